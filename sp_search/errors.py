@@ -1,0 +1,25 @@
+"""One small error tree. A `UserError` is the caller's to mend: the command line prints it as one line and exits 2."""
+
+
+class UserError(Exception):
+    """Says where, what was expected, what came, and the next step."""
+
+
+class ConfigError(UserError):
+    """A setting, a search space or a command's override is wrong."""
+
+
+class DataError(UserError):
+    """A corpus, manifest or dictionary is wrong."""
+
+
+class CheckpointError(UserError):
+    """A unit LM, prompt or quantizer file is wrong, or does not belong to its partner."""
+
+
+class StudyError(UserError):
+    """A study exists with other data, another LM or another task, or has nothing to give."""
+
+
+class ShapeError(ValueError):
+    """A tensor has a shape that the caller of a numeric function should never have passed."""

@@ -1,0 +1,58 @@
+"""Records that cross rooms: utterances as units, and what a trial tells of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+ParamValue = int | float | str | bool
+Params = Mapping[str, ParamValue]
+"""A trial's searched settings by name, as the search space wrote them."""
+
+SPECIALS = 4
+"""fairseq's first dictionary ids: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3."""
+SEPARATOR, PAD, EOS, UNK = range(SPECIALS)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The utterances of one split, column by column.
+
+    tokens holds all source units behind one another as dictionary ids, without `<s>`; utterance i is
+    tokens[offsets[i]:offsets[i + 1]]. answers[i] are the labels as written in the data, () where it has none.
+    """
+
+    name: str                                # train, valid, test, or what predict was given
+    ids: tuple[str, ...]                     # (N,)
+    tokens: npt.NDArray[np.int32]            # (total units,)
+    offsets: npt.NDArray[np.int64]           # (N + 1,)
+    answers: tuple[tuple[str, ...], ...]     # (N,)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def source(self, i: int) -> npt.NDArray[np.int32]:
+        """The units of utterance i as dictionary ids, a view."""
+        return self.tokens[self.offsets[i] : self.offsets[i + 1]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A labelled corpus in units, with what is needed to recognise it again."""
+
+    name: str
+    splits: Mapping[str, Split]      # train, valid, test
+    fingerprint: str                 # sha256 over units and labels of every split, hex
+    dictionary_fingerprint: str      # sha256 over the dictionary's symbols, hex
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a trial tells at a report point."""
+
+    utterances_seen: int             # training utterances since the trial's first update
+    metrics: Mapping[str, float]     # valid_accuracy, valid_loss (nats per scored unit), train_loss, ...
+    diverged: str = ""               # why the trial can't go on, else empty
