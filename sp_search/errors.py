@@ -1,4 +1,4 @@
-"""One small error tree. A `UserError` is the caller's to mend: the command line prints it as one line and exits 2."""
+"""One small error tree: the command line prints a `UserError` as one line and exits 2."""
 
 
 class UserError(Exception):

@@ -25,11 +25,11 @@ class Split:
     tokens[offsets[i]:offsets[i + 1]]. answers[i] are the labels as written in the data, () where it has none.
     """
 
-    name: str                                # train, valid, test, or what predict was given
-    ids: tuple[str, ...]                     # (N,)
-    tokens: npt.NDArray[np.int32]            # (total units,)
-    offsets: npt.NDArray[np.int64]           # (N + 1,)
-    answers: tuple[tuple[str, ...], ...]     # (N,)
+    name: str  # train, valid, test, or what predict was given
+    ids: tuple[str, ...]  # (N,)
+    tokens: npt.NDArray[np.int32]  # (total units,)
+    offsets: npt.NDArray[np.int64]  # (N + 1,)
+    answers: tuple[tuple[str, ...], ...]  # (N,)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,15 +44,15 @@ class Corpus:
     """A labelled corpus in units, with what is needed to recognise it again."""
 
     name: str
-    splits: Mapping[str, Split]      # train, valid, test
-    fingerprint: str                 # sha256 over units and labels of every split, hex
-    dictionary_fingerprint: str      # sha256 over the dictionary's symbols, hex
+    splits: Mapping[str, Split]  # train, valid, test
+    fingerprint: str  # sha256 over units and labels of every split, hex
+    dictionary_fingerprint: str  # sha256 over the dictionary's symbols, hex
 
 
 @dataclass(frozen=True)
 class Report:
     """What a trial tells at a report point."""
 
-    utterances_seen: int             # training utterances since the trial's first update
-    metrics: Mapping[str, float]     # valid_accuracy, valid_loss (nats per scored unit), train_loss, ...
-    diverged: str = ""               # why the trial can't go on, else empty
+    utterances_seen: int  # training utterances since the trial's first update
+    metrics: Mapping[str, float]  # valid_accuracy, valid_loss (nats per scored unit), train_loss, ...
+    diverged: str = ""  # why the trial can't go on, else empty

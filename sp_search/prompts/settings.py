@@ -1,0 +1,54 @@
+"""What a trial learns, and how it starts: the settings of its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sp_search.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptSettings:
+    """The trainable part of a trial; all other weights stay frozen.
+
+    With depth 0 the prompt is an input prompt; otherwise every one of `depth` layers, counted from `side`, has a
+    key prompt and a value prompt, and a layer without them sees no prompt.
+    """
+
+    prompt_length: int  # positions, 1 or more
+    depth: int  # layers with a deep prompt, 0 to L
+    side: Literal["top", "bottom"] = "top"  # which layers those are, unless all or none
+    position: Literal["prefix", "infix"] = "prefix"  # before the source, or right before `<s>`
+    init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or rows of the LM's embedding, scaled
+    init_scale: float = 1.0  # above 0
+    dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
+
+    def __post_init__(self) -> None:
+        faults = []
+        if self.prompt_length < 1:
+            faults.append(f"prompt_length: expected 1 or more, got {self.prompt_length}")
+        if self.depth < 0:
+            faults.append(f"depth: expected 0 or more, got {self.depth}")
+        if self.side not in ("top", "bottom"):
+            faults.append(f"side: expected top or bottom, got {self.side}")
+        if self.position not in ("prefix", "infix"):
+            faults.append(f"position: expected prefix or infix, got {self.position}")
+        if self.init not in ("normal", "embedding"):
+            faults.append(f"init: expected normal or embedding, got {self.init}")
+        if not self.init_scale > 0:
+            faults.append(f"init_scale: expected above 0, got {self.init_scale}")
+        if not 0 <= self.dropout < 1:
+            faults.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+    def deep_layers(self, layers: int) -> range:
+        """The layers that carry a deep prompt in an LM of so many layers.
+
+        Raises:
+            ConfigError: the depth is greater than the LM has layers.
+        """
+        if self.depth > layers:
+            raise ConfigError(f"depth: expected at most the LM's {layers} layers, got {self.depth}")
+        return range(layers - self.depth, layers) if self.side == "top" else range(self.depth)
