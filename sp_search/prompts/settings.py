@@ -13,13 +13,14 @@ class PromptSettings:
     """The trainable part of a trial; all other weights stay frozen.
 
     With depth 0 the prompt is an input prompt; otherwise every one of `depth` layers, counted from `side`, has a
-    key prompt and a value prompt, and a layer without them sees no prompt.
+    key prompt and a value prompt, and a layer without them sees no prompt. An input prompt beside a prefix in every
+    layer could reach nothing: it is stored, as the papers do, and named inert.
     """
 
     prompt_length: int  # positions, 1 or more
     depth: int  # layers with a deep prompt, 0 to L
     side: Literal["top", "bottom"] = "top"  # which layers those are, unless all or none
-    position: Literal["prefix", "infix"] = "prefix"  # before the source, or right before `<s>`
+    position: Literal["prefix", "infix", "both"] = "prefix"  # before the source, right before `<s>`; both: depth 0
     init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or rows of the LM's embedding, scaled
     init_scale: float = 1.0  # above 0
     dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
@@ -32,8 +33,10 @@ class PromptSettings:
             faults.append(f"depth: expected 0 or more, got {self.depth}")
         if self.side not in ("top", "bottom"):
             faults.append(f"side: expected top or bottom, got {self.side}")
-        if self.position not in ("prefix", "infix"):
-            faults.append(f"position: expected prefix or infix, got {self.position}")
+        if self.position not in ("prefix", "infix", "both"):
+            faults.append(f"position: expected prefix, infix or both, got {self.position}")
+        if self.position == "both" and self.depth:
+            faults.append(f"position: expected prefix or infix with a deep prompt of depth {self.depth}, got both")
         if self.init not in ("normal", "embedding"):
             faults.append(f"init: expected normal or embedding, got {self.init}")
         if not self.init_scale > 0:

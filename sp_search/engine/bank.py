@@ -1,0 +1,125 @@
+"""The prompts of a chunk of trials, projected once a step into what attention reads.
+
+A deep prompt needs no rows in the sequence: its key and value prefixes are `k_proj(keys[l])` and
+`v_proj(values[l])`. An input prompt before the source is causal and so the same for every utterance: its rows run
+through the LM once, and their keys and values become prefixes too.
+
+K trials in the chunk   P prompt positions, padded to the longest   H heads   d head width   D embedding size
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sp_search.engine.weights import FrozenWeights
+from sp_search.prompts.tensors import PromptTensors
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of prompt positions in one layer."""
+
+    keys: Tensor  # (K, H, P, d)
+    values: Tensor  # (K, H, P, d)
+    hidden: Tensor | None  # (K, P), bool: positions that a trial doesn't have; None where all have all
+
+
+@dataclass(frozen=True)
+class TrialPrompt:
+    """One trial's tensors as a chunk takes them: dropout already applied."""
+
+    tensors: PromptTensors
+    deep_layers: range
+    is_infix: bool  # its deep prompt stands right before `<s>`
+
+    @property
+    def first_live_layer(self) -> int | None:
+        """The lowest layer in which the source sees the prompt; None where it never does."""
+        if self.is_infix or (self.tensors.keys is None and self.tensors.prefix is None):
+            return None
+        return self.deep_layers.start if self.tensors.keys is not None else 0
+
+
+def prefixes(weights: FrozenWeights, prompts: Sequence[TrialPrompt]) -> list[Prefix | None]:
+    """The prefix of every layer for a chunk of trials; None in a layer where no trial has one.
+
+    Trials with an input prompt alone and trials with deep prompts don't share a chunk.
+    """
+    first = prompts[0].tensors
+    if first.keys is None:
+        if first.prefix is None:
+            return [None] * weights.architecture.layers
+        return list(_input_prefixes(weights, [prompt.tensors.prefix for prompt in prompts]))
+    return [_deep_prefix(weights, prompts, layer) for layer in range(weights.architecture.layers)]
+
+
+def _deep_prefix(weights: FrozenWeights, prompts: Sequence[TrialPrompt], layer: int) -> Prefix | None:
+    longest = max(_length(prompt) for prompt in prompts)
+    rows: list[tuple[Tensor, Tensor]] = []
+    lengths: list[int] = []
+    for prompt in prompts:
+        keys, values = prompt.tensors.keys, prompt.tensors.values
+        assert keys is not None
+        assert values is not None
+        has = layer in prompt.deep_layers
+        at = layer - prompt.deep_layers.start if has else 0
+        rows.append((_padded(keys[at], longest), _padded(values[at], longest)))
+        lengths.append(_length(prompt) if has else 0)
+    if not any(lengths):
+        return None
+    frozen = weights.layers[layer]
+    keys = F.linear(torch.stack([key for key, _ in rows]), *frozen.prompt_keys)  # (K, P, D)
+    values = F.linear(torch.stack([value for _, value in rows]), *frozen.prompt_values)  # (K, P, D)
+    return Prefix(_heads(keys, weights), _heads(values, weights), _hidden(lengths, longest, weights.device))
+
+
+def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> list[Prefix]:
+    """Run input prompts through the LM by themselves; their keys and values in every layer."""
+    present = [row for row in rows if row is not None]
+    lengths = [len(row) for row in present]
+    longest = max(lengths)
+    x = torch.stack([_padded(row, longest) for row in present]).to(weights.dtype)  # (K, P, D)
+    width = weights.architecture.embed_dim
+    hidden = _hidden(lengths, longest, weights.device)
+    ahead = torch.ones(longest, longest, dtype=torch.bool, device=weights.device).triu(1)
+    found = []
+    for layer in weights.layers:
+        query, key, value = (_heads(t, weights) for t in _qkv(x, layer.qkv, width))  # (K, H, P, d)
+        found.append(Prefix(key, value, hidden))
+        attended = (query @ key.transpose(-1, -2)).masked_fill(ahead, -torch.inf).float().softmax(-1)
+        mixed = (attended.to(value.dtype) @ value).transpose(1, 2).reshape(x.shape)
+        x = x + F.linear(mixed, *layer.out)
+        x = x + F.linear(F.relu(F.linear(F.layer_norm(x, (width,)), *layer.fc1)), *layer.fc2)
+    return found
+
+
+def _qkv(x: Tensor, weight: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, ...]:
+    return F.linear(F.layer_norm(x, (width,)), *weight).split(width, dim=-1)
+
+
+def _length(prompt: TrialPrompt) -> int:
+    assert prompt.tensors.keys is not None
+    return prompt.tensors.keys.shape[1]
+
+
+def _padded(rows: Tensor, length: int) -> Tensor:
+    return rows if len(rows) == length else F.pad(rows, (0, 0, 0, length - len(rows)))
+
+
+def _heads(x: Tensor, weights: FrozenWeights) -> Tensor:
+    """(K, P, D) to (K, H, P, d) in the engine's dtype."""
+    architecture = weights.architecture
+    split = x.unflatten(-1, (architecture.attention_heads, architecture.head_dim))
+    return split.transpose(1, 2).to(weights.dtype)
+
+
+def _hidden(lengths: Sequence[int], longest: int, device: torch.device) -> Tensor | None:
+    if all(length == longest for length in lengths):
+        return None
+    ends = torch.tensor(lengths, device=device)
+    return torch.arange(longest, device=device) >= ends[:, None]

@@ -1,0 +1,86 @@
+"""All that one trial may choose, from its flat searched parameters to checked records."""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from sp_search.errors import ConfigError
+from sp_search.prompts.settings import PromptSettings
+from sp_search.types import Params, ParamValue
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialSettings:
+    """A trial's prompt, verbalizer and recipe. Names are those of the search space."""
+
+    prompt: PromptSettings
+    lr: float  # above 0
+    verbalizer: str = "frequency"  # one of sp_search.tasks.verbalizers
+    verbalizer_seed: int = 0  # draws of random and kmeans
+    verbalizer_base: str = "identity"  # linear: the one-to-one verbalizer that feeds answers back and starts the head
+    head_init: Literal["identity", "uniform"] = "identity"  # linear: how its head starts
+    verbalizer_dropout: float = 0.1  # linear: on what the head puts out, 0 <= p < 1
+    schedule: Literal["constant", "warmup_decay"] = "constant"  # linear warm-up, then linear decay to 0
+    warmup: float = 0.05  # warmup_decay: share of the full budget, 0 <= warmup < 1
+    score_separator: bool = True  # whether predicting `<s>` counts in the loss, as in the papers' code
+    loss_scale: Literal["scored", "tokens"] = "scored"  # the gradient's divisor; the papers count source units too
+    max_source_units: int = 0  # longest source kept, from its start; 0 keeps all
+
+    def __post_init__(self) -> None:
+        checks = {
+            "lr": (self.lr > 0, "above 0"),
+            "verbalizer_dropout": (0 <= self.verbalizer_dropout < 1, "0 <= dropout < 1"),
+            "warmup": (0 <= self.warmup < 1, "0 <= warmup < 1"),
+            "max_source_units": (self.max_source_units >= 0, "0 or more"),
+            "schedule": (self.schedule in ("constant", "warmup_decay"), "constant or warmup_decay"),
+            "head_init": (self.head_init in ("identity", "uniform"), "identity or uniform"),
+            "loss_scale": (self.loss_scale in ("scored", "tokens"), "scored or tokens"),
+        }
+        faults = [
+            f"{name}: expected {want}, got {getattr(self, name)}" for name, (ok, want) in checks.items() if not ok
+        ]
+        if faults:
+            raise ConfigError("; ".join(faults))
+
+    @classmethod
+    def from_params(cls, params: Params) -> TrialSettings:
+        """Settings from searched parameters.
+
+        Raises:
+            ConfigError: a name that no setting has, one of another type, a missing one, a value out of its range.
+        """
+        known = parameter_types()
+        faults = [f"{name}: expected one of {sorted(known)}" for name in params if name not in known]
+        faults += [
+            f"{name}: expected {known[name].__name__}, got {value!r}"
+            for name, value in params.items()
+            if name in known and not _fits(value, known[name])
+        ]
+        needed = ("prompt_length", "depth", "lr")
+        faults += [f"{name}: expected a value, got none" for name in needed if name not in params]
+        if faults:
+            raise ConfigError("trial parameters: " + "; ".join(faults))
+        of_prompt = {f.name for f in fields(PromptSettings)}
+        prompt: dict[str, Any] = {name: value for name, value in params.items() if name in of_prompt}
+        recipe: dict[str, Any] = {name: value for name, value in params.items() if name not in of_prompt}
+        return cls(prompt=PromptSettings(**prompt), **recipe)
+
+
+def parameter_types() -> dict[str, type]:
+    """Every parameter that a search space may name, with its type."""
+    types: dict[str, type] = {}
+    for record in (PromptSettings, TrialSettings):
+        hints = typing.get_type_hints(record)
+        for f in fields(record):
+            hint = str if typing.get_origin(hints[f.name]) is Literal else hints[f.name]
+            if hint is not PromptSettings:
+                types[f.name] = hint
+    return types
+
+
+def _fits(value: ParamValue, wanted: type) -> bool:
+    if wanted is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) is wanted

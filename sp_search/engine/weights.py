@@ -1,0 +1,87 @@
+"""A unit LM's weights made ready for the engine: fewer operations a layer, the same function.
+
+The affine part of a norm is folded into the projection behind it, and the 1/sqrt(head width) of attention into the
+query rows. Prompts stand in for layer-normed inputs, so key and value projections are kept as they were as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sp_search.lm.architecture import Architecture, Layer, UnitLM, sinusoidal_positions
+
+
+@dataclass(frozen=True)
+class FrozenLayer:
+    """One decoder layer; linear weights are (out, in)."""
+
+    qkv: tuple[Tensor, Tensor]  # (3D, D), (3D,): norm folded in, queries scaled
+    prompt_keys: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them, float32
+    prompt_values: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them, float32
+    out: tuple[Tensor, Tensor]  # (D, D), (D,)
+    fc1: tuple[Tensor, Tensor]  # (F, D), (F,): norm folded in
+    fc2: tuple[Tensor, Tensor]  # (D, F), (D,)
+
+
+@dataclass(frozen=True)
+class FrozenWeights:
+    """What the engine computes with; nothing here ever has a gradient."""
+
+    architecture: Architecture
+    layers: tuple[FrozenLayer, ...]
+    tokens: Tensor  # (V, D): embeddings times sqrt(D)
+    positions: Tensor  # (max_positions + 2, D): row p is position p; pads (row 1) are zero
+    projection: tuple[Tensor, Tensor]  # (V, D), (V,): the tied output projection, final norm folded in
+    normed: bool  # whether a final norm comes before the projection
+    dtype: torch.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tokens.device
+
+
+def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype) -> FrozenWeights:
+    """Ready a unit LM's weights on a device; matrices in dtype, folding done in float32."""
+    architecture = lm.architecture
+    embedding = lm.embedding.float()
+    longest = torch.arange(architecture.max_positions + 2)
+    norm = lm.final_norm
+    scale, shift = norm if norm is not None else (torch.ones(1), torch.zeros(architecture.embed_dim))
+    return FrozenWeights(
+        architecture=architecture,
+        layers=tuple(_freeze_layer(layer, architecture, device, dtype) for layer in lm.layers),
+        tokens=(embedding * math.sqrt(architecture.embed_dim)).to(device, dtype),
+        positions=sinusoidal_positions(architecture, longest).to(device, dtype),
+        projection=_place(embedding * scale.float(), embedding @ shift.float(), device, dtype),
+        normed=norm is not None,
+        dtype=dtype,
+    )
+
+
+def _freeze_layer(layer: Layer, architecture: Architecture, device: torch.device, dtype: torch.dtype) -> FrozenLayer:
+    width = architecture.embed_dim
+    floats = Layer(*(tensor.float() for tensor in layer))
+    qkv_weight = floats.qkv_weight * floats.attn_norm_weight
+    qkv_bias = floats.qkv_bias + floats.qkv_weight @ floats.attn_norm_bias
+    scale = torch.ones(3 * width)
+    scale[:width] = architecture.head_dim**-0.5
+    fc1_bias = floats.fc1_bias + floats.fc1_weight @ floats.ffn_norm_bias
+    _, keys, values = floats.qkv_weight.split(width)
+    _, key_bias, value_bias = floats.qkv_bias.split(width)
+    return FrozenLayer(
+        qkv=_place(qkv_weight * scale[:, None], qkv_bias * scale, device, dtype),
+        prompt_keys=_place(keys, key_bias, device, torch.float32),
+        prompt_values=_place(values, value_bias, device, torch.float32),
+        out=_place(floats.out_weight, floats.out_bias, device, dtype),
+        fc1=_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype),
+        fc2=_place(floats.fc2_weight, floats.fc2_bias, device, dtype),
+    )
+
+
+def _place(weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    return weight.to(device, dtype).contiguous(), bias.to(device, dtype).contiguous()
