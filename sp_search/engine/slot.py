@@ -1,0 +1,157 @@
+"""One trial inside a pack: its tensors, optimizer, learning rate and random draws; saved and restored exactly.
+
+A slot owns everything random about its trial, so it draws the same in a pack as alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.loss import dropped
+from sp_search.engine.settings import TrialSettings
+from sp_search.engine.verbalized import Verbalized
+from sp_search.lm.architecture import UnitLM
+from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
+
+ADAM_BETAS = (0.9, 0.98)
+MAX_GRAD_NORM = 1.0
+
+
+@dataclass
+class Slot:
+    """A live trial.
+
+    segments are the stretches of the batch stream it was trained on, as [first position, batches]: with them any
+    trial can be run again alone to the same numbers. loss_sum and scored count since the last report.
+    """
+
+    settings: TrialSettings
+    tensors: PromptTensors
+    verbalized: Verbalized
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    deep_layers: range
+    budget: int  # utterances, over which the learning rate warms up and decays
+    updates: int = 0
+    utterances_seen: int = 0
+    segments: list[list[int]] = field(default_factory=list)
+    loss_sum: Tensor | float = 0.0
+    scored: int = 0
+
+    @property
+    def is_infix(self) -> bool:
+        """Whether its deep prompt stands right before `<s>`."""
+        return self.settings.prompt.position == "infix" and self.settings.prompt.depth > 0
+
+    @property
+    def chunk_key(self) -> tuple[int, str, bool]:
+        """Trials that agree in this share a chunk: longest source, prompt position, deep or not."""
+        prompt = self.settings.prompt
+        return self.settings.max_source_units, prompt.position, prompt.depth > 0
+
+    def training_prompt(self) -> TrialPrompt:
+        """The prompt with this step's dropout, drawn from the slot's own generator."""
+        rate = self.settings.prompt.dropout
+        named = self.tensors.named()
+        wet = {
+            name: dropped(named[name], rate, self.generator)
+            for name in ("prefix", "infix", "keys", "values")
+            if name in named
+        }
+        return TrialPrompt(PromptTensors(**(named | wet)), self.deep_layers, self.is_infix)
+
+    def evaluation_prompt(self) -> TrialPrompt:
+        """The prompt as it is, outside the graph."""
+        return TrialPrompt(self.tensors.detached(), self.deep_layers, self.is_infix)
+
+    def step(self, position: int, utterances: int) -> None:
+        """Clip the gradient that a backward pass over one batch left, and update. Never waits for the device.
+
+        Args:
+            position: of the batch in the stream.
+            utterances: in the batch.
+        """
+        live = [tensor for tensor in self.tensors.named().values() if tensor.grad is not None]
+        torch.nn.utils.clip_grad_norm_(live, MAX_GRAD_NORM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self.utterances_seen, self.budget)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.updates += 1
+        self.utterances_seen += utterances
+        if self.segments and sum(self.segments[-1]) == position:
+            self.segments[-1][1] += 1
+        else:
+            self.segments.append([position, 1])
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed trial needs for the same losses; plain tensors, numbers and lists."""
+        return {
+            "tensors": {name: t.detach() for name, t in self.tensors.named().items()},
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "updates": self.updates,
+            "utterances_seen": self.utterances_seen,
+            "segments": self.segments,
+            "budget": self.budget,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state` gave for the same settings."""
+        with torch.no_grad():
+            for name, tensor in self.tensors.named().items():
+                tensor.copy_(state["tensors"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.updates = state["updates"]
+        self.utterances_seen = state["utterances_seen"]
+        self.segments = state["segments"]
+        self.budget = state["budget"]
+
+
+def new_slot(
+    settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int
+) -> Slot:
+    """A trial before its first update.
+
+    Args:
+        settings: what it is.
+        lm: the frozen LM, on the device the trial runs on.
+        units: the dictionary id of each label symbol, from its verbalizer.
+        seed: of its initialisation and dropout.
+        budget: utterances of a full run.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    tensors = initial_tensors(settings.prompt, lm, draw)
+    is_linear = settings.verbalizer == "linear"
+    if is_linear:
+        head = initial_head(units, lm.architecture.vocab_size, settings.head_init, draw)
+        tensors.head = head.to(lm.device).requires_grad_()
+    inert = tensors.inert(lm.architecture.layers)
+    for name in inert:
+        getattr(tensors, name).requires_grad_(False)
+    trained = [tensor for name, tensor in tensors.named().items() if name not in inert]
+    return Slot(
+        settings=settings,
+        tensors=tensors,
+        verbalized=Verbalized.of(units, linear=is_linear, device=lm.device),
+        optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, foreach=True),
+        generator=torch.Generator(device=lm.device).manual_seed(seed + 1),
+        deep_layers=settings.prompt.deep_layers(lm.architecture.layers),
+        budget=budget,
+    )
+
+
+def learning_rate(settings: TrialSettings, seen: int, budget: int) -> float:
+    """The learning rate after so many utterances; `warmup_decay` rises and falls linearly over the full budget."""
+    if settings.schedule == "constant":
+        return settings.lr
+    warm = settings.warmup * budget
+    if seen < warm:
+        return settings.lr * (seen + 1) / (warm + 1)
+    return settings.lr * max(0.0, (budget - seen) / (budget - warm))
