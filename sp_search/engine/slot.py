@@ -5,7 +5,7 @@ A slot owns everything random about its trial, so it draws the same in a pack as
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.loss import dropped
+from sp_search.engine.scoring import Candidate, ChunkKey
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.verbalized import Verbalized
 from sp_search.lm.architecture import UnitLM
@@ -49,10 +50,9 @@ class Slot:
         return self.settings.prompt.position == "infix" and self.settings.prompt.depth > 0
 
     @property
-    def chunk_key(self) -> tuple[int, str, bool]:
-        """Trials that agree in this share a chunk: longest source, prompt position, deep or not."""
-        prompt = self.settings.prompt
-        return self.settings.max_source_units, prompt.position, prompt.depth > 0
+    def chunk_key(self) -> ChunkKey:
+        """What the trials of a chunk agree in."""
+        return self.candidate().chunk_key
 
     def training_prompt(self) -> TrialPrompt:
         """The prompt with this step's dropout, drawn from the slot's own generator."""
@@ -65,9 +65,10 @@ class Slot:
         }
         return TrialPrompt(PromptTensors(**(named | wet)), self.deep_layers, self.is_infix)
 
-    def evaluation_prompt(self) -> TrialPrompt:
-        """The prompt as it is, outside the graph."""
-        return TrialPrompt(self.tensors.detached(), self.deep_layers, self.is_infix)
+    def candidate(self) -> Candidate:
+        """The trial as it answers now, outside the graph."""
+        prompt = TrialPrompt(self.tensors.detached(), self.deep_layers, self.is_infix)
+        return Candidate(prompt, self.verbalized, self.settings.max_source_units)
 
     def step(self, position: int, utterances: int) -> None:
         """Clip the gradient that a backward pass over one batch left, and update. Never waits for the device.
@@ -92,6 +93,7 @@ class Slot:
     def state(self) -> dict[str, Any]:
         """All that a resumed trial needs for the same losses; plain tensors, numbers and lists."""
         return {
+            "settings": asdict(self.settings),
             "tensors": {name: t.detach() for name, t in self.tensors.named().items()},
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -114,9 +116,7 @@ class Slot:
         self.budget = state["budget"]
 
 
-def new_slot(
-    settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int
-) -> Slot:
+def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int) -> Slot:
     """A trial before its first update.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,6 +22,7 @@ class AnswerTree:
     Node 0 is `<s>`; node j > 0 stands for one answer prefix and ends in `symbols[j - 1]`.
     """
 
+    legal: tuple[tuple[int, ...], ...]  # the answers, as label symbols
     symbols: tuple[int, ...]  # of nodes 1 .. M
     depth: Tensor  # (1 + M,), int64
     visible: Tensor  # (1 + M, 1 + M), bool: a node's ancestors and itself
@@ -44,6 +44,7 @@ def answer_tree(legal: tuple[tuple[int, ...], ...], device: torch.device) -> Ans
     for row, answer in enumerate(legal):
         paths[row, : len(answer) + 1] = [nodes[answer[:end]] for end in range(len(answer) + 1)]
     return AnswerTree(
+        legal=legal,
         symbols=tuple(prefix[-1] for prefix in nodes if prefix),
         depth=torch.tensor([len(prefix) for prefix in nodes], device=device),
         visible=torch.from_numpy(visible).to(device),
@@ -111,8 +112,3 @@ def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: Verbalized) -> T
     steps = logp[:, parent.clamp_min(0), columns[node.clamp_min(0)]]  # (B, answers, longest)
     ends = tree.paths.gather(1, there.sum(1, keepdim=True))[:, 0]  # (answers,), the last node of each
     return (steps * there).sum(-1) + logp[:, ends, EOS]
-
-
-def symbol_matrix(answers: npt.NDArray[np.int32], device: torch.device) -> Tensor:
-    """(N, M) answer symbols as an int64 tensor."""
-    return torch.from_numpy(answers.astype(np.int64)).to(device)

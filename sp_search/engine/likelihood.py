@@ -1,0 +1,65 @@
+"""How much the frozen LM itself favours each unit behind the utterances of a label: the `likelihood` verbalizer.
+
+A unit that the LM already expects more behind utterances of one label than behind the rest is a unit that a prompt
+has to push less. The papers' verbalizers never ask the LM.
+
+C label symbols   U dictionary units   N utterances
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sp_search.batches.evaluation import eval_batches
+from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.forward import run_trunk, tail_logits
+from sp_search.engine.layout import source_block
+from sp_search.engine.verbalized import sequence_answers
+from sp_search.engine.weights import FrozenWeights
+from sp_search.prompts.tensors import PromptTensors
+from sp_search.types import SEPARATOR, SPECIALS, Split
+
+TOKENS_PER_BATCH = 4096
+MAX_UTTERANCES = 8000
+"""More change the means of some 25 labels by less than the draw of a prompt does."""
+
+
+@torch.no_grad()
+def next_unit_logp(weights: FrozenWeights, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
+    """What the LM without any prompt expects behind `<s>`: (N, V) log-probabilities of the chosen utterances."""
+    separator = weights.tokens[SEPARATOR].float() / weights.architecture.embed_dim**0.5
+    prompt = TrialPrompt(PromptTensors(separator=separator), range(0), is_infix=False)
+    lengths = np.diff(split.offsets)[chosen]
+    found = torch.empty(len(chosen), weights.architecture.vocab_size)
+    for batch in eval_batches(lengths, TOKENS_PER_BATCH):
+        sources = [split.source(int(chosen[i])) for i in batch]
+        block = source_block(sources, max_units=0, with_last_unit=False, device=weights.device)
+        trunk = run_trunk(weights, block, [None])
+        nothing = torch.empty(1, len(batch), 0, dtype=torch.int64, device=weights.device)
+        logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(nothing))[0, :, -1]
+        found[torch.from_numpy(batch)] = logits.log_softmax(-1).cpu()
+    return found
+
+
+def likelihood_scores(logp: Tensor, answers: npt.NDArray[np.int32], symbols: int) -> npt.NDArray[np.float64]:
+    """Mean log-probability of each unit behind a label's utterances, less that behind all others, in nats.
+
+    Args:
+        logp: (N, V), of `next_unit_logp`.
+        answers: (N, M) label symbols of the same utterances.
+        symbols: C.
+
+    Returns:
+        (C, U), units in dictionary order without the specials; 0 for a label that no chosen utterance has.
+    """
+    has = torch.zeros(len(answers), symbols)
+    has.scatter_(1, torch.from_numpy(answers.astype(np.int64)), 1.0)  # (N, C)
+    units = logp[:, SPECIALS:]
+    count = has.sum(0)[:, None]  # (C, 1)
+    inside = has.T @ units / count.clamp_min(1)
+    outside = (1 - has).T @ units / (len(has) - count).clamp_min(1)
+    known = (count > 0) & (count < len(has))
+    return torch.where(known, inside - outside, torch.zeros(())).double().numpy()

@@ -1,0 +1,203 @@
+"""K trials over one frozen LM and one batch stream: the engine's public face.
+
+All trials of a pack see the same batches, so what no prompt reaches is computed once. The pack walks its trials in
+chunks of at most `rows_per_pass` rows: on a CPU a larger pass leaves the caches, on a GPU one pass takes all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sp_search.batches.stream import BatchStream
+from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.data import TaskData
+from sp_search.engine.forward import Trunk, run_trunk, tail_logits
+from sp_search.engine.layout import SourceBlock, check_lengths, source_block
+from sp_search.engine.loss import apply_head, scored_nll
+from sp_search.engine.scoring import split_metrics
+from sp_search.engine.settings import TrialSettings
+from sp_search.engine.slot import Slot, new_slot
+from sp_search.engine.state import load_state, save_state
+from sp_search.engine.verbalized import answer_tree, sequence_answers
+from sp_search.engine.weights import freeze
+from sp_search.lm.architecture import UnitLM
+from sp_search.types import PAD, Params, Report
+
+
+class Pack:
+    """Live trials by number, trained in lock-step."""
+
+    def __init__(
+        self,
+        lm: UnitLM,
+        data: TaskData,
+        *,
+        batch_size: int,
+        chunk_updates: int,
+        rows_per_pass: int,
+        stream_seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        """Make an empty pack.
+
+        Args:
+            lm: the frozen LM, float32.
+            data: the corpus and its task.
+            batch_size: utterances an update, for all trials.
+            chunk_updates: updates that one `advance` makes; trials join between chunks.
+            rows_per_pass: most rows (trials times utterances) in one pass; 0 takes all trials in one.
+            stream_seed: of the order of the batches.
+            device: where everything runs.
+            dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
+        """
+        self._lm = lm.to(device, torch.float32)
+        self._weights = freeze(lm, device, dtype)
+        self._data = data
+        lengths = np.diff(data.train.offsets)
+        self._stream = BatchStream(lengths, batch_size, stream_seed)
+        self._batch_size = batch_size
+        self._chunk_updates = chunk_updates
+        self._rows_per_pass = rows_per_pass
+        self._device = device
+        self._slots: dict[int, Slot] = {}
+        self._position = 0
+        self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
+        self._tree = answer_tree(data.space.answers, device)
+
+    def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
+        """Let a trial join at the next chunk, from its start or from a saved state.
+
+        Raises:
+            ConfigError: the parameters are wrong, or wrong for this LM or corpus.
+            CheckpointError: the state can't be read or belongs to other parameters.
+        """
+        settings = TrialSettings.from_params(params)
+        self._check_lengths(settings)
+        units = self._data.verbalizer_units(settings, self._lm.embedding)
+        slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
+        if state is not None:
+            slot.restore(load_state(state, settings))
+            if slot.segments:
+                self._position = max(self._position, sum(slot.segments[-1]))
+        self._slots[number] = slot
+
+    def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
+        """Train the named trials for one chunk.
+
+        Args:
+            numbers: trials of this pack; the others stand still.
+            until: for each of them, the utterances seen at which it reports.
+
+        Returns:
+            A report of each trial that has seen that many, or whose loss is no longer finite.
+        """
+        slots = {number: self._slots[number] for number in numbers}
+        began, before = time.perf_counter(), sum(slot.utterances_seen for slot in slots.values())
+        for _ in range(self._chunk_updates):
+            self._update(list(slots.values()))
+        trained = sum(slot.utterances_seen for slot in slots.values()) - before
+        due = {number: slot for number, slot in slots.items() if slot.utterances_seen >= until[number]}
+        rate = trained / (time.perf_counter() - began)
+        return self._reports(due, rate)
+
+    def evaluate(self, number: int, split: str) -> dict[str, float]:
+        """Accuracy, and loss in nats per answer unit, of a trial on a split."""
+        return self._metrics([self._slots[number]], split)[0]
+
+    def save(self, number: int, folder: Path) -> None:
+        """Write what a resumed or exported trial needs; whole or not at all."""
+        save_state(self._slots[number], folder)
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, and with it all its memory."""
+        del self._slots[number]
+
+    def facts(self, number: int) -> dict[str, Any]:
+        """What a trial weighs and where in the batch stream it was trained."""
+        slot = self._slots[number]
+        named = slot.tensors.named()
+        inert = slot.tensors.inert(self._lm.architecture.layers)
+        return {
+            "trained_parameters": sum(tensor.numel() for tensor in named.values()),
+            "inert_parameters": sum(named[name].numel() for name in inert),
+            "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
+            "segments": [list(segment) for segment in slot.segments],
+        }
+
+    def _check_lengths(self, settings: TrialSettings) -> None:
+        for name, split in self._data.corpus.splits.items():
+            lengths = np.diff(split.offsets)
+            if settings.max_source_units:
+                lengths = lengths.clip(max=settings.max_source_units)
+            longest_answer = self._data.answers[name].shape[1]
+            check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
+
+    def _metrics(self, slots: Sequence[Slot], split: str) -> list[dict[str, float]]:
+        candidates = [slot.candidate() for slot in slots]
+        answers = self._data.answers[split]
+        return split_metrics(self._weights, self._data.corpus.splits[split], answers, self._tree, candidates)
+
+    def _reports(self, due: Mapping[int, Slot], rate: float) -> dict[int, Report]:
+        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in due.items()}
+        finite = [number for number, loss in losses.items() if np.isfinite(loss)]
+        valid = dict(zip(finite, self._metrics([due[n] for n in finite], "valid"), strict=True)) if finite else {}
+        reports = {}
+        for number, slot in due.items():
+            metrics = {f"valid_{name}": value for name, value in valid.get(number, {}).items()}
+            metrics |= {"train_loss": losses[number], "utterances_per_s": rate}
+            reason = "" if number in valid else f"training loss is {losses[number]}"
+            reports[number] = Report(slot.utterances_seen, metrics, reason)
+            slot.loss_sum, slot.scored = 0.0, 0
+        return reports
+
+    def _update(self, slots: Sequence[Slot]) -> None:
+        """One update of each trial on the stream's next batch."""
+        indices = self._stream.batch(self._position)
+        sources = [self._data.train.source(int(i)) for i in indices]
+        symbols = self._answers[torch.from_numpy(indices)].to(self._device)
+        for key in dict.fromkeys(slot.chunk_key for slot in slots):
+            group = [slot for slot in slots if slot.chunk_key == key]
+            prompts = {id(slot): slot.training_prompt() for slot in group}
+            block = source_block(
+                sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
+            )
+            trunk = run_trunk(self._weights, block, [prompt.first_live_layer for prompt in prompts.values()])
+            for chunk in self._chunks(group, len(indices)):
+                self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols)
+        for slot in slots:
+            slot.step(self._position, len(indices))
+        self._position += 1
+
+    def _chunks(self, group: list[Slot], batch: int) -> list[list[Slot]]:
+        """Trials of one key in passes of at most `rows_per_pass` rows, those with a common trunk together."""
+        size = max(1, self._rows_per_pass // batch) if self._rows_per_pass else len(group)
+        ordered = sorted(group, key=lambda slot: slot.deep_layers.start)
+        return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+    def _backward(
+        self, block: SourceBlock, trunk: Trunk, chunk: list[Slot], prompts: list[TrialPrompt], symbols: Tensor
+    ) -> None:
+        """Leave every trial's gradient on its tensors. symbols: (B, M), the answers."""
+        answers = sequence_answers(torch.stack([slot.verbalized.fed(symbols) for slot in chunk]))
+        logits = tail_logits(self._weights, block, trunk, prompts, answers)  # (K, B, 2 + M, V)
+        total = logits.new_zeros(())
+        for slot, of_trial in zip(chunk, logits, strict=True):
+            targets = slot.verbalized.targets(symbols)
+            if not slot.settings.score_separator:
+                targets[:, 0] = PAD
+            dropout = slot.settings.verbalizer_dropout
+            nll = scored_nll(apply_head(of_trial, slot.tensors.head, dropout, slot.generator), targets).sum()
+            scored = targets.numel() - (0 if slot.settings.score_separator else len(targets))
+            all_tokens = block.tokens_in_all + targets.numel() - len(targets)
+            total = total + nll / (scored if slot.settings.loss_scale == "scored" else all_tokens)
+            slot.loss_sum = slot.loss_sum + nll.detach()
+            slot.scored += scored
+        total.backward()

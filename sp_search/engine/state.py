@@ -1,0 +1,54 @@
+"""A trial on disk: its prompt, optimizer and random state, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sp_search.engine.settings import TrialSettings
+from sp_search.engine.slot import Slot
+from sp_search.errors import CheckpointError
+
+STATE_FILE = "state.pt"
+
+
+def save_state(slot: Slot, folder: Path) -> None:
+    """Write a slot's state into a folder, made where absent."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{STATE_FILE}.{os.getpid()}"
+    torch.save(slot.state(), unfinished)
+    unfinished.replace(folder / STATE_FILE)
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """A saved state, on the CPU; no code in it is ever run.
+
+    Raises:
+        CheckpointError: no state is there, or it can't be read.
+    """
+    path = folder / STATE_FILE
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: expected a trial's saved state, found no such file") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise CheckpointError(f"{path}: expected a trial's saved state, got a file torch can't read") from error
+    assert isinstance(state, dict)
+    return state
+
+
+def load_state(folder: Path, settings: TrialSettings) -> dict[str, Any]:
+    """A saved state for a trial of these settings.
+
+    Raises:
+        CheckpointError: it can't be read, or was saved by a trial of other settings.
+    """
+    state = read_state(folder)
+    if state["settings"] != asdict(settings):
+        raise CheckpointError(f"{folder}: expected the state of {asdict(settings)}, got that of {state['settings']}")
+    return state
