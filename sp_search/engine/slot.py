@@ -94,6 +94,7 @@ class Slot:
         """All that a resumed trial needs for the same losses; plain tensors, numbers and lists."""
         return {
             "settings": asdict(self.settings),
+            "units": self.verbalized.inputs.tolist(),
             "tensors": {name: t.detach() for name, t in self.tensors.named().items()},
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),

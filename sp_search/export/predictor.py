@@ -1,0 +1,137 @@
+"""An exported prompt at work: units in, the best legal answer and a score for each out.
+
+`evaluate` and `predict` both answer through this file, so they agree to the utterance.
+
+N utterances
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.layout import check_lengths
+from sp_search.engine.scoring import Candidate, score_answers
+from sp_search.engine.settings import TrialSettings
+from sp_search.engine.verbalized import Verbalized, answer_tree
+from sp_search.engine.weights import FrozenWeights, freeze
+from sp_search.errors import CheckpointError, DataError
+from sp_search.lm.architecture import UnitLM
+from sp_search.prompts.file import load_prompt
+from sp_search.prompts.tensors import PromptTensors
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.types import Split
+from sp_search.units.dictionary import Dictionary
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one utterance."""
+
+    id: str
+    labels: tuple[str, ...]
+    scores: Mapping[str, float]  # probability of each legal answer given that one of them is meant, best first
+
+    def to_json(self) -> dict[str, Any]:
+        """As `predict` prints it."""
+        return {"id": self.id, "labels": list(self.labels), "scores": dict(self.scores)}
+
+
+class Predictor:
+    """A prompt on its LM."""
+
+    def __init__(self, weights: FrozenWeights, candidate: Candidate, space: LabelSpace) -> None:
+        """Join what `load_predictor` has checked."""
+        self._weights = weights
+        self._candidate = candidate
+        self._space = space
+        self._tree = answer_tree(space.answers, weights.device)
+
+    def predict(self, split: Split, tokens_per_pass: int | None = None) -> Iterator[Prediction]:
+        """Answer utterances, in their order.
+
+        Args:
+            split: utterances; their own answers, where they have any, are not looked at.
+            tokens_per_pass: source units computed at once; changes speed, not answers.
+
+        Raises:
+            DataError: an utterance is longer than the LM has positions.
+        """
+        lengths = np.diff(split.offsets)
+        if limit := self._candidate.max_source_units:
+            lengths = lengths.clip(max=limit)
+        longest_answer = max(map(len, self._space.answers))
+        longest = len(self._weights.positions) - 2
+        check_lengths(lengths, longest_answer, longest, split.name)
+        logp = score_answers(self._weights, split, self._tree, [self._candidate], tokens_per_pass)[0]
+        probability = logp.softmax(-1)  # (N, answers)
+        order = probability.argsort(dim=-1, descending=True, stable=True)
+        names = [self._space.words(answer) for answer in self._space.answers]
+        for row, utterance in enumerate(split.ids):
+            ranked = order[row].tolist()
+            shares = probability[row].tolist()
+            yield Prediction(
+                id=utterance,
+                labels=names[ranked[0]],
+                scores={" ".join(names[k]): round(shares[k], 6) for k in ranked},
+            )
+
+
+def load_predictor(
+    folder: Path, lm: UnitLM, dictionary: Dictionary, *, device: torch.device, dtype: torch.dtype
+) -> tuple[Predictor, dict[str, Any]]:
+    """An exported folder on its LM, and the folder's document.
+
+    Raises:
+        CheckpointError: the folder is not whole, or was made for another LM or other units.
+    """
+    named, document = load_prompt(folder)
+    check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
+    check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
+    settings = TrialSettings.from_params(document["params"])
+    tensors = PromptTensors.from_named({name: t.to(device) for name, t in named.items()}, str(folder))
+    deep_layers = settings.prompt.deep_layers(lm.architecture.layers)
+    is_infix = settings.prompt.position == "infix" and settings.prompt.depth > 0
+    units = tuple(document["verbalizer"]["units"])
+    candidate = Candidate(
+        TrialPrompt(tensors, deep_layers, is_infix),
+        Verbalized.of(units, linear=tensors.head is not None, device=device),
+        settings.max_source_units,
+    )
+    space = LabelSpace.from_json(document["label_space"])
+    if len(units) != len(space.symbols):
+        raise CheckpointError(
+            f"{folder}: expected a unit for each of {len(space.symbols)} labels, got {len(units)}; export it again"
+        )
+    return Predictor(freeze(lm, device, dtype), candidate, space), document
+
+
+def check_partner(folder: Path, kind: str, wanted: str, got: str) -> None:
+    """Refuse an LM or dictionary that the prompt was not trained on.
+
+    Raises:
+        CheckpointError: the fingerprints differ.
+    """
+    if wanted != got:
+        raise CheckpointError(
+            f"{folder}: expected the {kind} it was trained on (fingerprint {wanted[:12]}), got {got[:12]}; "
+            f"a prompt works on no other"
+        )
+
+
+def labelled_answers(split: Split) -> tuple[tuple[str, ...], ...]:
+    """The answers of a split that must have them.
+
+    Raises:
+        DataError: an utterance has none.
+    """
+    for utterance, answer in zip(split.ids, split.answers, strict=True):
+        if not answer:
+            raise DataError(f"{split.name} utterance {utterance}: expected labels to compare with, got none")
+    return split.answers
