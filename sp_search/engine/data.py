@@ -11,7 +11,8 @@ from torch import Tensor
 
 from sp_search.engine.settings import TrialSettings
 from sp_search.tasks.label_space import LabelSpace
-from sp_search.tasks.verbalizers import build_verbalizer
+from sp_search.tasks.registry import Task
+from sp_search.tasks.verbalizers import Evidence, build_verbalizer
 from sp_search.types import Corpus, Split
 from sp_search.units.dictionary import Dictionary
 
@@ -44,17 +45,28 @@ class TaskData:
             ConfigError: a one-to-one verbalizer is asked for more labels than there are units.
         """
         kind = settings.verbalizer
-        if kind == "linear":
-            kind = "linear" if settings.verbalizer_base == "identity" else settings.verbalizer_base
+        if kind == "linear" and settings.verbalizer_base != "identity":
+            kind = settings.verbalizer_base
         if kind == "likelihood" and self._scores is None:
             self._scores = self.likelihood_scores(self)
-        built = build_verbalizer(
-            kind,
-            self.space,
-            self.train,
-            self.dictionary,
-            seed=settings.verbalizer_seed,
+        evidence = Evidence(
+            space=self.space,
+            train=self.train,
+            dictionary=self.dictionary,
             embedding=embedding.float().cpu().numpy(),
-            likelihood_scores=self._scores,
+            likelihood=self._scores,
         )
-        return built.units
+        return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
+
+
+def task_data(
+    corpus: Corpus, dictionary: Dictionary, task: Task, likelihood_scores: Callable[[TaskData], Scores]
+) -> TaskData:
+    """Make a corpus ready for a task.
+
+    Raises:
+        DataError: a split has labels that training never had, or answers that are not the task's.
+    """
+    space = LabelSpace.from_split(corpus.splits["train"], task)
+    answers = {name: space.encode(split, task) for name, split in corpus.splits.items()}
+    return TaskData(corpus, dictionary, space, answers, likelihood_scores)

@@ -1,0 +1,19 @@
+"""Accuracy: an answer is a hit when all of it is right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+Answer = tuple[str, ...]
+
+
+def accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer]) -> float:
+    """The share of whole answers that are right; lengths must agree and be above 0."""
+    assert len(predicted) == len(wanted) > 0
+    return sum(p == w for p, w in zip(predicted, wanted, strict=True)) / len(wanted)
+
+
+def slot_accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer], slot: int) -> float:
+    """The share of answers whose label in one slot is right."""
+    assert len(predicted) == len(wanted) > 0
+    return sum(p[slot] == w[slot] for p, w in zip(predicted, wanted, strict=True)) / len(wanted)

@@ -1,0 +1,94 @@
+"""What may be answered: the labels and the whole answers that the training split has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sp_search.errors import DataError
+from sp_search.tasks.registry import Task
+from sp_search.types import Split
+
+
+@dataclass(frozen=True)
+class LabelSpace:
+    """Label symbols in order of first appearance, and the distinct answers made of them."""
+
+    symbols: tuple[str, ...]  # C
+    symbol_counts: tuple[int, ...]  # how often each occurs in training
+    answers: tuple[tuple[int, ...], ...]  # distinct answers as symbol numbers
+    answer_counts: tuple[int, ...]
+
+    @classmethod
+    def from_split(cls, train: Split, task: Task) -> LabelSpace:
+        """Read the label space off the training split.
+
+        Raises:
+            DataError: an answer hasn't as many labels as the task has slots.
+        """
+        for utterance, answer in zip(train.ids, train.answers, strict=True):
+            _check_slots(train.name, utterance, answer, task)
+        labels = Counter(label for answer in train.answers for label in answer)  # keeps first-seen order
+        numbers = {label: i for i, label in enumerate(labels)}
+        answers = Counter(tuple(numbers[label] for label in answer) for answer in train.answers)
+        return cls(tuple(labels), tuple(labels.values()), tuple(answers), tuple(answers.values()))
+
+    @cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The number of each symbol."""
+        return {symbol: i for i, symbol in enumerate(self.symbols)}
+
+    def encode(self, split: Split, task: Task) -> npt.NDArray[np.int32]:
+        """The answers of a split as symbol numbers, (N, M).
+
+        Raises:
+            DataError: an answer of another length, or a label that training never had.
+        """
+        rows = []
+        for utterance, answer in zip(split.ids, split.answers, strict=True):
+            _check_slots(split.name, utterance, answer, task)
+            for label in answer:
+                if label not in self.numbers:
+                    raise DataError(
+                        f"{split.name} utterance {utterance}: expected labels of the training split, got {label!r}; "
+                        f"known are {', '.join(self.symbols[:12])}{', ...' if len(self.symbols) > 12 else ''}"
+                    )
+            rows.append([self.numbers[label] for label in answer])
+        return np.array(rows, dtype=np.int32)
+
+    def words(self, answer: tuple[int, ...]) -> tuple[str, ...]:
+        """An answer as labels."""
+        return tuple(self.symbols[i] for i in answer)
+
+    def to_json(self) -> dict[str, Any]:
+        """As `from_json` takes it."""
+        return {
+            "symbols": list(self.symbols),
+            "symbol_counts": list(self.symbol_counts),
+            "answers": [list(answer) for answer in self.answers],
+            "answer_counts": list(self.answer_counts),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> LabelSpace:
+        """From what `to_json` gave."""
+        return cls(
+            tuple(record["symbols"]),
+            tuple(record["symbol_counts"]),
+            tuple(tuple(answer) for answer in record["answers"]),
+            tuple(record["answer_counts"]),
+        )
+
+
+def _check_slots(split: str, utterance: str, answer: tuple[str, ...], task: Task) -> None:
+    if len(answer) != len(task.slots):
+        raise DataError(
+            f"{split} utterance {utterance}: expected {len(task.slots)} labels ({', '.join(task.slots)}) "
+            f"for task {task.name}, got {len(answer)}: {' '.join(answer)!r}"
+        )

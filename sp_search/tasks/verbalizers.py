@@ -1,0 +1,106 @@
+"""Which unit stands for which label: the verbalizers (method.md, "Verbalizers").
+
+C label symbols   U units
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from sklearn.cluster import KMeans
+
+from sp_search.errors import ConfigError
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.types import Split
+from sp_search.units.dictionary import Dictionary
+
+ONE_TO_ONE = ("frequency", "random", "identity", "kmeans", "likelihood")
+KINDS = (*ONE_TO_ONE, "linear")
+
+
+@dataclass(frozen=True)
+class Verbalizer:
+    """A unit for each label symbol; `linear` learns its outputs and uses the units to feed answers back."""
+
+    kind: str
+    units: tuple[int, ...]  # (C,), dictionary ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What verbalizers are made from."""
+
+    space: LabelSpace
+    train: Split
+    dictionary: Dictionary
+    embedding: npt.NDArray[np.float32]  # (V, D), the LM's, by dictionary id
+    likelihood: (
+        npt.NDArray[np.float64] | None
+    )  # (C, dictionary units), engine.likelihood's scores; for likelihood only
+
+
+def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:
+    """Build a verbalizer by name.
+
+    Args:
+        kind: one of KINDS.
+        evidence: labels, units and the LM's embedding.
+        seed: of `random` and `kmeans`; the others draw nothing.
+
+    Raises:
+        ConfigError: no such verbalizer, or a one-to-one verbalizer for more labels than units.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"verbalizer: expected one of {', '.join(KINDS)}, got {kind!r}")
+    labels, units = len(evidence.space.symbols), len(evidence.dictionary.unit_ids)
+    if kind in ONE_TO_ONE and labels > units:
+        raise ConfigError(
+            f"verbalizer {kind}: expected at least as many units as labels, got {units} units for {labels} labels; "
+            f"use verbalizer=linear"
+        )
+    if kind == "frequency":
+        return Verbalizer(kind, _frequency(evidence))
+    if kind == "random":
+        drawn = np.random.default_rng(seed).permutation(evidence.dictionary.unit_ids)[:labels]
+        return Verbalizer(kind, tuple(drawn.tolist()))
+    if kind == "kmeans":
+        return Verbalizer(kind, _kmeans(evidence, seed))
+    if kind == "likelihood":
+        return Verbalizer(kind, _likelihood(evidence))
+    ids = evidence.dictionary.unit_ids  # identity, and linear whose answers are fed back by it
+    return Verbalizer(kind, tuple(ids[i % units] for i in range(labels)))
+
+
+def _frequency(evidence: Evidence) -> tuple[int, ...]:
+    """Labels and units ranked by count in training, joined rank by rank; ties keep first-seen order."""
+    real = set(evidence.dictionary.unit_ids)
+    counted = Counter(evidence.train.tokens.tolist())  # most_common keeps first-seen order among equals
+    ranked = [unit for unit, _ in counted.most_common() if unit in real]
+    ranked += [unit for unit in evidence.dictionary.unit_ids if unit not in counted]
+    counts = evidence.space.symbol_counts
+    by_rank = sorted(range(len(counts)), key=lambda c: -counts[c])
+    units = dict(zip(by_rank, ranked, strict=False))
+    return tuple(units[c] for c in range(len(counts)))
+
+
+def _kmeans(evidence: Evidence, seed: int) -> tuple[int, ...]:
+    """Group the unit embeddings into as many groups as labels; each label takes the nearest unit of its group."""
+    ids = np.array(evidence.dictionary.unit_ids)
+    rows = evidence.embedding[ids]
+    groups = KMeans(len(evidence.space.symbols), n_init=1, random_state=seed).fit(rows)
+    distance = groups.transform(rows)  # (U, C)
+    unit, label = linear_sum_assignment(distance)  # nearest, and never one unit for two labels
+    order = np.argsort(label)
+    return tuple(ids[unit[order]].tolist())
+
+
+def _likelihood(evidence: Evidence) -> tuple[int, ...]:
+    """The one-to-one map under which the frozen LM itself favours the labels' units most in sum."""
+    assert evidence.likelihood is not None
+    label, unit = linear_sum_assignment(evidence.likelihood, maximize=True)
+    ids = evidence.dictionary.unit_ids
+    return tuple(ids[unit[at]] for at in np.argsort(label))

@@ -1,0 +1,81 @@
+"""fairseq's binary data, read with numpy alone: `split.idx` and `split.bin` (MMIDIDX version 1), `dict.txt` beside.
+
+The index holds a magic word, a version, the element type, the number of sequences, their sizes and byte offsets.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sp_search.errors import DataError
+from sp_search.types import EOS, SEPARATOR, SPECIALS
+from sp_search.units.dictionary import Dictionary
+from sp_search.units.lines import Line
+
+MAGIC = b"MMIDIDX\x00\x00"
+HEADER = struct.Struct("<9sQBQ")
+ELEMENTS = {
+    1: np.uint8,
+    2: np.int8,
+    3: np.int16,
+    4: np.int32,
+    5: np.int64,
+    6: np.float32,
+    7: np.float64,
+    8: np.uint16,
+}
+
+
+def read_sequences(index: Path) -> list[npt.NDArray[np.int64]]:
+    """The id sequences of a split, as written, `</s>` included.
+
+    Raises:
+        DataError: the index or its data is no such file, or is cut off.
+    """
+    raw = index.read_bytes()
+    data = index.with_suffix(".bin")
+    if len(raw) < HEADER.size or not raw.startswith(MAGIC):
+        raise DataError(f"{index}: expected a fairseq index (MMIDIDX), got another kind of file")
+    _, version, code, count = HEADER.unpack_from(raw)
+    if version != 1 or code not in ELEMENTS:
+        raise DataError(f"{index}: expected version 1 and a known element type, got version {version}, type {code}")
+    if len(raw) < HEADER.size + 12 * count or not data.exists():
+        raise DataError(
+            f"{index}: expected sizes and offsets of {count} sequences and {data.name} beside, got a cut file"
+        )
+    sizes = np.frombuffer(raw, np.int32, count, HEADER.size)
+    offsets = np.frombuffer(raw, np.int64, count, HEADER.size + 4 * count)
+    values = np.fromfile(data, dtype=ELEMENTS[code])
+    sizes, offsets = sizes.astype(np.int64), offsets.astype(np.int64)
+    starts = offsets // values.itemsize
+    if count and int((starts + sizes).max()) > len(values):
+        raise DataError(
+            f"{data}: expected {int((starts + sizes).max())} elements, got {len(values)}; the file is cut off"
+        )
+    return [values[start : start + size].astype(np.int64) for start, size in zip(starts, sizes, strict=True)]
+
+
+def read_databin(index: Path) -> list[Line]:
+    """A data-bin split as lines; its answers are units, since fairseq's data is already mapped by a verbalizer.
+
+    Raises:
+        DataError: sequences without one `<s>`, with an empty side, or with specials inside; the first ten are named.
+    """
+    own = Dictionary.load(index.parent / "dict.txt")
+    found, faults = [], []
+    for number, ids in enumerate(read_sequences(index), 1):
+        row = ids[:-1] if len(ids) and ids[-1] == EOS else ids
+        at = np.flatnonzero(row == SEPARATOR)
+        rest = np.delete(row, at)
+        if len(at) != 1 or at[0] == 0 or (rest < SPECIALS).any() or (rest >= len(own)).any():
+            faults.append(f"sequence {number}: expected units, one `<s>`, units, got ids {ids[:12].tolist()}...")
+            continue
+        words = [own.symbol(int(i)) for i in rest]
+        found.append(Line(f"{number}", tuple(words[: at[0]]), tuple(words[at[0] :])))
+    if faults:
+        raise DataError(f"{index}: {len(faults)} bad sequences: " + "; ".join(faults[:10]))
+    return found

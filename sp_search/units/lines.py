@@ -1,0 +1,127 @@
+"""One utterance a line: `units <s> labels`, `name|units|labels` and JSON lines, told apart by content.
+
+Every line is checked before any is used; all bad lines are counted, the first ten named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sp_search.errors import DataError
+
+SHOWN_FAULTS = 10
+
+
+@dataclass(frozen=True)
+class Line:
+    """One utterance as written."""
+
+    id: str
+    units: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+class LineError(Exception):
+    """What is wrong with one line: expected and got."""
+
+
+Parser = Callable[[str, int], Line]
+
+
+def read_lines(lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool) -> list[Line]:
+    """Parse all lines of a manifest.
+
+    Args:
+        lines: with or without line ends.
+        place: file name for messages.
+        known: whether the dictionary has a unit.
+        labelled: whether every line must have labels; else they may be missing.
+
+    Raises:
+        DataError: lines are bad, or there are none.
+    """
+    found: list[Line] = []
+    faults: list[str] = []
+    count = 0
+    known_units: dict[str, bool] = {}
+    parse: Parser | None = None
+    for number, raw in enumerate(lines, 1):
+        text = raw.strip()
+        parse = parse or parser_of(text)
+        try:
+            line = parse(text, number)
+            _check(line, known, known_units, labelled)
+        except LineError as error:
+            count += 1
+            if count <= SHOWN_FAULTS:
+                faults.append(f"line {number}: {error}")
+        else:
+            found.append(line)
+    if count:
+        more = f" (and {count - SHOWN_FAULTS} more)" if count > SHOWN_FAULTS else ""
+        raise DataError(f"{place}: {count} bad lines: " + "; ".join(faults) + more)
+    if not found:
+        raise DataError(f"{place}: expected at least one utterance, got an empty file")
+    return found
+
+
+def parser_of(text: str) -> Parser:
+    """The parser for a file whose first line is this."""
+    if text.startswith("{"):
+        return parse_json
+    return parse_named if "|" in text else parse_plain
+
+
+def parse_plain(text: str, number: int) -> Line:
+    """`u1 u2 u3 <s> label label`; without `<s>` only where labels may be missing."""
+    parts = [part.split() for part in (" " + text + " ").split(" <s> ")]
+    if len(parts) > 2:
+        raise LineError(f"expected one `<s>` between units and labels, got {len(parts) - 1}")
+    return Line(f"{number}", tuple(parts[0]), tuple(parts[1]) if len(parts) == 2 else ())
+
+
+def parse_named(text: str, number: int) -> Line:
+    """`name|u1 u2 u3|label label`."""
+    parts = text.split("|")
+    if len(parts) not in (2, 3):
+        raise LineError(f"expected name|units|labels, got {len(parts)} fields")
+    if "<s>" in text:
+        raise LineError("expected name|units|labels, got `<s>` as well")
+    return Line(parts[0].strip(), tuple(parts[1].split()), tuple(parts[2].split()) if len(parts) == 3 else ())
+
+
+def parse_json(text: str, number: int) -> Line:
+    """`{"id": ..., "units": [...] or "...", "labels": [...]}`; other keys are left alone."""
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise LineError(f"expected a JSON object, got {error.msg} at column {error.colno}") from error
+    if not isinstance(record, dict) or "units" not in record:
+        raise LineError('expected a JSON object with "units", got none')
+    return Line(
+        str(record.get("id", number)), _words(record["units"], "units"), _words(record.get("labels", []), "labels")
+    )
+
+
+def _words(value: object, key: str) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(value.split())
+    if isinstance(value, list) and all(isinstance(item, str | int) for item in value):
+        return tuple(map(str, value))
+    raise LineError(f'expected "{key}" as a list or a string of words, got {value!r:.60}')
+
+
+def _check(line: Line, known: Callable[[str], bool], cache: dict[str, bool], labelled: bool) -> None:
+    if not line.units:
+        raise LineError("expected at least one unit, got an empty utterance")
+    if labelled and not line.labels:
+        raise LineError("expected labels behind one `<s>`, got none")
+    for unit in line.units:
+        if unit not in cache:
+            cache[unit] = known(unit)
+        if not cache[unit]:
+            raise LineError(
+                f"expected units of the dictionary, got {unit!r}; was it made with another k-means model?"
+            )

@@ -1,0 +1,123 @@
+"""A labelled corpus in units, in any of four forms, plain or gzipped, told apart by content.
+
+`units <s> labels`, `name|units|labels`, JSON lines, or a fairseq data-bin folder. A folder holds one file a split.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from sp_search.errors import DataError
+from sp_search.types import Corpus, Split
+from sp_search.units.databin import read_databin
+from sp_search.units.dictionary import Dictionary
+from sp_search.units.lines import Line, read_lines
+
+SPLITS = ("train", "valid", "test")
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def load_corpus(folder: Path, dictionary: Dictionary, name: str) -> Corpus:
+    """Read the train, valid and test split of a folder.
+
+    Raises:
+        DataError: a split is missing or there twice, or its file is bad.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder with train, valid and test files, found none")
+    splits = {split: read_split(split_file(folder, split), dictionary, split) for split in SPLITS}
+    return Corpus(name, splits, corpus_fingerprint(splits), dictionary.fingerprint)
+
+
+def split_file(folder: Path, split: str) -> Path:
+    """The one file of a split in a folder or in its `data-bin`: `train.txt`, `train.jsonl.gz`, `train.idx`, ...
+
+    Raises:
+        DataError: there is none, or more than one.
+    """
+    places = [folder, folder / "data-bin"]
+    for place in places:
+        found = sorted(p for p in place.glob(f"{split}*") if p.name.split(".")[0] == split and p.suffix != ".bin")
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(p.name for p in found)
+            raise DataError(f"{place}: expected one file of the {split} split, got {names}")
+    raise DataError(
+        f"{folder}: expected a file of the {split} split ({split}.txt, .jsonl, .idx, also gzipped), found none"
+    )
+
+
+def read_split(path: Path, dictionary: Dictionary, name: str) -> Split:
+    """Read a labelled split; every unit goes through the dictionary.
+
+    Raises:
+        DataError: the file can't be read, or lines are bad; all are counted, the first ten named.
+    """
+    if path.suffix == ".idx":
+        lines = read_databin(path)
+        for number, line in enumerate(lines, 1):
+            _known_units(line, dictionary, f"{path} sequence {number}")
+        return _split(lines, dictionary, name)
+    text = _read_text(path)
+    lines = read_lines(text.splitlines(), str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
+    return _split(lines, dictionary, name)
+
+
+def read_units(lines: Iterable[str], dictionary: Dictionary, place: str) -> Split:
+    """Utterances to answer, in any of the line forms, labelled or not; raises as `read_split`."""
+    found = read_lines(lines, place, lambda unit: dictionary.find(unit) is not None, labelled=False)
+    return _split(found, dictionary, place)
+
+
+def corpus_fingerprint(splits: Mapping[str, Split]) -> str:
+    """sha256 over units and labels of all splits, whatever the file form; ids have no part in it."""
+    digest = hashlib.sha256()
+    for name in sorted(splits):
+        split = splits[name]
+        digest.update(name.encode())
+        digest.update(split.tokens.astype("<i4").tobytes())
+        digest.update(split.offsets.astype("<i8").tobytes())
+        digest.update("\n".join(" ".join(answer) for answer in split.answers).encode())
+    return digest.hexdigest()
+
+
+def _split(lines: list[Line], dictionary: Dictionary, name: str) -> Split:
+    lengths = np.array([len(line.units) for line in lines], dtype=np.int64)
+    return Split(
+        name=name,
+        ids=tuple(line.id for line in lines),
+        tokens=dictionary.encode(unit for line in lines for unit in line.units),
+        offsets=np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
+        answers=tuple(line.labels for line in lines),
+    )
+
+
+def _known_units(line: Line, dictionary: Dictionary, place: str) -> None:
+    for unit in line.units:
+        if dictionary.find(unit) is None:
+            raise DataError(
+                f"{place}: expected units of the LM's dictionary, got {unit!r}; "
+                f"was it made with another k-means model?"
+            )
+
+
+def _read_text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        if raw.startswith(GZIP_MAGIC):
+            raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read()
+        return raw.decode("utf-8")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: expected a whole gzip file, got one that is cut off or damaged") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: expected text (UTF-8), got another kind of file") from error
+    except OSError as error:
+        raise DataError(f"{path}: expected a readable file, got {error.strerror}") from error
