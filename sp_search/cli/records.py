@@ -1,0 +1,126 @@
+"""A mapping of plain values in, a frozen settings record out, or one error that lists every fault.
+
+Own code, because Hydra merges group files into a schema node by node and OmegaConf makes a frozen dataclass read-only
+on the way (ReadonlyConfigError), knows no `Literal`, and stops at the first fault.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from sp_search.errors import ConfigError
+
+T = TypeVar("T")
+
+_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+
+
+def leaves(schema: type) -> dict[str, Any]:
+    """The type of every setting by its dotted key, sections themselves left out."""
+    found: dict[str, Any] = {}
+    for name, hint in get_type_hints(schema).items():
+        if is_dataclass(hint):
+            found |= {f"{name}.{key}": leaf for key, leaf in leaves(hint).items()}  # type: ignore[arg-type]
+        else:
+            found[name] = hint
+    return found
+
+
+def fill(schema: type[T], values: Mapping[str, Any]) -> T:
+    """The record of these values; a relative path becomes absolute, from the current folder.
+
+    Raises:
+        ConfigError: keys unknown, missing, of a wrong type or out of range; all of them, each with its dotted key.
+    """
+    reader = _Reader(known=leaves(schema))
+    record = reader.record(schema, values, place="")
+    if record is None:
+        raise ConfigError("; ".join(reader.faults))
+    return record
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """`; did you mean A or B?` for the names nearest to a mistyped one, or nothing.
+
+    Names are compared by their last part, since a section is easily left out; one in the word's own section wins.
+    """
+    section, _, end = word.lower().rpartition(".")
+    ends = get_close_matches(end, {name.rpartition(".")[2] for name in known}, n=1)
+    near = [name for name in known if name.rpartition(".")[2] in ends]
+    near = [name for name in near if name.rpartition(".")[0] == section] or near
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def without_null(hint: Any) -> tuple[Any, bool]:
+    """The type without `None`, and whether `None` was in it."""
+    if get_origin(hint) not in (Union, types.UnionType):
+        return hint, False
+    (kind,) = (arg for arg in get_args(hint) if arg is not type(None))
+    return kind, True
+
+
+class _Reader:
+    """Fills records and goes on after a fault, so that all faults are found."""
+
+    def __init__(self, known: Collection[str]) -> None:
+        self.known = known  # every dotted key, for suggestions
+        self.faults: list[str] = []
+
+    def record(self, schema: type[T], values: Mapping[str, Any], place: str) -> T | None:
+        """The record, or None where it has a fault; `place` is its dotted key with a dot behind, or empty."""
+        hints, before, arguments = get_type_hints(schema), len(self.faults), {}
+        for key in values.keys() - hints.keys():
+            self.faults.append(f"{place}{key}: no such setting{did_you_mean(f'{place}{key}', self.known)}")
+        for field in fields(schema):  # type: ignore[arg-type]
+            key = place + field.name
+            if field.name in values:
+                arguments[field.name] = self.value(hints[field.name], values[field.name], key)
+            elif field.default is MISSING:
+                self.faults.append(f"{key}: expected a value, got none; say {key}=...")
+        if len(self.faults) > before:
+            return None
+        try:
+            return schema(**arguments)
+        except ConfigError as error:
+            self.faults += [place + fault for fault in str(error).split("; ")]
+            return None
+
+    def value(self, hint: Any, value: Any, key: str) -> Any:
+        """The value in its type, or None where it has a fault."""
+        kind, may_be_null = without_null(hint)
+        if value is None and may_be_null:
+            return None
+        if is_dataclass(kind) and isinstance(value, Mapping):
+            return self.record(kind, value, f"{key}.")  # type: ignore[arg-type]
+        if get_origin(kind) is dict and isinstance(value, Mapping):
+            return dict(value)
+        if get_origin(kind) is Literal and value in get_args(kind):
+            return value
+        if kind is Path and isinstance(value, str) and value:
+            return Path(os.path.abspath(os.path.expanduser(value)))
+        if kind is float and type(value) is int:
+            return float(value)
+        if kind in (int, float, bool, str) and type(value) is kind:
+            return value
+        self.faults.append(f"{key}: expected {_expected(kind, may_be_null)}, got {_shown(value)}")
+        return None
+
+
+def _expected(kind: Any, may_be_null: bool) -> str:
+    if get_origin(kind) is Literal:
+        words = " or ".join(map(str, get_args(kind)))
+    elif is_dataclass(kind):
+        words = f"a section with {', '.join(get_type_hints(kind))}"
+    else:
+        words = _WORDS.get(kind, "a mapping")
+    return f"{words} or null" if may_be_null else words
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else repr(value)

@@ -1,0 +1,142 @@
+"""Every setting of the program: its name, type, unit and legal range.
+
+Values live in `search_spaces/` and on the command line, never here. `cli/compose.py` lets Hydra put them together
+and fills these records; an unknown key, a wrong type and a value out of range are errors that name the setting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sp_search.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What an answer is."""
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LMSettings:
+    """The frozen unit LM."""
+
+    name: str  # the option's name, or the folder's
+    path: Path | None  # a fairseq checkpoint or its folder; null = built in
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """The labelled corpus, in units."""
+
+    name: str  # the option's name, or the folder's
+    path: Path | None  # a folder with train, valid and test; null = built in
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfirmSettings:
+    """The best settings once more under fresh seeds: their mean names the winner."""
+
+    top: int  # settings, 1 or more
+    seeds: int  # runs of each, 1 or more
+
+    def __post_init__(self) -> None:
+        _refuse(_below_one(self, "top", "seeds"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings:
+    """How many trials, how long, and when one may be stopped. Lengths are training utterances seen."""
+
+    trials: int  # settings to try in total, over all starts of the study
+    budget: int  # utterances of a full trial
+    grace: int  # utterances before the first rung, 1 to budget
+    reduction_factor: int  # one trial in so many goes on from a rung; 2 or more
+    batch_size: int  # utterances an update
+    chunk_updates: int  # updates of one trial before its worker turns to the next
+    seed: int  # the searcher's, and the first of the trials'
+    confirm: ConfirmSettings
+
+    def __post_init__(self) -> None:
+        faults = _below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
+        if self.reduction_factor < 2:
+            faults.append(f"reduction_factor: expected 2 or more, got {self.reduction_factor}")
+        if self.grace > self.budget:
+            faults.append(f"grace: expected at most the budget of {self.budget} utterances, got {self.grace}")
+        _refuse(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """What trials compute on, and how exactly."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = the faster on the device
+    threads: int | None  # CPU threads of a worker; null = its share of the cores
+
+    def __post_init__(self) -> None:
+        _refuse(_below_one(self, "threads"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackingSettings:
+    """Where MLflow keeps what the trials tell."""
+
+    enabled: bool
+    uri: str | None  # a server or a database; null = mlflow.db in `runs`
+    experiment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """Ray's workers, one a device, and the trial slots that share each."""
+
+    address: str | None  # a running cluster, or auto; null = start Ray on this machine
+    workers: int | None  # null = one a device
+    slots: int  # trials in flight on a worker
+    cpus_per_worker: float | None  # above 0; null = an even share of the machine's cores
+    gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0
+    storage: str | None  # Optuna's URL of the study; null = a journal file in the study's folder
+
+    def __post_init__(self) -> None:
+        faults = _below_one(self, "workers", "slots")
+        if self.cpus_per_worker is not None and not self.cpus_per_worker > 0:
+            faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
+        if self.gpus_per_worker is not None and not self.gpus_per_worker >= 0:
+            faults.append(f"gpus_per_worker: expected 0 or more, got {self.gpus_per_worker}")
+        _refuse(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every command takes. A command with keys of its own extends this record."""
+
+    task: TaskSettings
+    lm: LMSettings
+    data: DataSettings
+    space: dict[str, Any]  # ranges by parameter, as the file has them; the search room checks them
+    schedule: ScheduleSettings
+    engine: EngineSettings
+    tracking: TrackingSettings
+    cluster: ClusterSettings
+    study: str  # the study's name and its folder below `runs`
+    runs: Path  # where studies go
+    cache: Path  # where imported unit LMs are kept
+
+    def __post_init__(self) -> None:
+        if "/" in self.study or self.study.strip(". ") == "":
+            raise ConfigError(f"study: expected a name that can be a folder, without /, got {self.study!r}")
+
+
+def _below_one(record: Any, *names: str) -> list[str]:
+    """A fault for each named number that is neither null nor 1 or more."""
+    values = ((name, getattr(record, name)) for name in names)
+    return [f"{name}: expected 1 or more, got {value}" for name, value in values if value is not None and value < 1]
+
+
+def _refuse(faults: list[str]) -> None:
+    if faults:
+        raise ConfigError("; ".join(faults))

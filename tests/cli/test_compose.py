@@ -1,0 +1,155 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sp_search.cli.compose import compose_values, load_settings
+from sp_search.cli.overrides import GROUPS, options, sort_overrides
+from sp_search.cli.records import leaves
+from sp_search.config import Settings
+from sp_search.errors import ConfigError
+
+
+def faults(*words: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(words, Settings)
+    return str(raised.value).split("; ")
+
+
+def test_the_defaults_are_the_demo_searched_for_intents(space, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings([space], Settings)
+    assert (settings.task.name, settings.lm.name, settings.data.name) == ("intent", "demo", "demo")
+    assert settings.study == "intent-demo-demo"
+    assert settings.runs == tmp_path / "runs"
+    assert not settings.runs.exists()
+
+
+def test_a_word_changes_its_setting_and_what_is_made_of_it(space, tmp_path):
+    settings = load_settings([space, "trials=3", "schedule.seed=9", f"runs={tmp_path}/a b", "task.name=x"], Settings)
+    assert (settings.schedule.trials, settings.schedule.seed) == (3, 9)
+    assert settings.study == "x-demo-demo"
+    assert settings.runs == tmp_path / "a b"
+
+
+def test_of_two_words_for_one_setting_the_last_holds(space):
+    words = [space, "trials=3", "schedule=default", "trials=4", "lm=.", "lm=demo"]
+    settings = load_settings(words, Settings)
+    assert (settings.schedule.trials, settings.lm.name) == (4, "demo")
+
+
+def test_a_folder_is_an_lm_or_a_corpus_by_its_own_name(space, tmp_path, monkeypatch):
+    folder = tmp_path / "it's, my=LM (2)"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings([space, f"lm={folder.name}", f"data={folder}/../{folder.name}"], Settings)
+    assert (settings.lm.name, settings.lm.path) == (folder.name, folder)
+    assert (settings.data.name, settings.data.path) == (folder.name, folder)
+
+
+def test_a_checkpoint_goes_by_the_name_of_its_folder(space, tmp_path):
+    checkpoint = tmp_path / "gslm" / "checkpoint_best.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    settings = load_settings([space, f"lm={checkpoint}"], Settings)
+    assert (settings.lm.name, settings.lm.path) == ("gslm", checkpoint)
+
+
+def test_a_space_is_read_from_a_file_and_changed_by_words(space):
+    words = [space, "space.lr.high=0.01", "space.side=[top,bottom]", "~space.depth"]
+    assert load_settings(words, Settings).space == {
+        "lr": {"low": 1e-4, "high": 0.01, "log": True},
+        "side": ["top", "bottom"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "fault"),
+    [
+        ("trial=3", "trial: no such setting; did you mean trials?"),
+        ("TASK=intent", "TASK: no such setting; did you mean task?"),
+        ("seed=3", "seed: no such setting; did you mean schedule.seed?"),
+        ("schedule.batchsize=8", "schedule.batchsize: no such setting; did you mean schedule.batch_size?"),
+        ("intent", "intent: expected key=value"),
+        (
+            "schedule.trials=1,2",
+            "schedule.trials: expected one value, got 1,2; a list is written schedule.trials=[1,2]",
+        ),
+        ("schedule.trials=", "schedule.trials: expected a whole number, got ''"),
+        ("schedule.trials=x", "schedule.trials: expected a whole number, got 'x'"),
+        ("schedule.seed=null", "schedule.seed: expected a whole number, got null"),
+        ("engine.dtype=fp16", "engine.dtype: expected auto or float32 or bfloat16, got 'fp16'"),
+        ("task=intents", f"task: expected {' or '.join(options('task'))}, got 'intents'; did you mean intent?"),
+        ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
+        ("schedule=", f"schedule: expected {' or '.join(options('schedule'))}, got ''"),
+        ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),
+        ("study=${trails}", "settings: Interpolation key 'trails' not found full_key: study object_type=dict"),
+        (
+            "schedule.confirm=3",
+            "schedule.confirm: no such setting; expected one of schedule.confirm.top, schedule.confirm.seeds",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_line_with_what_is_near(space, word, fault):
+    with pytest.raises(ConfigError) as raised:
+        load_settings([space, word], Settings)
+    assert str(raised.value) == fault
+
+
+def test_all_wrong_words_are_told_at_once(space):
+    assert faults(space, "lm=nowhere", "foo.bar=3", "x") == [
+        "lm: expected demo or a folder or checkpoint that exists, got 'nowhere'",
+        "foo.bar: no such setting",
+        "x: expected key=value",
+    ]
+    assert faults(space, "trials=0", "engine.threads=0", "cluster.slots=0.5") == [
+        "schedule.trials: expected 1 or more, got 0",
+        "engine.threads: expected 1 or more, got 0",
+        "cluster.slots: expected a whole number, got 0.5",
+    ]
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: {b", "\xff"])
+def test_a_file_that_is_no_space_is_named(tmp_path, content):
+    path = tmp_path / "space.yaml"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ConfigError, match=f"^{path}: expected a "):
+        load_settings([f"space={path}"], Settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithKeysOfItsOwn(Settings):
+    prompt: Path
+    input: str = "-"
+
+
+def test_a_command_takes_keys_of_its_own(space, tmp_path):
+    settings = load_settings([space, f"prompt={tmp_path}/a"], WithKeysOfItsOwn)
+    assert (settings.prompt, settings.input) == (tmp_path / "a", "-")
+
+
+def test_a_key_that_a_command_must_be_given_is_asked_for(space):
+    with pytest.raises(ConfigError, match=r"^prompt: expected a value, got none; say prompt=\.\.\.$"):
+        load_settings([space], WithKeysOfItsOwn)
+
+
+@given(st.text().filter(lambda text: text != "null"))
+def test_a_text_is_taken_as_typed_whatever_signs_it_has(text):
+    assert sort_overrides([f"study={text}"], Settings).texts == {"study": text}
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_of_every_group_makes_settings(group, space):
+    for option in options(group):
+        load_settings([space, f"{group}={option}"], Settings)
+
+
+def test_the_files_hold_a_value_for_every_setting_so_that_help_can_show_it(space):
+    values = compose_values([space], Settings)
+    for key in leaves(Settings):
+        section = values
+        for part in key.split("."):
+            assert part in section, key
+            section = section[part]
