@@ -1,0 +1,7 @@
+"""`python -m sp_search.cli` is `sp-search`."""
+
+import sys
+
+from sp_search.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,85 @@
+"""`sp-search COMMAND key=value ...`: finds the command, gives it its settings, turns its end into an exit code.
+
+0 done; 1 a check failed, or a fault of ours with its traceback; 2 a user's mistake, in one line; 130 interrupted.
+Nothing heavy is imported before a command is known: each is the module `sp_search.cli.NAME` with a function `run`,
+whose annotation `config: SETTINGS` says which keys it takes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import get_type_hints
+
+from sp_search.cli.records import did_you_mean
+from sp_search.errors import ConfigError, UserError
+
+COMMANDS = {
+    "doctor": "say what this machine has, and what is missing",
+}
+"""Every command and what it does, in the order a user meets them."""
+
+_HELP = {"-h", "--help"}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except UserError as error:
+        line = " ".join(str(error).split())
+        print(f"sp-search: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("sp-search: interrupted", file=sys.stderr)
+        return 130
+
+
+def usage() -> str:
+    """The help of the program itself."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {about}" for name, about in COMMANDS.items())
+    return (
+        "usage: sp-search COMMAND [key=value ...]\n\n"
+        "Prompt search over a frozen generative spoken language model.\n\n"
+        f"commands:\n{listed}\n\n"
+        "sp-search COMMAND --help shows a command's settings and their values, sp-search --version the version."
+    )
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words:
+        print(usage(), file=sys.stderr)
+        return 2
+    name, *overrides = words
+    if name in _HELP:
+        print(usage())
+        return 0
+    if name == "--version":
+        print(f"sp-search {_version()}")
+        return 0
+    if name not in COMMANDS:
+        raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
+    command = _part(name)
+    schema = get_type_hints(command.run)["config"]
+    if set(overrides) & _HELP:
+        print(_part("help").command_help(name, command, schema, [word for word in overrides if word not in _HELP]))
+        return 0
+    return int(command.run(_part("compose").load_settings(overrides, schema)))
+
+
+def _version() -> str:
+    try:
+        return version("sp-search")
+    except PackageNotFoundError as error:
+        raise ConfigError(
+            "version: expected sp-search to be installed, found its source alone; run make setup"
+        ) from error
+
+
+def _part(name: str) -> ModuleType:
+    return importlib.import_module(f"sp_search.cli.{name}")

@@ -1,0 +1,117 @@
+import importlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from sp_search.cli import main as cli
+from sp_search.cli.main import COMMANDS, main
+from sp_search.config import Settings
+from sp_search.errors import DataError
+
+FOLDER = Path(cli.__file__).parent
+PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "records"}
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """A command `try` whose `run` a test sets; the settings it was given are kept in `seen`."""
+    module = ModuleType("sp_search.cli.try", "Try a thing.")
+    module.seen = []
+
+    def run(config: Settings) -> int:
+        module.seen.append(config)
+        return module.end()
+
+    module.run, module.end = run, lambda: 0
+    monkeypatch.setitem(sys.modules, "sp_search.cli.try", module)
+    monkeypatch.setitem(COMMANDS, "try", "try a thing")
+    return module
+
+
+def test_help_lists_every_command_with_what_it_does(capsys):
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for name, about in COMMANDS.items():
+        assert f"  {name}  {about}" in printed
+
+
+def test_help_comes_within_half_a_second():
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "sp_search.cli", "--help"], check=True, capture_output=True)
+    assert time.perf_counter() - started < 0.5
+
+
+def test_without_a_command_the_help_goes_to_stderr(capsys):
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: sp-search COMMAND [key=value ...]\n")
+
+
+def test_a_command_runs_with_its_settings_and_its_result_is_the_exit_code(command, space):
+    command.end = lambda: 1
+    assert main(["try", space, "trials=5"]) == 1
+    assert [config.schedule.trials for config in command.seen] == [5]
+
+
+def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command, space, capsys):
+    assert main(["try", "trials=5", "--help", space]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert command.seen == []
+    assert printed[:3] == ["usage: sp-search try [key=value ...]", "", "Try a thing."]
+    assert {"  lm=demo|a folder or checkpoint", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
+    assert "  space.NAME=...  of lr, depth" in printed
+
+
+def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(command, capsys):
+    assert main(["tri"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"sp-search: command: expected one of {', '.join(COMMANDS)}, got tri; did you mean try?\n"
+
+
+def test_a_wrong_setting_ends_with_2_and_one_line(command, space, capsys):
+    assert main(["try", space, "trials=x"]) == 2
+    assert capsys.readouterr().err == "sp-search: schedule.trials: expected a whole number, got 'x'\n"
+
+
+def test_a_users_mistake_ends_with_2_and_one_line_however_it_was_told(command, space, capsys):
+    command.end = lambda: _raise(DataError("train.txt:\n  line 3: expected units, got none\n  line 9: the same"))
+    assert main(["try", space]) == 2
+    assert capsys.readouterr().err == ("sp-search: train.txt: line 3: expected units, got none line 9: the same\n")
+
+
+def test_an_interruption_ends_with_130(command, space, capsys):
+    command.end = lambda: _raise(KeyboardInterrupt())
+    assert main(["try", space]) == 130
+    assert capsys.readouterr().err == "sp-search: interrupted\n"
+
+
+def test_a_fault_of_ours_keeps_its_traceback(command, space):
+    command.end = lambda: _raise(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        main(["try", space])
+
+
+def test_version_names_the_program(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "version", lambda name: {"sp-search": "1.2"}[name])
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "sp-search 1.2\n"
+
+
+def test_every_module_beside_the_parts_is_a_listed_command():
+    assert {path.stem for path in FOLDER.glob("*.py")} - PARTS == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_is_a_short_module_with_a_docstring_and_run(name):
+    module = importlib.import_module(f"sp_search.cli.{name}")
+    assert module.__doc__
+    assert module.run.__annotations__["return"] in (int, "int")
+    assert len((FOLDER / f"{name}.py").read_text().splitlines()) < 80
+
+
+def _raise(error: BaseException) -> int:
+    raise error

@@ -1,0 +1,68 @@
+"""The settings records: their ranges, and that each setting is read by a command."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from sp_search.cli.main import COMMANDS
+from sp_search.cli.records import leaves
+from sp_search.config import ClusterSettings, ConfirmSettings, ScheduleSettings, Settings
+from sp_search.errors import ConfigError
+
+CLI = Path(__file__).parents[1] / "sp_search" / "cli"
+SCHEDULE = {
+    "trials": 1, "budget": 64, "grace": 64, "reduction_factor": 2, "batch_size": 1, "chunk_updates": 1, "seed": 0,
+    "confirm": ConfirmSettings(top=1, seeds=1),
+}  # fmt: skip
+CLUSTER = {
+    "address": None, "workers": None, "slots": 1, "cpus_per_worker": 0.5, "gpus_per_worker": 0.0, "storage": None,
+}  # fmt: skip
+
+
+def test_the_smallest_schedule_is_legal():
+    ScheduleSettings(**SCHEDULE)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"trials": 0}, "trials: expected 1 or more, got 0"),
+        ({"reduction_factor": 1}, "reduction_factor: expected 2 or more, got 1"),
+        ({"grace": 65}, "grace: expected at most the budget of 64 utterances, got 65"),
+        ({"batch_size": 0, "chunk_updates": -1},
+         "batch_size: expected 1 or more, got 0; chunk_updates: expected 1 or more, got -1"),
+    ],
+)  # fmt: skip
+def test_a_schedule_out_of_range_lists_its_faults(change, fault):
+    with pytest.raises(ConfigError) as raised:
+        ScheduleSettings(**SCHEDULE | change)
+    assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"workers": 0}, "workers: expected 1 or more, got 0"),
+        ({"cpus_per_worker": 0.0}, "cpus_per_worker: expected above 0, got 0.0"),
+        ({"gpus_per_worker": float("nan")}, "gpus_per_worker: expected 0 or more, got nan"),
+    ],
+)
+def test_a_cluster_out_of_range_lists_its_faults(change, fault):
+    ClusterSettings(**CLUSTER)
+    with pytest.raises(ConfigError) as raised:
+        ClusterSettings(**CLUSTER | change)
+    assert str(raised.value) == fault
+
+
+@pytest.mark.skipif("search" not in COMMANDS, reason="most settings are for the search command, which is not there")
+def test_every_setting_is_read_by_a_command_as_section_dot_setting():
+    read = {
+        tuple(ast.unparse(node).split(".")[-2:])
+        for path in CLI.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    }
+    unread = [key for key in leaves(Settings) if "." in key and tuple(key.split(".")[-2:]) not in read]
+    unread += [key for key in leaves(Settings) if "." not in key and not any(last == key for _, last in read)]
+    assert unread == []
