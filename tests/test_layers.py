@@ -1,0 +1,136 @@
+"""The house rules of design.md and style.md that a machine can hold: who imports whom, and how long a file may be."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = [
+    {"types", "errors"}, {"units"}, {"tasks"}, {"metrics"}, {"batches"}, {"lm"}, {"prompts"}, {"engine"},
+    {"tracking"}, {"export"}, {"search"}, {"report"}, {"demo"}, {"config"}, {"cli"},
+]  # fmt: skip
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+OWNERS = {
+    "mlflow": {"tracking"},
+    "ray": {"search"},
+    "optuna": {"search"},
+    "hydra": {"config", "cli"},
+    "omegaconf": {"config", "cli", "lm/checkpoint"},  # a checkpoint's pickle may hold OmegaConf's containers
+    "fairseq": {"lm", "units", "demo"},
+}
+DISPATCH = "sp_search/cli/main.py"  # imports a command when it is known which
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60
+SOURCES = sorted((ROOT / "sp_search").rglob("*.py"))
+ALL = SOURCES + sorted((ROOT / "tests").rglob("*.py"))
+
+
+def import_faults(path: str, source: str) -> Iterator[str]:
+    """What a file of the package may not import, or not there."""
+    room = path.split("/")[1].removesuffix(".py")
+    tree = ast.parse(source)
+    in_functions = {
+        inner
+        for outer in ast.walk(tree)
+        if isinstance(outer, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for inner in ast.walk(outer)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            yield f"{path}:{node.lineno}: a relative import"
+        for module in imported(node):
+            top, _, rest = module.partition(".")
+            if top == "sp_search" and rest:
+                target = rest.split(".")[0]
+                if FLOOR[target] > FLOOR[room]:
+                    yield f"{path}:{node.lineno}: {room} imports {target}, a room below it"
+                if node in in_functions:
+                    yield f"{path}:{node.lineno}: imports {target} inside a function"
+            if top in OWNERS and not any(path.startswith(f"sp_search/{owner}") for owner in OWNERS[top]):
+                yield f"{path}:{node.lineno}: {room} imports {top}, which {' and '.join(sorted(OWNERS[top]))} owns"
+            if module in ("importlib", "importlib.import_module") and path != DISPATCH:
+                yield f"{path}:{node.lineno}: imports by a computed name"
+        if isinstance(node, ast.Name) and node.id == "__import__":
+            yield f"{path}:{node.lineno}: imports by a computed name"
+
+
+def imported(node: ast.AST) -> list[str]:
+    """The modules an import statement names, `from sp_search import lm` being sp_search.lm."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module == "sp_search":
+        return [f"sp_search.{alias.name}" for alias in node.names]
+    if isinstance(node, ast.ImportFrom) and node.module == "importlib":
+        return [f"importlib.{alias.name}" for alias in node.names]
+    return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_imports_only_from_rooms_above_it_and_what_its_room_owns(path):
+    assert list(import_faults(path.relative_to(ROOT).as_posix(), path.read_text())) == []
+
+
+def test_every_room_has_its_place_in_the_order():
+    below = {path.relative_to(ROOT / "sp_search").parts[0].removesuffix(".py") for path in SOURCES}
+    assert below - {"__init__"} == set(FLOOR)
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "fault"),
+    [
+        ("sp_search/lm/a.py", "from sp_search.engine.pack import Pack", "lm imports engine, a room below it"),
+        ("sp_search/lm/a.py", "from sp_search import engine", "lm imports engine, a room below it"),
+        ("sp_search/lm/a.py", "import sp_search.engine.pack", "lm imports engine, a room below it"),
+        (
+            "sp_search/types.py",
+            "if TYPE_CHECKING:\n    import sp_search.units",
+            "types imports units, a room below it",
+        ),
+        ("sp_search/lm/a.py", "from ..engine import pack", "a relative import"),
+        ("sp_search/cli/a.py", "def f():\n    from sp_search.lm import zoo", "imports lm inside a function"),
+        ("sp_search/cli/a.py", "import importlib", "imports by a computed name"),
+        ("sp_search/cli/a.py", "from importlib import import_module", "imports by a computed name"),
+        ("sp_search/cli/a.py", "module = __import__('torch')", "imports by a computed name"),
+        ("sp_search/engine/a.py", "def f():\n    import ray.tune", "engine imports ray, which search owns"),
+        (
+            "sp_search/lm/a.py",
+            "import omegaconf",
+            "lm imports omegaconf, which cli and config and lm/checkpoint owns",
+        ),
+    ],
+)
+def test_the_layer_test_sees_a_forbidden_import(path, source, fault):
+    assert [found.partition(": ")[2] for found in import_faults(path, source)] == [fault]
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("sp_search/engine/a.py", "from sp_search.engine import pack\nfrom sp_search.lm.architecture import UnitLM"),
+        ("sp_search/lm/checkpoint.py", "from omegaconf import DictConfig"),
+        ("sp_search/types.py", "from sp_search.errors import DataError"),
+        ("sp_search/search/a.py", "def f():\n    import ray"),
+        ("sp_search/cli/main.py", "import importlib"),
+    ],
+)
+def test_the_layer_test_lets_an_allowed_import_pass(path, source):
+    assert list(import_faults(path, source)) == []
+
+
+def test_the_command_line_starts_without_a_heavy_import():
+    heavy = {"torch", "numpy", "ray", "optuna", "mlflow", "hydra", "omegaconf", "fairseq", "sklearn", "scipy"}
+    code = "import sys, sp_search.cli.main; print(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert heavy & set(done.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_and_its_functions_fit_a_reader(path):
+    source = path.read_text()
+    assert len(source.splitlines()) <= MAX_FILE_LINES
+    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    long = [f"{n.name}: {lines}" for n in functions if (lines := n.end_lineno - n.lineno + 1) > MAX_FUNCTION_LINES]
+    assert long == []
