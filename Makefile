@@ -1,0 +1,50 @@
+# `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup search export ui demo-assets lint test
+
+VENV  := .venv
+STAMP := $(VENV)/.stamp
+RUN   := $(VENV)/bin/python -m
+
+# The first of these that runs and is new enough, for a name on PATH may be an empty shim; PYTHON=... takes another.
+FITS := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+PYTHON ?= $(shell for python in python3.11 python3.12 python3; do $$python $(FITS) && echo $$python && break; done)
+
+# $(call set,KEY,VALUE): KEY=VALUE as one shell word, blanks and quotes kept; nothing where there is no value.
+set = $(if $(2),'$(1)=$(subst ','\'',$(2))')
+SETTINGS = $(call set,task,$(TASK)) $(call set,space,$(SPACE)) $(call set,lm,$(LM)) $(call set,data,$(DATA)) \
+	$(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+search: $(STAMP) ## Search prompts: TASK=intent [SPACE= LM= DATA= TRIALS= STUDY= OVERRIDES="key=value ..."]
+	@set -f; $(RUN) sp_search.cli search $(SETTINGS)
+
+export: $(STAMP) ## Export the best prompt of a study: TASK=intent [LM= DATA= STUDY= OVERRIDES=]
+	@set -f; $(RUN) sp_search.cli export $(SETTINGS)
+
+ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1
+	@$(RUN) sp_search.tracking.ui
+
+demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
+	@$(RUN) sp_search.demo
+
+lint: $(STAMP) ## Formatter, linter and types
+	@$(RUN) ruff format --check --quiet .
+	@$(RUN) ruff check --quiet .
+	@$(RUN) mypy
+
+test: lint ## Lint, then the whole test suite
+	@$(RUN) pytest
+
+setup: $(STAMP) ## Set .venv up
+
+$(STAMP): pyproject.toml
+	@'$(PYTHON)' $(FITS) || { echo "make: expected Python 3.11 or 3.12, got '$(PYTHON)'; name one with PYTHON=..." >&2; exit 2; }
+	@rm -f $(STAMP)
+	@echo "setting up $(VENV) with $$('$(PYTHON)' --version); torch, ray and mlflow take minutes to fetch and unpack"
+	@{ $(VENV)/bin/python $(FITS) && $(RUN) pip --version >/dev/null 2>&1; } || '$(PYTHON)' -m venv --clear $(VENV)
+	@$(RUN) pip install --quiet --disable-pip-version-check --no-input --editable '.[dev]'
+	@touch $(STAMP)

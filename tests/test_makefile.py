@@ -1,0 +1,119 @@
+"""The Makefile's promises, with a stand-in for Python that writes down what it is asked to do."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PYTHON = """#!/bin/sh
+# Stands for python: `-m venv` puts a copy of it into the folder, all else is written to log.
+case "$1 $2" in
+"-c import"* | "--version "*) ;;
+"-m venv") for folder; do :; done; mkdir -p "$folder/bin"; cp "$0" "$folder/bin/python"; echo venv >>log ;;
+"-m pip") case "$*" in *install*) echo install >>log; test ! -e broken ;; esac ;;
+*) for word; do printf '<%s>' "$word"; done >>log; echo >>log ;;
+esac
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    shutil.copy(ROOT / "Makefile", folder)
+    (folder / "pyproject.toml").touch()
+    (folder / "python").write_text(PYTHON)
+    (folder / "python").chmod(0o755)
+    return folder
+
+
+def make(project: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = ["make", "-C", str(project), *words, "PYTHON=./python"]
+    return subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=check)
+
+
+def log(project: Path) -> list[str]:
+    return (project / "log").read_text().splitlines() if (project / "log").exists() else []
+
+
+def test_the_first_target_sets_up_and_the_second_does_not(project):
+    make(project, "search")
+    make(project, "export")
+    assert log(project) == ["venv", "install", "<-m><sp_search.cli><search>", "<-m><sp_search.cli><export>"]
+
+
+def test_a_changed_pyproject_sets_up_again_in_the_same_environment(project):
+    make(project, "setup")
+    stamp = (project / ".venv/.stamp").stat().st_mtime
+    os.utime(project / "pyproject.toml", (stamp + 1, stamp + 1))
+    make(project, "setup")
+    assert log(project) == ["venv", "install", "install"]
+
+
+def test_a_setup_that_failed_leaves_no_stamp_and_is_done_again(project):
+    (project / "broken").touch()
+    failed = make(project, "search", check=False)
+    assert failed.returncode == 2
+    assert not (project / ".venv/.stamp").exists()
+    (project / "broken").unlink()
+    make(project, "search")
+    assert log(project) == ["venv", "install", "install", "<-m><sp_search.cli><search>"]
+
+
+def test_a_setup_that_failed_again_takes_the_old_stamp_away(project):
+    make(project, "setup")
+    (project / "broken").touch()
+    os.utime(project / "pyproject.toml", (2**32, 2**32))
+    make(project, "setup", check=False)
+    assert not (project / ".venv/.stamp").exists()
+
+
+def test_an_environment_without_python_is_made_anew(project):
+    (project / ".venv/bin").mkdir(parents=True)
+    make(project, "setup")
+    assert log(project) == ["venv", "install"]
+
+
+def test_search_passes_what_is_set_and_nothing_else(project):
+    make(
+        project, "search", "TASK=intent", "LM=../my lm/it's", "TRIALS=3", "OVERRIDES=schedule.seed=1 space.side=[a,b]"
+    )
+    assert log(project)[-1] == (
+        "<-m><sp_search.cli><search><task=intent><lm=../my lm/it's><trials=3><schedule.seed=1><space.side=[a,b]>"
+    )
+
+
+def test_search_passes_every_documented_value(project):
+    make(project, "search", *(f"{name}=x" for name in ("TASK", "SPACE", "LM", "DATA", "TRIALS", "STUDY")))
+    assert log(project)[-1] == ("<-m><sp_search.cli><search><task=x><space=x><lm=x><data=x><trials=x><study=x>")
+
+
+def test_test_lints_then_runs_the_whole_suite(project):
+    make(project, "test")
+    assert log(project)[2:] == [
+        "<-m><ruff><format><--check><--quiet><.>", "<-m><ruff><check><--quiet><.>", "<-m><mypy>", "<-m><pytest>",
+    ]  # fmt: skip
+
+
+def test_a_machine_without_a_fitting_python_is_told_in_one_line(project):
+    (project / "python").write_text("#!/bin/sh\nexit 1\n")
+    done = make(project, "setup", check=False)
+    assert done.stderr.startswith("make: expected Python 3.11 or 3.12, got './python'; name one with PYTHON=...\n")
+
+
+def test_continuous_integration_runs_make_test_without_input(project):
+    (project / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", project / ".ci")
+    (project / "Makefile").write_text('test:\n\t@read line; echo "CI=$$CI input=$$line"; exit 3\n')
+    done = subprocess.run(
+        [project / ".ci/run"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        input="a\n",
+    )
+    assert (done.returncode, done.stdout) == (2, "CI=true input=\n")
