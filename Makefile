@@ -46,5 +46,5 @@ $(STAMP): pyproject.toml
 	@rm -f $(STAMP)
 	@echo "setting up $(VENV) with $$('$(PYTHON)' --version); torch, ray and mlflow take minutes to fetch and unpack"
 	@{ $(VENV)/bin/python $(FITS) && $(RUN) pip --version >/dev/null 2>&1; } || '$(PYTHON)' -m venv --clear $(VENV)
-	@$(RUN) pip install --quiet --disable-pip-version-check --no-input --editable '.[dev]'
+	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[dev]'
 	@touch $(STAMP)
