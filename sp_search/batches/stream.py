@@ -16,14 +16,18 @@ STRETCH = 50
 
 
 class BatchStream:
-    """Batches of utterance numbers by position 0, 1, ...; every utterance once an epoch."""
+    """Batches of utterance numbers by position 0, 1, ...
+
+    All batches are whole, so that updates and utterances seen count the same: what an epoch's shuffle leaves over,
+    less than a batch, waits for a later epoch.
+    """
 
     def __init__(self, lengths: npt.NDArray[np.int64], batch_size: int, seed: int) -> None:
-        """Over utterances of these lengths. The last batch of an epoch may be smaller."""
+        """Over utterances of these lengths; a batch is never larger than all of them."""
         self._lengths = lengths
-        self._batch_size = batch_size
+        self._batch_size = min(batch_size, len(lengths))
         self._seed = seed
-        self.batches_per_epoch = -(-len(lengths) // batch_size)
+        self.batches_per_epoch = len(lengths) // self._batch_size
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
 
     def batch(self, position: int) -> npt.NDArray[np.int64]:
@@ -33,7 +37,7 @@ class BatchStream:
 
     def _make_epoch(self, epoch: int) -> list[npt.NDArray[np.int64]]:
         draw = np.random.default_rng([self._seed, epoch])
-        order = draw.permutation(len(self._lengths))
+        order = draw.permutation(len(self._lengths))[: self.batches_per_epoch * self._batch_size]
         stretch = STRETCH * self._batch_size
         batches = []
         for start in range(0, len(order), stretch):

@@ -8,9 +8,10 @@ L layers   D embedding size   F feed-forward size   H heads   V vocabulary
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -147,6 +148,15 @@ def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def tensors_fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names, shapes and float32 values, hex; the same whatever file the weights came from."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(f"{name}{tuple(tensors[name].shape)}".encode())
+        digest.update(tensors[name].float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
 def random_lm(architecture: Architecture, seed: int) -> UnitLM:
     """An untrained LM with weights of about the size that training leaves, for tests and benchmarks."""
     generator = torch.Generator().manual_seed(seed)
@@ -160,8 +170,7 @@ def random_lm(architecture: Architecture, seed: int) -> UnitLM:
         else:
             tensors[name] = noise / math.sqrt(shape[-1])
     tensors["embedding"][PAD] = 0
-    shape_words = "-".join(str(value) for value in asdict(architecture).values())
-    return UnitLM.from_tensors(architecture, tensors, fingerprint=f"random-{seed}-{shape_words}")
+    return UnitLM.from_tensors(architecture, tensors, tensors_fingerprint(tensors))
 
 
 def sinusoidal_positions(architecture: Architecture, positions: Tensor) -> Tensor:

@@ -1,0 +1,77 @@
+"""Imported unit LMs on disk: safetensors and JSON under the sha256 of the checkpoint they came from.
+
+A checkpoint is read with care once; from then on its weights are memory-mapped, without pickle and without fairseq.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sp_search.errors import CheckpointError
+from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.lm.checkpoint import import_checkpoint
+
+FORMAT = 1
+
+
+def load_checkpoint(path: Path, cache: Path) -> UnitLM:
+    """The LM of a checkpoint, from the cache or into it. A damaged cache entry is made again.
+
+    Raises:
+        CheckpointError: as `import_checkpoint`.
+    """
+    folder = cache / "lm" / file_sha256(path)
+    try:
+        return read_lm(folder)
+    except CheckpointError:  # absent or damaged: the checkpoint itself is at hand
+        lm = import_checkpoint(path)
+        write_lm(lm, folder)
+        return lm
+
+
+def write_lm(lm: UnitLM, folder: Path) -> None:
+    """Write weights, then the JSON that makes the entry whole."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"format": FORMAT, "architecture": asdict(lm.architecture), "fingerprint": lm.fingerprint}
+    unfinished = folder / f"weights.{os.getpid()}"
+    save_file({name: tensor.contiguous() for name, tensor in lm.tensors().items()}, unfinished)
+    unfinished.replace(folder / "weights.safetensors")
+    unfinished.write_text(json.dumps(record, indent=2))
+    unfinished.replace(folder / "lm.json")
+
+
+def read_lm(folder: Path) -> UnitLM:
+    """Read what `write_lm` wrote.
+
+    Raises:
+        CheckpointError: the entry is absent or damaged.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / "lm.json").read_text())
+        tensors = load_file(folder / "weights.safetensors")
+        if record["format"] != FORMAT:
+            raise CheckpointError(f"{folder}: expected format {FORMAT}, got {record['format']}")
+        return UnitLM.from_tensors(Architecture(**record["architecture"]), tensors, record["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: expected an imported unit LM, got a missing or damaged one") from error
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, hex.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a fairseq checkpoint, got {error.strerror}") from error

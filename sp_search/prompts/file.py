@@ -1,0 +1,55 @@
+"""A trained prompt on disk: its tensors, and the document that says what they are.
+
+The document carries the sha256 of the tensor file and is written last, so a folder is whole or known not to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load, save
+from torch import Tensor
+
+from sp_search.errors import CheckpointError
+
+TENSORS, DOCUMENT = "prompt.safetensors", "prompt.json"
+DIGEST = "tensors_sha256"
+
+
+def save_prompt(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
+    """Write a prompt into a folder, made where absent, over an older prompt."""
+    folder.mkdir(parents=True, exist_ok=True)
+    raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    text = json.dumps({**document, DIGEST: hashlib.sha256(raw).hexdigest()}, indent=2, sort_keys=True)
+    for name, content in ((TENSORS, raw), (DOCUMENT, text.encode())):
+        unfinished = folder / f"{name}.{os.getpid()}"
+        unfinished.write_bytes(content)
+        unfinished.replace(folder / name)
+
+
+def load_prompt(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a prompt and its document.
+
+    Raises:
+        CheckpointError: a file is missing or unreadable, or the tensors are not those of the document.
+    """
+    try:
+        raw = (folder / TENSORS).read_bytes()
+        document = json.loads((folder / DOCUMENT).read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: expected an exported prompt ({TENSORS} and {DOCUMENT}), got {error.strerror}"
+        ) from error
+    except ValueError as error:
+        raise CheckpointError(f"{folder / DOCUMENT}: expected JSON, got a damaged file; export it again") from error
+    if not isinstance(document, dict) or document.get(DIGEST) != hashlib.sha256(raw).hexdigest():
+        raise CheckpointError(
+            f"{folder / TENSORS}: expected the tensors that {DOCUMENT} was written for, got others or "
+            f"a damaged file; export it again"
+        )
+    return load(raw), document
