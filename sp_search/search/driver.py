@@ -1,0 +1,249 @@
+"""A whole search: workers, trials under ASHA, confirm runs, the winner on the test split, `summary.json`.
+
+Killed at any moment and started again, it goes on from what the study and the saved states hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import tune
+
+from sp_search.errors import StudyError
+from sp_search.search.asha import Asha
+from sp_search.search.confirm import Winner, winner
+from sp_search.search.events import Listeners, Observer
+from sp_search.search.searcher import StudySearcher
+from sp_search.search.settings import SearchSettings
+from sp_search.search.space import Space
+from sp_search.search.study import FACTS, StudyIdentity, best_trials, counts, past_trials
+from sp_search.search.trainable import PromptTrial
+from sp_search.search.worker import PackFactory, Worker
+
+WORKER_START_S = 600.0
+CLOSE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The winner, ready to be exported."""
+
+    number: int  # of the winning trial
+    params: Mapping[str, Any]
+    seed: int  # of the confirm run whose prompt is exported: the best of them on valid
+    state: Path  # its saved state
+    metrics: Mapping[str, Mapping[str, float]]  # split -> metric, means over the seeds
+    facts: Mapping[str, Any]
+
+
+Exporter = Callable[[Finished], None]
+
+
+def run_search(
+    settings: SearchSettings,
+    identity: StudyIdentity,
+    study: optuna.Study,
+    space: Space,
+    make_pack: PackFactory,
+    observers: Sequence[Observer],
+    export: Exporter,
+) -> dict[str, Any]:
+    """Search to the end and write `summary.json`.
+
+    Args:
+        settings: how large, and on what.
+        identity: what the study is about.
+        study: of that identity.
+        space: what is searched.
+        make_pack: builds the engine in a worker's process; small, for it is sent there.
+        observers: who is told.
+        export: writes the winner's folder.
+
+    Returns:
+        The summary, as design.md's contract has it.
+
+    Raises:
+        StudyError: no trial reached its full budget.
+        KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
+    """
+    began = time.monotonic()
+    listeners = Listeners(observers)
+    with _terminable(), _ray(settings):
+        try:
+            workers = _start_workers(settings, make_pack)
+            _run_trials(settings, study, space, list(workers), listeners)
+            best = winner(study, best_trials(study, settings.confirm_top), settings)
+            if best is None:
+                raise StudyError(
+                    f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"
+                )
+            finished = _on_test(settings, study, best, next(iter(workers.values())))
+            engine_s, worker_s = map(
+                sum, zip(*ray.get([w.time_share.remote() for w in workers.values()]), strict=True)
+            )
+            export(finished)
+            summary = _summary(settings, identity, study, best, finished)
+            summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
+            summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
+            listeners.tell("study_finished", summary)
+        finally:
+            listeners.tell("close", CLOSE_S)
+    write_json(settings.folder / "summary.json", summary)
+    return summary
+
+
+def write_json(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record whole or not at all."""
+    unfinished = path.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(json.dumps(record, indent=2) + "\n")
+    unfinished.replace(path)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a search as an interrupt does; only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _ray(settings: SearchSettings) -> Iterator[None]:
+    """Join the cluster, or start Ray on this machine alone; never a dashboard, never telemetry."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a CSV, a JSON and a TensorBoard file a trial
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # the study is the truth, Tune's snapshot is not
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.workers * settings.slots)
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(
+        address=settings.ray_address,
+        include_dashboard=None if settings.ray_address else False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        configure_logging=True,
+        **({} if settings.ray_address else {"_node_ip_address": "127.0.0.1"}),
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _start_workers(settings: SearchSettings, make_pack: PackFactory) -> dict[str, Any]:
+    """One actor a device, by name; started again by Ray when lost."""
+    actor = ray.remote(Worker).options
+    names = [f"sp_search-{settings.study}-{os.getpid()}-{i}" for i in range(settings.workers)]
+    workers = {
+        name: actor(
+            name=name,
+            num_cpus=settings.cpus_per_worker,
+            num_gpus=settings.gpus_per_worker,
+            max_restarts=-1,
+            max_concurrency=4 * settings.slots + 4,
+        ).remote(make_pack)
+        for name in names
+    }
+    ray.get([worker.time_share.remote() for worker in workers.values()], timeout=WORKER_START_S)
+    return workers
+
+
+def _run_trials(
+    settings: SearchSettings, study: optuna.Study, space: Space, workers: list[str], listeners: Listeners
+) -> None:
+    asha = Asha(
+        budget=settings.budget,
+        grace=settings.grace,
+        reduction_factor=settings.reduction_factor,
+        past=past_trials(study),
+    )
+    searcher = StudySearcher(study, space, settings, workers, listeners)
+    tuner = tune.Tuner(
+        tune.with_resources(PromptTrial, {"cpu": 0.001}),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            scheduler=asha,
+            num_samples=-1,
+            reuse_actors=True,
+            max_concurrent_trials=None,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(settings.folder.absolute()),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    tuner.fit()
+
+
+def _on_test(settings: SearchSettings, study: optuna.Study, best: Winner, worker: Any) -> Finished:
+    """Read the test split, once, with the prompt of every confirm seed of the winner."""
+    number = -1
+    metrics: dict[str, list[dict[str, float]]] = {"valid": [], "test": []}
+    facts: dict[str, Any] = {}
+    for seed, run in zip(best.seeds, best.runs, strict=True):
+        facts = ray.get(worker.start.remote(number, best.params, seed, settings.budget, run["state"]))
+        metrics["test"].append(ray.get(worker.evaluate.remote(number, "test")))
+        metrics["valid"].append({"accuracy": run["valid_accuracy"], "loss": run["valid_loss"]})
+        ray.get(worker.remove.remote(number))
+    means = {
+        split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
+        for split, of_seeds in metrics.items()
+    }
+    exported = max(range(len(best.runs)), key=lambda i: float(best.runs[i]["valid_accuracy"]))
+    return Finished(
+        number=best.trial.number,
+        params=best.params,
+        seed=best.seeds[exported],
+        state=Path(best.runs[exported]["state"]),
+        metrics={**means, "exported test": metrics["test"][exported]},
+        facts=facts or study.trials[best.trial.number].user_attrs.get(FACTS, {}),
+    )
+
+
+def _summary(
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, best: Winner, finished: Finished
+) -> dict[str, Any]:
+    return {
+        "study": settings.study,
+        "task": identity.task,
+        "lm": {"name": identity.lm, "fingerprint": identity.lm_fingerprint},
+        "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
+        "trials": counts(study),
+        "best": {
+            "trial": finished.number,
+            "params": dict(finished.params),
+            "valid": finished.metrics["valid"],
+            "test": finished.metrics["test"],
+            "exported": {"seed": finished.seed, "test": finished.metrics["exported test"]},
+            "trained_parameters": finished.facts.get("trained_parameters"),
+            "seeds": list(best.seeds),
+        },
+        "mlflow_run_id": None,
+    }

@@ -1,0 +1,219 @@
+"""Who runs next: Ray Tune asks, the Optuna study answers and is told the truth.
+
+First come trials that a killed search left, then new ones up to the total, then the confirm runs of the best. ASHA's
+stops are told as PRUNED with their reports, full budgets as COMPLETE, crashes as FAIL.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+from ray.tune.search import Searcher
+
+from sp_search.search.asha import CONFIRM, METRIC, NUMBER, TIME
+from sp_search.search.confirm import pending_confirms
+from sp_search.search.events import Listeners
+from sp_search.search.settings import SearchSettings
+from sp_search.search.space import Space
+from sp_search.search.study import (
+    FACTS,
+    PARAMS,
+    REASON,
+    SEED,
+    best_trials,
+    reconcile,
+    record_confirmed,
+    trial_seed,
+    twin,
+)
+from sp_search.types import ParamValue, Report
+
+KEPT = 5
+"""Trials whose state stays on disk when they end: the best so many."""
+
+
+@dataclass
+class _Running:
+    """A trial in flight. trial is None for a confirm run, of which `key` is TRIAL:REPEAT."""
+
+    number: int
+    worker: str
+    params: Mapping[str, ParamValue]
+    trial: optuna.Trial | None
+    key: str = ""
+    reported: dict[int, float] = field(default_factory=dict)
+
+
+class StudySearcher(Searcher):
+    """The study as Ray Tune's searcher. Lives in the driver; one asker, so start-up draws are counted right."""
+
+    def __init__(
+        self, study: optuna.Study, space: Space, settings: SearchSettings, workers: list[str], listeners: Listeners
+    ) -> None:
+        """Serve a study to trials on the named workers."""
+        super().__init__(metric=METRIC, mode="max")
+        self._study = study
+        self._space = space
+        self._settings = settings
+        self._workers = workers
+        self._listeners = listeners
+        self._running: dict[str, _Running] = {}
+        saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / "state.pt").exists()]
+        self._left = reconcile(study, saved)
+        self._confirms: Iterator[tuple[str, int, Mapping[str, ParamValue], int]] | None = None
+        if not study.trials:
+            for params in settings.first_trials:
+                study.enqueue_trial(space.searched(params), skip_if_exists=True)
+
+    def suggest(self, trial_id: str) -> Any:
+        """The config of the next trial; None while none may start, FINISHED when none is left."""
+        busy = Counter(running.worker for running in self._running.values())
+        worker = min(self._workers, key=lambda name: busy[name])
+        if busy[worker] >= self._settings.slots:
+            return None
+        found = self._continued() or self._asked()
+        if found is None:
+            return self._confirm(trial_id, worker)
+        trial, params, seed, seen = found
+        running = _Running(trial.number, worker, params, trial, reported=dict(seen))
+        folder = self._settings.trial_folder(trial.number)
+        return self._config(trial_id, running, seed, max(seen, default=0), str(folder) if seen else None)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Keep a report in the study at once, so that a killed search loses none."""
+        self._keep_report(self._running[trial_id], result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tell the study how a trial ended."""
+        running = self._running.pop(trial_id)
+        if result is not None and TIME in result:
+            self._keep_report(running, result)
+        if running.trial is None:
+            self._end_confirm(running, result, error)
+            return
+        state, reason = self._outcome(running, result, error)
+        if reason:
+            running.trial.set_user_attr(REASON, reason)
+        value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
+        self._study.tell(running.trial, value, state=state)
+        self._drop_losers()
+        self._listeners.tell("trial_finished", running.number, state.name, reason, _last(running))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the study is on disk."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: a continued search reads the study."""
+
+    def _config(self, trial_id: str, running: _Running, seed: int, seen: int, state: str | None) -> dict[str, Any]:
+        self._running[trial_id] = running
+        tags = {"role": "confirm", "confirms": running.key} if running.trial is None else {"role": "search"}
+        self._listeners.tell("trial_started", running.number, running.params, {**tags, "seed": str(seed)})
+        return {
+            NUMBER: running.number,
+            CONFIRM: running.trial is None,
+            "params": dict(running.params),
+            "seed": seed,
+            "seen": seen,
+            "state": state,
+            "worker": running.worker,
+            "folder": str(self._settings.trial_folder(running.number)),
+            "points": list(self._settings.points),
+            "budget": self._settings.budget,
+        }
+
+    def _continued(self) -> tuple[optuna.Trial, Mapping[str, ParamValue], int, dict[int, float]] | None:
+        if not self._left:
+            return None
+        frozen = self._left.pop(0)
+        trial = optuna.Trial(self._study, frozen._trial_id)
+        return trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], dict(frozen.intermediate_values)
+
+    def _asked(self) -> tuple[optuna.Trial, Mapping[str, ParamValue], int, dict[int, float]] | None:
+        """A new trial, up to the total; settings that were tried before are answered from the study."""
+        while self._count() < self._settings.trials:
+            trial = self._study.ask()
+            params = self._space.suggest(trial)
+            known = twin(self._study, params)
+            trial.set_user_attr(PARAMS, params)
+            if known is None:
+                seed = trial_seed(self._settings.seed, trial.number)
+                trial.set_user_attr(SEED, seed)
+                return trial, params, seed, {}
+            trial.set_user_attr(REASON, f"same settings as trial {known.number}")
+            for seen, value in known.intermediate_values.items():
+                trial.report(value, seen)
+            self._study.tell(trial, known.value if known.state == TrialState.COMPLETE else None, state=known.state)
+        return None
+
+    def _count(self) -> int:
+        waiting = (TrialState.WAITING,)
+        return sum(trial.state not in waiting for trial in self._study.get_trials(deepcopy=False))
+
+    def _confirm(self, trial_id: str, worker: str) -> Any:
+        """The next confirm run, once no searched trial is in flight."""
+        if any(running.trial is not None for running in self._running.values()):
+            return None
+        if self._confirms is None:
+            best = best_trials(self._study, self._settings.confirm_top)
+            self._confirms = iter(pending_confirms(self._study, best, self._settings))
+        for key, number, params, seed in self._confirms:
+            return self._config(trial_id, _Running(number, worker, params, None, key), seed, 0, None)
+        return Searcher.FINISHED
+
+    def _end_confirm(self, running: _Running, result: dict[str, Any] | None, error: bool) -> None:
+        value = _last(running).get(METRIC)
+        if error or result is None or value is None:
+            self._listeners.tell("trial_finished", running.number, "FAIL", "the confirm run failed", {})
+            return
+        state = str(self._settings.trial_folder(running.number))
+        loss = float(result.get("valid_loss", math.nan))
+        record_confirmed(self._study, running.key, {"valid_accuracy": value, "valid_loss": loss, "state": state})
+        self._listeners.tell("trial_finished", running.number, "COMPLETE", "", _last(running))
+
+    def _keep_report(self, running: _Running, result: Mapping[str, Any]) -> None:
+        seen, value = int(result[TIME]), float(result[METRIC])
+        if seen in running.reported or not math.isfinite(value):
+            return
+        running.reported[seen] = value
+        if running.trial is not None:
+            running.trial.report(value, seen)
+            if FACTS not in running.trial.user_attrs:
+                running.trial.set_user_attr(FACTS, result.get("facts", {}))
+        metrics = {name: float(result[name]) for name in REPORTED if name in result}
+        self._listeners.tell("reported", running.number, Report(seen, metrics))
+
+    def _outcome(self, running: _Running, result: Mapping[str, Any] | None, error: bool) -> tuple[TrialState, str]:
+        if error or result is None:
+            return TrialState.FAIL, "the trial failed; see the log of its worker"
+        if diverged := str(result.get("diverged", "")):
+            return (TrialState.PRUNED if running.reported else TrialState.FAIL), diverged
+        if max(running.reported, default=0) >= self._settings.budget:
+            return TrialState.COMPLETE, ""
+        return TrialState.PRUNED, "stopped at a rung by ASHA"
+
+    def _drop_losers(self) -> None:
+        """Delete the states of ended trials but the best few; the study keeps what they reported."""
+        ended = self._study.get_trials(
+            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        )
+        done = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+        kept = {trial.number for trial in sorted(done, key=lambda t: -(t.value or 0.0))[:KEPT]}
+        for trial in ended:
+            if trial.number not in kept and (folder := self._settings.trial_folder(trial.number)).exists():
+                shutil.rmtree(folder)
+
+
+REPORTED = ("valid_accuracy", "valid_loss", "train_loss", "utterances_per_s")
+"""What observers hear of a report."""
+
+
+def _last(running: _Running) -> dict[str, float]:
+    return {METRIC: running.reported[max(running.reported)]} if running.reported else {}
