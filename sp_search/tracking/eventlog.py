@@ -1,0 +1,136 @@
+"""One append-only log of events as JSON lines: in comes an event, out come all whole lines behind an offset.
+
+An event is one write to a file opened for appending: it survives the death of the process at once, needs no lock
+between threads, and is safe in a signal handler. `make_durable` makes it survive the death of the machine. A line
+cut off by a crash costs that line alone: the next writer ends it, and readers name its offset and go on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a search told, with everything needed to send it later."""
+
+    kind: str  # study_opened, trial_started, reported, trial_finished, study_finished, abandoned, artifact
+    time_ms: int  # since 1970
+    number: int | None  # the trial, None for the study
+    data: Mapping[str, Any]  # as JSON gives it back; a float that JSON has no word for is a string
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some events of a log, in order."""
+
+    events: tuple[Event, ...]
+    end: int  # byte offset behind the last of them
+    torn: tuple[int, ...]  # byte offsets of lines that are no events
+
+
+class LogWriter:
+    """Appends events to a log; ends a line that a crash cut off."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._cut = False  # whether the last line has no end
+        size = os.fstat(self._fd).st_size
+        if size > 0 and os.pread(self._fd, 1, size - 1) != b"\n":
+            os.write(self._fd, b"\n")
+
+    def append(self, event: Event) -> None:
+        """Put an event behind all others.
+
+        Raises:
+            OSError: the file can't take it (disk full); the events before it are whole.
+        """
+        line = encode(event)
+        if self._cut:
+            line = b"\n" + line
+        self._cut = True  # until the whole line is there
+        while line:
+            line = line[os.write(self._fd, line) :]
+        self._cut = False
+
+    def close(self) -> None:
+        """Make the log durable and let it go."""
+        os.fsync(self._fd)
+        os.close(self._fd)
+
+
+def read_chunk(path: Path, offset: int, max_bytes: int = 1 << 20) -> Chunk:
+    """The events from a byte offset on, up to about max_bytes of them; a last line still being written is left."""
+    if not path.exists():
+        return Chunk((), offset, ())
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        text = stream.read(max_bytes)
+        if not text.endswith(b"\n"):
+            text += stream.readline()  # the rest of the line that max_bytes cut
+    events, torn = [], []
+    for line in text.split(b"\n")[:-1]:
+        try:
+            events.append(decode(line))
+        except (ValueError, KeyError, TypeError):
+            if line.strip():
+                torn.append(offset)
+        offset += len(line) + 1
+    return Chunk(tuple(events), offset, tuple(torn))
+
+
+def count_lines(path: Path, offset: int) -> int:
+    """How many whole lines stand behind a byte offset."""
+    if not path.exists():
+        return 0
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return sum(1 for line in stream if line.strip() and line.endswith(b"\n"))
+
+
+def make_durable(path: Path) -> None:
+    """Write what the machine still holds in memory of this file to its disk."""
+    if path.exists():
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def encode(event: Event) -> bytes:
+    """An event as one line, its end included."""
+    fields = {"kind": event.kind, "time_ms": event.time_ms, "number": event.number, "data": plain(event.data)}
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def decode(line: bytes) -> Event:
+    """The event of one line.
+
+    Raises:
+        ValueError, KeyError, TypeError: the line is no event.
+    """
+    fields = json.loads(line)
+    if not isinstance(fields["data"], dict):
+        raise ValueError("an event's data is an object")
+    return Event(fields["kind"], fields["time_ms"], fields["number"], fields["data"])
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: numpy's numbers become Python's, NaN and infinities strings, the rest text."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)

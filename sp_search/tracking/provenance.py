@@ -1,0 +1,71 @@
+"""Where a result comes from: the commit of this package, the versions it ran on, the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+UNKNOWN = "unknown"
+_GIT_TIMEOUT_S = 10.0
+_DISTRIBUTIONS = {
+    "torch": "torch",
+    "ray": "ray",
+    "optuna": "optuna",
+    "mlflow": "mlflow",
+    "fairseq": "ve-fairseq",
+    "sp_search": "sp-search",
+}
+
+
+@dataclass(frozen=True)
+class GitState:
+    """The commit that the package's files belong to."""
+
+    sha: str  # 40 hex digits, or "unknown"
+    dirty: str  # "true": files differ from the commit, or are new; "false"; "unknown"
+
+
+def git_state(file: Path = Path(__file__)) -> GitState:
+    """The state of the repository that tracks a file; unknown without git, a repository or the file in it.
+
+    A package installed into a `.venv` inside somebody's repository is not part of that repository.
+    """
+    folder = file.resolve().parent
+    tracked = _git(folder, "ls-files", "--error-unmatch", file.name)
+    sha = _git(folder, "rev-parse", "HEAD")
+    changes = _git(folder, "--no-optional-locks", "status", "--porcelain")
+    if tracked is None or sha is None or changes is None:
+        return GitState(UNKNOWN, UNKNOWN)
+    return GitState(sha, "true" if changes else "false")
+
+
+def versions() -> dict[str, str]:
+    """Version by name of Python and of what a search stands on; none of it is imported."""
+    found = {"python": platform.python_version()}
+    for name, distribution in _DISTRIBUTIONS.items():
+        try:
+            found[name] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            found[name] = UNKNOWN
+    return found
+
+
+def host() -> str:
+    """The machine's name."""
+    return socket.gethostname()
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints, None where it can't; under a git hook GIT_DIR would name the hook's repository instead."""
+    command = ["git", "-C", str(folder), *arguments]
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True, env=env)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,129 @@
+"""A store of runs in memory that takes the same thing twice as MLflow does, and a study to tell it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sp_search.tracking.fold import Point, Start
+from sp_search.tracking.layout import PARENT_TAG
+from sp_search.tracking.observer import MlflowTracker
+from sp_search.tracking.store import RejectedError, RunMissingError, RunRef
+from sp_search.types import Report
+
+INFO = {"study": "demo", "task": "intent", "data_fingerprint": "d" * 64, "data": "tiny", "seed": 0}
+SUMMARY = {
+    "study": "demo",
+    "trials": {"complete": 1, "pruned": 1, "failed": 0},
+    "best": {
+        "trial": 0,
+        "params": {"lr": 0.01, "depth": 6},
+        "valid": {"accuracy": 0.75},
+        "test": {"accuracy": 0.5},
+        "trained_parameters": 1024,
+    },
+    "wall_s": 12.5,
+    "trial_s": 20.0,
+    "mlflow_run_id": "",
+}
+
+
+@dataclass
+class FakeRun:
+    name: str
+    tags: dict[str, str]
+    status: str = "RUNNING"
+    params: dict[str, str] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+class FakeStore:
+    """Runs by id; `disturb` is asked before and after the effect of every request and may raise."""
+
+    def __init__(self, disturb: Callable[[str], None] = lambda moment: None) -> None:
+        self.runs: dict[str, FakeRun] = {}
+        self.requests: list[str] = []
+        self.disturb = disturb
+
+    def find_runs(self, experiment: str, identity: Mapping[str, str]) -> dict[int | None, RunRef]:
+        self._begin("find_runs")
+        found = {}
+        for run_id, run in self.runs.items():
+            if identity.items() <= run.tags.items():
+                trial = run.tags.get("sp_search.trial")
+                found[None if trial is None else int(trial)] = RunRef(run_id, run.status)
+        self.disturb("after find_runs")
+        return found
+
+    def create_run(self, start: Start, parent_id: str | None) -> str:
+        self._begin("create_run")
+        run_id = f"run{len(self.runs)}"
+        self.runs[run_id] = FakeRun(start.name, dict(start.tags))
+        if parent_id is not None:
+            self.runs[run_id].tags[PARENT_TAG] = parent_id
+        self.disturb("after create_run")
+        return run_id
+
+    def log(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
+        self._begin("log")
+        run = self._run(run_id)
+        if any(run.params.get(name, value) != value for name, value in params.items()):
+            raise RejectedError("Changing param values is not allowed")
+        run.params |= params
+        run.points += [point for point in metrics if point not in run.points]
+        run.tags |= tags
+        self.disturb("after log")
+
+    def set_status(self, run_id: str, status: str, end_ms: int) -> None:
+        self._begin("set_status")
+        self._run(run_id).status = status
+        self.disturb("after set_status")
+
+    def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
+        self._begin("upload")
+        self._run(run_id).files[f"{artifact_path}/{file.name}".lstrip("/")] = file.read_bytes()
+        self.disturb("after upload")
+
+    def by_trial(self) -> dict[int | None, FakeRun]:
+        """The runs by trial, None for the parent; there must be one each."""
+        trials = [run.tags.get("sp_search.trial") for run in self.runs.values()]
+        assert len(set(trials)) == len(trials)
+        return {None if t is None else int(t): run for t, run in zip(trials, self.runs.values(), strict=True)}
+
+    def content(self) -> object:
+        """All that matters of all runs, to be compared."""
+        return {
+            number: (run.name, run.status, run.params, sorted(run.points, key=repr), run.tags, run.files)
+            for number, run in self.by_trial().items()
+        }
+
+    def _begin(self, request: str) -> None:
+        self.requests.append(request)
+        self.disturb(f"before {request}")
+
+    def _run(self, run_id: str) -> FakeRun:
+        if run_id not in self.runs:
+            raise RunMissingError(run_id)
+        return self.runs[run_id]
+
+
+def report(utterances_seen: int, accuracy: float, diverged: str = "") -> Report:
+    return Report(utterances_seen, {"valid_accuracy": accuracy, "valid_loss": 1 - accuracy}, diverged)
+
+
+def tell_a_study(tracker: MlflowTracker, folder: Path) -> None:
+    """Two trials, one confirm run, files, a summary."""
+    prompt = folder / "prompt.safetensors"
+    prompt.write_bytes(b"weights")
+    tracker.study_opened(INFO)
+    for number, accuracies in ((0, (0.25, 0.75, 0.5)), (1, (0.125,))):
+        tracker.trial_started(number, {"lr": 0.01 * (number + 1), "depth": 6, "score_separator": True}, {"seed": 7})
+        for at, accuracy in enumerate(accuracies):
+            tracker.reported(number, report(320 * (at + 1), accuracy))
+    tracker.trial_finished(1, "PRUNED", "asha at 320")
+    tracker.artifact(0, prompt, "prompt")
+    tracker.trial_finished(0, "COMPLETE", metrics={"stored_bytes": 4096})
+    tracker.trial_started(2, {"lr": 0.01, "depth": 6}, {"role": "confirm", "of_trial": 0, "seed": 101})
+    tracker.reported(2, report(960, 0.875))
+    tracker.trial_finished(2, "COMPLETE")
+    tracker.study_finished(SUMMARY)
