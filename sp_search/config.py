@@ -57,7 +57,8 @@ class ScheduleSettings:
     reduction_factor: int  # one trial in so many goes on from a rung; 2 or more
     batch_size: int  # utterances an update
     chunk_updates: int  # updates of one trial before its worker turns to the next
-    seed: int  # the searcher's, and the first of the trials'
+    seed: int  # of the sampler, of the batches' order, and of every trial's own seed
+    first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn
     confirm: ConfirmSettings
 
     def __post_init__(self) -> None:

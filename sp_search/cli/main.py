@@ -18,6 +18,7 @@ from sp_search.cli.records import did_you_mean
 from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
+    "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
     "doctor": "say what this machine has, and what is missing",
 }
 """Every command and what it does, in the order a user meets them."""

@@ -100,6 +100,8 @@ class _Reader:
             return self.record(kind, value, f"{key}.")  # type: ignore[arg-type]
         if get_origin(kind) is dict and isinstance(value, Mapping):
             return dict(value)
+        if get_origin(kind) is list and isinstance(value, list):
+            return value
         if get_origin(kind) is Literal and value in get_args(kind):
             return value
         if kind is Path and isinstance(value, str) and value:
@@ -118,7 +120,7 @@ def _expected(kind: Any, may_be_null: bool) -> str:
     elif is_dataclass(kind):
         words = f"a section with {', '.join(get_type_hints(kind))}"
     else:
-        words = _WORDS.get(kind, "a mapping")
+        words = _WORDS.get(kind, "a list" if get_origin(kind) is list else "a mapping")
     return f"{words} or null" if may_be_null else words
 
 

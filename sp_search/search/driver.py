@@ -1,11 +1,10 @@
-"""A whole search: workers, trials under ASHA, confirm runs, the winner on the test split, `summary.json`.
+"""A whole search: workers, trials under ASHA, confirm runs, the winner on the test split, the summary.
 
 Killed at any moment and started again, it goes on from what the study and the saved states hold.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import signal
@@ -60,7 +59,7 @@ def run_search(
     observers: Sequence[Observer],
     export: Exporter,
 ) -> dict[str, Any]:
-    """Search to the end and write `summary.json`.
+    """Search to the end.
 
     Args:
         settings: how large, and on what.
@@ -82,8 +81,9 @@ def run_search(
     listeners = Listeners(observers)
     with _terminable(), _ray(settings):
         try:
+            listeners.tell("study_opened", study_info(settings, identity))
             workers = _start_workers(settings, make_pack)
-            _run_trials(settings, study, space, list(workers), listeners)
+            _run_trials(settings, study, space, workers, listeners)
             best = winner(study, best_trials(study, settings.confirm_top), settings)
             if best is None:
                 raise StudyError(
@@ -100,15 +100,7 @@ def run_search(
             listeners.tell("study_finished", summary)
         finally:
             listeners.tell("close", CLOSE_S)
-    write_json(settings.folder / "summary.json", summary)
     return summary
-
-
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record whole or not at all."""
-    unfinished = path.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(json.dumps(record, indent=2) + "\n")
-    unfinished.replace(path)
 
 
 @contextmanager
@@ -136,18 +128,19 @@ def _ray(settings: SearchSettings) -> Iterator[None]:
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a CSV, a JSON and a TensorBoard file a trial
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # the study is the truth, Tune's snapshot is not
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.workers * settings.slots)
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the progress display is ours
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.staged)
+    os.environ["RAY_maximum_startup_concurrency"] = str(2 * settings.in_flight + 8)  # noqa: SIM112, Ray's own
     if ray.is_initialized():
         yield
         return
-    ray.init(
-        address=settings.ray_address,
-        include_dashboard=None if settings.ray_address else False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        configure_logging=True,
-        **({} if settings.ray_address else {"_node_ip_address": "127.0.0.1"}),
-    )
+    here: dict[str, Any] = {
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+        "num_cpus": math.ceil(settings.workers * settings.cpus_per_worker) + 1,
+    }
+    joined = {"address": settings.ray_address} if settings.ray_address else here
+    ray.init(**joined, log_to_driver=False, logging_level="ERROR")
     try:
         yield
     finally:
@@ -173,7 +166,7 @@ def _start_workers(settings: SearchSettings, make_pack: PackFactory) -> dict[str
 
 
 def _run_trials(
-    settings: SearchSettings, study: optuna.Study, space: Space, workers: list[str], listeners: Listeners
+    settings: SearchSettings, study: optuna.Study, space: Space, workers: Mapping[str, Any], listeners: Listeners
 ) -> None:
     asha = Asha(
         budget=settings.budget,
@@ -181,9 +174,10 @@ def _run_trials(
         reduction_factor=settings.reduction_factor,
         past=past_trials(study),
     )
-    searcher = StudySearcher(study, space, settings, workers, listeners)
+    leave = {name: worker.remove.remote for name, worker in workers.items()}
+    searcher = StudySearcher(study, space, settings, leave, listeners)
     tuner = tune.Tuner(
-        tune.with_resources(PromptTrial, {"cpu": 0.001}),
+        tune.with_resources(PromptTrial, {"cpu": settings.cpus_per_trial}),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=asha,
@@ -225,6 +219,12 @@ def _on_test(settings: SearchSettings, study: optuna.Study, best: Winner, worker
         metrics={**means, "exported test": metrics["test"][exported]},
         facts=facts or study.trials[best.trial.number].user_attrs.get(FACTS, {}),
     )
+
+
+def study_info(settings: SearchSettings, identity: StudyIdentity) -> dict[str, Any]:
+    """What observers are told of a study."""
+    sizes = ("trials", "budget", "grace", "reduction_factor", "seed", "confirm_top", "confirm_seeds")
+    return {"study": settings.study, **vars(identity), **{name: getattr(settings, name) for name in sizes}}
 
 
 def _summary(

@@ -31,8 +31,8 @@ class Observer(Protocol):
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """The search ended well."""
 
-    def close(self, timeout_s: float) -> None:
-        """The search ends, well or not."""
+    def close(self, timeout_s: float) -> object:
+        """The search ends, well or not; what comes back is of no matter here."""
 
 
 class Listeners:

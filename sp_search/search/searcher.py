@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,6 +39,10 @@ KEPT = 5
 """Trials whose state stays on disk when they end: the best so many."""
 
 
+Leave = Callable[[int], object]
+"""Frees the slot of a trial's number in its worker, without waiting for it."""
+
+
 @dataclass
 class _Running:
     """A trial in flight. trial is None for a confirm run, of which `key` is TRIAL:REPEAT."""
@@ -55,9 +59,14 @@ class StudySearcher(Searcher):
     """The study as Ray Tune's searcher. Lives in the driver; one asker, so start-up draws are counted right."""
 
     def __init__(
-        self, study: optuna.Study, space: Space, settings: SearchSettings, workers: list[str], listeners: Listeners
+        self,
+        study: optuna.Study,
+        space: Space,
+        settings: SearchSettings,
+        workers: Mapping[str, Leave],
+        listeners: Listeners,
     ) -> None:
-        """Serve a study to trials on the named workers."""
+        """Serve a study to trials on the named workers, each with the way to tell it that a trial has ended."""
         super().__init__(metric=METRIC, mode="max")
         self._study = study
         self._space = space
@@ -70,13 +79,14 @@ class StudySearcher(Searcher):
         self._confirms: Iterator[tuple[str, int, Mapping[str, ParamValue], int]] | None = None
         if not study.trials:
             for params in settings.first_trials:
-                study.enqueue_trial(space.searched(params), skip_if_exists=True)
+                study.enqueue_trial(dict(params), skip_if_exists=True)
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None while none may start, FINISHED when none is left."""
         busy = Counter(running.worker for running in self._running.values())
         worker = min(self._workers, key=lambda name: busy[name])
-        if busy[worker] >= self._settings.slots:
+        room = self._settings.in_flight + (0 if self._settings.ray_address else self._settings.staged)
+        if len(self._running) >= room:
             return None
         found = self._continued() or self._asked()
         if found is None:
@@ -93,6 +103,7 @@ class StudySearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how a trial ended."""
         running = self._running.pop(trial_id)
+        self._workers[running.worker](running.number)  # Tune keeps the trial's process for another; the slot must go
         if result is not None and TIME in result:
             self._keep_report(running, result)
         if running.trial is None:
@@ -106,6 +117,10 @@ class StudySearcher(Searcher):
         self._drop_losers()
         self._listeners.tell("trial_finished", running.number, state.name, reason, _last(running))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its searcher for `Tuner.restore`, which is never used: the study is on disk."""
+        return {}
+
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the study is on disk."""
 
@@ -114,7 +129,11 @@ class StudySearcher(Searcher):
 
     def _config(self, trial_id: str, running: _Running, seed: int, seen: int, state: str | None) -> dict[str, Any]:
         self._running[trial_id] = running
-        tags = {"role": "confirm", "confirms": running.key} if running.trial is None else {"role": "search"}
+        tags = (
+            {"role": "confirm", "of_trial": running.key.partition(":")[0]}
+            if running.trial is None
+            else {"role": "search"}
+        )
         self._listeners.tell("trial_started", running.number, running.params, {**tags, "seed": str(seed)})
         return {
             NUMBER: running.number,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.search.schedule import report_points
 from sp_search.types import Params
+
+RAY_STEPS = 10_000
+"""Ray counts resources in ten-thousandths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,27 @@ class SearchSettings:
     def points(self) -> tuple[int, ...]:
         """When a trial reports."""
         return report_points(self.budget, self.grace, self.reduction_factor)
+
+    @property
+    def in_flight(self) -> int:
+        """Trials at work at once."""
+        return self.workers * self.slots
+
+    @property
+    def cpus_per_trial(self) -> float:
+        """What a trial reserves, though it only waits for its worker.
+
+        Ray is started here with one CPU more than the workers take, and all trials in flight just fit in it.
+        """
+        return 0.001 if self.ray_address else math.floor(RAY_STEPS / self.in_flight) / RAY_STEPS
+
+    @property
+    def staged(self) -> int:
+        """Trials made ready ahead: Tune hands a stopped trial's process on only to one that is already waiting.
+
+        On a cluster of others nothing keeps a waiting trial from starting, so none is made ahead.
+        """
+        return 1 if self.ray_address else max(1, self.in_flight // 2)
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's state is saved."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,9 +69,12 @@ def open_study(name: str, storage: str | None, folder: Path, identity: StudyIden
 
 def sampler(seed: int, asked: int) -> optuna.samplers.BaseSampler:
     """TPE over conditional parameters; a continued study draws on from another seed, else it would repeat itself."""
-    return optuna.samplers.TPESampler(
-        seed=seed + 7919 * asked, multivariate=True, group=True, constant_liar=True, n_startup_trials=8
-    )
+    with warnings.catch_warnings():
+        # `group` is experimental, and what a space with conditions needs
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            seed=seed + 7919 * asked, multivariate=True, group=True, constant_liar=True, n_startup_trials=8
+        )
 
 
 def trial_seed(study_seed: int, number: int, repeat: int = 0) -> int:

@@ -1,6 +1,7 @@
 """A Tune trial: thin, without torch. It asks its worker for the next report and hands it to Tune.
 
-The worker saves a trial's state at every report, so a trial whose worker was lost goes on from its last one.
+The worker saves a trial's state at every report, so a trial whose worker was lost goes on from its last one. That a
+trial has ended its worker hears from the searcher, for Tune keeps an ended trial's process and tells it nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ class PromptTrial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Become another trial, which is how actors are reused."""
-        self._leave()
         self._take_up(new_config)
         return True
 
@@ -48,18 +48,11 @@ class PromptTrial(tune.Trainable):
         result["facts"] = self._facts
         return result
 
-    def cleanup(self) -> None:
-        """Leave the worker."""
-        self._leave()
-
     def _take_up(self, config: dict[str, Any]) -> None:
         self._config = config
         self._seen = config["seen"]
         self._worker = ray.get_actor(config["worker"])
         self._facts = self._insist(lambda: self._join(config["state"]))
-
-    def _leave(self) -> None:
-        self._worker.remove.remote(self._config["number"])
 
     def _join(self, state: str | None) -> dict[str, Any]:
         c = self._config

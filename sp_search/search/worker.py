@@ -85,7 +85,7 @@ class Worker:
             return self._pack.facts(number)
 
     def remove(self, number: int) -> None:
-        """Let a trial go; one that is not live is no fault, since driver and trial may both say so."""
+        """Let a trial go; one that is not live is no fault, for a lost and restarted worker has none."""
         with self._turn:
             was_live = number in self._live
             self._live.discard(number)

@@ -1,0 +1,79 @@
+"""Settings of the command line to what the rooms take."""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from sp_search.config import Settings
+from sp_search.engine.build import PackRecipe, pick_device
+from sp_search.errors import ConfigError
+from sp_search.search.settings import SearchSettings
+
+
+def recipe_of(config: Settings) -> PackRecipe:
+    """What a worker builds its pack from."""
+    schedule, engine = config.schedule, config.engine
+    return PackRecipe(
+        task=config.task.name,
+        lm_name=config.lm.name,
+        lm_path=config.lm.path,
+        cache=config.cache,
+        data_name=config.data.name,
+        data_path=data_path(config),
+        batch_size=schedule.batch_size,
+        chunk_updates=schedule.chunk_updates,
+        stream_seed=schedule.seed,
+        device=engine.device,
+        dtype=engine.dtype,
+        threads=engine.threads or max(1, int(_cpus(config))),
+    )
+
+
+def data_path(config: Settings) -> Path:
+    """The folder of the corpus.
+
+    Raises:
+        ConfigError: it is no path and not built in.
+    """
+    if config.data.path is not None:
+        return config.data.path
+    if config.data.name != "demo":
+        raise ConfigError(f"data: expected demo or a path, got {config.data.name!r}")
+    return Path(str(files("sp_search") / "demo" / "assets" / "data"))
+
+
+def search_settings(config: Settings) -> SearchSettings:
+    """How large a search is, and what it runs on."""
+    schedule, cluster = config.schedule, config.cluster
+    on_gpu = pick_device(config.engine.device).type == "cuda"
+    gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
+    return SearchSettings(
+        study=config.study,
+        runs=config.runs,
+        trials=schedule.trials,
+        budget=schedule.budget,
+        grace=schedule.grace,
+        reduction_factor=schedule.reduction_factor,
+        seed=schedule.seed,
+        confirm_top=schedule.confirm.top,
+        confirm_seeds=schedule.confirm.seeds,
+        first_trials=tuple(schedule.first_trials),
+        workers=_workers(config),
+        slots=cluster.slots,
+        cpus_per_worker=_cpus(config),
+        gpus_per_worker=gpus,
+        ray_address=cluster.address,
+    )
+
+
+def _workers(config: Settings) -> int:
+    on_gpu = pick_device(config.engine.device).type == "cuda"
+    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else 1)
+
+
+def _cpus(config: Settings) -> float:
+    return config.cluster.cpus_per_worker or max(1, (os.cpu_count() or 1) // _workers(config))

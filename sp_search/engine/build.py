@@ -1,0 +1,111 @@
+"""From names and paths to a pack: what a worker is sent, and builds for itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+
+from sp_search.engine.data import TaskData, task_data
+from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
+from sp_search.engine.pack import Pack
+from sp_search.engine.weights import FrozenWeights, freeze
+from sp_search.lm.architecture import UnitLM
+from sp_search.lm.zoo import load_lm
+from sp_search.tasks.registry import get_task
+from sp_search.units.manifest import load_corpus
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+DtypeName = Literal["auto", "float32", "bfloat16"]
+CPU_ROWS = 32
+"""Rows in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackRecipe:
+    """Everything a pack is built from, small enough to send to any node; paths must be readable there."""
+
+    task: str
+    lm_name: str
+    lm_path: Path | None
+    cache: Path
+    data_name: str
+    data_path: Path
+    batch_size: int
+    chunk_updates: int
+    stream_seed: int
+    device: DeviceName
+    dtype: DtypeName
+    threads: int
+
+    def data(self) -> tuple[UnitLM, TaskData]:
+        """The LM and the corpus made ready for the task.
+
+        Raises:
+            UserError: anything of the LM, the dictionary, the corpus or the task is wrong.
+        """
+        loaded = load_lm(self.lm_name, self.lm_path, self.cache)
+        task = get_task(self.task)
+        corpus = load_corpus(self.data_path, loaded.dictionary, self.data_name)
+        return loaded.lm, task_data(corpus, loaded.dictionary, task, partial(_scores, loaded.lm))
+
+    def __call__(self) -> Pack:
+        """Build the pack in this process."""
+        torch.set_num_threads(self.threads)
+        lm, data = self.data()
+        device = pick_device(self.device)
+        return Pack(
+            lm,
+            data,
+            batch_size=self.batch_size,
+            chunk_updates=self.chunk_updates,
+            rows_per_pass=CPU_ROWS if device.type == "cpu" else 0,
+            stream_seed=self.stream_seed,
+            device=device,
+            dtype=pick_dtype(self.dtype, device),
+        )
+
+
+def pick_device(name: DeviceName) -> torch.device:
+    """The device of that name; auto takes a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
+    """The dtype of that name; auto measures which the device multiplies faster, for a CPU may emulate bfloat16."""
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    rates = {dtype: matrix_rate(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
+    return max(rates, key=lambda dtype: rates[dtype])
+
+
+def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
+    """Floating-point operations a second of a product the size of a feed-forward layer's."""
+    rows, inner, columns = 1024, 512, 2048
+    x = torch.ones(rows, inner, dtype=dtype, device=device)
+    weight = torch.ones(columns, inner, dtype=dtype, device=device)
+    F.linear(x, weight)
+    began, count = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        F.linear(x, weight)
+        count += 1
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return 2.0 * rows * inner * columns * count / (time.perf_counter() - began)
+
+
+def _scores(lm: UnitLM, data: TaskData) -> npt.NDArray[np.float64]:
+    """The likelihood verbalizer's scores on a fixed draw of the training split."""
+    weights: FrozenWeights = freeze(lm, torch.device("cpu"), torch.float32)
+    chosen = np.random.default_rng(0).permutation(len(data.train))[:MAX_UTTERANCES]
+    logp = next_unit_logp(weights, data.train, chosen)
+    return likelihood_scores(logp, data.answers["train"][chosen], len(data.space.symbols))
