@@ -9,16 +9,17 @@ from functools import partial
 from typing import TypeVar
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from sp_search.demo.espeak import Espeak
-from sp_search.demo.grammar import Phrase, phrases
+from sp_search.demo.grammar import Phrase, intents, phrases
 from sp_search.demo.noise import in_a_room
 from sp_search.demo.voices import Manner, draw_manner, variants_of
 from sp_search.units.features import Floats
 
 SPLITS = ("train", "valid", "test", "pool")
 """`pool` has no labels, is said by the voices of train, and is what the unit LM learns from."""
-CHUNK = 500
+CHUNK = 1000
 """Utterances a process speaks, one behind the other; part of what decides the samples (see `Espeak`)."""
 
 Result = TypeVar("Result")
@@ -39,15 +40,12 @@ def plan(split: str, count: int, seed: int) -> list[Utterance]:
     number = SPLITS.index(split)
     rng = np.random.default_rng((seed, number))
     variants = variants_of("train" if split == "pool" else split, seed)
-    by_answer: dict[tuple[str, str, str], list[Phrase]] = {}
-    for phrase in phrases():
-        by_answer.setdefault(phrase.answer, []).append(phrase)
-    answers = list(by_answer)
+    answers = intents()
+    phrasings = {answer: [phrase for phrase in phrases() if phrase.answer == answer] for answer in answers}
+    rounds = [rng.permutation(len(answers)) for _ in range(-(-count // len(answers)))]
     planned = []
-    for i in range(count):
-        if i % len(answers) == 0:
-            order = rng.permutation(len(answers))
-        of_intent = by_answer[answers[order[i % len(answers)]]]
+    for i, number_of_answer in enumerate(np.concatenate(rounds)[:count]):
+        of_intent = phrasings[answers[number_of_answer]]
         phrase = of_intent[rng.integers(len(of_intent))]
         planned.append(Utterance(f"{split}-{i:05d}", phrase, draw_manner(variants, rng), (seed, number, i)))
     return planned
@@ -61,21 +59,15 @@ def speak(planned: Sequence[Utterance], use: Callable[[Floats], Result], process
     chunks = [planned[start : start + CHUNK] for start in range(0, len(planned), CHUNK)]
     context = multiprocessing.get_context("spawn")
     with context.Pool(processes, maxtasksperchild=1) as pool:
-        for results in pool.imap(partial(_speak_chunk, use), chunks, chunksize=1):
+        for results in pool.imap(partial(_speak_chunk, use), chunks):
             yield from results
 
 
 def _speak_chunk(use: Callable[[Floats], Result], planned: Sequence[Utterance]) -> list[Result]:
     espeak = Espeak()
     results = []
-    for utterance in planned:
-        manner = utterance.manner
-        speech = espeak.say(
-            utterance.phrase.text,
-            voice=manner.voice,
-            words_per_minute=manner.words_per_minute,
-            pitch=manner.pitch,
-            liveliness=manner.liveliness,
-        )
-        results.append(use(in_a_room(speech, np.random.default_rng(utterance.noise_seed))))
+    with threadpool_limits(1):  # the processes together fill the cores already
+        for utterance in planned:
+            speech = espeak.say(utterance.phrase.text, utterance.manner)
+            results.append(use(in_a_room(speech, np.random.default_rng(utterance.noise_seed))))
     return results

@@ -9,11 +9,12 @@ import espeakng_loader
 import numpy as np
 import soxr
 
+from sp_search.demo.voices import Manner
 from sp_search.errors import UserError
 from sp_search.units.features import SAMPLE_RATE, Floats
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples come through the callback before espeak_Synth returns
-RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER: words a minute; base pitch 0-100; liveliness 0-100
+RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER
 CHARACTERS = 1  # POS_CHARACTER
 UTF8 = 1  # espeakCHARS_UTF8
 BUFFER_MS = 1000
@@ -45,15 +46,8 @@ class Espeak:
             raise UserError(f"espeak-ng: expected a sample rate from its start, got {self._rate}")
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def say(self, text: str, *, voice: str, words_per_minute: int, pitch: int, liveliness: int) -> Floats:
+    def say(self, text: str, manner: Manner) -> Floats:
         """Speak.
-
-        Args:
-            text: what to say.
-            voice: an accent, or `accent+variant`: `en-us+f2`.
-            words_per_minute: 80 to 450.
-            pitch: 0 to 100, 50 being the voice's own.
-            liveliness: how far the pitch moves, 0 to 100.
 
         Returns:
             (S,), 16 kHz, full scale 1; not a sample of silence is added or cut.
@@ -61,9 +55,10 @@ class Espeak:
         Raises:
             UserError: there is no such voice, or nothing was said.
         """
-        if self._library.espeak_SetVoiceByName(voice.encode()):
-            raise UserError(f"espeak-ng: expected a voice such as en-us+f2, got {voice!r}")
-        for name, value in ((RATE, words_per_minute), (PITCH, pitch), (RANGE, liveliness)):
+        if self._library.espeak_SetVoiceByName(manner.voice.encode()):
+            raise UserError(f"espeak-ng: expected a voice such as en-us+f2, got {manner.voice!r}")
+        settings = {RATE: manner.words_per_minute, PITCH: manner.pitch, RANGE: manner.liveliness}
+        for name, value in settings.items():
             self._library.espeak_SetParameter(name, value, 0)
         self._chunks.clear()
         encoded = text.encode() + b"\0"

@@ -45,7 +45,11 @@ class LMSettings:
 
 
 def train(
-    settings: LMSettings, units: int, train_set: Sequence[Units], valid_set: Sequence[Units], tell: Callable[[str], None]
+    settings: LMSettings,
+    units: int,
+    train_set: Sequence[Units],
+    valid_set: Sequence[Units],
+    tell: Callable[[str], None],
 ) -> tuple[dict[str, Any], float]:
     """Train a unit LM; returns the checkpoint, as fairseq lays it out, and the perplexity on `valid_set`.
 
@@ -62,11 +66,17 @@ def train(
     model = build(arguments, dictionary)
     rng = np.random.default_rng(settings.seed)
     updates = settings.epochs * math.ceil(len(train_set) / settings.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: _lr_share(update / updates, settings.warmup))
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda update: _lr_share(update / updates, settings.warmup)
+    )
     for epoch in range(settings.epochs):
         began = time.perf_counter()
-        losses = [_update(model, batch, optimizer, schedule) for batch in _batches(train_set, settings.batch_size, rng)]
+        losses = [
+            _update(model, batch, optimizer, schedule) for batch in _batches(train_set, settings.batch_size, rng)
+        ]
         tell(
             f"epoch {epoch + 1}: training perplexity {math.exp(np.mean(losses)):.2f}, "
             f"validation {perplexity(model, valid_set):.2f}, {time.perf_counter() - began:.0f} s"
@@ -136,8 +146,7 @@ def perplexity(model: Any, utterances: Sequence[Units]) -> float:
 
 def _update(model: Any, batch: list[Units], optimizer: Any, schedule: Any) -> float:
     inputs, targets = _shifted(batch)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        loss = _nll(model, inputs, targets, "mean")
+    loss = _nll(model, inputs, targets, "mean")
     optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -19,10 +19,10 @@ HELD_OUT = {"valid": 12, "test": 16}  # variants
 class Manner:
     """How one utterance is spoken."""
 
-    voice: str  # accent+variant, espeak-ng's name
-    words_per_minute: int
-    pitch: int  # 0 to 100
-    liveliness: int  # 0 to 100
+    voice: str  # espeak-ng's name: an accent, or accent+variant
+    words_per_minute: int  # 80 to 450
+    pitch: int  # 0 to 100, 50 being the voice's own
+    liveliness: int  # how far the pitch moves, 0 to 100
 
 
 def all_variants() -> list[str]:

@@ -32,7 +32,9 @@ class FeatureSettings:
     coefficients: int  # mfcc: cosine coefficients kept, the first being loudness, 1 <= coefficients <= mels
     window: int  # samples a frame sees, 2 or more
     hop: int  # samples from one frame to the next, 1 or more; 320 gives 50 frames a second
-    falloff: float  # mfcc: the coefficient whose weight is a half, 1 / (1 + c / falloff), above 0; high ones are voice
+    falloff: (
+        float  # mfcc: the coefficient whose weight is a half, 1 / (1 + c / falloff), above 0; high ones are voice
+    )
     delta_reach: int  # append each feature's slope over so many frames on either side; 0 appends none
     normalise: bool  # bring each feature of an utterance to mean 0 and variance 1: voice and channel go, words stay
 
@@ -46,7 +48,9 @@ class FeatureSettings:
             "falloff": (self.falloff > 0, "above 0"),
             "delta_reach": (self.delta_reach >= 0, "0 or more"),
         }
-        faults = [f"{name}: expected {want}, got {getattr(self, name)}" for name, (ok, want) in checks.items() if not ok]
+        faults = [
+            f"{name}: expected {want}, got {getattr(self, name)}" for name, (ok, want) in checks.items() if not ok
+        ]
         if faults:
             raise ConfigError("features: " + "; ".join(faults))
 

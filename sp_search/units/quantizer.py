@@ -1,4 +1,4 @@
-"""Feature frames in, reduced units out: k-means by nearest centroid, kept as safetensors with its features' settings."""
+"""Feature frames in, reduced units out: k-means by nearest centroid, kept with the settings of its features."""
 
 from __future__ import annotations
 
