@@ -37,17 +37,15 @@ class DemoSettings:
     utterances: Mapping[str, int]  # of train, valid, test and pool
     units: int
     quantizer_utterances: int  # of train, that the units are clustered from
-    answer_takes: int  # how often the assistant recorded each wording of each answer
     features: FeatureSettings
     lm: LMSettings
 
 
 DEMO = DemoSettings(
     seed=0,
-    utterances={"train": 8000, "valid": 800, "test": 1000, "pool": 32000},
+    utterances={"train": 7000, "valid": 800, "test": 1000, "pool": 32000},
     units=100,
     quantizer_utterances=1500,
-    answer_takes=8,
     features=FeatureSettings(
         kind="mfcc", mels=40, coefficients=13, window=640, hop=320, falloff=8.0, delta_reach=3, normalise=True
     ),
@@ -64,7 +62,7 @@ def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> d
     for part in ("data", "lm"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     planned = {split: plan(split, count, settings.seed) for split, count in settings.utterances.items()}
-    planned["answers"] = plan_answers(settings.answer_takes, settings.seed)
+    planned["answers"] = plan_answers(settings.seed)
     quantizer = _cluster(planned["train"], settings, processes)
     quantizer.save(folder / "quantizer.safetensors")
     tell(f"clustered {settings.quantizer_utterances} utterances into {settings.units} units")
@@ -102,11 +100,11 @@ def _cluster(train_set: Sequence[Utterance], settings: DemoSettings, processes: 
 
 
 def _train(folder: Path, spoken: Mapping[str, Spoken], settings: DemoSettings, tell: Tell) -> float:
-    """Train the unit LM on the pool's exchanges and train's commands; returns its perplexity on valid's exchanges."""
+    """Train the unit LM on the pool's exchanges; returns its perplexity on valid's."""
     ids = {part: [(u.phrase.answer, units + SPECIALS) for u, units in found] for part, found in spoken.items()}
-    heard = exchanges(ids["pool"], ids["answers"], settings.seed) + [units for _, units in ids["train"]]
+    heard = exchanges(ids["pool"], ids["answers"], settings.seed)
     valid = exchanges(ids["valid"], ids["answers"], settings.seed)
-    tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} recordings")
+    tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} exchanges")
     checkpoint, perplexity = train(settings.lm, settings.units, heard, valid, tell)
     counts = np.bincount(np.concatenate(heard), minlength=SPECIALS + settings.units)[SPECIALS:]
     save(folder, checkpoint, counts)

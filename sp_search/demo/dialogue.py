@@ -16,46 +16,43 @@ from sp_search.demo.voices import Manner
 from sp_search.types import SEPARATOR
 from sp_search.units.quantizer import Units
 
-VOICE = "en-us"  # espeak-ng's own voice, no variant: nobody else in the corpus has it
+MANNER = Manner("en-us", words_per_minute=400, pitch=50, liveliness=50)
+"""espeak-ng's own voice without a variant: nobody else in the corpus has it."""
 WORDINGS = ("{place} {thing} {action}", "{thing} {action} {place}", "{action} {place} {thing}")
 EVERYWHERE = "here"
 
 
-def plan_answers(takes: int, seed: int) -> list[Utterance]:
-    """Every wording of every intent, spoken so many times."""
-    rng = np.random.default_rng(seed)
+def plan_answers(seed: int) -> list[Utterance]:
+    """Every wording of every intent, recorded once."""
     planned: list[Utterance] = []
     for answer in intents():
         action, thing, location = answer
         place = EVERYWHERE if location == NONE else location
         for wording in WORDINGS:
-            text = wording.format(action=action, thing=thing, place=place)
-            for _ in range(takes):
-                manner = Manner(VOICE, int(rng.integers(230, 271)), 50, 50)
-                number = len(planned)
-                planned.append(Utterance(f"answer-{number:05d}", Phrase(text, answer), manner, (seed, number)))
+            phrase = Phrase(wording.format(action=action, thing=thing, place=place), answer)
+            planned.append(Utterance(f"answer-{len(planned):05d}", phrase, MANNER, (seed, len(planned))))
     return planned
 
 
 def exchanges(
     commands: Sequence[tuple[Answer, Units]], answers: Sequence[tuple[Answer, Units]], seed: int
 ) -> list[Units]:
-    """Join each command with a take of its answer.
+    """Join each command with one of the recordings that answer it.
 
     Args:
         commands: what each asks for, and its dictionary ids, (N,).
-        answers: the same of every take.
-        seed: of the choice among takes.
+        answers: the same of every recording.
+        seed: of the choice among recordings.
 
     Returns:
         Dictionary ids of each exchange: command, `<s>`, answer.
     """
     rng = np.random.default_rng(seed)
-    takes: Mapping[Answer, list[Units]] = {answer: [] for answer, _ in answers}
+    recordings: Mapping[Answer, list[Units]] = {answer: [] for answer, _ in answers}
     for answer, units in answers:
-        takes[answer].append(units)
+        recordings[answer].append(units)
     joined = []
     for answer, units in commands:
-        fitting = takes[answer]
+        fitting = recordings[answer]
         joined.append(np.concatenate([units, [SEPARATOR], fitting[rng.integers(len(fitting))]]))
     return joined
