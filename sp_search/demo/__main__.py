@@ -7,6 +7,7 @@ import shutil
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 
 from sp_search.demo.build import DEMO, build
@@ -30,4 +31,5 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")  # fairseq's, torch copes
     main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "assets")

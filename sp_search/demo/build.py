@@ -35,6 +35,7 @@ class DemoSettings:
 
     seed: int
     utterances: Mapping[str, int]  # of train, valid, test and pool
+    labelled: int  # of train, from its start: few enough that counting units is not enough
     units: int
     quantizer_utterances: int  # of train, that the units are clustered from
     features: FeatureSettings
@@ -44,6 +45,7 @@ class DemoSettings:
 DEMO = DemoSettings(
     seed=0,
     utterances={"train": 7000, "valid": 800, "test": 1000, "pool": 32000},
+    labelled=5000,
     units=100,
     quantizer_utterances=1500,
     features=FeatureSettings(
@@ -71,7 +73,8 @@ def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> d
         spoken[part] = list(zip(utterances, speak(utterances, quantizer.units, processes), strict=True))
         tell(f"spoke {len(utterances)} utterances of {part}")
     for split in SPLITS:
-        write_split(folder / "data" / f"{split}.jsonl.gz", spoken[split])
+        kept = spoken[split][: settings.labelled if split == "train" else None]
+        write_split(folder / "data" / f"{split}.jsonl.gz", kept)
     perplexity = _train(folder / "lm", spoken, settings, tell)
     meta = _meta(folder, settings, spoken, perplexity)
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")

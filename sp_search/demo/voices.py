@@ -12,7 +12,10 @@ import numpy as np
 ACCENTS = ("en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-gb-scotland", "en-029")
 UNVOICED = ("whisper", "whisperf")
 """Left out: without a voice there is no pitch to vary and little left above the noise."""
-HELD_OUT = {"valid": 12, "test": 16}  # variants
+UNCLEAR = ("zac", "RicishayMax", "RicishayMax2")
+"""Drawn but not used: a classifier of unit n-grams trained on 32,000 commands of the voices of train understands 0.27,
+0.68 and 0.40 of what these say, and 0.94 of what the other test voices say."""
+HELD_OUT = {"valid": 12, "test": 16}  # variants, unclear ones among them
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Manner:
 
 
 def all_variants() -> list[str]:
-    """The names of the voice variants that espeak-ng has, in alphabetical order."""
+    """The names of the voice variants that espeak-ng has, but for the unvoiced, in alphabetical order."""
     folder = Path(espeakng_loader.get_data_path()) / "voices" / "!v"
     return sorted(path.name for path in folder.iterdir() if path.name not in UNVOICED)
 
@@ -36,7 +39,7 @@ def variants_of(split: str, seed: int) -> list[str]:
     shuffled = [str(name) for name in np.random.default_rng(seed).permutation(all_variants())]
     valid, test = HELD_OUT["valid"], HELD_OUT["test"]
     parts = {"valid": shuffled[:valid], "test": shuffled[valid : valid + test], "train": shuffled[valid + test :]}
-    return parts[split]
+    return [name for name in parts[split] if name not in UNCLEAR]
 
 
 def draw_manner(variants: Sequence[str], rng: np.random.Generator) -> Manner:

@@ -29,7 +29,7 @@ TINY = LMSettings(
 
 
 def counting(count, seed):
-    """Utterances over 6 units in which each unit is the one before it plus one, so that all but the first is known."""
+    """Utterances over 6 units, each the one before it plus one."""
     rng = np.random.default_rng(seed)
     return [(rng.integers(6) + np.arange(rng.integers(5, 12))) % 6 + 4 for _ in range(count)]
 
