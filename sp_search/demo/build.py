@@ -52,8 +52,8 @@ DEMO = DemoSettings(
         kind="mfcc", mels=40, coefficients=13, window=640, hop=320, falloff=8.0, delta_reach=3, normalise=True
     ),
     lm=LMSettings(
-        layers=4, embed_dim=192, attention_heads=4, max_positions=512, dropout=0.0,
-        lr=2e-3, warmup=0.05, epochs=8, batch_size=128, seed=0,
+        layers=4, embed_dim=128, attention_heads=4, max_positions=512, dropout=0.0,
+        lr=1.5e-3, warmup=0.05, epochs=5, batch_size=16, seed=0,
     ),
 )  # fmt: skip
 """What is committed."""
