@@ -53,7 +53,7 @@ DEMO = DemoSettings(
     ),
     lm=LMSettings(
         layers=4, embed_dim=128, attention_heads=4, max_positions=512, dropout=0.0,
-        lr=1.5e-3, warmup=0.05, epochs=5, batch_size=16, seed=0,
+        lr=1.5e-3, warmup=0.05, epochs=4, batch_size=16, seed=0,
     ),
 )  # fmt: skip
 """What is committed."""
@@ -105,8 +105,7 @@ def _cluster(train_set: Sequence[Utterance], settings: DemoSettings, processes: 
 def _train(folder: Path, spoken: Mapping[str, Spoken], settings: DemoSettings, tell: Tell) -> float:
     """Train the unit LM on the pool's exchanges; returns its perplexity on valid's."""
     ids = {part: [(u.phrase.answer, units + SPECIALS) for u, units in found] for part, found in spoken.items()}
-    heard = exchanges(ids["pool"], ids["answers"], settings.seed)
-    valid = exchanges(ids["valid"], ids["answers"], settings.seed)
+    heard, valid = (exchanges(ids[part], dict(ids["answers"])) for part in ("pool", "valid"))
     tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} exchanges")
     checkpoint, perplexity = train(settings.lm, settings.units, heard, valid, tell)
     counts = np.bincount(np.concatenate(heard), minlength=SPECIALS + settings.units)[SPECIALS:]
