@@ -35,7 +35,6 @@ class DemoSettings:
 
     seed: int
     utterances: Mapping[str, int]  # of train, valid, test and pool
-    labelled: int  # of train, from its start: few enough that counting units is not enough
     units: int
     quantizer_utterances: int  # of train, that the units are clustered from
     features: FeatureSettings
@@ -44,8 +43,7 @@ class DemoSettings:
 
 DEMO = DemoSettings(
     seed=0,
-    utterances={"train": 7000, "valid": 800, "test": 1000, "pool": 32000},
-    labelled=5000,
+    utterances={"train": 5000, "valid": 800, "test": 1000, "pool": 24000},
     units=100,
     quantizer_utterances=1500,
     features=FeatureSettings(
@@ -53,7 +51,7 @@ DEMO = DemoSettings(
     ),
     lm=LMSettings(
         layers=4, embed_dim=128, attention_heads=4, max_positions=512, dropout=0.0,
-        lr=1.5e-3, warmup=0.05, epochs=4, batch_size=16, seed=0,
+        lr=1.5e-3, warmup=0.05, epochs=5, batch_size=16, seed=0,
     ),
 )  # fmt: skip
 """What is committed."""
@@ -73,8 +71,7 @@ def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> d
         spoken[part] = list(zip(utterances, speak(utterances, quantizer.units, processes), strict=True))
         tell(f"spoke {len(utterances)} utterances of {part}")
     for split in SPLITS:
-        kept = spoken[split][: settings.labelled if split == "train" else None]
-        write_split(folder / "data" / f"{split}.jsonl.gz", kept)
+        write_split(folder / "data" / f"{split}.jsonl.gz", spoken[split])
     perplexity = _train(folder / "lm", spoken, settings, tell)
     meta = _meta(folder, settings, spoken, perplexity)
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")

@@ -18,6 +18,7 @@ RATE, PITCH, RANGE = 1, 3, 4  # espeak_PARAMETER
 CHARACTERS = 1  # POS_CHARACTER
 UTF8 = 1  # espeakCHARS_UTF8
 BUFFER_MS = 1000
+SEED = 1
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 
@@ -45,6 +46,7 @@ class Espeak:
         if self._rate <= 0:
             raise UserError(f"espeak-ng: expected a sample rate from its start, got {self._rate}")
         self._library.espeak_SetSynthCallback(self._callback)
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(SEED))  # its breath and flutter start from the clock
 
     def say(self, text: str, manner: Manner) -> Floats:
         """Speak.

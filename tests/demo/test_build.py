@@ -28,7 +28,6 @@ LARGEST = 12_000_000  # bytes, of all assets together
 TINY = dataclasses.replace(
     DEMO,
     utterances={"train": 60, "valid": 30, "test": 30, "pool": 40},
-    labelled=50,
     units=20,
     quantizer_utterances=20,
     lm=dataclasses.replace(DEMO.lm, layers=1, embed_dim=16, attention_heads=2, epochs=1),
@@ -52,7 +51,7 @@ def test_a_build_from_nothing_gives_a_corpus_and_an_lm_that_load_together(tmp_pa
     assert files_in(tmp_path / "data") + files_in(tmp_path / "lm") == [
         "test.jsonl.gz", "train.jsonl.gz", "valid.jsonl.gz", "checkpoint_best.pt", "dict.txt"
     ]  # fmt: skip
-    assert {name: len(split) for name, split in corpus.splits.items()} == {"train": 50, "valid": 30, "test": 30}
+    assert {name: len(split) for name, split in corpus.splits.items()} == {"train": 60, "valid": 30, "test": 30}
     assert json.loads((tmp_path / "meta.json").read_text()) == json.loads(json.dumps(meta))
     assert len(told) == 8
 
@@ -71,9 +70,7 @@ def test_the_committed_assets_were_made_with_the_committed_settings():
 def test_the_committed_corpus_has_every_intent_in_every_split_and_no_voice_in_two():
     splits = {name: records(ASSETS / "data" / f"{name}.jsonl.gz") for name in ("train", "valid", "test")}
     assert {name: len(split) for name, split in splits.items()} == {
-        "train": DEMO.labelled,
-        "valid": DEMO.utterances["valid"],
-        "test": DEMO.utterances["test"],
+        name: DEMO.utterances[name] for name in ("train", "valid", "test")
     }
     variants = {name: {record["voice"].split("+")[1] for record in split} for name, split in splits.items()}
     assert not variants["train"] & (variants["valid"] | variants["test"])
