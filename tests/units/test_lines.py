@@ -17,7 +17,7 @@ def read(*lines, labelled=True):
 
 FORMS = {
     "plain": ["5 6 <s> on lamp", "7 <s> off lamp"],
-    "plain, wide blanks": ["  5   6 <s>  on lamp ", "7 <s> off\tlamp"],
+    "plain, wide blanks": ["  5   6 <s>  on lamp ", "7 <s>\toff\tlamp"],
     "named": ["1|5 6|on lamp", "2|7|off lamp"],
     "json, lists": [
         '{"id": 1, "units": [5, 6], "labels": ["on", "lamp"]}',
@@ -66,6 +66,7 @@ BAD_LINES = {
     "no separator": ("5 6 7", "expected labels behind one `<s>`, got none"),
     "nothing behind the separator": ("5 6 <s>", "expected labels behind one `<s>`, got none"),
     "two separators": ("5 <s> on <s> lamp", "expected one `<s>` between units and labels, got 2"),
+    "two separators side by side": ("5 <s> <s> on", "expected one `<s>` between units and labels, got 2"),
     "no unit": ("<s> on lamp", "expected at least one unit, got an empty utterance"),
     "an empty line": ("", "expected at least one unit, got an empty utterance"),
     "one field": ("a|", "expected at least one unit, got an empty utterance"),
