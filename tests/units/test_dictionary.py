@@ -15,6 +15,7 @@ ODD_FILES = {
     "windows line ends": "5 1\r\n6 1\r\n",
     "no last line end": "5 1\n6 1",
     "an overwrite flag": "5 1 #fairseq:overwrite\n6 1\n",
+    "a rare line separator inside a symbol": "a\u2028b 1\nc 1\n",
     "filler": "0 1\n1 1\nmadeupword0000 0\nmadeupword0001 0\n",
 }
 
@@ -95,6 +96,7 @@ BAD_FILES = {
     "a count that is no number": ("0 many\n", "line 1: expected `symbol count`, got '0 many'"),
     "an empty line": ("0 1\n\n1 1\n", "line 2: expected `symbol count`, got ''"),
     "a symbol twice": ("0 1\n0 2\n", "line 2: expected a new symbol, got '0' again"),
+    "a special": ("<s> 1\n0 2\n", "line 1: expected a new symbol, got '<s>' again"),
     "nothing": ("", "expected at least one unit, got an empty file"),
 }
 
