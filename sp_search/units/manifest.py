@@ -66,8 +66,8 @@ def read_split(path: Path, dictionary: Dictionary, name: str) -> Split:
         for number, line in enumerate(lines, 1):
             _known_units(line, dictionary, f"{path} sequence {number}")
         return _split(lines, dictionary, name)
-    text = _read_text(path)
-    lines = read_lines(text.splitlines(), str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
+    text = io.StringIO(_read_text(path))  # not splitlines, whose line ends may stand inside JSON
+    lines = read_lines(text, str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
     return _split(lines, dictionary, name)
 
 

@@ -185,3 +185,9 @@ def test_utterances_to_answer_need_no_labels():
 def test_utterances_to_answer_are_checked_like_any_others():
     with pytest.raises(DataError, match="standard input: 1 bad lines: line 2: expected units of the dictionary"):
         read_units(["1 2\n", "3 99\n"], tiny_dictionary(), "standard input")
+
+
+def test_only_a_line_feed_ends_a_line(tmp_path):
+    record = json.dumps({"units": "1 2", "labels": ["on"], "text": "switch\u2028on"}, ensure_ascii=False)
+    (tmp_path / "train.jsonl").write_text(record + "\n", encoding="utf-8")
+    assert len(read_split(tmp_path / "train.jsonl", tiny_dictionary(), "train")) == 1
