@@ -40,7 +40,9 @@ def assert_same_sequences(index):
 
 
 @pytest.mark.parametrize(
-    "dtype", [np.uint8, np.int8, np.int16, np.int32, np.int64, np.uint16], ids=lambda d: d.__name__
+    "dtype",
+    [np.uint8, np.int8, np.int16, np.int32, np.int64, np.float64, np.uint16, np.uint32, np.uint64],
+    ids=lambda d: d.__name__,
 )
 def test_sequences_are_those_that_fairseqs_reader_gives(tmp_path, dtype):
     assert_same_sequences(write_databin(tmp_path, SEQUENCES, dtype=dtype))
@@ -84,6 +86,7 @@ BAD_SEQUENCES = {
     "an unknown unit": [5, UNK, SEPARATOR, 6, EOS],
     "an id behind the dictionary": [5, 20, SEPARATOR, 6, EOS],
     "an end in the middle": [5, EOS, 6, SEPARATOR, 7, EOS],
+    "no answer": [5, 6, SEPARATOR, EOS],
     "nothing": [],
 }
 
@@ -162,3 +165,8 @@ def test_no_split_is_taken_for_the_data_of_another(tmp_path):
     shutil.copy(index, tmp_path / "valid.idx")
     with pytest.raises(DataError, match=r"valid\.bin beside"):
         read_sequences(tmp_path / "valid.idx")
+
+
+def test_a_data_bin_without_a_sequence_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"train\.idx: expected at least one sequence, got none"):
+        read_databin(write_databin(tmp_path, []))
