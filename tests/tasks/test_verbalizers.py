@@ -106,6 +106,18 @@ def test_likelihood_is_the_best_of_all_one_to_one_maps(seed):
     assert units("likelihood", evidence("abcd", units=7, likelihood=scores)) == list(best)
 
 
+def test_likelihood_never_takes_a_filler():
+    scores = np.random.default_rng(0).normal(size=(3, 8))
+    scores[:, 3:] += 100.0  # the fillers of a dictionary of three units
+    assert sorted(units("likelihood", evidence("abc", units=3, filler=5, likelihood=scores))) == [0, 1, 2]
+
+
+def test_likelihood_never_takes_a_row_of_the_embedding_that_no_symbol_has():
+    scores = np.random.default_rng(0).normal(size=(3, 8))
+    scores[:, 3:] += 100.0  # an embedding padded to a multiple of eight, beside a dictionary that is not
+    assert sorted(units("likelihood", evidence("abc", units=3, likelihood=scores))) == [0, 1, 2]
+
+
 @pytest.mark.parametrize("kind", ONE_TO_ONE)
 def test_more_labels_than_units_are_refused_with_the_advice_to_use_linear(kind):
     with pytest.raises(
