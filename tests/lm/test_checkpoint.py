@@ -11,6 +11,7 @@ from sp_search.errors import CheckpointError
 from sp_search.lm.checkpoint import import_checkpoint
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import SEPARATOR
+from tests.damage import NOT_OURS, cut_off, garbled
 from tests.fairseq_models import fairseq_args, fairseq_dictionary, fairseq_lm, fairseq_logits
 from tests.plain_form import plain_logits
 from tests.shared import shared
@@ -223,6 +224,36 @@ def test_a_torch_file_of_another_kind_is_refused(tmp_path, content):
     torch.save(content, tmp_path / "lm.pt")
     with pytest.raises(CheckpointError, match="expected a fairseq checkpoint with `model`, got another kind of file"):
         import_checkpoint(tmp_path / "lm.pt")
+
+
+def refusals(path, contents):
+    """What importing each of the contents ended in."""
+    found = []
+    for content in contents:
+        path.write_bytes(content)
+        with pytest.raises(CheckpointError) as caught:
+            import_checkpoint(path)
+        found.append(str(caught.value))
+    return found
+
+
+def test_a_checkpoint_cut_off_anywhere_is_refused_as_such(write):
+    path = write()
+    for message in refusals(path, list(cut_off(path.read_bytes(), 60))[1:]):
+        assert message.startswith(f"{path}: expected a ")
+        assert "cut-off file" in message or "another kind of file" in message
+
+
+def test_a_file_that_is_no_torch_file_is_refused(tmp_path):
+    for message in refusals(tmp_path / "lm.pt", NOT_OURS):
+        assert message.startswith(f"{tmp_path / 'lm.pt'}: expected a ")
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_garbled_checkpoint_is_refused(write):
+    path = write()
+    for message in refusals(path, garbled(path.read_bytes(), 60, seed=0)):
+        assert message.startswith(f"{path}: expected ")
 
 
 class Marked:
