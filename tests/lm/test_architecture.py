@@ -62,10 +62,17 @@ def test_all_missing_unexpected_and_misshapen_weights_are_named_at_once():
         UnitLM.from_tensors(lm.architecture, tensors, "")
 
 
-@pytest.mark.parametrize(("width", "heads"), [(15, 3), (15, 5), (16, 3)])
-def test_a_width_that_is_odd_or_not_divided_by_its_heads_is_refused(width, heads):
-    with pytest.raises(CheckpointError, match=f"even width .*divisible by its heads, got width {width} and {heads}"):
+@pytest.mark.parametrize(("width", "heads"), [(15, 3), (15, 5), (16, 3), (2, 1), (0, 1), (16, 0)])
+def test_a_width_that_is_odd_or_tiny_or_not_divided_by_its_heads_is_refused(width, heads):
+    with pytest.raises(
+        CheckpointError, match=f"even width of 4 or more, divisible by its heads, got width {width} and {heads} heads"
+    ):
         tiny_architecture(embed_dim=width, attention_heads=heads)
+
+
+def test_an_lm_without_a_layer_is_refused():
+    with pytest.raises(CheckpointError, match=r"^unit LM: expected 1 or more layers, got 0$"):
+        tiny_architecture(layers=0)
 
 
 def test_a_copy_in_bfloat16_keeps_its_norms_in_float32():
