@@ -1,5 +1,7 @@
 """The unit LM without a prompt, through the engine and through the plain form, against fairseq's own model."""
 
+from argparse import Namespace
+
 import pytest
 import torch
 
@@ -88,7 +90,8 @@ def real():
     """The real LM, the same in fairseq, and the first utterances of the real corpus, answers as unit ids."""
     path = shared("lm", "hubert100_6x256", "checkpoint_best.pt")
     valid = shared("data", "fluent_commands_hubert100", "valid.txt.gz")
-    checkpoint = torch.load(path, weights_only=False)
+    with torch.serialization.safe_globals([Namespace]):
+        checkpoint = torch.load(path, weights_only=True)
     model = fairseq_lm(checkpoint["args"], fairseq_dictionary(100), seed=0)
     model.load_state_dict(checkpoint["model"])
     split = read_split(valid, Dictionary.load(path.parent / "dict.txt"), "valid")
