@@ -116,15 +116,16 @@ def test_a_trial_whose_loss_is_no_number_is_reported_as_diverged():
     assert not any(name.startswith("valid_") for name in report.metrics)
 
 
-def test_a_diverged_trial_touches_no_other(tmp_path, alone):
+def test_a_diverged_trial_touches_no_other(alone):
     """Trial 1 shares its passes with trials 0 and 2."""
     trials = dict(enumerate(TRIALS.values()))
-    pack = tiny_pack()
+    pack = tiny_pack(chunk_updates=UPDATES)
     add_all(pack, {0: trials[0], 1: {**trials[1], "lr": 1e30}, 2: trials[2]})
-    found = trained(pack, [0, 1, 2], UPDATES, tmp_path)
-    assert math.isnan(found[1].train_loss)
+    reports = pack.advance([0, 1, 2], dict.fromkeys(range(3), 0))
+    assert math.isnan(reports[1].metrics["train_loss"])
     for number in (0, 2):
-        assert_same(found[number], alone[number])
+        assert reports[number].metrics["train_loss"] == pytest.approx(alone[number].train_loss, rel=1e-5)
+        assert pack.evaluate(number, "valid")["loss"] == pytest.approx(alone[number].metrics["valid_loss"], rel=1e-5)
 
 
 def test_facts_count_what_is_stored_and_what_of_it_is_inert():
@@ -193,3 +194,12 @@ def test_evaluate_is_what_a_report_says_of_the_validation_split():
         name.removeprefix("valid_"): value for name, value in report.metrics.items() if name.startswith("valid_")
     }
     assert pack.evaluate(1, "valid") == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_diverged_trial_reports_at_the_end_of_its_chunk_not_only_when_it_is_due():
+    pack = tiny_pack(chunk_updates=4)
+    add_all(pack, {1: {**TRIALS["short, all layers"], "lr": 1e30}, 2: TRIALS["infix"]})
+    reports = pack.advance([1, 2], {1: 1000 * BATCH, 2: 1000 * BATCH})
+    assert set(reports) == {1}
+    assert reports[1].utterances_seen == 4 * BATCH
+    assert reports[1].diverged
