@@ -104,3 +104,21 @@ def test_a_study_without_a_winner_is_told_to_run_to_its_end(tmp_path):
         match=f"^{place}: expected the winner of study intent-1, found none; run the search to its end first$",
     ):
         best_folder(tmp_path, "intent-1")
+
+
+def test_nothing_is_copied_over_a_file(winner, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"notes\.txt: expected a new, empty or exported folder, got a file$"):
+        copy_export(winner.folder, tmp_path / "notes.txt")
+
+
+def test_nothing_is_copied_over_itself(winner):
+    with pytest.raises(ConfigError, match=r"best: expected another folder than the one that is copied$"):
+        copy_export(winner.folder, winner.folder / ".." / "best")
+
+
+def test_an_export_without_its_page_is_not_copied(winner, tmp_path):
+    (winner.folder / "README.md").unlink()
+    with pytest.raises(CheckpointError, match=r"best: expected README\.md beside the prompt, found none"):
+        copy_export(winner.folder, tmp_path / "target")
+    assert not (tmp_path / "target").exists()

@@ -10,6 +10,7 @@ import torch
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.predictor import check_partner, labelled_answers, load_predictor
 from sp_search.metrics.accuracy import accuracy
+from sp_search.prompts.file import load_prompt, save_prompt
 from tests.export.winner import DEEP
 from tests.tiny import ANSWERS, CPU, split_of, tiny_dictionary, tiny_lm
 
@@ -157,3 +158,12 @@ def test_a_folder_may_be_carried_elsewhere(winner, tmp_path):
 def test_labels_to_compare_with_must_be_there():
     with pytest.raises(DataError, match=r"^test utterance 2: expected labels to compare with, got none$"):
         labelled_answers(split_of([[5], [6]], [("on",), ()], "test"))
+
+
+@pytest.mark.parametrize("got", [None, 2], ids=["none", "a later one"])
+def test_a_prompt_of_another_format_is_refused(winner, got):
+    named, document = load_prompt(winner.folder)
+    save_prompt(winner.folder, named, {**document, "format": got})
+    assert refusal(winner) == (
+        f"{winner.folder}: expected an exported prompt of format 1, got {got}; export it again with this version"
+    )
