@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sp_search.config import Settings
-from sp_search.engine.build import PackRecipe, pick_device
+from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
 from sp_search.errors import ConfigError
+from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.lm.zoo import load_lm
 from sp_search.search.settings import SearchSettings
+from sp_search.units.dictionary import Dictionary
 
 
 def recipe_of(config: Settings) -> PackRecipe:
@@ -31,6 +35,20 @@ def recipe_of(config: Settings) -> PackRecipe:
         dtype=engine.dtype,
         threads=engine.threads or max(1, int(_cpus(config))),
     )
+
+
+def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:
+    """An exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
+
+    Raises:
+        UserError: the LM or the folder is wrong, or they don't belong together.
+    """
+    torch.set_num_threads(config.engine.threads or os.cpu_count() or 1)
+    loaded = load_lm(config.lm.name, config.lm.path, config.cache)
+    device = pick_device(config.engine.device)
+    dtype = pick_dtype(config.engine.dtype, device)
+    predictor, document = load_predictor(prompt, loaded.lm, loaded.dictionary, device=device, dtype=dtype)
+    return predictor, loaded.dictionary, document
 
 
 def data_path(config: Settings) -> Path:

@@ -66,7 +66,7 @@ def read_split(path: Path, dictionary: Dictionary, name: str) -> Split:
         for number, line in enumerate(lines, 1):
             _known_units(line, dictionary, f"{path} sequence {number}")
         return _split(lines, dictionary, name)
-    text = _read_text(path)
+    text = read_text(path)
     lines = read_lines(text.splitlines(), str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
     return _split(lines, dictionary, name)
 
@@ -109,7 +109,12 @@ def _known_units(line: Line, dictionary: Dictionary, place: str) -> None:
             )
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """A text file, plain or gzipped.
+
+    Raises:
+        DataError: it can't be read, is cut off, or is no text.
+    """
     try:
         raw = path.read_bytes()
         if raw.startswith(GZIP_MAGIC):
