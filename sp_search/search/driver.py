@@ -79,7 +79,7 @@ def run_search(
     """
     began = time.monotonic()
     listeners = Listeners(observers)
-    with _terminable(), _ray(settings):
+    with _ray(settings), _terminable():
         try:
             listeners.tell("study_opened", study_info(settings, identity))
             workers = _start_workers(settings, make_pack)
@@ -105,7 +105,10 @@ def run_search(
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a search as an interrupt does; only the main thread may say so."""
+    """SIGTERM ends a search as an interrupt does; only the main thread may say so.
+
+    Entered after Ray, whose own handler would print its stack and exit.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
