@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sp_search.cli.parts import predictor_of
 from sp_search.config import Settings
-from sp_search.units.manifest import read_text, read_units
+from sp_search.units.manifest import open_text, read_units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ def run(config: PredictSettings) -> int:
     """Print id, labels and scores of every utterance, in their order."""
     predictor, dictionary, _ = predictor_of(config, config.prompt)
     piped = config.input == "-"
-    text = sys.stdin.read() if piped else read_text(Path(config.input))
-    split = read_units(text.splitlines(), dictionary, "stdin" if piped else config.input)
+    lines = sys.stdin if piped else open_text(Path(config.input))
+    split = read_units(lines, dictionary, "stdin" if piped else config.input)
     for prediction in predictor.predict(split):
         print(json.dumps(prediction.to_json(), ensure_ascii=False))
     return 0

@@ -103,9 +103,10 @@ class Pack:
         began, before = time.perf_counter(), sum(slot.utterances_seen for slot in slots.values())
         for _ in range(self._chunk_updates):
             self._update(list(slots.values()))
+        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in slots.items()}
         trained = sum(slot.utterances_seen for slot in slots.values()) - before
-        due = {number: slot for number, slot in slots.items() if slot.utterances_seen >= until[number]}
         rate = trained / (time.perf_counter() - began)
+        due = {n: loss for n, loss in losses.items() if slots[n].utterances_seen >= until[n] or not np.isfinite(loss)}
         return self._reports(due, rate)
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
@@ -145,15 +146,17 @@ class Pack:
         answers = self._data.answers[split]
         return split_metrics(self._weights, self._data.corpus.splits[split], answers, self._tree, candidates)
 
-    def _reports(self, due: Mapping[int, Slot], rate: float) -> dict[int, Report]:
-        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in due.items()}
+    def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
+        """Reports of the trials whose training losses these are."""
         finite = [number for number, loss in losses.items() if np.isfinite(loss)]
-        valid = dict(zip(finite, self._metrics([due[n] for n in finite], "valid"), strict=True)) if finite else {}
+        slots = [self._slots[number] for number in finite]
+        valid = dict(zip(finite, self._metrics(slots, "valid"), strict=True)) if finite else {}
         reports = {}
-        for number, slot in due.items():
+        for number, loss in losses.items():
+            slot = self._slots[number]
             metrics = {f"valid_{name}": value for name, value in valid.get(number, {}).items()}
-            metrics |= {"train_loss": losses[number], "utterances_per_s": rate}
-            reason = "" if number in valid else f"training loss is {losses[number]}"
+            metrics |= {"train_loss": loss, "utterances_per_s": rate}
+            reason = "" if number in valid else f"training loss is {loss}"
             reports[number] = Report(slot.utterances_seen, metrics, reason)
             slot.loss_sum, slot.scored = 0.0, 0
         return reports
