@@ -6,8 +6,9 @@ import torch
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.state import load_state, read_state
 from sp_search.errors import CheckpointError
+from tests.damage import NOT_OURS, cut_off, garbled
 from tests.engine.trials import BUDGET, TRIALS, add_all, assert_same, trained
-from tests.tiny import tiny_pack
+from tests.tiny import tiny_lm, tiny_pack
 
 NUMBERS = range(len(TRIALS))
 
@@ -93,3 +94,45 @@ def test_a_state_that_would_run_code_is_refused(tmp_path):
         CheckpointError, match=r"state\.pt: expected a trial's saved state, got a file torch can't read"
     ):
         read_state(tmp_path)
+
+
+def test_a_state_cut_off_anywhere_is_refused(saved):
+    path = saved / "state.pt"
+    for damaged in cut_off(path.read_bytes(), 60):
+        path.write_bytes(damaged)
+        with pytest.raises(
+            CheckpointError, match=r"state\.pt: expected a trial's saved state, got a file torch can't read"
+        ):
+            read_state(saved)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_garbled_state_is_refused(saved):
+    path = saved / "state.pt"
+    for damaged in garbled(path.read_bytes(), 60, seed=0):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got "):
+            read_state(saved)
+
+
+@pytest.mark.parametrize("content", NOT_OURS, ids=repr)
+def test_a_file_that_is_no_state_is_refused(tmp_path, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got "):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": {}}, torch.zeros(3)], ids=str)
+def test_a_torch_file_of_another_kind_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got another kind of file"):
+        read_state(tmp_path)
+
+
+def test_a_state_saved_on_another_lm_is_refused_with_its_shapes(saved):
+    with pytest.raises(
+        CheckpointError,
+        match=r"expected tensors infix \(2, 32\), separator \(32\,\), got infix \(2, 16\), separator \(16,\); "
+        r"was it saved on another LM\?",
+    ):
+        tiny_pack(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=0, budget=BUDGET, state=saved)
