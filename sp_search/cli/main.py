@@ -19,6 +19,11 @@ from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
+    "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
+    "predict": "answer utterances with an exported prompt",
+    "export": "copy a finished study's winner into a folder of its own",
+    "ui": "show every trial in MLflow's UI on 127.0.0.1",
+    "sync": "send to MLflow what it missed",
     "doctor": "say what this machine has, and what is missing",
 }
 """Every command and what it does, in the order a user meets them."""

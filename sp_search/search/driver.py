@@ -79,7 +79,7 @@ def run_search(
     """
     began = time.monotonic()
     listeners = Listeners(observers)
-    with _terminable(), _ray(settings):
+    with _ray(settings), _terminable():
         try:
             listeners.tell("study_opened", study_info(settings, identity))
             workers = _start_workers(settings, make_pack)
@@ -105,7 +105,10 @@ def run_search(
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a search as an interrupt does; only the main thread may say so."""
+    """SIGTERM ends a search as an interrupt does; only the main thread may say so.
+
+    Entered after Ray, whose own handler would print its stack and exit.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,6 +128,7 @@ def _ray(settings: SearchSettings) -> Iterator[None]:
     """Join the cluster, or start Ray on this machine alone; never a dashboard, never telemetry."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # noqa: SIM112; Ray's 15 would give way to anything that runs
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a CSV, a JSON and a TensorBoard file a trial
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # the study is the truth, Tune's snapshot is not
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"

@@ -53,6 +53,7 @@ class Progress:
             f"study {s.study}: {s.trials} trials of up to {s.budget:,} utterances, {s.in_flight} at once, "
             f"then {s.confirm_top} x {s.confirm_seeds} confirm runs",
             highlight=False,
+            soft_wrap=True,
         )
         if self._live is not None:
             self._live.start()

@@ -93,8 +93,7 @@ class StudySearcher(Searcher):
             return self._confirm(trial_id, worker)
         trial, params, seed, seen = found
         running = _Running(trial.number, worker, params, trial, reported=dict(seen))
-        folder = self._settings.trial_folder(trial.number)
-        return self._config(trial_id, running, seed, max(seen, default=0), str(folder) if seen else None)
+        return self._config(trial_id, running, seed, max(seen, default=0))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep a report in the study at once, so that a killed search loses none."""
@@ -127,7 +126,7 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a continued search reads the study."""
 
-    def _config(self, trial_id: str, running: _Running, seed: int, seen: int, state: str | None) -> dict[str, Any]:
+    def _config(self, trial_id: str, running: _Running, seed: int, seen: int) -> dict[str, Any]:
         self._running[trial_id] = running
         tags = (
             {"role": "confirm", "of_trial": running.key.partition(":")[0]}
@@ -141,7 +140,6 @@ class StudySearcher(Searcher):
             "params": dict(running.params),
             "seed": seed,
             "seen": seen,
-            "state": state,
             "worker": running.worker,
             "folder": str(self._settings.trial_folder(running.number)),
             "points": list(self._settings.points),
@@ -184,7 +182,7 @@ class StudySearcher(Searcher):
             best = best_trials(self._study, self._settings.confirm_top)
             self._confirms = iter(pending_confirms(self._study, best, self._settings))
         for key, number, params, seed in self._confirms:
-            return self._config(trial_id, _Running(number, worker, params, None, key), seed, 0, None)
+            return self._config(trial_id, _Running(number, worker, params, None, key), seed, 0)
         return Searcher.FINISHED
 
     def _end_confirm(self, running: _Running, result: dict[str, Any] | None, error: bool) -> None:
