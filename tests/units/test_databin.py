@@ -44,6 +44,7 @@ def assert_same_sequences(index):
     [np.uint8, np.int8, np.int16, np.int32, np.int64, np.float64, np.uint16, np.uint32, np.uint64],
     ids=lambda d: d.__name__,
 )
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
 def test_sequences_are_those_that_fairseqs_reader_gives(tmp_path, dtype):
     assert_same_sequences(write_databin(tmp_path, SEQUENCES, dtype=dtype))
 
