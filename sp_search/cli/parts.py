@@ -29,6 +29,7 @@ def recipe_of(config: Settings) -> PackRecipe:
         data_path=data_path(config),
         batch_size=schedule.batch_size,
         chunk_updates=schedule.chunk_updates,
+        valid_sample=schedule.valid_sample,
         stream_seed=schedule.seed,
         device=engine.device,
         dtype=engine.dtype,

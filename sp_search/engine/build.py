@@ -40,6 +40,7 @@ class PackRecipe:
     data_path: Path
     batch_size: int
     chunk_updates: int
+    valid_sample: int
     stream_seed: int
     device: DeviceName
     dtype: DtypeName
@@ -66,6 +67,7 @@ class PackRecipe:
             data,
             batch_size=self.batch_size,
             chunk_updates=self.chunk_updates,
+            valid_sample=self.valid_sample,
             rows_per_pass=CPU_ROWS if device.type == "cpu" else 0,
             stream_seed=self.stream_seed,
             device=device,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,7 +29,9 @@ from sp_search.engine.state import load_state, save_state
 from sp_search.engine.verbalized import answer_tree, sequence_answers
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import UnitLM
-from sp_search.types import PAD, Params, Report
+from sp_search.types import PAD, Params, Report, Split
+
+Symbols = npt.NDArray[np.int32]
 
 
 class Pack:
@@ -42,6 +45,7 @@ class Pack:
         batch_size: int,
         chunk_updates: int,
         rows_per_pass: int,
+        valid_sample: int,
         stream_seed: int,
         device: torch.device,
         dtype: torch.dtype,
@@ -54,7 +58,8 @@ class Pack:
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
             rows_per_pass: most rows (trials times utterances) in one pass; 0 takes all trials in one.
-            stream_seed: of the order of the batches.
+            valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
+            stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
             dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
         """
@@ -70,6 +75,8 @@ class Pack:
         self._slots: dict[int, Slot] = {}
         self._position = 0
         self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
+        whole = data.corpus.splits["valid"], data.answers["valid"]
+        self._measured = {True: whole, False: _sample(*whole, valid_sample, stream_seed)}
         self._tree = answer_tree(data.space.answers, device)
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
@@ -111,7 +118,7 @@ class Pack:
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
         """Accuracy, and loss in nats per answer unit, of a trial on a split."""
-        return self._metrics([self._slots[number]], split)[0]
+        return self._metrics([self._slots[number]], self._data.corpus.splits[split], self._data.answers[split])[0]
 
     def save(self, number: int, folder: Path) -> None:
         """Write what a resumed or exported trial needs; whole or not at all."""
@@ -141,16 +148,23 @@ class Pack:
             longest_answer = self._data.answers[name].shape[1]
             check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
 
-    def _metrics(self, slots: Sequence[Slot], split: str) -> list[dict[str, float]]:
+    def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
         candidates = [slot.candidate() for slot in slots]
-        answers = self._data.answers[split]
-        return split_metrics(self._weights, self._data.corpus.splits[split], answers, self._tree, candidates)
+        return split_metrics(self._weights, split, answers, self._tree, candidates)
+
+    def _valid(self, slots: Mapping[int, Slot]) -> dict[int, dict[str, float]]:
+        """Validation metrics by number: of all of valid at full budget, of its sample before."""
+        found: dict[int, dict[str, float]] = {}
+        for is_whole, (split, answers) in self._measured.items():
+            group = {n: slot for n, slot in slots.items() if (slot.utterances_seen >= slot.budget) == is_whole}
+            if group:
+                metrics = self._metrics(list(group.values()), split, answers)
+                found |= zip(group, metrics, strict=True)
+        return found
 
     def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
         """Reports of the trials whose training losses these are."""
-        finite = [number for number, loss in losses.items() if np.isfinite(loss)]
-        slots = [self._slots[number] for number in finite]
-        valid = dict(zip(finite, self._metrics(slots, "valid"), strict=True)) if finite else {}
+        valid = self._valid({number: self._slots[number] for number, loss in losses.items() if np.isfinite(loss)})
         reports = {}
         for number, loss in losses.items():
             slot = self._slots[number]
@@ -204,3 +218,11 @@ class Pack:
             slot.loss_sum = slot.loss_sum + nll.detach()
             slot.scored += scored
         total.backward()
+
+
+def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:
+    """So many utterances of a split, drawn by the seed; all of it where that is 0 or more than there are."""
+    if not 0 < count < len(split):
+        return split, answers
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+    return split.take(chosen), answers[chosen]

@@ -203,3 +203,20 @@ def test_a_diverged_trial_reports_at_the_end_of_its_chunk_not_only_when_it_is_du
     assert set(reports) == {1}
     assert reports[1].utterances_seen == 4 * BATCH
     assert reports[1].diverged
+
+
+def test_a_trial_is_measured_on_a_sample_of_valid_until_its_full_budget():
+    pack = tiny_pack(valid_sample=5, chunk_updates=1)
+    pack.add(0, {"prompt_length": 2, "depth": 1, "lr": 0.01}, seed=0, budget=16)
+    early, final = (pack.advance([0], {0: seen})[0].metrics["valid_accuracy"] for seen in (8, 16))
+    assert final == pack.evaluate(0, "valid")["accuracy"]
+    assert early * 5 == pytest.approx(round(early * 5), abs=1e-6)
+
+
+def test_the_sample_of_valid_is_the_same_for_every_pack_of_a_stream():
+    losses = []
+    for _ in range(2):
+        pack = tiny_pack(valid_sample=3, chunk_updates=1)
+        pack.add(0, {"prompt_length": 2, "depth": 1, "lr": 0.01}, seed=0, budget=100)
+        losses.append(pack.advance([0], {0: 8})[0].metrics["valid_loss"])
+    assert losses[0] == losses[1]
