@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "copy a finished study's winner into a folder of its own",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
+    "report": "draw the page of a finished study",
     "doctor": "say what this machine has, and what is missing",
 }
 """Every command and what it does, in the order a user meets them."""

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sp_search.cli.parts import recipe_of
-from sp_search.cli.searching import export_document, search_settings
+from sp_search.cli.searching import export_document, naive_bayes_by_split, search_settings
 from sp_search.config import Settings
 from sp_search.engine.settings import parameter_types
 from sp_search.export.folder import write_export
+from sp_search.report.page import write_report
 from sp_search.search.driver import Finished, run_search
 from sp_search.search.events import Observer
+from sp_search.search.history import optuna_figures, study_history
 from sp_search.search.progress import Progress
 from sp_search.search.space import read_space
 from sp_search.search.study import StudyIdentity, open_study
@@ -39,13 +42,15 @@ def run(config: Settings) -> int:
         tracker = MlflowTracker(settings.folder, uri, experiment=config.tracking.experiment)
         observers.append(tracker)
 
-    def export(finished: Finished) -> None:
-        document = export_document(identity, lm, data, finished, config)
-        write_export(settings.folder / "best", finished.state, document)
-        if tracker is not None:
-            tracker.artifact(None, settings.folder / "best", "best")
+    def conclude(finished: Finished, summary: dict[str, Any]) -> None:
+        summary["naive_bayes"] = naive_bayes_by_split(data)
+        write_export(settings.folder / "best", finished.state, export_document(identity, lm, data, finished, config))
+        write_report(settings.folder, study_history(study), optuna_figures(study), summary)
+        for name in ("best", "report"):
+            if tracker is not None:
+                tracker.artifact(None, settings.folder / name, name)
 
-    summary = run_search(settings, identity, study, space, recipe, observers, export)
+    summary = run_search(settings, identity, study, space, recipe, observers, conclude)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     path = settings.folder / "summary.json"
     unfinished = Path(f"{path}.part")

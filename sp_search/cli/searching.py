@@ -10,6 +10,7 @@ from sp_search.config import Settings
 from sp_search.engine.build import pick_device
 from sp_search.engine.data import TaskData
 from sp_search.lm.architecture import UnitLM
+from sp_search.metrics.naive_bayes import naive_bayes_accuracy
 from sp_search.search.driver import Finished
 from sp_search.search.settings import SearchSettings
 from sp_search.search.study import StudyIdentity
@@ -60,3 +61,9 @@ def export_document(
         "versions": versions(),
         "git": {"sha": git.sha, "dirty": git.dirty},
     }
+
+
+def naive_bayes_by_split(data: TaskData) -> dict[str, float]:
+    """Accuracy of the baseline, trained on the training split."""
+    splits = data.corpus.splits
+    return {name: naive_bayes_accuracy(splits["train"], splits[name]) for name in ("valid", "test")}

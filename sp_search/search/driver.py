@@ -47,7 +47,7 @@ class Finished:
     facts: Mapping[str, Any]
 
 
-Exporter = Callable[[Finished], None]
+Conclude = Callable[[Finished, dict[str, Any]], None]
 
 
 def run_search(
@@ -57,7 +57,7 @@ def run_search(
     space: Space,
     make_pack: PackFactory,
     observers: Sequence[Observer],
-    export: Exporter,
+    conclude: Conclude,
 ) -> dict[str, Any]:
     """Search to the end.
 
@@ -68,7 +68,7 @@ def run_search(
         space: what is searched.
         make_pack: builds the engine in a worker's process; small, for it is sent there.
         observers: who is told.
-        export: writes the winner's folder.
+        conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
 
     Returns:
         The summary, as design.md's contract has it.
@@ -93,10 +93,10 @@ def run_search(
             engine_s, worker_s = map(
                 sum, zip(*ray.get([w.time_share.remote() for w in workers.values()]), strict=True)
             )
-            export(finished)
             summary = _summary(settings, identity, study, best, finished)
             summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
             summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
+            conclude(finished, summary)
             listeners.tell("study_finished", summary)
         finally:
             listeners.tell("close", CLOSE_S)

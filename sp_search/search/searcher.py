@@ -133,7 +133,8 @@ class StudySearcher(Searcher):
             if running.trial is None
             else {"role": "search"}
         )
-        self._listeners.tell("trial_started", running.number, running.params, {**tags, "seed": str(seed)})
+        searched = self._space.searched(running.params)
+        self._listeners.tell("trial_started", running.number, searched, {**tags, "seed": str(seed)})
         return {
             NUMBER: running.number,
             CONFIRM: running.trial is None,

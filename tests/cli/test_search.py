@@ -58,7 +58,8 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
-        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "mlflow_run_id",
+        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "naive_bayes",
+        "mlflow_run_id",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}
@@ -164,3 +165,20 @@ def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searc
     )  # fmt: skip
     more = json.loads(Path(sp_search(folder, *words, "trials=6").stdout.splitlines()[-1]).read_text())
     assert sum(more["trials"].values()) == 6
+
+
+def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(searched):
+    folder, _ = searched
+    curves = folder / "runs" / "tiny" / "report" / "curves.png"
+    assert curves.read_bytes().startswith(b"\x89PNG")
+    curves.unlink()
+    page = Path(sp_search(folder, "report", "study=tiny").stdout.strip())
+    assert curves.exists()
+    text = page.read_text()
+    assert text.count("<img") >= 4
+    assert "test accuracy" in text
+
+
+def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
+    folder, _ = searched
+    assert "expected the summary of a finished study" in sp_search(folder, "report", "study=no", expect=2).stderr

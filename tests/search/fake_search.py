@@ -50,13 +50,14 @@ def main(order: str) -> None:
     runs = Path(asked.pop("runs"))
     make_pack = partial(FakePack, asked.pop("pause_s", 0.0))
     space = lr_space(asked.pop("space", None))
-    exported = []
     observers = [EventFile(runs / "events.jsonl")]
-    summary = run_search(
-        settings(runs, **asked), IDENTITY, new_study(runs), space, make_pack, observers, exported.append
-    )
-    assert exported[0].number == summary["best"]["trial"]
+    summary = run_search(settings(runs, **asked), IDENTITY, new_study(runs), space, make_pack, observers, conclude)
     print(json.dumps(summary))
+
+
+def conclude(finished, summary):
+    """The winner that is to be exported is the one that the summary names."""
+    assert finished.number == summary["best"]["trial"]
 
 
 if __name__ == "__main__":
