@@ -14,8 +14,9 @@ from sp_search.config import Settings
 from sp_search.engine.settings import parameter_types
 from sp_search.export.folder import write_export
 from sp_search.report.page import write_report
-from sp_search.search.driver import Finished, run_search
+from sp_search.search.driver import run_search
 from sp_search.search.events import Observer
+from sp_search.search.finished import Finished
 from sp_search.search.history import optuna_figures, study_history
 from sp_search.search.progress import Progress
 from sp_search.search.space import read_space
@@ -42,6 +43,11 @@ def run(config: Settings) -> int:
         tracker = MlflowTracker(settings.folder, uri, experiment=config.tracking.experiment)
         observers.append(tracker)
 
+    def keep(finished: Finished) -> Path:
+        folder = settings.trial_folder(finished.number) / "prompt"
+        write_export(folder, finished.state, export_document(identity, lm, data, finished, config))
+        return folder
+
     def conclude(finished: Finished, summary: dict[str, Any]) -> None:
         summary["naive_bayes"] = naive_bayes_by_split(data)
         write_export(settings.folder / "best", finished.state, export_document(identity, lm, data, finished, config))
@@ -50,7 +56,7 @@ def run(config: Settings) -> int:
             if tracker is not None:
                 tracker.artifact(None, settings.folder / name, name)
 
-    summary = run_search(settings, identity, study, space, recipe, observers, conclude)
+    summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     path = settings.folder / "summary.json"
     unfinished = Path(f"{path}.part")

@@ -11,7 +11,7 @@ from sp_search.engine.build import pick_device
 from sp_search.engine.data import TaskData
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.naive_bayes import naive_bayes_accuracy
-from sp_search.search.driver import Finished
+from sp_search.search.finished import Finished
 from sp_search.search.settings import SearchSettings
 from sp_search.search.study import StudyIdentity
 from sp_search.tracking.provenance import git_state, versions

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from sp_search.errors import StudyError
 from sp_search.search.asha import Asha
 from sp_search.search.confirm import Winner, winner
 from sp_search.search.events import Listeners, Observer
+from sp_search.search.finished import Finished, Keep
 from sp_search.search.searcher import StudySearcher
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
@@ -33,18 +33,6 @@ from sp_search.search.worker import PackFactory, Worker
 
 WORKER_START_S = 600.0
 CLOSE_S = 20.0
-
-
-@dataclass(frozen=True)
-class Finished:
-    """The winner, ready to be exported."""
-
-    number: int  # of the winning trial
-    params: Mapping[str, Any]
-    seed: int  # of the confirm run whose prompt is exported: the best of them on valid
-    state: Path  # its saved state
-    metrics: Mapping[str, Mapping[str, float]]  # split -> metric, means over the seeds
-    facts: Mapping[str, Any]
 
 
 Conclude = Callable[[Finished, dict[str, Any]], None]
@@ -57,6 +45,7 @@ def run_search(
     space: Space,
     make_pack: PackFactory,
     observers: Sequence[Observer],
+    keep: Keep,
     conclude: Conclude,
 ) -> dict[str, Any]:
     """Search to the end.
@@ -68,6 +57,7 @@ def run_search(
         space: what is searched.
         make_pack: builds the engine in a worker's process; small, for it is sent there.
         observers: who is told.
+        keep: writes the prompt of a trial that reached its full budget, and says where.
         conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
 
     Returns:
@@ -83,7 +73,7 @@ def run_search(
         try:
             listeners.tell("study_opened", study_info(settings, identity))
             workers = _start_workers(settings, make_pack)
-            _run_trials(settings, study, space, workers, listeners)
+            _run_trials(settings, study, space, workers, listeners, keep)
             best = winner(study, best_trials(study, settings.confirm_top), settings)
             if best is None:
                 raise StudyError(
@@ -170,7 +160,12 @@ def _start_workers(settings: SearchSettings, make_pack: PackFactory) -> dict[str
 
 
 def _run_trials(
-    settings: SearchSettings, study: optuna.Study, space: Space, workers: Mapping[str, Any], listeners: Listeners
+    settings: SearchSettings,
+    study: optuna.Study,
+    space: Space,
+    workers: Mapping[str, Any],
+    listeners: Listeners,
+    keep: Keep,
 ) -> None:
     asha = Asha(
         budget=settings.budget,
@@ -179,7 +174,7 @@ def _run_trials(
         past=past_trials(study),
     )
     leave = {name: worker.remove.remote for name, worker in workers.items()}
-    searcher = StudySearcher(study, space, settings, leave, listeners)
+    searcher = StudySearcher(study, space, settings, leave, listeners, keep)
     tuner = tune.Tuner(
         tune.with_resources(PromptTrial, {"cpu": settings.cpus_per_trial}),
         tune_config=tune.TuneConfig(

@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 from sp_search.search.asha import CONFIRM, METRIC, NUMBER, TIME
 from sp_search.search.confirm import pending_confirms
 from sp_search.search.events import Listeners
+from sp_search.search.finished import Finished, Keep
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import (
@@ -65,6 +66,7 @@ class StudySearcher(Searcher):
         settings: SearchSettings,
         workers: Mapping[str, Leave],
         listeners: Listeners,
+        keep: Keep,
     ) -> None:
         """Serve a study to trials on the named workers, each with the way to tell it that a trial has ended."""
         super().__init__(metric=METRIC, mode="max")
@@ -73,6 +75,7 @@ class StudySearcher(Searcher):
         self._settings = settings
         self._workers = workers
         self._listeners = listeners
+        self._keep = keep
         self._running: dict[str, _Running] = {}
         saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / "state.pt").exists()]
         self._left = reconcile(study, saved)
@@ -113,6 +116,8 @@ class StudySearcher(Searcher):
             running.trial.set_user_attr(REASON, reason)
         value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
         self._study.tell(running.trial, value, state=state)
+        if state == TrialState.COMPLETE:
+            self._keep_prompt(running.number, result or {})
         self._drop_losers()
         self._listeners.tell("trial_finished", running.number, state.name, reason, _last(running))
 
@@ -207,6 +212,18 @@ class StudySearcher(Searcher):
                 running.trial.set_user_attr(FACTS, result.get("facts", {}))
         metrics = {name: float(result[name]) for name in REPORTED if name in result}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
+
+    def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
+        trial = self._study.trials[number]
+        finished = Finished(
+            number=number,
+            params=trial.user_attrs[PARAMS],
+            seed=trial.user_attrs[SEED],
+            state=self._settings.trial_folder(number),
+            metrics={"valid": {"accuracy": float(result[METRIC]), "loss": float(result.get("valid_loss", math.nan))}},
+            facts=result.get("facts", {}),
+        )
+        self._listeners.tell("artifact", number, self._keep(finished), "prompt")
 
     def _outcome(self, running: _Running, result: Mapping[str, Any] | None, error: bool) -> tuple[TrialState, str]:
         if error or result is None:

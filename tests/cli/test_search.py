@@ -88,6 +88,10 @@ def test_mlflow_shows_the_study_and_each_trial(searched, summary):
     curve = mlflow.MlflowClient().get_metric_history(children[0].info.run_id, "valid_accuracy")
     assert curve[0].step == 128
     artifacts = [file.path for file in mlflow.MlflowClient().list_artifacts(parent.info.run_id, "best")]
+    complete = [run for run in children if run.data.tags.get("sp_search.state") == "COMPLETE"]
+    for run in complete:
+        files = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "prompt")]
+        assert ("prompt/prompt.safetensors" in files) == (run.data.tags["sp_search.role"] == "search")
     assert artifacts == ["best/README.md", "best/prompt.json", "best/prompt.safetensors"]
 
 

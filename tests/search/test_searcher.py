@@ -26,6 +26,9 @@ class Heard:
     def reported(self, number, report):
         self.events.append(("reported", number, report.utterances_seen, dict(report.metrics)))
 
+    def artifact(self, number, path, artifact_path):
+        self.events.append(("artifact", number, path, artifact_path))
+
     def trial_finished(self, number, state, reason, metrics):
         self.events.append(("finished", number, state, reason))
 
@@ -38,8 +41,15 @@ class Search:
         self.study = new_study(runs)
         self.heard = Heard()
         self.removed = []
+        self.kept = []
         leave = {name: lambda number, name=name: self.removed.append((name, number)) for name in workers}
-        self.searcher = StudySearcher(self.study, space or lr_space(), self.settings, leave, Listeners([self.heard]))
+        self.searcher = StudySearcher(
+            self.study, space or lr_space(), self.settings, leave, Listeners([self.heard]), self.keep
+        )
+
+    def keep(self, finished):
+        self.kept.append(finished)
+        return finished.state / "prompt"
 
     def report(self, tune_id, seen, value, **more):
         self.searcher.on_trial_result(tune_id, {TIME: seen, METRIC: value, **more})
@@ -115,6 +125,16 @@ def test_a_diverged_trial_is_pruned_with_its_reason_or_fails_where_it_never_repo
     search.end("a", 200, float("nan"), diverged="training loss is nan")
     trial = search.study.trials[0]
     assert (trial.state, trial.user_attrs[REASON]) == (state, "training loss is nan")
+
+
+def test_a_trial_of_full_budget_leaves_its_prompt_and_a_pruned_one_does_not(search):
+    search.searcher.suggest("a")
+    search.searcher.suggest("b")
+    search.end("b", 100, 0.2)
+    search.end("a", 1600, 0.6, valid_loss=1.5)
+    (kept,) = search.kept
+    assert (kept.number, kept.seed, kept.metrics) == (0, trial_seed(0, 0), {"valid": {"accuracy": 0.6, "loss": 1.5}})
+    assert ("artifact", 0, kept.state / "prompt", "prompt") in search.heard.events
 
 
 def test_every_end_frees_the_slot_in_the_worker(search):
