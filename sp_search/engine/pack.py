@@ -1,7 +1,7 @@
 """K trials over one frozen LM and one batch stream: the engine's public face.
 
 All trials of a pack see the same batches, so what no prompt reaches is computed once. The pack walks its trials in
-chunks of at most `rows_per_pass` rows: on a CPU a larger pass leaves the caches, on a GPU one pass takes all.
+chunks of about `tokens_per_pass`: on a CPU a larger pass leaves the caches, on a GPU one pass takes all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Pack:
         *,
         batch_size: int,
         chunk_updates: int,
-        rows_per_pass: int,
+        tokens_per_pass: int,
         valid_sample: int,
         stream_seed: int,
         device: torch.device,
@@ -57,7 +57,7 @@ class Pack:
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
-            rows_per_pass: most rows (trials times utterances) in one pass; 0 takes all trials in one.
+            tokens_per_pass: most tokens that trials compute for themselves in one pass; 0 takes all trials in one.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
@@ -70,7 +70,7 @@ class Pack:
         self._stream = BatchStream(lengths, batch_size, stream_seed)
         self._batch_size = batch_size
         self._chunk_updates = chunk_updates
-        self._rows_per_pass = rows_per_pass
+        self._tokens_per_pass = tokens_per_pass
         self._device = device
         self._slots: dict[int, Slot] = {}
         self._position = 0
@@ -187,15 +187,16 @@ class Pack:
                 sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
             )
             trunk = run_trunk(self._weights, block, [prompt.first_live_layer for prompt in prompts.values()])
-            for chunk in self._chunks(group, len(indices)):
+            source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
+            for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
                 self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols)
         for slot in slots:
             slot.step(self._position, len(indices))
         self._position += 1
 
-    def _chunks(self, group: list[Slot], batch: int) -> list[list[Slot]]:
-        """Trials of one key in passes of at most `rows_per_pass` rows, those with a common trunk together."""
-        size = max(1, self._rows_per_pass // batch) if self._rows_per_pass else len(group)
+    def _chunks(self, group: list[Slot], tokens: int) -> list[list[Slot]]:
+        """Trials of one key, each with so many tokens of its own, in passes; those with a common trunk together."""
+        size = max(1, self._tokens_per_pass // tokens) if self._tokens_per_pass else len(group)
         ordered = sorted(group, key=lambda slot: slot.deep_layers.start)
         return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
