@@ -22,6 +22,7 @@ COMMANDS = {
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
     "predict": "answer utterances with an exported prompt",
     "export": "copy a finished study's winner into a folder of its own",
+    "rerun": "train an exported prompt again, alone, on the batches it saw",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
     "report": "draw the page of a finished study",

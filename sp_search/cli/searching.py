@@ -58,6 +58,11 @@ def export_document(
         "params": dict(finished.params),
         "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
         "facts": dict(finished.facts),
+        "training": {
+            "budget": config.schedule.budget,
+            "batch_size": config.schedule.batch_size,
+            "stream_seed": config.schedule.seed,
+        },
         "versions": versions(),
         "git": {"sha": git.sha, "dirty": git.dirty},
     }

@@ -96,6 +96,23 @@ class Pack:
                 self._position = max(self._position, sum(slot.segments[-1]))
         self._slots[number] = slot
 
+    @property
+    def lm_fingerprint(self) -> str:
+        """Of the frozen LM."""
+        return self._lm.fingerprint
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Of the corpus."""
+        return self._data.corpus.fingerprint
+
+    def retrain(self, number: int, segments: Sequence[Sequence[int]]) -> None:
+        """Train one trial on the given stretches of the stream, (first batch, batches) each: a recorded run again."""
+        for first, count in segments:
+            self._position = first
+            for _ in range(count):
+                self._update([self._slots[number]])
+
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
         """Train the named trials for one chunk.
 
@@ -129,7 +146,7 @@ class Pack:
         del self._slots[number]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial weighs and where in the batch stream it was trained."""
+        """What a trial weighs."""
         slot = self._slots[number]
         named = slot.tensors.named()
         inert = slot.tensors.inert(self._lm.architecture.layers)
@@ -137,7 +154,6 @@ class Pack:
             "trained_parameters": sum(tensor.numel() for tensor in named.values()),
             "inert_parameters": sum(named[name].numel() for name in inert),
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
-            "segments": [list(segment) for segment in slot.segments],
         }
 
     def _check_lengths(self, settings: TrialSettings) -> None:

@@ -186,3 +186,12 @@ def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(sear
 def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
     folder, _ = searched
     assert "expected the summary of a finished study" in sp_search(folder, "report", "study=no", expect=2).stderr
+
+
+def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
+    folder, _ = searched
+    found = json.loads(sp_search(folder, "rerun", LM, "data=data", "prompt=runs/tiny/best").stdout)
+    assert found["utterances"] == 512
+    exported = found["exported"]["exported test"]["accuracy"]
+    assert found["again"]["test"]["accuracy"] == pytest.approx(exported, abs=0.051)
+    assert found["largest_difference"] < 1e-3

@@ -4,8 +4,9 @@ import re
 import pytest
 import torch
 
+from sp_search.engine.state import read_state
 from sp_search.errors import CheckpointError, ConfigError, DataError
-from tests.engine.trials import BATCH, BUDGET, TRIALS, add_all, assert_same, rerun_alone, trained
+from tests.engine.trials import BATCH, BUDGET, TRIALS, add_all, assert_same, rerun_alone, segments_of, trained
 from tests.tiny import tiny_lm, tiny_pack
 
 UPDATES = 6
@@ -61,7 +62,7 @@ def test_a_trial_that_joins_later_is_the_same_rerun_alone_from_its_segments(tmp_
     trained(pack, [1], 4, tmp_path)
     add_all(pack, {2: late})
     joined = trained(pack, [1, 2], UPDATES, tmp_path)[2]
-    assert pack.facts(2)["segments"] == [[4, UPDATES]]
+    assert segments_of(pack, 2) == [[4, UPDATES]]
     assert_same(rerun_alone(late, 2, [[4, UPDATES]], tmp_path), joined)
 
 
@@ -72,7 +73,7 @@ def test_a_trial_that_stood_still_is_the_same_rerun_alone_from_its_segments(tmp_
     trained(pack, [1, 2], 2, tmp_path)
     trained(pack, [2], 4, tmp_path)
     after = trained(pack, [1, 2], 2, tmp_path)[1]
-    segments = pack.facts(1)["segments"]
+    segments = segments_of(pack, 1)
     assert segments == [[0, 2], [6, 2]]
     assert_same(rerun_alone(params, 1, segments, tmp_path), after)
 
@@ -136,7 +137,6 @@ def test_facts_count_what_is_stored_and_what_of_it_is_inert():
         "trained_parameters": 32 + 96 + 96 + 16,
         "inert_parameters": 32,
         "stored_bytes": 4 * 240,
-        "segments": [],
     }
 
 
@@ -220,3 +220,21 @@ def test_the_sample_of_valid_is_the_same_for_every_pack_of_a_stream():
         pack.add(0, {"prompt_length": 2, "depth": 1, "lr": 0.01}, seed=0, budget=100)
         losses.append(pack.advance([0], {0: 8})[0].metrics["valid_loss"])
     assert losses[0] == losses[1]
+
+
+def test_a_trial_retrained_on_its_segments_is_what_it_was_in_a_pack_that_came_and_went(tmp_path):
+    params = TRIALS["long, top layers"]
+    pack = tiny_pack(chunk_updates=2)
+    add_all(pack, {0: TRIALS["infix"], 1: params})
+    pack.advance([1], {1: 10**6})
+    pack.advance([0], {0: 10**6})
+    pack.advance([0, 1], {0: 10**6, 1: 10**6})
+    pack.save(1, tmp_path / "pack")
+    alone = tiny_pack()
+    add_all(alone, {1: params})
+    alone.retrain(1, segments_of(pack, 1))
+    alone.save(1, tmp_path / "alone")
+    wanted, found = (read_state(tmp_path / name) for name in ("pack", "alone"))
+    assert found["segments"] == wanted["segments"] == [[0, 2], [4, 2]]
+    for name, tensor in wanted["tensors"].items():
+        torch.testing.assert_close(found["tensors"][name], tensor, rtol=1e-5, atol=1e-5)

@@ -1,5 +1,6 @@
 """Trials of every kind that a pack may hold together, and what is compared of them."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def add_all(pack: Pack, trials: Mapping[int, Params]) -> None:
 
 def trained(pack: Pack, numbers: Sequence[int], updates: int, folder: Path) -> dict[int, Trained]:
     """Advance by so many updates, to a report of each trial at the end of them."""
-    seen = {number: sum(count for _, count in pack.facts(number)["segments"]) * BATCH for number in numbers}
+    seen = {number: sum(count for _, count in segments_of(pack, number)) * BATCH for number in numbers}
     until = {number: seen[number] + updates * BATCH for number in numbers}
     reports = {}
     while not reports:
@@ -75,10 +76,17 @@ def tensors_of(pack: Pack, number: int, folder: Path) -> dict[str, Tensor]:
     return read_state(folder / f"trial{number}")["tensors"]
 
 
+def segments_of(pack: Pack, number: int) -> list[list[int]]:
+    """Where in the batch stream a trial was trained, as its saved state has it."""
+    with tempfile.TemporaryDirectory() as folder:
+        pack.save(number, Path(folder))
+        return read_state(Path(folder))["segments"]
+
+
 def walk(pack: Pack, batches: int) -> None:
     """Move a pack's stream on, as a trial that has left would have."""
     pack.add(-1, dict(prompt_length=1, depth=0, lr=0.01), seed=0, budget=BUDGET)
-    while sum(count for _, count in pack.facts(-1)["segments"]) < batches:
+    while sum(count for _, count in segments_of(pack, -1)) < batches:
         pack.advance([-1], {-1: BUDGET * 1000})
     pack.remove(-1)
 
@@ -94,7 +102,7 @@ def rerun_alone(
         walk(pack, first - at)
         result = trained(pack, [number], count, folder)[number]
         at = first + count
-    assert pack.facts(number)["segments"] == [list(segment) for segment in segments]
+    assert segments_of(pack, number) == [list(segment) for segment in segments]
     return result
 
 
