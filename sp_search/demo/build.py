@@ -1,0 +1,130 @@
+"""From nothing to the demo's assets: speech, units, a corpus of JSON lines, a unit LM, and how it came about."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sp_search.demo.corpus import Utterance, plan, speak
+from sp_search.demo.dialogue import exchanges, plan_answers
+from sp_search.demo.grammar import intents, phrases
+from sp_search.demo.unit_lm import LMSettings, save, train
+from sp_search.metrics.naive_bayes import naive_bayes_accuracy
+from sp_search.types import SPECIALS
+from sp_search.units.dictionary import Dictionary
+from sp_search.units.features import FeatureSettings, frames
+from sp_search.units.manifest import SPLITS, load_corpus
+from sp_search.units.quantizer import Quantizer, Units, fit_quantizer
+
+Tell = Callable[[str], None]
+"""Takes a line on what is being done."""
+Spoken = list[tuple[Utterance, Units]]
+"""Utterances and their units."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """All that decides the assets."""
+
+    seed: int
+    utterances: Mapping[str, int]  # of train, valid, test and pool
+    labelled: int  # of train, from its start: few enough that counting units is not enough
+    units: int
+    quantizer_utterances: int  # of train, that the units are clustered from
+    features: FeatureSettings
+    lm: LMSettings
+
+
+DEMO = DemoSettings(
+    seed=0,
+    utterances={"train": 7000, "valid": 800, "test": 1000, "pool": 32000},
+    labelled=5000,
+    units=100,
+    quantizer_utterances=1500,
+    features=FeatureSettings(
+        kind="mfcc", mels=40, coefficients=13, window=640, hop=320, falloff=8.0, delta_reach=3, normalise=True
+    ),
+    lm=LMSettings(
+        layers=4, embed_dim=128, attention_heads=4, max_positions=512, dropout=0.0,
+        lr=1.5e-3, warmup=0.05, epochs=5, batch_size=16, seed=0,
+    ),
+)  # fmt: skip
+"""What is committed."""
+
+
+def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> dict[str, Any]:
+    """Write `data/`, `lm/`, `quantizer.safetensors` and `meta.json` into a folder; returns what the last one says."""
+    for part in ("data", "lm"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    planned = {split: plan(split, count, settings.seed) for split, count in settings.utterances.items()}
+    planned["answers"] = plan_answers(settings.seed)
+    quantizer = _cluster(planned["train"], settings, processes)
+    quantizer.save(folder / "quantizer.safetensors")
+    tell(f"clustered {settings.quantizer_utterances} utterances into {settings.units} units")
+    spoken: dict[str, Spoken] = {}
+    for part, utterances in planned.items():
+        spoken[part] = list(zip(utterances, speak(utterances, quantizer.units, processes), strict=True))
+        tell(f"spoke {len(utterances)} utterances of {part}")
+    for split in SPLITS:
+        kept = spoken[split][: settings.labelled if split == "train" else None]
+        write_split(folder / "data" / f"{split}.jsonl.gz", kept)
+    perplexity = _train(folder / "lm", spoken, settings, tell)
+    meta = _meta(folder, settings, spoken, perplexity)
+    (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return meta
+
+
+def write_split(path: Path, spoken: Spoken) -> None:
+    """JSON lines, gzipped without a time stamp: the same corpus gives the same bytes."""
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as file:
+        for utterance, units in spoken:
+            record = {
+                "id": utterance.id,
+                "units": " ".join(map(str, units)),
+                "labels": utterance.phrase.answer,
+                "text": utterance.phrase.text,
+                "voice": utterance.manner.voice,
+            }
+            file.write((json.dumps(record) + "\n").encode())
+
+
+def _cluster(train_set: Sequence[Utterance], settings: DemoSettings, processes: int) -> Quantizer:
+    sample = list(
+        speak(train_set[: settings.quantizer_utterances], partial(frames, settings=settings.features), processes)
+    )
+    return fit_quantizer(settings.features, np.concatenate(sample), settings.units, settings.seed)
+
+
+def _train(folder: Path, spoken: Mapping[str, Spoken], settings: DemoSettings, tell: Tell) -> float:
+    """Train the unit LM on the pool's exchanges; returns its perplexity on valid's."""
+    ids = {part: [(u.phrase.answer, units + SPECIALS) for u, units in found] for part, found in spoken.items()}
+    heard = exchanges(ids["pool"], ids["answers"], settings.seed)
+    valid = exchanges(ids["valid"], ids["answers"], settings.seed)
+    tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} exchanges")
+    checkpoint, perplexity = train(settings.lm, settings.units, heard, valid, tell)
+    counts = np.bincount(np.concatenate(heard), minlength=SPECIALS + settings.units)[SPECIALS:]
+    save(folder, checkpoint, counts)
+    return perplexity
+
+
+def _meta(folder: Path, settings: DemoSettings, spoken: Mapping[str, Spoken], perplexity: float) -> dict[str, Any]:
+    dictionary = Dictionary.load(folder / "lm" / "dict.txt")
+    splits = load_corpus(folder / "data", dictionary, "demo").splits
+    return {
+        "settings": asdict(settings),
+        "intents": len(intents()),
+        "phrasings": len(phrases()),
+        "voices": {part: len({u.manner.voice for u, _ in found}) for part, found in spoken.items()},
+        "units_per_utterance": round(len(splits["train"].tokens) / len(splits["train"]), 1),
+        "unit_lm_perplexity": {"valid": round(perplexity, 3)},
+        "naive_bayes_accuracy": {
+            split: round(naive_bayes_accuracy(splits["train"], splits[split]), 4) for split in ("valid", "test")
+        },
+    }

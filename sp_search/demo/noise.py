@@ -1,0 +1,46 @@
+"""Clean speech in, speech as a room and a microphone would leave it out: margins, coloured noise, gain."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.fft import irfft
+
+from sp_search.units.features import SAMPLE_RATE, Floats
+
+COLOURS = {"white": 0.0, "pink": 0.5, "brown": 1.0}
+"""By how much the amplitude falls with frequency: f ** -exponent."""
+LOWEST_HZ = 30
+"""Below it the spectrum stays flat: brown noise would else be all rumble."""
+SNR_DB = (15.0, 35.0)
+GAIN_DB = (-15.0, 0.0)
+MARGIN_S = (0.02, 0.08)
+PEAK = 0.9
+
+
+def in_a_room(speech: Floats, rng: np.random.Generator) -> Floats:
+    """Add margins and noise, and set the level.
+
+    Args:
+        speech: (S,), 16 kHz.
+        rng: draws margins, colour, signal-to-noise ratio and gain.
+
+    Returns:
+        (S + margins,), full scale 1, never clipped.
+    """
+    before, after = (int(SAMPLE_RATE * rng.uniform(*MARGIN_S)) for _ in range(2))
+    padded = np.pad(speech, (before, after))
+    colour = COLOURS[str(rng.choice(list(COLOURS)))]
+    ratio = 10 ** (rng.uniform(*SNR_DB) / 20)
+    level = np.sqrt(np.mean(speech**2)) / ratio
+    noisy = padded + level * coloured_noise(len(padded), colour, rng)
+    gain = PEAK * 10 ** (rng.uniform(*GAIN_DB) / 20)
+    return (noisy * (gain / np.abs(noisy).max())).astype(np.float32)
+
+
+def coloured_noise(samples: int, exponent: float, rng: np.random.Generator) -> Floats:
+    """(samples,): noise of mean square 1 whose amplitude falls as f ** -exponent."""
+    count = samples // 2 + 1
+    hertz = np.maximum(np.linspace(0, SAMPLE_RATE / 2, count), LOWEST_HZ)
+    spectrum = (rng.standard_normal(count) + 1j * rng.standard_normal(count)) * hertz**-exponent
+    noise = irfft(spectrum, samples)
+    return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)

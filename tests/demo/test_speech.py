@@ -1,0 +1,119 @@
+"""What is said, by whom, and how it sounds."""
+
+import subprocess
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from sp_search.demo.corpus import plan, speak
+from sp_search.demo.dialogue import exchanges, plan_answers
+from sp_search.demo.espeak import Espeak
+from sp_search.demo.grammar import intents, phrases, spelled_out
+from sp_search.demo.noise import SNR_DB, coloured_noise, in_a_room
+from sp_search.demo.voices import UNCLEAR, Manner, all_variants, variants_of
+from sp_search.errors import UserError
+from sp_search.units.features import SAMPLE_RATE
+
+MANNER = Manner("en-us+f2", 220, 50, 50)
+
+
+def test_every_intent_has_six_phrasings_or_more_and_no_phrase_means_two_things():
+    texts = Counter(phrase.text for phrase in phrases())
+    per_intent = Counter(phrase.answer for phrase in phrases())
+    assert [text for text, count in texts.items() if count > 1] == []
+    assert min(per_intent.values()) >= 6
+    assert (len(per_intent), len(texts)) == (30, 238)
+
+
+def test_a_pattern_is_spelled_out_in_full():
+    assert list(spelled_out("{a|b} c {d|e f}")) == ["a c d", "a c e f", "b c d", "b c e f"]
+
+
+def test_no_two_splits_share_a_voice():
+    parts = [set(variants_of(split, seed=0)) for split in ("train", "valid", "test")]
+    assert set().union(*parts) == set(all_variants()) - set(UNCLEAR)
+    assert sum(map(len, parts)) == len(all_variants()) - 3 == 99
+    assert {u.manner.voice.split("+")[1] for u in plan("test", 300, 0)} <= parts[2]
+    assert {u.manner.voice.split("+")[1] for u in plan("pool", 300, 0)} <= parts[0]
+
+
+def test_every_intent_is_asked_for_as_often_as_any_other():
+    asked = Counter(utterance.phrase.answer for utterance in plan("train", 300, 0))
+    assert asked == dict.fromkeys(intents(), 10)
+
+
+def test_a_seed_fixes_what_is_said_and_by_whom_and_another_seed_changes_it():
+    assert plan("train", 50, 0) == plan("train", 50, 0)
+    assert plan("train", 50, 0) != plan("train", 50, 1)
+    assert [u.phrase for u in plan("train", 50, 0)] != [u.phrase for u in plan("pool", 50, 0)]
+
+
+SAY = """
+import sys
+from sp_search.demo.espeak import Espeak
+from sp_search.demo.voices import Manner
+speech = Espeak().say("turn on the kitchen lights", Manner("en-us+f2", 220, 50, 50))
+sys.stdout.buffer.write(speech.tobytes())
+"""
+
+
+def test_a_sentence_becomes_sound_and_a_new_process_gives_the_same_samples():
+    first, second = (subprocess.run([sys.executable, "-c", SAY], capture_output=True, check=True) for _ in range(2))
+    speech = np.frombuffer(first.stdout, np.float32)
+    assert first.stdout == second.stdout
+    assert 0.6 < len(speech) / SAMPLE_RATE < 2.0
+    assert 0.01 < np.sqrt(np.mean(speech**2)) < 0.5
+
+
+@pytest.mark.slow
+def test_the_same_seed_speaks_the_same_corpus():
+    planned = plan("train", 6, 0)
+    first, second = (list(speak(planned, np.asarray, processes=2)) for _ in range(2))
+    assert [audio.tobytes() for audio in first] == [audio.tobytes() for audio in second]
+    assert len({audio.tobytes() for audio in first}) == 6
+
+
+def test_an_unknown_voice_is_named():
+    with pytest.raises(UserError, match=r"expected a voice such as en-us\+f2, got 'en-mars'"):
+        Espeak().say("hello", Manner("en-mars", 220, 50, 50))
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_noise_of_a_colour_falls_by_its_exponent(exponent):
+    noise = coloured_noise(1 << 16, exponent, np.random.default_rng(0))
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    hertz = np.linspace(0, SAMPLE_RATE / 2, len(power))
+    low, high = (power[(hertz > f) & (hertz < 1.2 * f)].mean() for f in (500, 4000))
+    assert np.log(low / high) / np.log(8) == pytest.approx(2 * exponent, abs=0.15)
+    assert np.mean(noise**2) == pytest.approx(1, abs=1e-3)
+
+
+def test_speech_in_a_room_is_never_clipped_and_the_noise_is_below_it():
+    speech = np.sin(np.arange(SAMPLE_RATE) * 2 * np.pi * 200 / SAMPLE_RATE).astype(np.float32)
+    for seed in range(20):
+        sound = in_a_room(speech, np.random.default_rng(seed))
+        spectrum = np.abs(np.fft.rfft(sound)) ** 2
+        tone = np.abs(np.linspace(0, SAMPLE_RATE / 2, len(spectrum)) - 200) < 100
+        ratio_db = 10 * np.log10(spectrum[tone].sum() / spectrum[~tone].sum())
+        assert np.abs(sound).max() <= 0.9001
+        assert len(speech) < len(sound) <= len(speech) + 0.16 * SAMPLE_RATE
+        assert ratio_db > SNR_DB[0] - 3
+
+
+def test_an_exchange_is_a_command_then_the_separator_then_a_recording_of_its_own_answer():
+    on, off = intents()[0], intents()[1]
+    answers = [(on, np.array([10, 11])), (off, np.array([12])), (on, np.array([13]))]
+    joined = exchanges([(on, np.array([5, 6])), (off, np.array([7]))], answers, seed=0)
+    assert joined[0].tolist() in ([5, 6, 0, 10, 11], [5, 6, 0, 13])
+    assert joined[1].tolist() == [7, 0, 12]
+
+
+def test_the_assistant_answers_every_intent_in_every_wording_with_a_voice_of_its_own():
+    planned = plan_answers(seed=0)
+    assert len(planned) == 30 * 3
+    assert {u.phrase.text for u in planned if u.phrase.answer == ("on", "lights", "none")} == {
+        "here lights on", "lights on here", "on here lights"
+    }  # fmt: skip
+    assert not {u.manner.voice for u in planned} & {u.manner.voice for u in plan("train", 2000, 0)}
