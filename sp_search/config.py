@@ -99,7 +99,7 @@ class ClusterSettings:
     """Ray's workers, one a device, and the trial slots that share each."""
 
     address: str | None  # a running cluster, or auto; null = start Ray on this machine
-    workers: int | None  # null = one a device
+    workers: int | None  # null = one a GPU; without one, two that share the cores
     slots: int  # trials in flight on a worker
     cpus_per_worker: float | None  # above 0; null = an even share of the machine's cores
     gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0

@@ -8,6 +8,7 @@ whose annotation `config: SETTINGS` says which keys it takes.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -36,6 +37,9 @@ _HELP = {"-h", "--help"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Read when torch is loaded, and handed on to Ray's processes. Threads that spin while they wait for each other
+    # starve on a busy machine: a pack of 8 went from 953 utterances/s to 18 (docs/performance.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _dispatch(words)
     except UserError as error:

@@ -65,9 +65,9 @@ def data_path(config: Settings) -> Path:
 
 
 def worker_count(config: Settings) -> int:
-    """Workers of a search: as many as asked for, else one a device."""
+    """Workers of a search: as many as asked for, else one a GPU, or two that share this machine's cores."""
     on_gpu = pick_device(config.engine.device).type == "cuda"
-    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else 1)
+    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else min(2, os.cpu_count() or 1))
 
 
 def cpus_per_worker(config: Settings) -> float:
