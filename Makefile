@@ -25,8 +25,8 @@ search: $(STAMP) ## Search prompts: TASK=intent [SPACE= LM= DATA= TRIALS= STUDY=
 export: $(STAMP) ## Export the best prompt of a study: TASK=intent [LM= DATA= STUDY= OVERRIDES=]
 	@set -f; $(RUN) sp_search.cli export $(SETTINGS)
 
-ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1
-	@$(RUN) sp_search.tracking.ui
+ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=5001"]
+	@set -f; $(RUN) sp_search.cli ui $(OVERRIDES)
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo

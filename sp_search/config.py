@@ -57,6 +57,7 @@ class ScheduleSettings:
     reduction_factor: int  # one trial in so many goes on from a rung; 2 or more
     batch_size: int  # utterances an update
     chunk_updates: int  # updates of one trial before its worker turns to the next
+    valid_sample: int  # utterances of valid a trial is measured on before its full budget; 0 = all
     seed: int  # of the sampler, of the batches' order, and of every trial's own seed
     first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn
     confirm: ConfirmSettings
@@ -65,6 +66,8 @@ class ScheduleSettings:
         faults = _below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
         if self.reduction_factor < 2:
             faults.append(f"reduction_factor: expected 2 or more, got {self.reduction_factor}")
+        if self.valid_sample < 0:
+            faults.append(f"valid_sample: expected 0 or more, got {self.valid_sample}")
         if self.grace > self.budget:
             faults.append(f"grace: expected at most the budget of {self.budget} utterances, got {self.grace}")
         _refuse(faults)
@@ -96,7 +99,7 @@ class ClusterSettings:
     """Ray's workers, one a device, and the trial slots that share each."""
 
     address: str | None  # a running cluster, or auto; null = start Ray on this machine
-    workers: int | None  # null = one a device
+    workers: int | None  # null = one a GPU; without one, two that share the cores
     slots: int  # trials in flight on a worker
     cpus_per_worker: float | None  # above 0; null = an even share of the machine's cores
     gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0

@@ -38,6 +38,17 @@ class Split:
         """The units of utterance i as dictionary ids, a view."""
         return self.tokens[self.offsets[i] : self.offsets[i + 1]]
 
+    def take(self, chosen: npt.NDArray[np.int64]) -> Split:
+        """The chosen utterances as a split, in the order given; at least one."""
+        sources = [self.source(int(i)) for i in chosen]
+        return Split(
+            name=self.name,
+            ids=tuple(self.ids[i] for i in chosen),
+            tokens=np.concatenate(sources),
+            offsets=np.concatenate([[0], np.cumsum([len(source) for source in sources])]).astype(np.int64),
+            answers=tuple(self.answers[i] for i in chosen),
+        )
+
 
 @dataclass(frozen=True)
 class Corpus:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_module
@@ -17,6 +18,7 @@ from sp_search.config import Settings
 from sp_search.errors import ConfigError
 
 S = TypeVar("S", bound=Settings)
+HYDRA_NODES = ("hydra", "_dummy_empty_config_.yaml")
 
 
 def load_settings(words: Sequence[str], schema: type[S]) -> S:
@@ -39,13 +41,28 @@ def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
         ConfigError: as `load_settings`.
     """
     request = sort_overrides(words, schema)
-    for group, node in request.given.items():
-        ConfigStore.instance().store(group=group, name=GIVEN, node=node)
     try:
-        with initialize_config_module(version_base="1.3", config_module="search_spaces"):
+        with _own_store(request.given), initialize_config_module(version_base="1.3", config_module="search_spaces"):
             composed = compose("config", overrides=request.hydra)
         for key, text in request.texts.items():
             OmegaConf.update(composed, key, text, force_add=True)
         return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"settings: {one_line(error)}") from error
+
+
+@contextmanager
+def _own_store(given: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Hydra's store with its own nodes and the given options, no more.
+
+    Importing fairseq stores a schema named `config`, which Hydra would match with our `config.yaml`.
+    """
+    store = ConfigStore.instance()
+    before = store.repo
+    store.repo = {name: node for name, node in before.items() if name in HYDRA_NODES}
+    try:
+        for group, node in given.items():
+            store.store(group=group, name=GIVEN, node=node)
+        yield
+    finally:
+        store.repo = before

@@ -8,6 +8,7 @@ whose annotation `config: SETTINGS` says which keys it takes.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +20,13 @@ from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
+    "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
+    "predict": "answer utterances with an exported prompt",
+    "export": "copy a finished study's winner into a folder of its own",
+    "rerun": "train an exported prompt again, alone, on the batches it saw",
+    "ui": "show every trial in MLflow's UI on 127.0.0.1",
+    "sync": "send to MLflow what it missed",
+    "report": "draw the page of a finished study",
     "doctor": "say what this machine has, and what is missing",
 }
 """Every command and what it does, in the order a user meets them."""
@@ -29,6 +37,9 @@ _HELP = {"-h", "--help"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # Read when torch is loaded, and handed on to Ray's processes. Threads that spin while they wait for each other
+    # starve on a busy machine: a pack of 8 went from 953 utterances/s to 18 (docs/performance.md).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _dispatch(words)
     except UserError as error:

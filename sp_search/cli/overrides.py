@@ -107,6 +107,10 @@ def _choose(group: str, value: str, request: Request) -> None:
     if value in names:
         request.hydra.append(f"{group}={value}")
         return
+    if group == "lm" and value.startswith("random:"):
+        request.given[group] = {"name": value, "path": None}
+        request.hydra.append(f"{group}={GIVEN}")
+        return
     path = Path(value).expanduser().absolute()
     if group not in TAKES_PATH or not value or not path.exists():
         what = [*names, *([f"{TAKES_PATH[group]} that exists"] if group in TAKES_PATH else [])]

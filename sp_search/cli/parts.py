@@ -1,17 +1,20 @@
-"""Settings of the command line to what the rooms take."""
+"""Settings of the command line to what the rooms take: an engine's recipe, a corpus, a prompt at work."""
 
 from __future__ import annotations
 
 import os
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sp_search.config import Settings
-from sp_search.engine.build import PackRecipe, pick_device
+from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
 from sp_search.errors import ConfigError
-from sp_search.search.settings import SearchSettings
+from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.lm.zoo import load_lm
+from sp_search.units.dictionary import Dictionary
 
 
 def recipe_of(config: Settings) -> PackRecipe:
@@ -26,11 +29,26 @@ def recipe_of(config: Settings) -> PackRecipe:
         data_path=data_path(config),
         batch_size=schedule.batch_size,
         chunk_updates=schedule.chunk_updates,
+        valid_sample=schedule.valid_sample,
         stream_seed=schedule.seed,
         device=engine.device,
         dtype=engine.dtype,
-        threads=engine.threads or max(1, int(_cpus(config))),
+        threads=engine.threads or max(1, int(cpus_per_worker(config))),
     )
+
+
+def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:
+    """An exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
+
+    Raises:
+        UserError: the LM or the folder is wrong, or they don't belong together.
+    """
+    torch.set_num_threads(config.engine.threads or os.cpu_count() or 1)
+    loaded = load_lm(config.lm.name, config.lm.path, config.cache)
+    device = pick_device(config.engine.device)
+    dtype = pick_dtype(config.engine.dtype, device)
+    predictor, document = load_predictor(prompt, loaded.lm, loaded.dictionary, device=device, dtype=dtype)
+    return predictor, loaded.dictionary, document
 
 
 def data_path(config: Settings) -> Path:
@@ -46,34 +64,12 @@ def data_path(config: Settings) -> Path:
     return Path(str(files("sp_search") / "demo" / "assets" / "data"))
 
 
-def search_settings(config: Settings) -> SearchSettings:
-    """How large a search is, and what it runs on."""
-    schedule, cluster = config.schedule, config.cluster
+def worker_count(config: Settings) -> int:
+    """Workers of a search: as many as asked for, else one a GPU, or two that share this machine's cores."""
     on_gpu = pick_device(config.engine.device).type == "cuda"
-    gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
-    return SearchSettings(
-        study=config.study,
-        runs=config.runs,
-        trials=schedule.trials,
-        budget=schedule.budget,
-        grace=schedule.grace,
-        reduction_factor=schedule.reduction_factor,
-        seed=schedule.seed,
-        confirm_top=schedule.confirm.top,
-        confirm_seeds=schedule.confirm.seeds,
-        first_trials=tuple(schedule.first_trials),
-        workers=_workers(config),
-        slots=cluster.slots,
-        cpus_per_worker=_cpus(config),
-        gpus_per_worker=gpus,
-        ray_address=cluster.address,
-    )
+    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else min(2, os.cpu_count() or 1))
 
 
-def _workers(config: Settings) -> int:
-    on_gpu = pick_device(config.engine.device).type == "cuda"
-    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else 1)
-
-
-def _cpus(config: Settings) -> float:
-    return config.cluster.cpus_per_worker or max(1, (os.cpu_count() or 1) // _workers(config))
+def cpus_per_worker(config: Settings) -> float:
+    """Cores of a worker: as many as asked for, else an even share of this machine's."""
+    return config.cluster.cpus_per_worker or max(1, (os.cpu_count() or 1) // worker_count(config))

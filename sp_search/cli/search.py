@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sp_search.cli.parts import recipe_of, search_settings
+from sp_search.cli.parts import recipe_of
+from sp_search.cli.searching import export_document, naive_bayes_by_split, search_settings
 from sp_search.config import Settings
-from sp_search.engine.data import TaskData
 from sp_search.engine.settings import parameter_types
 from sp_search.export.folder import write_export
-from sp_search.lm.architecture import UnitLM
-from sp_search.search.driver import Finished, run_search
+from sp_search.report.page import write_report
+from sp_search.search.driver import run_search
 from sp_search.search.events import Observer
+from sp_search.search.finished import Finished
+from sp_search.search.history import optuna_figures, study_history
 from sp_search.search.progress import Progress
 from sp_search.search.space import read_space
 from sp_search.search.study import StudyIdentity, open_study
 from sp_search.tracking.observer import MlflowTracker
-from sp_search.tracking.provenance import git_state, versions
 from sp_search.tracking.uri import default_uri
 
 
@@ -43,13 +43,20 @@ def run(config: Settings) -> int:
         tracker = MlflowTracker(settings.folder, uri, experiment=config.tracking.experiment)
         observers.append(tracker)
 
-    def export(finished: Finished) -> None:
-        document = _document(identity, lm, data, finished, config)
-        write_export(settings.folder / "best", finished.state, document)
-        if tracker is not None:
-            tracker.artifact(None, settings.folder / "best", "best")
+    def keep(finished: Finished) -> Path:
+        folder = settings.trial_folder(finished.number) / "prompt"
+        write_export(folder, finished.state, export_document(identity, lm, data, finished, config))
+        return folder
 
-    summary = run_search(settings, identity, study, space, recipe, observers, export)
+    def conclude(finished: Finished, summary: dict[str, Any]) -> None:
+        summary["naive_bayes"] = naive_bayes_by_split(data)
+        write_export(settings.folder / "best", finished.state, export_document(identity, lm, data, finished, config))
+        write_report(settings.folder, study_history(study), optuna_figures(study), summary)
+        for name in ("best", "report"):
+            if tracker is not None:
+                tracker.artifact(None, settings.folder / name, name)
+
+    summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     path = settings.folder / "summary.json"
     unfinished = Path(f"{path}.part")
@@ -57,24 +64,3 @@ def run(config: Settings) -> int:
     unfinished.replace(path)
     print(path)
     return 0
-
-
-def _document(
-    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: Finished, config: Settings
-) -> Mapping[str, Any]:
-    git = git_state()
-    return {
-        "task": identity.task,
-        "study": config.study,
-        "trial": finished.number,
-        "seed": finished.seed,
-        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
-        "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
-        "dictionary_fingerprint": data.dictionary.fingerprint,
-        "label_space": data.space.to_json(),
-        "params": dict(finished.params),
-        "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
-        "facts": dict(finished.facts),
-        "versions": versions(),
-        "git": {"sha": git.sha, "dirty": git.dirty},
-    }

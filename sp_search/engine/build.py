@@ -24,8 +24,8 @@ from sp_search.units.manifest import load_corpus
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
-CPU_ROWS = 32
-"""Rows in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
+CPU_TOKENS = 2048
+"""Tokens in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,7 @@ class PackRecipe:
     data_path: Path
     batch_size: int
     chunk_updates: int
+    valid_sample: int
     stream_seed: int
     device: DeviceName
     dtype: DtypeName
@@ -66,7 +67,8 @@ class PackRecipe:
             data,
             batch_size=self.batch_size,
             chunk_updates=self.chunk_updates,
-            rows_per_pass=CPU_ROWS if device.type == "cpu" else 0,
+            valid_sample=self.valid_sample,
+            tokens_per_pass=CPU_TOKENS if device.type == "cpu" else 0,
             stream_seed=self.stream_seed,
             device=device,
             dtype=pick_dtype(self.dtype, device),

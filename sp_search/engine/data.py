@@ -23,7 +23,7 @@ Scores = npt.NDArray[np.float64]
 class TaskData:
     """A corpus made ready for a task.
 
-    likelihood_scores gives (C, units) scores of the frozen LM; it is called once, when a trial first needs them.
+    likelihood_scores gives (C, V - 4) scores of the frozen LM; it is called once, when a trial first needs them.
     """
 
     corpus: Corpus

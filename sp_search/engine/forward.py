@@ -157,15 +157,29 @@ def _attend(query: Tensor, parts: list[Part]) -> Tensor:
     """
     scores = []
     for key, _, mask in parts:
-        score = query @ key.transpose(-1, -2)
+        score = _product(query, key.transpose(-1, -2))
         scores.append(score if mask is None else score + mask)
     attended = torch.cat(scores, dim=-1) if len(scores) > 1 else scores[0]
     attended = attended.softmax(-1)
     shares = attended.split([score.shape[-1] for score in scores], dim=-1)
-    mixed = shares[0] @ parts[0][1]
+    mixed = _product(shares[0], parts[0][1])
     for share, (_, value, _) in zip(shares[1:], parts[1:], strict=True):
-        mixed = mixed + share @ value
+        mixed = mixed + _product(share, value)
     return mixed
+
+
+def _product(rows: Tensor, shared: Tensor) -> Tensor:
+    """rows @ shared, (..., H, R, n) by (..., H, n, m), where all trials or all utterances may have one right side.
+
+    Then theirs are one product of more rows: broadcasting would copy the right side for each of them.
+    """
+    if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
+        folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
+        return folded.unflatten(2, (len(rows), -1)).permute(2, 0, 1, 3, 4)
+    if rows.dim() == 5 and shared.shape[1] == 1 < rows.shape[1]:
+        folded = rows.transpose(1, 2).flatten(2, 3) @ shared[:, 0]  # (K, H, B * R, m)
+        return folded.unflatten(2, (rows.shape[1], -1)).transpose(1, 2)
+    return rows @ shared
 
 
 def _expand(source: Tensor, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 A unit that the LM already expects more behind utterances of one label than behind the rest is a unit that a prompt
 has to push less. The papers' verbalizers never ask the LM.
 
-C label symbols   U dictionary units   N utterances
+C label symbols   V vocabulary   N utterances
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def likelihood_scores(logp: Tensor, answers: npt.NDArray[np.int32], symbols: int
         symbols: C.
 
     Returns:
-        (C, U), units in dictionary order without the specials; 0 for a label that no chosen utterance has.
+        (C, V - 4), the LM's rows without the specials, fillers too; 0 for a label that no chosen utterance has.
     """
     has = torch.zeros(len(answers), symbols)
     has.scatter_(1, torch.from_numpy(answers.astype(np.int64)), 1.0)  # (N, C)

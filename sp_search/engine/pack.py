@@ -1,7 +1,7 @@
 """K trials over one frozen LM and one batch stream: the engine's public face.
 
 All trials of a pack see the same batches, so what no prompt reaches is computed once. The pack walks its trials in
-chunks of at most `rows_per_pass` rows: on a CPU a larger pass leaves the caches, on a GPU one pass takes all.
+chunks of about `tokens_per_pass`: on a CPU a larger pass leaves the caches, on a GPU one pass takes all.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -28,7 +29,9 @@ from sp_search.engine.state import load_state, save_state
 from sp_search.engine.verbalized import answer_tree, sequence_answers
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import UnitLM
-from sp_search.types import PAD, Params, Report
+from sp_search.types import PAD, Params, Report, Split
+
+Symbols = npt.NDArray[np.int32]
 
 
 class Pack:
@@ -41,7 +44,8 @@ class Pack:
         *,
         batch_size: int,
         chunk_updates: int,
-        rows_per_pass: int,
+        tokens_per_pass: int,
+        valid_sample: int,
         stream_seed: int,
         device: torch.device,
         dtype: torch.dtype,
@@ -53,8 +57,9 @@ class Pack:
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
-            rows_per_pass: most rows (trials times utterances) in one pass; 0 takes all trials in one.
-            stream_seed: of the order of the batches.
+            tokens_per_pass: most tokens that trials compute for themselves in one pass; 0 takes all trials in one.
+            valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
+            stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
             dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
         """
@@ -65,11 +70,13 @@ class Pack:
         self._stream = BatchStream(lengths, batch_size, stream_seed)
         self._batch_size = batch_size
         self._chunk_updates = chunk_updates
-        self._rows_per_pass = rows_per_pass
+        self._tokens_per_pass = tokens_per_pass
         self._device = device
         self._slots: dict[int, Slot] = {}
         self._position = 0
         self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
+        whole = data.corpus.splits["valid"], data.answers["valid"]
+        self._measured = {True: whole, False: _sample(*whole, valid_sample, stream_seed)}
         self._tree = answer_tree(data.space.answers, device)
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
@@ -89,6 +96,23 @@ class Pack:
                 self._position = max(self._position, sum(slot.segments[-1]))
         self._slots[number] = slot
 
+    @property
+    def lm_fingerprint(self) -> str:
+        """Of the frozen LM."""
+        return self._lm.fingerprint
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Of the corpus."""
+        return self._data.corpus.fingerprint
+
+    def retrain(self, number: int, segments: Sequence[Sequence[int]]) -> None:
+        """Train one trial on the given stretches of the stream, (first batch, batches) each: a recorded run again."""
+        for first, count in segments:
+            self._position = first
+            for _ in range(count):
+                self._update([self._slots[number]])
+
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
         """Train the named trials for one chunk.
 
@@ -103,14 +127,15 @@ class Pack:
         began, before = time.perf_counter(), sum(slot.utterances_seen for slot in slots.values())
         for _ in range(self._chunk_updates):
             self._update(list(slots.values()))
+        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in slots.items()}
         trained = sum(slot.utterances_seen for slot in slots.values()) - before
-        due = {number: slot for number, slot in slots.items() if slot.utterances_seen >= until[number]}
         rate = trained / (time.perf_counter() - began)
+        due = {n: loss for n, loss in losses.items() if slots[n].utterances_seen >= until[n] or not np.isfinite(loss)}
         return self._reports(due, rate)
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
         """Accuracy, and loss in nats per answer unit, of a trial on a split."""
-        return self._metrics([self._slots[number]], split)[0]
+        return self._metrics([self._slots[number]], self._data.corpus.splits[split], self._data.answers[split])[0]
 
     def save(self, number: int, folder: Path) -> None:
         """Write what a resumed or exported trial needs; whole or not at all."""
@@ -121,7 +146,7 @@ class Pack:
         del self._slots[number]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial weighs and where in the batch stream it was trained."""
+        """What a trial weighs."""
         slot = self._slots[number]
         named = slot.tensors.named()
         inert = slot.tensors.inert(self._lm.architecture.layers)
@@ -129,7 +154,6 @@ class Pack:
             "trained_parameters": sum(tensor.numel() for tensor in named.values()),
             "inert_parameters": sum(named[name].numel() for name in inert),
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
-            "segments": [list(segment) for segment in slot.segments],
         }
 
     def _check_lengths(self, settings: TrialSettings) -> None:
@@ -140,20 +164,29 @@ class Pack:
             longest_answer = self._data.answers[name].shape[1]
             check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
 
-    def _metrics(self, slots: Sequence[Slot], split: str) -> list[dict[str, float]]:
+    def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
         candidates = [slot.candidate() for slot in slots]
-        answers = self._data.answers[split]
-        return split_metrics(self._weights, self._data.corpus.splits[split], answers, self._tree, candidates)
+        return split_metrics(self._weights, split, answers, self._tree, candidates)
 
-    def _reports(self, due: Mapping[int, Slot], rate: float) -> dict[int, Report]:
-        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in due.items()}
-        finite = [number for number, loss in losses.items() if np.isfinite(loss)]
-        valid = dict(zip(finite, self._metrics([due[n] for n in finite], "valid"), strict=True)) if finite else {}
+    def _valid(self, slots: Mapping[int, Slot]) -> dict[int, dict[str, float]]:
+        """Validation metrics by number: of all of valid at full budget, of its sample before."""
+        found: dict[int, dict[str, float]] = {}
+        for is_whole, (split, answers) in self._measured.items():
+            group = {n: slot for n, slot in slots.items() if (slot.utterances_seen >= slot.budget) == is_whole}
+            if group:
+                metrics = self._metrics(list(group.values()), split, answers)
+                found |= zip(group, metrics, strict=True)
+        return found
+
+    def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
+        """Reports of the trials whose training losses these are."""
+        valid = self._valid({number: self._slots[number] for number, loss in losses.items() if np.isfinite(loss)})
         reports = {}
-        for number, slot in due.items():
+        for number, loss in losses.items():
+            slot = self._slots[number]
             metrics = {f"valid_{name}": value for name, value in valid.get(number, {}).items()}
-            metrics |= {"train_loss": losses[number], "utterances_per_s": rate}
-            reason = "" if number in valid else f"training loss is {losses[number]}"
+            metrics |= {"train_loss": loss, "utterances_per_s": rate}
+            reason = "" if number in valid else f"training loss is {loss}"
             reports[number] = Report(slot.utterances_seen, metrics, reason)
             slot.loss_sum, slot.scored = 0.0, 0
         return reports
@@ -170,15 +203,16 @@ class Pack:
                 sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
             )
             trunk = run_trunk(self._weights, block, [prompt.first_live_layer for prompt in prompts.values()])
-            for chunk in self._chunks(group, len(indices)):
+            source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
+            for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
                 self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols)
         for slot in slots:
             slot.step(self._position, len(indices))
         self._position += 1
 
-    def _chunks(self, group: list[Slot], batch: int) -> list[list[Slot]]:
-        """Trials of one key in passes of at most `rows_per_pass` rows, those with a common trunk together."""
-        size = max(1, self._rows_per_pass // batch) if self._rows_per_pass else len(group)
+    def _chunks(self, group: list[Slot], tokens: int) -> list[list[Slot]]:
+        """Trials of one key, each with so many tokens of its own, in passes; those with a common trunk together."""
+        size = max(1, self._tokens_per_pass // tokens) if self._tokens_per_pass else len(group)
         ordered = sorted(group, key=lambda slot: slot.deep_layers.start)
         return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
@@ -201,3 +235,11 @@ class Pack:
             slot.loss_sum = slot.loss_sum + nll.detach()
             slot.scored += scored
         total.backward()
+
+
+def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:
+    """So many utterances of a split, drawn by the seed; all of it where that is 0 or more than there are."""
+    if not 0 < count < len(split):
+        return split, answers
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+    return split.take(chosen), answers[chosen]

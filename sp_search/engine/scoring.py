@@ -75,7 +75,7 @@ def score_answers(
     Returns:
         (K, N, answers), float32 on the CPU, nats.
     """
-    found = torch.empty(len(candidates), len(split), len(tree.paths))
+    found = torch.empty(len(candidates), len(split), len(tree.legal))
     lengths = np.diff(split.offsets)
     budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
@@ -118,5 +118,5 @@ def split_metrics(
     legal = gold >= 0
     hits = (scores.argmax(-1) == gold).float().mean(-1)
     picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
-    loss = -picked.mean(-1) / (answers.shape[1] + 1)
+    loss = -picked.mean(-1) / tree.scored_steps
     return [{"accuracy": float(h), "loss": float(nll)} for h, nll in zip(hits, loss, strict=True)]

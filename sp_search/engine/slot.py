@@ -5,6 +5,7 @@ A slot owns everything random about its trial, so it draws the same in a pack as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from sp_search.engine.loss import dropped
 from sp_search.engine.scoring import Candidate, ChunkKey
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.verbalized import Verbalized
+from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
 
@@ -105,9 +107,18 @@ class Slot:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state` gave for the same settings."""
+        """Take up a state that `state` gave for the same settings.
+
+        Raises:
+            CheckpointError: its tensors are those of another LM or label space.
+        """
+        own = self.tensors.named()
+        if (wanted := _shapes(own)) != (got := _shapes(state["tensors"])):
+            raise CheckpointError(
+                f"trial's saved state: expected tensors {wanted}, got {got}; was it saved on another LM?"
+            )
         with torch.no_grad():
-            for name, tensor in self.tensors.named().items():
+            for name, tensor in own.items():
                 tensor.copy_(state["tensors"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -156,3 +167,7 @@ def learning_rate(settings: TrialSettings, seen: int, budget: int) -> float:
     if seen < warm:
         return settings.lr * (seen + 1) / (warm + 1)
     return settings.lr * max(0.0, (budget - seen) / (budget - warm))
+
+
+def _shapes(named: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(named.items()))

@@ -13,6 +13,7 @@ import torch
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import Slot
 from sp_search.errors import CheckpointError
+from sp_search.lm.checkpoint import UNREADABLE
 
 STATE_FILE = "state.pt"
 
@@ -36,9 +37,10 @@ def read_state(folder: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: expected a trial's saved state, found no such file") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (pickle.UnpicklingError, *UNREADABLE) as error:
         raise CheckpointError(f"{path}: expected a trial's saved state, got a file torch can't read") from error
-    assert isinstance(state, dict)
+    if not isinstance(state, dict) or not {"settings", "units", "tensors", "segments"} <= state.keys():
+        raise CheckpointError(f"{path}: expected a trial's saved state, got another kind of file")
     return state
 
 

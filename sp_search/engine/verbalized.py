@@ -19,36 +19,49 @@ from sp_search.types import EOS, SEPARATOR, SPECIALS
 class AnswerTree:
     """All legal answers as one tree, so that one pass scores every answer of an utterance.
 
-    Node 0 is `<s>`; node j > 0 stands for one answer prefix and ends in `symbols[j - 1]`.
+    Node 0 is `<s>`; node j > 0 stands for one beginning of answers and ends in `symbols[j - 1]`. Whole answers have a
+    node only where their lengths differ: else `</s>` tells none from another and nothing is asked behind them.
     """
 
     legal: tuple[tuple[int, ...], ...]  # the answers, as label symbols
     symbols: tuple[int, ...]  # of nodes 1 .. M
     depth: Tensor  # (1 + M,), int64
     visible: Tensor  # (1 + M, 1 + M), bool: a node's ancestors and itself
-    paths: Tensor  # (answers, longest + 1), int64: nodes of each answer from `<s>` on, padded with -1
+    steps: Tensor  # (answers, longest), int64: the symbol of each step, padded with -1
+    parents: Tensor  # (answers, longest), int64: the node before each step, padded with -1
+    ends: Tensor | None  # (answers,), int64: the node of each whole answer; None where all are of one length
+
+    @property
+    def scored_steps(self) -> int:
+        """What is scored of the longest answer: its symbols, and `</s>` where it is asked for."""
+        return self.steps.shape[1] + (self.ends is not None)
 
 
 def answer_tree(legal: tuple[tuple[int, ...], ...], device: torch.device) -> AnswerTree:
     """The tree of the given answers, each a tuple of label symbols."""
+    lengths = {len(answer) for answer in legal}
+    with_ends = len(lengths) > 1
     nodes: dict[tuple[int, ...], int] = {(): 0}
     for answer in legal:
-        for end in range(1, len(answer) + 1):
+        for end in range(1, len(answer) + with_ends):
             nodes.setdefault(answer[:end], len(nodes))
     visible = np.zeros((len(nodes), len(nodes)), dtype=bool)
     for prefix, node in nodes.items():
         for end in range(len(prefix) + 1):
             visible[node, nodes[prefix[:end]]] = True
-    longest = max(map(len, legal))
-    paths = np.full((len(legal), longest + 1), -1, dtype=np.int64)
+    steps = np.full((len(legal), max(lengths)), -1, dtype=np.int64)
+    parents = steps.copy()
     for row, answer in enumerate(legal):
-        paths[row, : len(answer) + 1] = [nodes[answer[:end]] for end in range(len(answer) + 1)]
+        steps[row, : len(answer)] = answer
+        parents[row, : len(answer)] = [nodes[answer[:end]] for end in range(len(answer))]
     return AnswerTree(
         legal=legal,
         symbols=tuple(prefix[-1] for prefix in nodes if prefix),
         depth=torch.tensor([len(prefix) for prefix in nodes], device=device),
         visible=torch.from_numpy(visible).to(device),
-        paths=torch.from_numpy(paths).to(device),
+        steps=torch.from_numpy(steps).to(device),
+        parents=torch.from_numpy(parents).to(device),
+        ends=torch.tensor([nodes[answer] for answer in legal], device=device) if with_ends else None,
     )
 
 
@@ -89,12 +102,12 @@ def sequence_answers(tokens: Tensor) -> Answers:
 
 def tree_answers(tree: AnswerTree, verbalized: list[Verbalized]) -> Answers:
     """Every legal answer, for each trial in its own units: (K, 1, M)."""
-    symbols = torch.tensor(tree.symbols, device=tree.depth.device)
+    symbols = torch.tensor(tree.symbols, dtype=torch.int64, device=tree.depth.device)
     return Answers(torch.stack([v.fed(symbols) for v in verbalized])[:, None], tree.depth, tree.visible)
 
 
 def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: Verbalized) -> Tensor:
-    """Log-probability of every legal answer, its `</s>` included.
+    """Log-probability of every legal answer; its `</s>` included where the answers' lengths differ.
 
     Args:
         logits: (B, 2 + M, V or C + 4), of one trial over the tree; row 0 predicts `<s>` and is not used.
@@ -105,10 +118,6 @@ def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: Verbalized) -> T
         (B, answers), nats, not normalised over the legal answers.
     """
     logp = logits[:, 1:].log_softmax(-1)  # (B, 1 + M, V): row j is what follows node j
-    symbols = torch.tensor([0, *tree.symbols], device=logits.device)
-    columns = verbalized.outputs[symbols]  # (1 + M,), of the node itself
-    parent, node = tree.paths[:, :-1], tree.paths[:, 1:]  # (answers, longest)
-    there = node >= 0
-    steps = logp[:, parent.clamp_min(0), columns[node.clamp_min(0)]]  # (B, answers, longest)
-    ends = tree.paths.gather(1, there.sum(1, keepdim=True))[:, 0]  # (answers,), the last node of each
-    return (steps * there).sum(-1) + logp[:, ends, EOS]
+    columns = verbalized.outputs[tree.steps.clamp_min(0)]  # (answers, longest)
+    scores = (logp[:, tree.parents.clamp_min(0), columns] * (tree.steps >= 0)).sum(-1)  # (B, answers)
+    return scores if tree.ends is None else scores + logp[:, tree.ends, EOS]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.engine.state import read_state
-from sp_search.errors import ConfigError, StudyError
+from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.prompts.file import load_prompt, save_prompt
 
 FORMAT = 1
@@ -48,6 +48,12 @@ def copy_export(source: Path, target: Path) -> None:
         ConfigError: the target exists and is no exported folder, so nothing may be put over it.
     """
     load_prompt(source)
+    if not (source / "README.md").exists():
+        raise CheckpointError(f"{source}: expected README.md beside the prompt, found none; export it again")
+    if target.resolve() == source.resolve():
+        raise ConfigError(f"{target}: expected another folder than the one that is copied")
+    if target.is_file():
+        raise ConfigError(f"{target}: expected a new, empty or exported folder, got a file")
     if target.exists() and not (target / "prompt.json").exists() and any(target.iterdir()):
         raise ConfigError(f"{target}: expected a new, empty or exported folder, got one with other files")
     target.mkdir(parents=True, exist_ok=True)

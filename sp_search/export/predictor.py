@@ -22,6 +22,7 @@ from sp_search.engine.settings import TrialSettings
 from sp_search.engine.verbalized import Verbalized, answer_tree
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.errors import CheckpointError, DataError
+from sp_search.export.folder import FORMAT
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
@@ -89,9 +90,13 @@ def load_predictor(
     """An exported folder on its LM, and the folder's document.
 
     Raises:
-        CheckpointError: the folder is not whole, or was made for another LM or other units.
+        CheckpointError: the folder is not whole, is of another version, or was made for another LM or other units.
     """
     named, document = load_prompt(folder)
+    if (got := document.get("format")) != FORMAT:
+        raise CheckpointError(
+            f"{folder}: expected an exported prompt of format {FORMAT}, got {got}; export it again with this version"
+        )
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
     settings = TrialSettings.from_params(document["params"])

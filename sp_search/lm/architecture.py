@@ -34,10 +34,13 @@ class Architecture:
     final_norm: bool = True
 
     def __post_init__(self) -> None:
-        if self.embed_dim % self.attention_heads or self.embed_dim % 2:
+        if self.layers < 1:
+            raise CheckpointError(f"unit LM: expected 1 or more layers, got {self.layers}")
+        width, heads = self.embed_dim, self.attention_heads
+        if width < 4 or heads < 1 or width % heads or width % 2:  # positions need two waves: 4
             raise CheckpointError(
-                f"unit LM: expected an even width divisible by its heads, "
-                f"got width {self.embed_dim} and {self.attention_heads} heads"
+                f"unit LM: expected an even width of 4 or more, divisible by its heads, "
+                f"got width {width} and {heads} heads"
             )
 
     @property

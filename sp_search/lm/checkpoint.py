@@ -10,6 +10,7 @@ import argparse
 import collections
 import pickle
 import re
+import struct
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ from sp_search.lm.architecture import Architecture, UnitLM, tensors_fingerprint
 IGNORED = re.compile(r"decoder\.(version|embed_positions\._float_tensor)$")
 LAST_WITHOUT_FINAL_NORM = 2.0
 """fairseq: decoders of this version or below, or saved without a version, did not normalise after their layers."""
+
+UNREADABLE = (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, OSError, struct.error)
+"""What torch.load raises on a damaged file beside UnpicklingError: a cut zip file ends in OSError, say."""
 
 
 def import_checkpoint(path: Path) -> UnitLM:
@@ -64,7 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         what = f"an object of {named.group(1)}, which is not on the allow-list" if named else "another kind of file"
         raise CheckpointError(f"{path}: expected a fairseq checkpoint, got {what}; nothing in it was run") from error
-    except (RuntimeError, EOFError, KeyError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise CheckpointError(
             f"{path}: expected a whole fairseq checkpoint, got a damaged or cut-off file"
         ) from error

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from sp_search.errors import StudyError
 from sp_search.search.asha import Asha
 from sp_search.search.confirm import Winner, winner
 from sp_search.search.events import Listeners, Observer
+from sp_search.search.finished import Finished, Keep
 from sp_search.search.searcher import StudySearcher
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
@@ -35,19 +35,7 @@ WORKER_START_S = 600.0
 CLOSE_S = 20.0
 
 
-@dataclass(frozen=True)
-class Finished:
-    """The winner, ready to be exported."""
-
-    number: int  # of the winning trial
-    params: Mapping[str, Any]
-    seed: int  # of the confirm run whose prompt is exported: the best of them on valid
-    state: Path  # its saved state
-    metrics: Mapping[str, Mapping[str, float]]  # split -> metric, means over the seeds
-    facts: Mapping[str, Any]
-
-
-Exporter = Callable[[Finished], None]
+Conclude = Callable[[Finished, dict[str, Any]], None]
 
 
 def run_search(
@@ -57,7 +45,8 @@ def run_search(
     space: Space,
     make_pack: PackFactory,
     observers: Sequence[Observer],
-    export: Exporter,
+    keep: Keep,
+    conclude: Conclude,
 ) -> dict[str, Any]:
     """Search to the end.
 
@@ -68,7 +57,8 @@ def run_search(
         space: what is searched.
         make_pack: builds the engine in a worker's process; small, for it is sent there.
         observers: who is told.
-        export: writes the winner's folder.
+        keep: writes the prompt of a trial that reached its full budget, and says where.
+        conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
 
     Returns:
         The summary, as design.md's contract has it.
@@ -79,11 +69,11 @@ def run_search(
     """
     began = time.monotonic()
     listeners = Listeners(observers)
-    with _terminable(), _ray(settings):
+    with _ray(settings), _terminable():
         try:
             listeners.tell("study_opened", study_info(settings, identity))
             workers = _start_workers(settings, make_pack)
-            _run_trials(settings, study, space, workers, listeners)
+            _run_trials(settings, study, space, workers, listeners, keep)
             best = winner(study, best_trials(study, settings.confirm_top), settings)
             if best is None:
                 raise StudyError(
@@ -93,10 +83,10 @@ def run_search(
             engine_s, worker_s = map(
                 sum, zip(*ray.get([w.time_share.remote() for w in workers.values()]), strict=True)
             )
-            export(finished)
             summary = _summary(settings, identity, study, best, finished)
             summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
             summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
+            conclude(finished, summary)
             listeners.tell("study_finished", summary)
         finally:
             listeners.tell("close", CLOSE_S)
@@ -105,7 +95,10 @@ def run_search(
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends a search as an interrupt does; only the main thread may say so."""
+    """SIGTERM ends a search as an interrupt does; only the main thread may say so.
+
+    Entered after Ray, whose own handler would print its stack and exit.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,6 +118,7 @@ def _ray(settings: SearchSettings) -> Iterator[None]:
     """Join the cluster, or start Ray on this machine alone; never a dashboard, never telemetry."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")  # noqa: SIM112; Ray's 15 would give way to anything that runs
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a CSV, a JSON and a TensorBoard file a trial
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # the study is the truth, Tune's snapshot is not
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
@@ -166,7 +160,12 @@ def _start_workers(settings: SearchSettings, make_pack: PackFactory) -> dict[str
 
 
 def _run_trials(
-    settings: SearchSettings, study: optuna.Study, space: Space, workers: Mapping[str, Any], listeners: Listeners
+    settings: SearchSettings,
+    study: optuna.Study,
+    space: Space,
+    workers: Mapping[str, Any],
+    listeners: Listeners,
+    keep: Keep,
 ) -> None:
     asha = Asha(
         budget=settings.budget,
@@ -175,7 +174,7 @@ def _run_trials(
         past=past_trials(study),
     )
     leave = {name: worker.remove.remote for name, worker in workers.items()}
-    searcher = StudySearcher(study, space, settings, leave, listeners)
+    searcher = StudySearcher(study, space, settings, leave, listeners, keep)
     tuner = tune.Tuner(
         tune.with_resources(PromptTrial, {"cpu": settings.cpus_per_trial}),
         tune_config=tune.TuneConfig(

@@ -53,6 +53,7 @@ class Progress:
             f"study {s.study}: {s.trials} trials of up to {s.budget:,} utterances, {s.in_flight} at once, "
             f"then {s.confirm_top} x {s.confirm_seeds} confirm runs",
             highlight=False,
+            soft_wrap=True,
         )
         if self._live is not None:
             self._live.start()
@@ -90,7 +91,8 @@ class Progress:
         ended = ", ".join(f"{count} {name}" for name, count in summary["trials"].items())
         text = (
             f"winner: trial {best['trial']}, valid accuracy {best['valid']['accuracy']:.4f}, "
-            f"test accuracy {best['test']['accuracy']:.4f} (means of {len(best['seeds'])} seeds); "
+            f"test accuracy {best['test']['accuracy']:.4f} (means of {len(best['seeds'])} seeds), "
+            f"naive Bayes {summary['naive_bayes']['test']:.4f}; "
             f"trials: {ended}; {summary['wall_s']:.0f} s"
         )
         self._stop()

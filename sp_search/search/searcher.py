@@ -20,6 +20,7 @@ from ray.tune.search import Searcher
 from sp_search.search.asha import CONFIRM, METRIC, NUMBER, TIME
 from sp_search.search.confirm import pending_confirms
 from sp_search.search.events import Listeners
+from sp_search.search.finished import Finished, Keep
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import (
@@ -65,6 +66,7 @@ class StudySearcher(Searcher):
         settings: SearchSettings,
         workers: Mapping[str, Leave],
         listeners: Listeners,
+        keep: Keep,
     ) -> None:
         """Serve a study to trials on the named workers, each with the way to tell it that a trial has ended."""
         super().__init__(metric=METRIC, mode="max")
@@ -73,6 +75,7 @@ class StudySearcher(Searcher):
         self._settings = settings
         self._workers = workers
         self._listeners = listeners
+        self._keep = keep
         self._running: dict[str, _Running] = {}
         saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / "state.pt").exists()]
         self._left = reconcile(study, saved)
@@ -93,8 +96,7 @@ class StudySearcher(Searcher):
             return self._confirm(trial_id, worker)
         trial, params, seed, seen = found
         running = _Running(trial.number, worker, params, trial, reported=dict(seen))
-        folder = self._settings.trial_folder(trial.number)
-        return self._config(trial_id, running, seed, max(seen, default=0), str(folder) if seen else None)
+        return self._config(trial_id, running, seed, max(seen, default=0))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep a report in the study at once, so that a killed search loses none."""
@@ -114,6 +116,8 @@ class StudySearcher(Searcher):
             running.trial.set_user_attr(REASON, reason)
         value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
         self._study.tell(running.trial, value, state=state)
+        if state == TrialState.COMPLETE:
+            self._keep_prompt(running.number, result or {})
         self._drop_losers()
         self._listeners.tell("trial_finished", running.number, state.name, reason, _last(running))
 
@@ -127,21 +131,21 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a continued search reads the study."""
 
-    def _config(self, trial_id: str, running: _Running, seed: int, seen: int, state: str | None) -> dict[str, Any]:
+    def _config(self, trial_id: str, running: _Running, seed: int, seen: int) -> dict[str, Any]:
         self._running[trial_id] = running
         tags = (
             {"role": "confirm", "of_trial": running.key.partition(":")[0]}
             if running.trial is None
             else {"role": "search"}
         )
-        self._listeners.tell("trial_started", running.number, running.params, {**tags, "seed": str(seed)})
+        searched = self._space.searched(running.params)
+        self._listeners.tell("trial_started", running.number, searched, {**tags, "seed": str(seed)})
         return {
             NUMBER: running.number,
             CONFIRM: running.trial is None,
             "params": dict(running.params),
             "seed": seed,
             "seen": seen,
-            "state": state,
             "worker": running.worker,
             "folder": str(self._settings.trial_folder(running.number)),
             "points": list(self._settings.points),
@@ -184,7 +188,7 @@ class StudySearcher(Searcher):
             best = best_trials(self._study, self._settings.confirm_top)
             self._confirms = iter(pending_confirms(self._study, best, self._settings))
         for key, number, params, seed in self._confirms:
-            return self._config(trial_id, _Running(number, worker, params, None, key), seed, 0, None)
+            return self._config(trial_id, _Running(number, worker, params, None, key), seed, 0)
         return Searcher.FINISHED
 
     def _end_confirm(self, running: _Running, result: dict[str, Any] | None, error: bool) -> None:
@@ -208,6 +212,18 @@ class StudySearcher(Searcher):
                 running.trial.set_user_attr(FACTS, result.get("facts", {}))
         metrics = {name: float(result[name]) for name in REPORTED if name in result}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
+
+    def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
+        trial = self._study.trials[number]
+        finished = Finished(
+            number=number,
+            params=trial.user_attrs[PARAMS],
+            seed=trial.user_attrs[SEED],
+            state=self._settings.trial_folder(number),
+            metrics={"valid": {"accuracy": float(result[METRIC]), "loss": float(result.get("valid_loss", math.nan))}},
+            facts=result.get("facts", {}),
+        )
+        self._listeners.tell("artifact", number, self._keep(finished), "prompt")
 
     def _outcome(self, running: _Running, result: Mapping[str, Any] | None, error: bool) -> tuple[TrialState, str]:
         if error or result is None:

@@ -48,9 +48,12 @@ def open_study(name: str, storage: str | None, folder: Path, identity: StudyIden
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     folder.mkdir(parents=True, exist_ok=True)
-    where = storage or JournalStorage(JournalFileBackend(str(folder / "journal.log")))
     study = optuna.create_study(
-        study_name=name, storage=where, sampler=sampler(seed, 0), direction="maximize", load_if_exists=True
+        study_name=name,
+        storage=_storage(storage, folder),
+        sampler=sampler(seed, 0),
+        direction="maximize",
+        load_if_exists=True,
     )
     study.sampler = sampler(seed, len(study.trials))
     known = study.user_attrs.get("identity")
@@ -65,6 +68,22 @@ def open_study(name: str, storage: str | None, folder: Path, identity: StudyIden
             f"name another study, or give the {key.split('_')[0]} it was started with"
         )
     return study
+
+
+def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
+    """A study as it is, to be looked at.
+
+    Raises:
+        StudyError: there is none of that name.
+    """
+    try:
+        return optuna.load_study(study_name=name, storage=_storage(storage, folder))
+    except KeyError as error:
+        raise StudyError(f"study {name}: expected a study in {storage or folder}, found none") from error
+
+
+def _storage(url: str | None, folder: Path) -> str | JournalStorage:
+    return url or JournalStorage(JournalFileBackend(str(folder / "journal.log")))
 
 
 def sampler(seed: int, asked: int) -> optuna.samplers.BaseSampler:

@@ -7,8 +7,7 @@ trial has ended its worker hears from the searcher, for Tune keeps an ended tria
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import ray
 from ray import tune
@@ -17,7 +16,6 @@ from ray.exceptions import RayActorError, RayTaskError
 from sp_search.search.asha import METRIC, TIME
 from sp_search.types import Report
 
-T = TypeVar("T")
 LOST_WORKER_TRIES = 5
 LOST_WORKER_WAIT_S = 2.0
 
@@ -26,21 +24,28 @@ class PromptTrial(tune.Trainable):
     """One slot of a worker. Its config names the worker and everything the slot needs."""
 
     _seen: int
-    _facts: dict[str, Any]
+    _facts: dict[str, Any] | None
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Join the worker."""
-        self._take_up(config)
+        """Become a trial. Its worker hears of it at its first step.
+
+        Tune hands a waiting trial the first process that falls free, while one made for it may still be starting;
+        that one is set up for a trial it never steps, and would hold a slot for ever.
+        """
+        self._config = config
+        self._seen = config["seen"]
+        self._worker = ray.get_actor(config["worker"])
+        self._facts = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Become another trial, which is how actors are reused."""
-        self._take_up(new_config)
+        """Become another trial, which is how processes are reused."""
+        self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         """The next report."""
         until = next(point for point in self._config["points"] if point > self._seen)
-        report = self._insist(lambda: self._report(until))
+        report = self._report(until)
         self._seen = report.utterances_seen
         result: dict[str, Any] = {TIME: report.utterances_seen, **report.metrics, "diverged": report.diverged}
         result.setdefault(METRIC, float("nan"))
@@ -48,31 +53,21 @@ class PromptTrial(tune.Trainable):
         result["facts"] = self._facts
         return result
 
-    def _take_up(self, config: dict[str, Any]) -> None:
-        self._config = config
-        self._seen = config["seen"]
-        self._worker = ray.get_actor(config["worker"])
-        self._facts = self._insist(lambda: self._join(config["state"]))
-
-    def _join(self, state: str | None) -> dict[str, Any]:
-        c = self._config
-        joining = self._worker.start.remote(c["number"], c["params"], c["seed"], c["budget"], state)
-        return cast(dict[str, Any], ray.get(joining))
-
     def _report(self, until: int) -> Report:
+        """Ask the worker, joining it first; where it was lost, join its restarted self from the last state."""
         c = self._config
-        return cast(Report, ray.get(self._worker.report.remote(c["number"], until, c["folder"])))
-
-    def _insist(self, call: Callable[[], T]) -> T:
-        """Make a call; where the worker was lost, join its restarted self from the last state and call again."""
-        for attempt in range(LOST_WORKER_TRIES):
+        for _ in range(LOST_WORKER_TRIES):
             try:
-                if attempt:
-                    self._join(self._config["folder"] if self._seen else self._config["state"])
-                return call()
+                if self._facts is None:
+                    state = c["folder"] if self._seen else None
+                    joined = self._worker.start.remote(c["number"], c["params"], c["seed"], c["budget"], state)
+                    self._facts = cast(dict[str, Any], ray.get(joined))
+                return cast(Report, ray.get(self._worker.report.remote(c["number"], until, c["folder"])))
             except RayTaskError as error:
                 if not isinstance(error.cause, KeyError):
                     raise
+                self._facts = None
             except RayActorError:
                 time.sleep(LOST_WORKER_WAIT_S)
-        raise RuntimeError(f"worker {self._config['worker']}: lost {LOST_WORKER_TRIES} times in one report")
+                self._facts = None
+        raise RuntimeError(f"worker {c['worker']}: lost {LOST_WORKER_TRIES} times in one report")

@@ -15,7 +15,7 @@ from sklearn.cluster import KMeans
 
 from sp_search.errors import ConfigError
 from sp_search.tasks.label_space import LabelSpace
-from sp_search.types import Split
+from sp_search.types import SPECIALS, Split
 from sp_search.units.dictionary import Dictionary
 
 ONE_TO_ONE = ("frequency", "random", "identity", "kmeans", "likelihood")
@@ -38,9 +38,7 @@ class Evidence:
     train: Split
     dictionary: Dictionary
     embedding: npt.NDArray[np.float32]  # (V, D), the LM's, by dictionary id
-    likelihood: (
-        npt.NDArray[np.float64] | None
-    )  # (C, dictionary units), engine.likelihood's scores; for likelihood only
+    likelihood: npt.NDArray[np.float64] | None  # (C, V - 4), engine.likelihood's scores; for likelihood only
 
 
 def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:
@@ -101,6 +99,6 @@ def _kmeans(evidence: Evidence, seed: int) -> tuple[int, ...]:
 def _likelihood(evidence: Evidence) -> tuple[int, ...]:
     """The one-to-one map under which the frozen LM itself favours the labels' units most in sum."""
     assert evidence.likelihood is not None
-    label, unit = linear_sum_assignment(evidence.likelihood, maximize=True)
-    ids = evidence.dictionary.unit_ids
-    return tuple(ids[unit[at]] for at in np.argsort(label))
+    ids = np.array(evidence.dictionary.unit_ids)
+    label, unit = linear_sum_assignment(evidence.likelihood[:, ids - SPECIALS], maximize=True)
+    return tuple(ids[unit[np.argsort(label)]].tolist())

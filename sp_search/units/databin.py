@@ -24,9 +24,11 @@ ELEMENTS = {
     3: np.int16,
     4: np.int32,
     5: np.int64,
-    6: np.float32,
+    6: np.float64,
     7: np.float64,
     8: np.uint16,
+    9: np.uint32,
+    10: np.uint64,
 }
 
 
@@ -63,7 +65,8 @@ def read_databin(index: Path) -> list[Line]:
     """A data-bin split as lines; its answers are units, since fairseq's data is already mapped by a verbalizer.
 
     Raises:
-        DataError: sequences without one `<s>`, with an empty side, or with specials inside; the first ten are named.
+        DataError: there are none, or sequences without one `<s>`, with an empty side, or with specials inside; the
+            first ten are named.
     """
     own = Dictionary.load(index.parent / "dict.txt")
     found, faults = [], []
@@ -71,11 +74,13 @@ def read_databin(index: Path) -> list[Line]:
         row = ids[:-1] if len(ids) and ids[-1] == EOS else ids
         at = np.flatnonzero(row == SEPARATOR)
         rest = np.delete(row, at)
-        if len(at) != 1 or at[0] == 0 or (rest < SPECIALS).any() or (rest >= len(own)).any():
+        if len(at) != 1 or at[0] in (0, len(rest)) or (rest < SPECIALS).any() or (rest >= len(own)).any():
             faults.append(f"sequence {number}: expected units, one `<s>`, units, got ids {ids[:12].tolist()}...")
             continue
         words = [own.symbol(int(i)) for i in rest]
         found.append(Line(f"{number}", tuple(words[: at[0]]), tuple(words[at[0] :])))
     if faults:
         raise DataError(f"{index}: {len(faults)} bad sequences: " + "; ".join(faults[:10]))
+    if not found:
+        raise DataError(f"{index}: expected at least one sequence, got none")
     return found

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sp_search.errors import CheckpointError, DataError
 from sp_search.types import SPECIALS
 
+SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")
 FILLER = "madeupword"
 """fairseq pads a dictionary to a multiple of 8 with symbols of this name; no speech holds them."""
 
@@ -37,7 +38,8 @@ class Dictionary:
             DataError: the file is absent or empty, or lines are malformed or repeat a symbol; ten are named.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            with path.open(encoding="utf-8") as file:
+                lines = [line.rstrip("\n") for line in file]  # not splitlines, whose line ends may stand in a symbol
         except FileNotFoundError as error:
             raise DataError(f"{path}: expected a fairseq dictionary (dict.txt), found no such file") from error
         except UnicodeDecodeError as error:
@@ -50,7 +52,7 @@ class Dictionary:
             symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
             if not symbol or not count.isdecimal():
                 faults.append(f"line {number}: expected `symbol count`, got {line!r}")
-            elif symbol in symbols:
+            elif symbol in symbols or symbol in SPECIAL_SYMBOLS:
                 faults.append(f"line {number}: expected a new symbol, got {symbol!r} again")
             else:
                 symbols[symbol] = None

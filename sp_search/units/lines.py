@@ -76,10 +76,11 @@ def parser_of(text: str) -> Parser:
 
 def parse_plain(text: str, number: int) -> Line:
     """`u1 u2 u3 <s> label label`; without `<s>` only where labels may be missing."""
-    parts = [part.split() for part in (" " + text + " ").split(" <s> ")]
-    if len(parts) > 2:
-        raise LineError(f"expected one `<s>` between units and labels, got {len(parts) - 1}")
-    return Line(f"{number}", tuple(parts[0]), tuple(parts[1]) if len(parts) == 2 else ())
+    words = text.split()
+    if (found := words.count("<s>")) > 1:
+        raise LineError(f"expected one `<s>` between units and labels, got {found}")
+    end = words.index("<s>") if found else len(words)
+    return Line(f"{number}", tuple(words[:end]), tuple(words[end + 1 :]))
 
 
 def parse_named(text: str, number: int) -> Line:

@@ -66,8 +66,8 @@ def read_split(path: Path, dictionary: Dictionary, name: str) -> Split:
         for number, line in enumerate(lines, 1):
             _known_units(line, dictionary, f"{path} sequence {number}")
         return _split(lines, dictionary, name)
-    text = _read_text(path)
-    lines = read_lines(text.splitlines(), str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
+    text = open_text(path)
+    lines = read_lines(text, str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
     return _split(lines, dictionary, name)
 
 
@@ -109,12 +109,17 @@ def _known_units(line: Line, dictionary: Dictionary, place: str) -> None:
             )
 
 
-def _read_text(path: Path) -> str:
+def open_text(path: Path) -> io.StringIO:
+    """The lines of a text file, plain or gzipped; they end at line feeds alone, for JSON may hold other line ends.
+
+    Raises:
+        DataError: it can't be read, is cut off, or is no text.
+    """
     try:
         raw = path.read_bytes()
         if raw.startswith(GZIP_MAGIC):
             raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read()
-        return raw.decode("utf-8")
+        return io.StringIO(raw.decode("utf-8"))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: expected a whole gzip file, got one that is cut off or damaged") from error
     except UnicodeDecodeError as error:

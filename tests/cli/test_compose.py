@@ -2,6 +2,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,3 +154,12 @@ def test_the_files_hold_a_value_for_every_setting_so_that_help_can_show_it(space
         for part in key.split("."):
             assert part in section, key
             section = section[part]
+
+
+def test_another_packages_schema_named_config_does_not_meddle(monkeypatch):
+    """fairseq stores one as soon as it is imported."""
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", dict(store.repo))
+    store.store(name="config", node={"engine": {"speed": 1}, "defaults": []})
+    load_settings([], Settings)
+    assert "config.yaml" in store.repo

@@ -13,7 +13,7 @@ from sp_search.config import Settings
 from sp_search.errors import DataError
 
 FOLDER = Path(cli.__file__).parent
-PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "records"}
+PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "parts", "records", "searching"}
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_help_lists_every_command_with_what_it_does(capsys):
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
     for name, about in COMMANDS.items():
-        assert f"  {name}  {about}" in printed
+        assert f"  {name:<{max(map(len, COMMANDS))}}  {about}" in printed
 
 
 def test_help_comes_within_half_a_second():

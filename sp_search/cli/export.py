@@ -1,0 +1,24 @@
+"""Copy a finished study's winner into a folder of its own: prompt.safetensors, prompt.json and README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sp_search.config import Settings
+from sp_search.export.folder import best_folder, copy_export
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(Settings):
+    """Which winner, and where to."""
+
+    to: Path | None = None  # the folder; null = exports/STUDY in the current folder
+
+
+def run(config: ExportSettings) -> int:
+    """Copy the folder and print where it is."""
+    target = config.to or Path("exports") / config.study
+    copy_export(best_folder(config.runs, config.study), target)
+    print(target)
+    return 0

@@ -1,0 +1,74 @@
+"""Settings of the command line to what a search takes, and a finished search to what an export says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sp_search.cli.parts import cpus_per_worker, worker_count
+from sp_search.config import Settings
+from sp_search.engine.build import pick_device
+from sp_search.engine.data import TaskData
+from sp_search.lm.architecture import UnitLM
+from sp_search.metrics.naive_bayes import naive_bayes_accuracy
+from sp_search.search.finished import Finished
+from sp_search.search.settings import SearchSettings
+from sp_search.search.study import StudyIdentity
+from sp_search.tracking.provenance import git_state, versions
+
+
+def search_settings(config: Settings) -> SearchSettings:
+    """How large a search is, and what it runs on."""
+    schedule, cluster = config.schedule, config.cluster
+    on_gpu = pick_device(config.engine.device).type == "cuda"
+    gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
+    return SearchSettings(
+        study=config.study,
+        runs=config.runs,
+        trials=schedule.trials,
+        budget=schedule.budget,
+        grace=schedule.grace,
+        reduction_factor=schedule.reduction_factor,
+        seed=schedule.seed,
+        confirm_top=schedule.confirm.top,
+        confirm_seeds=schedule.confirm.seeds,
+        first_trials=tuple(schedule.first_trials),
+        workers=worker_count(config),
+        slots=cluster.slots,
+        cpus_per_worker=cpus_per_worker(config),
+        gpus_per_worker=gpus,
+        ray_address=cluster.address,
+    )
+
+
+def export_document(
+    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: Finished, config: Settings
+) -> Mapping[str, Any]:
+    """What an exported folder says of its prompt."""
+    git = git_state()
+    return {
+        "task": identity.task,
+        "study": config.study,
+        "trial": finished.number,
+        "seed": finished.seed,
+        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
+        "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
+        "dictionary_fingerprint": data.dictionary.fingerprint,
+        "label_space": data.space.to_json(),
+        "params": dict(finished.params),
+        "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
+        "facts": dict(finished.facts),
+        "training": {
+            "budget": config.schedule.budget,
+            "batch_size": config.schedule.batch_size,
+            "stream_seed": config.schedule.seed,
+        },
+        "versions": versions(),
+        "git": {"sha": git.sha, "dirty": git.dirty},
+    }
+
+
+def naive_bayes_by_split(data: TaskData) -> dict[str, float]:
+    """Accuracy of the baseline, trained on the training split."""
+    splits = data.corpus.splits
+    return {name: naive_bayes_accuracy(splits["train"], splits[name]) for name in ("valid", "test")}

@@ -1,0 +1,102 @@
+"""A study on one page: who won, every trial in a table, pictures beside; one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib import pyplot
+
+from sp_search.report.plots import learning_curves
+from sp_search.search.history import StudyHistory
+
+STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;margin:1rem 0;font-size:13px}td,th{border-bottom:1px solid #ddd;padding:3px 9px;"
+    "text-align:left}tr.won{background:#fff3e0}img{max-width:100%;margin:.5rem 0}"
+)
+
+
+def write_report(
+    folder: Path, history: StudyHistory, figures: Iterable[tuple[str, Any]], summary: Mapping[str, Any]
+) -> Path:
+    """Write `report/curves.png` and `report/index.html` of a finished study.
+
+    Args:
+        folder: of the study.
+        history: of the study.
+        figures: more Matplotlib figures by name.
+        summary: as the search wrote it.
+
+    Returns:
+        The page.
+    """
+    matplotlib.use("Agg")
+    target = folder / "report"
+    target.mkdir(parents=True, exist_ok=True)
+    winner = summary["best"]["trial"]
+    curves = learning_curves(history, winner, summary["naive_bayes"]["valid"])
+    curves.savefig(target / "curves.png", dpi=120)
+    pictures = [("learning curves", _embedded(curves))]
+    pictures += [(name, _embedded(figure)) for name, figure in figures]
+    pyplot.close("all")
+    page = target / "index.html"
+    page.write_text(_page(history, winner, _facts(summary), pictures))
+    return page
+
+
+def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
+    best, baseline = summary["best"], summary["naive_bayes"]
+    return {
+        "winner": f"trial {best['trial']}, mean of {len(best['seeds'])} fresh seeds",
+        "valid accuracy": f"{best['valid']['accuracy']:.4f} (naive Bayes {baseline['valid']:.4f})",
+        "test accuracy": f"{best['test']['accuracy']:.4f} (naive Bayes {baseline['test']:.4f})",
+        "settings": ", ".join(f"{name} {_short(value)}" for name, value in best["params"].items()),
+        "trained parameters": f"{best['trained_parameters']:,}",
+        "trials": ", ".join(f"{count} {state}" for state, count in summary["trials"].items()),
+        "task, LM, data": ", ".join((summary["task"], summary["lm"]["name"], summary["data"]["name"])),
+        "time": f"{summary['wall_s']:.0f} s",
+    }
+
+
+def _page(history: StudyHistory, winner: int, facts: Mapping[str, Any], pictures: Iterable[tuple[str, str]]) -> str:
+    told = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
+    images = "".join(f'<h2>{_text(name)}</h2><img alt="{_text(name)}" src="{data}">' for name, data in pictures)
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(history.name)}</title>'
+        f"<style>{STYLE}</style></head><body><h1>{_text(history.name)}</h1><table>{told}</table>{images}"
+        f"<h2>trials</h2>{_trial_table(history, winner)}</body></html>\n"
+    )
+
+
+def _trial_table(history: StudyHistory, winner: int) -> str:
+    names = sorted({name for trial in history.trials for name in trial.params})
+    head = "".join(f"<th>{_text(name)}</th>" for name in ("trial", "state", "seen", "accuracy", *names, "why"))
+    rows = []
+    for trial in history.trials:
+        seen = max(trial.reports, default=0)
+        accuracy = f"{trial.reports[seen]:.4f}" if seen else ""
+        told = [trial.number, trial.state, seen, accuracy]
+        told += [_short(trial.params.get(name, "")) for name in names] + [trial.reason]
+        row = "".join(f"<td>{_text(value)}</td>" for value in told)
+        rows.append(f'<tr class="{"won" if trial.number == winner else ""}">{row}</tr>')
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _embedded(figure: Any) -> str:
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=110, bbox_inches="tight")
+    return "data:image/png;base64," + base64.b64encode(raw.getvalue()).decode()
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _text(value: Any) -> str:
+    return html.escape(str(value))

@@ -1,0 +1,197 @@
+"""The commands from end to end on a made-up corpus and a random LM: search, evaluate, predict, export, sync."""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+
+pytestmark = pytest.mark.slow
+LM = "lm=random:2x32x2"
+SHORT = [
+    "trials=4", "schedule.budget=512", "schedule.grace=128", "schedule.batch_size=8", "schedule.chunk_updates=4",
+    "schedule.confirm.top=1", "schedule.confirm.seeds=2", "cluster.slots=2", "study=tiny",
+]  # fmt: skip
+BEST = {"trial", "params", "valid", "test", "exported", "trained_parameters", "seeds"}
+
+
+def sp_search(folder, *words, stdin=None, expect=0):
+    command = [sys.executable, "-m", "sp_search.cli", *words]
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    done = subprocess.run(
+        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A folder with a corpus in `data` and an ended search, and what the search printed."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "data").mkdir()
+    for name, split in tiny_corpus(train=200, valid=40, test=40).splits.items():
+        (folder / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    return folder, sp_search(folder, "search", LM, "data=data", *SHORT)
+
+
+@pytest.fixture(scope="module")
+def summary(searched):
+    _, done = searched
+    return json.loads(Path(done.stdout.splitlines()[-1]).read_text())
+
+
+def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
+    folder, done = searched
+    assert done.stdout.splitlines()[-1] == str(folder / "runs" / "tiny" / "summary.json")
+
+
+def test_the_summary_has_what_the_contract_names(summary):
+    assert set(summary) == {
+        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "naive_bayes",
+        "mlflow_run_id",
+    }  # fmt: skip
+    assert set(summary["best"]) == BEST
+    assert set(summary["trials"]) == {"complete", "pruned", "failed"}
+    assert summary["trials"]["failed"] == 0
+    assert sum(summary["trials"].values()) == 4
+    assert set(summary["lm"]) == set(summary["data"]) == {"name", "fingerprint"}
+    assert len(summary["best"]["seeds"]) == 2
+
+
+def test_progress_goes_to_stderr_a_line_a_report(searched):
+    _, done = searched
+    assert "study tiny: 4 trials of up to 512 utterances" in done.stderr
+    assert "winner: trial" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_mlflow_shows_the_study_and_each_trial(searched, summary):
+    folder, _ = searched
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    (parent,) = [run for run in runs if run.info.run_id == summary["mlflow_run_id"]]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 4 + 2
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.data.tags["mlflow.runName"] == "tiny"
+    curve = mlflow.MlflowClient().get_metric_history(children[0].info.run_id, "valid_accuracy")
+    assert curve[0].step == 128
+    artifacts = [file.path for file in mlflow.MlflowClient().list_artifacts(parent.info.run_id, "best")]
+    complete = [run for run in children if run.data.tags.get("sp_search.state") == "COMPLETE"]
+    for run in complete:
+        files = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "prompt")]
+        assert ("prompt/prompt.safetensors" in files) == (run.data.tags["sp_search.role"] == "search")
+    assert artifacts == ["best/README.md", "best/prompt.json", "best/prompt.safetensors"]
+
+
+def test_evaluate_finds_the_exported_prompts_accuracy_and_the_baseline(searched, summary):
+    folder, _ = searched
+    done = sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best", "split=test")
+    found = json.loads(done.stdout)
+    assert found["metrics"]["accuracy"] == pytest.approx(summary["best"]["exported"]["test"]["accuracy"], abs=1e-6)
+    assert 0 < found["naive_bayes"]["accuracy"] <= 1
+    assert found["utterances"] == 40
+
+
+def test_predict_agrees_with_evaluate_and_takes_files_pipes_and_gzip(searched):
+    folder, _ = searched
+    text = (folder / "data" / "test.txt").read_text()
+    (folder / "test.gz").write_bytes(gzip.compress(text.encode()))
+    words = ("predict", LM, "prompt=runs/tiny/best")
+    outputs = [
+        sp_search(folder, *words, "input=data/test.txt").stdout,
+        sp_search(folder, *words, "input=test.gz").stdout,
+        sp_search(folder, *words, stdin=text).stdout,
+    ]
+    assert outputs[0] == outputs[1] == outputs[2]
+    answered = [json.loads(line)["labels"] for line in outputs[0].splitlines()]
+    wanted = [line.partition(" <s> ")[2].split() for line in text.splitlines()]
+    hits = sum(a == w for a, w in zip(answered, wanted, strict=True)) / len(wanted)
+    evaluated = json.loads(sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best").stdout)
+    assert hits == pytest.approx(evaluated["metrics"]["accuracy"], abs=1e-9)
+
+
+def test_export_copies_a_folder_that_still_answers(searched):
+    folder, _ = searched
+    done = sp_search(folder, "export", LM, "data=data", "study=tiny", "to=mine")
+    assert done.stdout == f"{folder / 'mine'}\n"
+    assert sorted(path.name for path in (folder / "mine").iterdir()) == [
+        "README.md", "prompt.json", "prompt.safetensors",
+    ]  # fmt: skip
+    document = json.loads((folder / "mine" / "prompt.json").read_text())
+    assert {"versions", "git", "label_space", "verbalizer", "params", "metrics", "dictionary_fingerprint"} <= set(
+        document
+    )
+    assert sp_search(folder, "predict", LM, "prompt=mine", stdin="1 2 3\n").stdout.startswith(
+        '{"id": "1", "labels": ['
+    )
+
+
+def test_a_prompt_on_another_lm_ends_with_2_and_one_line(searched):
+    folder, _ = searched
+    done = sp_search(folder, "predict", "lm=random:2x16x2", "prompt=runs/tiny/best", stdin="1 2 3\n", expect=2)
+    assert "expected the LM it was trained on (fingerprint" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_study_name_with_other_data_ends_with_2_and_one_line(searched):
+    folder, _ = searched
+    (folder / "other").mkdir(exist_ok=True)
+    for name, split in tiny_corpus(train=100, valid=20, test=20).splits.items():
+        (folder / "other" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    done = sp_search(folder, "search", LM, "data=other", *SHORT, expect=2)
+    assert "study tiny: expected its data fingerprint" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_sync_has_nothing_left_after_a_search(searched):
+    folder, _ = searched
+    assert "0 left" in sp_search(folder, "sync").stdout
+
+
+def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searched, summary):
+    folder, _ = searched
+    words = ("search", LM, "data=data", *SHORT)
+    again = json.loads(Path(sp_search(folder, *words).stdout.splitlines()[-1]).read_text())
+    assert (again["trials"], again["best"], again["mlflow_run_id"]) == (
+        summary["trials"], summary["best"], summary["mlflow_run_id"],
+    )  # fmt: skip
+    more = json.loads(Path(sp_search(folder, *words, "trials=6").stdout.splitlines()[-1]).read_text())
+    assert sum(more["trials"].values()) == 6
+
+
+def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(searched):
+    folder, _ = searched
+    curves = folder / "runs" / "tiny" / "report" / "curves.png"
+    assert curves.read_bytes().startswith(b"\x89PNG")
+    curves.unlink()
+    page = Path(sp_search(folder, "report", "study=tiny").stdout.strip())
+    assert curves.exists()
+    text = page.read_text()
+    assert text.count("<img") >= 4
+    assert "test accuracy" in text
+
+
+def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
+    folder, _ = searched
+    assert "expected the summary of a finished study" in sp_search(folder, "report", "study=no", expect=2).stderr
+
+
+def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
+    folder, _ = searched
+    found = json.loads(sp_search(folder, "rerun", LM, "data=data", "prompt=runs/tiny/best").stdout)
+    assert found["utterances"] == 512
+    exported = found["exported"]["exported test"]["accuracy"]
+    assert found["again"]["test"]["accuracy"] == pytest.approx(exported, abs=0.051)
+    assert found["largest_difference"] < 1e-3

@@ -1,0 +1,60 @@
+import pytest
+import torch
+
+from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
+from sp_search.errors import ConfigError, DataError
+from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """A random LM of a hundred units over the made-up corpus, written as a user would."""
+    for name, split in tiny_corpus().splits.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+
+    def recipe(**changes):
+        whole = dict(
+            task="intent", lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache",
+            data_name="tiny", data_path=tmp_path, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=0,
+            device="cpu", dtype="float32", threads=1,
+        )  # fmt: skip
+        return PackRecipe(**{**whole, **changes})
+
+    return recipe
+
+
+@pytest.mark.parametrize("verbalizer", ["frequency", "likelihood"])
+def test_names_and_paths_are_enough_to_train_a_trial(recipe, verbalizer):
+    pack = recipe()()
+    pack.add(1, dict(prompt_length=2, depth=1, lr=0.01, verbalizer=verbalizer), seed=0, budget=100)
+    report = pack.advance([1], {1: 16})[1]
+    assert (report.utterances_seen, report.diverged) == (16, "")
+
+
+def test_a_recipe_of_an_unknown_task_is_refused(recipe):
+    with pytest.raises(ConfigError, match=r"^task: expected one of .*, got 'emotion'$"):
+        recipe(task="emotion").data()
+
+
+def test_a_recipe_of_an_absent_corpus_is_refused(recipe, tmp_path):
+    with pytest.raises(DataError, match="nowhere: expected a folder with train, valid and test files, found none"):
+        recipe(data_path=tmp_path / "nowhere").data()
+
+
+@pytest.mark.parametrize(("name", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_a_named_dtype_is_taken_unmeasured(name, dtype):
+    assert pick_dtype(name, CPU) == dtype
+
+
+def test_auto_takes_one_of_the_two_dtypes_and_a_device_that_is_there():
+    assert pick_dtype("auto", CPU) in (torch.float32, torch.bfloat16)
+    assert torch.zeros(1, device=pick_device("auto")).item() == 0.0
+
+
+def test_bfloat16_trains_to_about_the_losses_of_float32(recipe):
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        pack = recipe(dtype=dtype)()
+        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
+        losses[dtype] = pack.advance([1], {1: 0})[1].metrics["train_loss"]
+    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)

@@ -1,0 +1,124 @@
+import json
+import re
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sp_search.engine.state import read_state
+from sp_search.errors import CheckpointError, ConfigError, StudyError
+from sp_search.export.folder import best_folder, copy_export, write_export
+from tests.export.winner import train_and_export
+
+FILES = {"prompt.safetensors", "prompt.json", "README.md"}
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_folder_holds_tensors_document_and_a_page_and_nothing_else(winner):
+    assert names(winner.folder) == FILES
+
+
+def test_the_tensors_are_those_of_the_trials_state(winner):
+    wanted = read_state(winner.state)["tensors"]
+    found = load_file(winner.folder / "prompt.safetensors")
+    assert set(found) == set(wanted) == {"separator", "keys", "values"}
+    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+
+
+def test_the_document_says_all_that_is_known(winner):
+    document = json.loads((winner.folder / "prompt.json").read_text())
+    state = read_state(winner.state)
+    assert set(document) == {*winner.document, "format", "verbalizer", "segments", "tensors_sha256"}
+    assert document["verbalizer"] == {"kind": "frequency", "units": state["units"]}
+    assert document["segments"] == state["segments"] == [[0, 20]]
+    assert {name: document[name] for name in winner.document} == winner.document
+
+
+def test_the_page_names_lm_data_metrics_and_settings(winner):
+    page = (winner.folder / "README.md").read_text()
+    assert f"unit LM `tiny` (fingerprint `{winner.lm.fingerprint[:12]}`)" in page
+    assert f"trained on `tiny` (fingerprint `{winner.data.corpus.fingerprint[:12]}`)" in page
+    assert "| valid | accuracy | 0.5000 |" in page
+    assert "| prompt_length | 3 |" in page
+
+
+def test_a_prompt_weighs_kilobytes(winner):
+    assert sum(path.stat().st_size for path in winner.folder.iterdir()) < 20_000
+
+
+def test_an_export_replaces_an_older_one(winner, tmp_path):
+    other = train_and_export(tmp_path / "other", dict(prompt_length=2, depth=0, lr=0.01))
+    write_export(winner.folder, other.state, other.document)
+    assert names(winner.folder) == FILES
+    assert set(load_file(winner.folder / "prompt.safetensors")) == {"separator", "prefix"}
+
+
+def test_a_state_that_is_not_there_leaves_no_export(winner, tmp_path):
+    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, found no such file"):
+        write_export(tmp_path / "new", tmp_path / "nowhere", winner.document)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("before", ["absent", "empty", "an older export"])
+def test_a_copy_is_the_export_byte_for_byte(winner, tmp_path, before):
+    target = tmp_path / "deep" / "target"
+    if before != "absent":
+        target.mkdir(parents=True)
+    if before == "an older export":
+        write_export(target, winner.state, {**winner.document, "task": "older"})
+    copy_export(winner.folder, target)
+    assert {name: (target / name).read_bytes() for name in names(target)} == {
+        name: (winner.folder / name).read_bytes() for name in FILES
+    }
+
+
+def test_nothing_is_copied_over_a_folder_of_other_files(winner, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "README.md").write_text("mine")
+    with pytest.raises(
+        ConfigError, match=r"thesis: expected a new, empty or exported folder, got one with other files$"
+    ):
+        copy_export(winner.folder, tmp_path / "thesis")
+    assert (tmp_path / "thesis" / "README.md").read_text() == "mine"
+
+
+def test_a_damaged_export_is_not_copied(winner, tmp_path):
+    path = winner.folder / "prompt.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match="got others or a damaged file; export it again"):
+        copy_export(winner.folder, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_the_winner_of_a_study_lies_in_its_folder(winner, tmp_path):
+    assert best_folder(tmp_path.parent, tmp_path.name) == winner.folder
+
+
+def test_a_study_without_a_winner_is_told_to_run_to_its_end(tmp_path):
+    place = re.escape(str(tmp_path / "intent-1" / "best"))
+    with pytest.raises(
+        StudyError,
+        match=f"^{place}: expected the winner of study intent-1, found none; run the search to its end first$",
+    ):
+        best_folder(tmp_path, "intent-1")
+
+
+def test_nothing_is_copied_over_a_file(winner, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"notes\.txt: expected a new, empty or exported folder, got a file$"):
+        copy_export(winner.folder, tmp_path / "notes.txt")
+
+
+def test_nothing_is_copied_over_itself(winner):
+    with pytest.raises(ConfigError, match=r"best: expected another folder than the one that is copied$"):
+        copy_export(winner.folder, winner.folder / ".." / "best")
+
+
+def test_an_export_without_its_page_is_not_copied(winner, tmp_path):
+    (winner.folder / "README.md").unlink()
+    with pytest.raises(CheckpointError, match=r"best: expected README\.md beside the prompt, found none"):
+        copy_export(winner.folder, tmp_path / "target")
+    assert not (tmp_path / "target").exists()

@@ -1,0 +1,44 @@
+"""A small trial, trained and exported, with the pack that trained it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sp_search.engine.data import TaskData
+from sp_search.engine.pack import Pack
+from sp_search.export.folder import write_export
+from sp_search.lm.architecture import UnitLM
+from sp_search.types import Params
+from tests.tiny import tiny_data, tiny_lm, tiny_pack
+
+DEEP = dict(prompt_length=3, depth=2, lr=0.03)
+
+
+@dataclass
+class Winner:
+    """An exported trial and where it came from."""
+
+    folder: Path
+    state: Path
+    pack: Pack
+    lm: UnitLM
+    data: TaskData
+    document: dict
+
+
+def train_and_export(folder: Path, params: Params) -> Winner:
+    lm, data = tiny_lm(), tiny_data()
+    pack = tiny_pack(lm=lm, data=data, chunk_updates=20)
+    pack.add(0, params, seed=0, budget=10**6)
+    pack.advance([0], {0: 0})
+    pack.save(0, folder / "state")
+    document = {
+        "task": "intent",
+        "lm": {"name": "tiny", "fingerprint": lm.fingerprint},
+        "data": {"name": "tiny", "fingerprint": data.corpus.fingerprint},
+        "dictionary_fingerprint": data.dictionary.fingerprint,
+        "label_space": data.space.to_json(),
+        "params": dict(params),
+        "metrics": {"valid": {"accuracy": 0.5}, "test": pack.evaluate(0, "test")},
+    }
+    write_export(folder / "best", folder / "state", document)
+    return Winner(folder / "best", folder / "state", pack, lm, data, document)

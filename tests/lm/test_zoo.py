@@ -1,0 +1,112 @@
+import pytest
+import torch
+
+from sp_search.errors import CheckpointError, DataError
+from sp_search.lm.zoo import load_lm
+from tests.fairseq_models import fairseq_args, fairseq_dictionary, fairseq_lm
+from tests.shared import shared
+
+
+def write_lm_folder(folder, *, units=20, padding_factor=1, width=16, name="checkpoint_best.pt"):
+    """A checkpoint and its dict.txt, as fairseq leaves them."""
+    folder.mkdir(exist_ok=True)
+    dictionary = fairseq_dictionary(units, padding_factor)
+    args = fairseq_args(decoder_embed_dim=width, decoder_input_dim=width, decoder_output_dim=width)
+    torch.save({"args": args, "model": fairseq_lm(args, dictionary, seed=0).state_dict()}, folder / name)
+    dictionary.save(str(folder / "dict.txt"))
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_lm_folder(tmp_path / "lm")
+
+
+def load(path, cache):
+    return load_lm("mine", path, cache / "cache")
+
+
+def test_a_random_lm_has_the_shape_of_its_name_and_a_hundred_units(tmp_path):
+    loaded = load_lm("random:2x12x3", None, tmp_path)
+    shape = loaded.lm.architecture
+    assert (shape.layers, shape.embed_dim, shape.ffn_embed_dim, shape.attention_heads) == (2, 12, 48, 3)
+    assert len(loaded.dictionary) == shape.vocab_size == 104
+    assert loaded.dictionary.find("99") == 103
+
+
+def test_a_random_lm_is_the_same_every_time(tmp_path):
+    one, again = (load_lm("random:2x12x3", None, tmp_path).lm.fingerprint for _ in range(2))
+    assert one == again
+
+
+def test_a_checkpoint_and_its_folder_are_the_same_lm(folder, tmp_path):
+    of_folder, of_file = load(folder, tmp_path), load(folder / "checkpoint_best.pt", tmp_path)
+    assert of_folder.lm.fingerprint == of_file.lm.fingerprint
+    assert of_folder.dictionary.symbols == of_file.dictionary.symbols == tuple(map(str, range(20)))
+    assert of_folder.name == "mine"
+
+
+def test_the_only_checkpoint_of_a_folder_may_have_any_name(tmp_path):
+    loaded = load(write_lm_folder(tmp_path / "lm", name="lm_km100.pt"), tmp_path)
+    assert loaded.lm.architecture.vocab_size == 24
+
+
+def test_the_best_of_many_checkpoints_is_taken(folder, tmp_path):
+    (folder / "checkpoint_last.pt").write_bytes(b"")
+    assert load(folder, tmp_path).lm.architecture.vocab_size == 24
+
+
+def test_many_checkpoints_and_none_called_best_are_refused(folder, tmp_path):
+    (folder / "checkpoint_best.pt").rename(folder / "a.pt")
+    (folder / "b.pt").write_bytes(b"")
+    with pytest.raises(
+        CheckpointError, match=r"expected checkpoint_best\.pt or one \*\.pt with dict\.txt beside, found a\.pt, b\.pt"
+    ):
+        load(folder, tmp_path)
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"nowhere: expected checkpoint_best\.pt or one \*\.pt .*, found none"):
+        load(tmp_path / "nowhere", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["hubert", "random:2x12", "random:axbxc", "random:2x12x3x4", ""])
+def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path, name):
+    with pytest.raises(
+        CheckpointError, match=rf"^lm: expected demo, random:LAYERSxWIDTHxHEADS or a path, got '{name}'$"
+    ):
+        load_lm(name, None, tmp_path)
+
+
+def test_a_dictionary_that_fairseq_padded_belongs_to_its_lm(tmp_path):
+    loaded = load(write_lm_folder(tmp_path / "lm", units=10, padding_factor=8), tmp_path)
+    assert loaded.lm.architecture.vocab_size == len(loaded.dictionary) == 16
+    assert len(loaded.dictionary.unit_ids) == 10
+
+
+def test_an_unpadded_dictionary_belongs_to_the_lm_that_was_padded(tmp_path):
+    folder = write_lm_folder(tmp_path / "lm", units=10, padding_factor=8)
+    fairseq_dictionary(10).save(str(folder / "dict.txt"))
+    assert load(folder, tmp_path).lm.architecture.vocab_size == 16
+
+
+def test_the_dictionary_of_another_lm_is_refused(folder, tmp_path):
+    fairseq_dictionary(50).save(str(folder / "dict.txt"))
+    with pytest.raises(
+        CheckpointError,
+        match=r"checkpoint_best\.pt: expected an embedding of 54 rows .*, got 24; is dict.txt that of another LM\?",
+    ):
+        load(folder, tmp_path)
+
+
+def test_an_lm_without_a_dictionary_is_refused(folder, tmp_path):
+    (folder / "dict.txt").unlink()
+    with pytest.raises(
+        DataError, match=r"dict\.txt: expected a fairseq dictionary \(dict\.txt\), found no such file"
+    ):
+        load(folder, tmp_path)
+
+
+def test_the_real_lm_belongs_to_its_dictionary(tmp_path):
+    loaded = load(shared("lm", "hubert100_6x256"), tmp_path)
+    assert len(loaded.dictionary) == loaded.lm.architecture.vocab_size == 104

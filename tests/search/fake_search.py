@@ -1,0 +1,75 @@
+"""A whole search of fake packs in a process of its own: `python -m tests.search.fake_search '{"runs": ...}'`.
+
+Prints the summary as its last line; `events.jsonl` in the runs folder gets a line for whatever observers are told.
+"""
+
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+from sp_search.search.driver import run_search
+from tests.search.fake_pack import FakePack
+from tests.search.searches import IDENTITY, lr_space, new_study, settings
+
+
+class EventFile:
+    """An observer that appends what it hears, at once."""
+
+    def __init__(self, path: Path):
+        self._path = path
+
+    def _write(self, *event):
+        with self._path.open("a") as file:
+            print(json.dumps(event), file=file, flush=True)
+
+    def study_opened(self, info):
+        self._write("opened", os.getpid(), time.time())
+
+    def trial_started(self, number, params, tags):
+        self._write("started", number, params["lr"])
+
+    def reported(self, number, report):
+        self._write("reported", number, report.utterances_seen)
+
+    def trial_finished(self, number, state, reason, metrics):
+        self._write("finished", number, state)
+
+    def artifact(self, number, path, artifact_path):
+        self._write("artifact", number, artifact_path)
+
+    def study_finished(self, summary):
+        self._write("summary", summary["trials"])
+
+    def close(self, timeout_s):
+        self._write("closed", time.time())
+
+
+def main(order: str) -> None:
+    """Search as the JSON says: runs, pause_s, space, and changes of the settings."""
+    asked = json.loads(order)
+    runs = Path(asked.pop("runs"))
+    make_pack = partial(FakePack, asked.pop("pause_s", 0.0))
+    space = lr_space(asked.pop("space", None))
+    observers = [EventFile(runs / "events.jsonl")]
+    study = new_study(runs)
+    config = settings(runs, **asked)
+    summary = run_search(config, IDENTITY, study, space, make_pack, observers, keep, conclude)
+    print(json.dumps(summary))
+
+
+def keep(finished):
+    """As if a prompt had been written."""
+    assert (finished.state / "state.pt").exists()
+    return finished.state
+
+
+def conclude(finished, summary):
+    """The winner that is to be exported is the one that the summary names."""
+    assert finished.number == summary["best"]["trial"]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

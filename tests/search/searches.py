@@ -1,0 +1,31 @@
+"""Small searches of fake packs, for the tests of this room."""
+
+from pathlib import Path
+
+import optuna
+
+from sp_search.search.settings import SearchSettings
+from sp_search.search.space import Space, read_space
+from sp_search.search.study import StudyIdentity, open_study
+
+IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")
+
+
+def settings(runs: Path, **changes) -> SearchSettings:
+    """Eight trials of up to 1,600 utterances with rungs at 100 and 400, two at once."""
+    values = {
+        "study": "s", "runs": runs, "trials": 8, "budget": 1600, "grace": 100, "reduction_factor": 4, "seed": 0,
+        "confirm_top": 2, "confirm_seeds": 2, "first_trials": (), "workers": 1, "slots": 2, "cpus_per_worker": 1,
+        "gpus_per_worker": 0, "ray_address": None,
+    }  # fmt: skip
+    return SearchSettings(**values | changes)
+
+
+def new_study(runs: Path) -> optuna.Study:
+    """The study of those settings, opened or continued."""
+    return open_study("s", None, runs / "s", IDENTITY, seed=0)
+
+
+def lr_space(raw=None) -> Space:
+    """What fake packs are searched over: the accuracy they rise to."""
+    return read_space(raw or {"lr": {"float": [0.1, 0.9]}}, {"lr": float}, layers=3)

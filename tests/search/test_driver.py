@@ -1,0 +1,134 @@
+"""Whole searches through Ray, each in a process of its own: to the end, killed, interrupted, with a worker lost."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.search.fake_pack import curve
+from tests.search.searches import new_study
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+LIMIT_S = 180
+
+
+def begin(runs, **order):
+    runs.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "tests.search.fake_search", json.dumps({"runs": str(runs), **order})]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def events(runs, kind):
+    path = runs / "events.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [event[1:] for line in lines if (event := json.loads(line))[0] == kind]
+
+
+def wait_for(condition, process):
+    deadline = time.monotonic() + LIMIT_S
+    while not condition():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def kill_all(process):
+    """The driver first, so that it can tell nobody, then what it started."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(tmp_path):
+    summary = finish(begin(tmp_path, trials=24, slots=4))
+    study = new_study(tmp_path)
+    assert sum(summary["trials"].values()) == len(study.trials) == 24
+    assert summary["trials"]["pruned"] > 0
+    best = max((t for t in study.trials if t.value is not None), key=lambda t: t.value)
+    assert summary["best"]["trial"] == best.number
+    assert summary["best"]["test"]["accuracy"] == pytest.approx(curve(best.params, 1600))
+    assert len(summary["best"]["seeds"]) == 2
+    assert summary["wall_s"] > 0
+
+
+def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(tmp_path):
+    killed = begin(tmp_path, trials=10, slots=3, pause_s=0.05)
+    wait_for(lambda: len(events(tmp_path, "reported")) >= 12, killed)
+    kill_all(killed)
+    finish(begin(tmp_path, trials=10, slots=3))
+    trials = new_study(tmp_path).trials
+    assert len(trials) == 10
+    reported = [tuple(event) for event in events(tmp_path, "reported")]
+    assert len(reported) == len(set(reported)), "a report that was known was made again"
+    assert {t.state.name for t in trials} <= {"COMPLETE", "PRUNED", "FAIL"}
+    assert any(t.state.name == "COMPLETE" for t in trials)
+
+
+def test_an_ended_search_goes_on_to_a_greater_total(tmp_path):
+    finish(begin(tmp_path, trials=3))
+    summary = finish(begin(tmp_path, trials=6))
+    assert sum(summary["trials"].values()) == 6
+
+
+def test_an_ended_search_of_the_same_total_is_done_at_once_and_says_the_same(tmp_path):
+    first = finish(begin(tmp_path, trials=3))
+    again = finish(begin(tmp_path, trials=3))
+    assert again["best"] == first["best"]
+
+
+def test_sigterm_ends_a_search_and_the_observers_are_closed(tmp_path):
+    search = begin(tmp_path, trials=100, pause_s=0.05)
+    wait_for(lambda: events(tmp_path, "reported"), search)
+    search.terminate()
+    _, err = search.communicate(timeout=60)
+    assert search.returncode != 0
+    assert "KeyboardInterrupt" in err
+    assert len(events(tmp_path, "closed")) == 1
+
+
+def worker_pids(process):
+    """Ray's processes of the search's worker actor."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            name = (folder / "cmdline").read_bytes()
+            session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
+        except (OSError, ValueError):
+            continue
+        if re.match(rb"ray::Worker", name) and session == process.pid:
+            found.append(int(folder.name))
+    return found
+
+
+def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports(tmp_path):
+    search = begin(tmp_path, trials=4, pause_s=0.1)
+    wait_for(lambda: len(events(tmp_path, "reported")) >= 3, search)
+    (worker,) = worker_pids(search)
+    os.kill(worker, signal.SIGKILL)
+    summary = finish(search)
+    assert summary["trials"]["failed"] == 0
+    assert sum(summary["trials"].values()) == 4
+    reported = [tuple(event) for event in events(tmp_path, "reported")]
+    assert len(reported) == len(set(reported))
+
+
+def test_a_trial_whose_engine_breaks_fails_and_the_search_goes_on(tmp_path):
+    space = {"lr": {"choice": [0.666, 0.3, 0.4, 0.5]}}
+    summary = finish(begin(tmp_path, trials=6, slots=1, space=space))
+    assert summary["trials"]["failed"] >= 1
+    assert summary["best"]["params"]["lr"] != 0.666

@@ -1,0 +1,116 @@
+import json
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sp_search.errors import DataError
+from sp_search.units.lines import Line, read_lines
+
+UNITS = {"5", "6", "7"}
+
+
+def read(*lines, labelled=True):
+    return read_lines(lines, "train.txt", UNITS.__contains__, labelled=labelled)
+
+
+FORMS = {
+    "plain": ["5 6 <s> on lamp", "7 <s> off lamp"],
+    "plain, wide blanks": ["  5   6 <s>  on lamp ", "7 <s>\toff\tlamp"],
+    "named": ["1|5 6|on lamp", "2|7|off lamp"],
+    "json, lists": [
+        '{"id": 1, "units": [5, 6], "labels": ["on", "lamp"]}',
+        '{"id": 2, "units": ["7"], "labels": ["off", "lamp"]}',
+    ],
+    "json, strings": [
+        '{"units": "5 6", "labels": "on lamp", "speaker": "a"}',
+        '{"labels": "off lamp", "units": "7"}',
+    ],
+}
+
+
+@pytest.mark.parametrize("lines", FORMS.values(), ids=FORMS)
+def test_each_form_is_told_by_its_first_line_and_gives_the_same_utterances(lines):
+    assert read(*lines) == [Line("1", ("5", "6"), ("on", "lamp")), Line("2", ("7",), ("off", "lamp"))]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abc/_-.", min_size=1),
+            st.lists(st.sampled_from(sorted(UNITS)), min_size=1),
+            st.lists(st.text("abc", min_size=1), min_size=1),
+        ),
+        min_size=1,
+    )
+)
+def test_what_was_written_is_what_is_read(rows):
+    wanted = [Line(name, tuple(units), tuple(labels)) for name, units, labels in rows]
+    assert read(*(f"{name}|{' '.join(units)}|{' '.join(labels)}" for name, units, labels in rows)) == wanted
+    assert read(*(json.dumps({"id": n, "units": u, "labels": la}) for n, u, la in rows)) == wanted
+    plain = read(*(f"{' '.join(units)} <s> {' '.join(labels)}\n" for _, units, labels in rows))
+    assert [(line.units, line.labels) for line in plain] == [(line.units, line.labels) for line in wanted]
+
+
+@pytest.mark.parametrize("line", ["5 6", "name|5 6", '{"units": "5 6"}'])
+def test_labels_may_be_missing_where_answers_are_asked_for(line):
+    assert read(line, labelled=False)[0].labels == ()
+
+
+BAD_LINES = {
+    "an unknown unit": (
+        "5 137 <s> on",
+        "expected units of the dictionary, got '137'; was it made with another k-means model?",
+    ),
+    "no separator": ("5 6 7", "expected labels behind one `<s>`, got none"),
+    "nothing behind the separator": ("5 6 <s>", "expected labels behind one `<s>`, got none"),
+    "two separators": ("5 <s> on <s> lamp", "expected one `<s>` between units and labels, got 2"),
+    "two separators side by side": ("5 <s> <s> on", "expected one `<s>` between units and labels, got 2"),
+    "no unit": ("<s> on lamp", "expected at least one unit, got an empty utterance"),
+    "an empty line": ("", "expected at least one unit, got an empty utterance"),
+    "one field": ("a|", "expected at least one unit, got an empty utterance"),
+    "four fields": ("a|5|on|lamp", "expected name|units|labels, got 4 fields"),
+    "no label in a named line": ("a|5|", "expected labels behind one `<s>`, got none"),
+    "a separator in a named line": ("a|5 <s> on|lamp", "expected name|units|labels, got `<s>` as well"),
+    "cut JSON": ('{"units": [5, 6', "expected a JSON object, got Expecting ',' delimiter at column 16"),
+    "JSON without units": ('{"labels": ["on"]}', 'expected a JSON object with "units", got none'),
+    "JSON with a number for units": (
+        '{"units": 5, "labels": "on"}',
+        'expected "units" as a list or a string of words, got 5',
+    ),
+    "JSON with nested labels": (
+        '{"units": "5", "labels": [["on"]]}',
+        'expected "labels" as a list or a string of words, got [[\'on\']]',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "message"), BAD_LINES.values(), ids=BAD_LINES)
+def test_a_bad_line_is_refused_with_its_place(line, message):
+    with pytest.raises(DataError, match=re.escape(f"train.txt: 1 bad lines: line 1: {message}")):
+        read(line)
+
+
+def test_a_line_of_another_form_than_the_first_is_bad_not_guessed():
+    with pytest.raises(
+        DataError, match="1 bad lines: line 2: expected a JSON object, got Expecting value at column 1"
+    ):
+        read('{"units": "5", "labels": "on"}', "name|5|on")
+
+
+def test_every_bad_line_is_counted_and_the_first_ten_are_shown():
+    lines = ["5 <s> on" if number % 2 else f"{number} <s> on" for number in range(100, 125)]
+    with pytest.raises(DataError, match=r"^train\.txt: 13 bad lines: line 1: .* \(and 3 more\)$") as caught:
+        read(*lines)
+    assert re.findall(r"line (\d+)", str(caught.value)) == [str(number) for number in range(1, 20, 2)]
+
+
+def test_one_bad_line_among_good_ones_stops_the_reading():
+    with pytest.raises(DataError, match="line 3: expected at least one unit, got an empty utterance"):
+        read("5 <s> on", "6 <s> on", "   ", "7 <s> on")
+
+
+def test_no_line_at_all_is_refused():
+    with pytest.raises(DataError, match=r"^train\.txt: expected at least one utterance, got an empty file$"):
+        read()
