@@ -22,7 +22,7 @@ from sp_search.engine.data import TaskData
 from sp_search.engine.forward import Trunk, run_trunk, tail_logits
 from sp_search.engine.layout import SourceBlock, check_lengths, source_block
 from sp_search.engine.loss import apply_head, scored_nll
-from sp_search.engine.scoring import split_metrics
+from sp_search.engine.scoring import ChunkKey, split_metrics
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
@@ -67,6 +67,7 @@ class Pack:
         self._weights = freeze(lm, device, dtype)
         self._data = data
         lengths = np.diff(data.train.offsets)
+        self._longest = int(lengths.max())
         self._stream = BatchStream(lengths, batch_size, stream_seed)
         self._batch_size = batch_size
         self._chunk_updates = chunk_updates
@@ -196,8 +197,8 @@ class Pack:
         indices = self._stream.batch(self._position)
         sources = [self._data.train.source(int(i)) for i in indices]
         symbols = self._answers[torch.from_numpy(indices)].to(self._device)
-        for key in dict.fromkeys(slot.chunk_key for slot in slots):
-            group = [slot for slot in slots if slot.chunk_key == key]
+        for key in dict.fromkeys(map(self._key, slots)):
+            group = [slot for slot in slots if self._key(slot) == key]
             prompts = {id(slot): slot.training_prompt() for slot in group}
             block = source_block(
                 sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
@@ -209,6 +210,11 @@ class Pack:
         for slot in slots:
             slot.step(self._position, len(indices))
         self._position += 1
+
+    def _key(self, slot: Slot) -> ChunkKey:
+        """What a slot shares passes by; a limit that no source reaches is none."""
+        key = slot.chunk_key
+        return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
 
     def _chunks(self, group: list[Slot], tokens: int) -> list[list[Slot]]:
         """Trials of one key, each with so many tokens of its own, in passes; those with a common trunk together."""
