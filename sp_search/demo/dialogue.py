@@ -1,7 +1,9 @@
 """The unlabelled exchanges that the unit LM learns from: someone's command, `<s>`, the assistant's spoken answer.
 
 The assistant has one voice and one recording of each answer, and says in three words what it does: whoever predicts
-its units must have understood the command. All that the LM is given are units.
+its units must have understood the command. All that the LM is given are units, but there is one answer an intent: the
+answers are labels in sound. A prompt for the demo has to find what this LM was already taught, which is easier than
+what the papers ask, and the naive Bayes baseline, which sees the labelled split alone, was taught less.
 """
 
 from __future__ import annotations

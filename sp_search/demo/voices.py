@@ -13,8 +13,8 @@ ACCENTS = ("en-us", "en-us-nyc", "en", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-
 UNVOICED = ("whisper", "whisperf")
 """Left out: without a voice there is no pitch to vary and little left above the noise."""
 UNCLEAR = ("zac", "RicishayMax", "RicishayMax2")
-"""Drawn but not used: a classifier of unit n-grams, trained on 32,000 commands in train's voices, understands 0.27,
-0.68 and 0.40 of what these say, and 0.94 of what the other test voices say."""
+"""Drawn but not used: in a first corpus, a classifier of unit n-grams trained on 32,000 commands in train's voices
+understood 0.27, 0.68 and 0.40 of what these said, and 0.94 of what the other test voices said."""
 HELD_OUT = {"valid": 12, "test": 16}  # variants, unclear ones among them
 
 
