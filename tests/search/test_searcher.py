@@ -78,7 +78,7 @@ def test_a_trial_is_given_all_it_needs(search):
     trial = search.study.trials[0]
     assert config == {
         NUMBER: 0, CONFIRM: False, "params": trial.params, "seed": trial_seed(0, 0), "seen": 0, "worker": "w",
-        "folder": str(search.settings.trial_folder(0)), "points": [100, 200, 400, 800, 1600], "budget": 1600,
+        "folder": str(search.settings.trial_folder(0)), "points": [100, 400, 1600], "budget": 1600,
     }  # fmt: skip
 
 
