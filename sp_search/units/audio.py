@@ -1,0 +1,58 @@
+"""An audio file in, 16 kHz mono samples out: any rate, any channel count, any format that libsndfile reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from sp_search.errors import DataError
+from sp_search.units.features import SAMPLE_RATE, Floats
+
+
+def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> Floats:
+    """Read a file or a stretch of it.
+
+    Args:
+        path: the file.
+        start_s: where the stretch begins, seconds.
+        duration_s: how long it is, seconds; None reads to the end.
+
+    Returns:
+        (S,), full scale 1, channels averaged. A file of that rate is not resampled, so its samples stay as they are.
+
+    Raises:
+        DataError: it can't be read, has no samples in the stretch, or holds NaN or infinite samples.
+    """
+    samples, rate = _read(path, start_s, duration_s)  # (S, channels)
+    if not len(samples):
+        end = "its end" if duration_s is None else f"{start_s + duration_s:g} s"
+        raise DataError(f"{path}: expected samples between {start_s:g} s and {end}, got none")
+    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float64).astype(np.float32)
+    broken = np.flatnonzero(~np.isfinite(mono))
+    if len(broken):
+        raise DataError(
+            f"{path}: expected finite samples, got {mono[broken[0]]} at {start_s + broken[0] / rate:.3f} s "
+            f"({len(broken)} such samples)"
+        )
+    return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+
+
+def _read(path: Path, start_s: float, duration_s: float | None) -> tuple[Floats, int]:
+    """(S, channels) and the rate; only the stretch is decoded."""
+    try:
+        with soundfile.SoundFile(path) as file:
+            start = min(round(start_s * file.samplerate), file.frames)
+            file.seek(start)
+            count = -1 if duration_s is None else round(duration_s * file.samplerate)
+            return file.read(count, dtype="float32", always_2d=True), file.samplerate
+    except soundfile.LibsndfileError as error:
+        if not path.exists():
+            raise DataError(f"{path}: expected an audio file, found no such file") from error
+        raise DataError(
+            f"{path}: expected an audio file that libsndfile reads, got: {error.error_string.rstrip('.')}"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: expected a readable audio file, got {error.strerror}") from error

@@ -1,0 +1,89 @@
+"""Audio files of every kind a corpus may hold, the broken ones too."""
+
+import re
+
+import numpy as np
+import pytest
+import soundfile
+
+from sp_search.errors import DataError
+from sp_search.units.audio import load_audio
+from tests.shared import shared
+
+
+def tone(rate, seconds=1.0, hertz=440.0):
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(int(rate * seconds)) / rate)).astype(np.float32)
+
+
+def test_a_16_khz_mono_file_keeps_every_sample(tmp_path):
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, 3200).astype(np.int16)
+    soundfile.write(tmp_path / "a.flac", samples, 16_000)
+    np.testing.assert_array_equal(load_audio(tmp_path / "a.flac"), samples.astype(np.float32) / 2**15)
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_another_rate_keeps_the_tone_and_the_length(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", tone(rate), rate, subtype="FLOAT")
+    audio = load_audio(tmp_path / "a.wav")
+    assert audio.dtype == np.float32
+    assert len(audio) == 16_000
+    np.testing.assert_allclose(audio[800:-800], tone(16_000)[800:-800], atol=2e-3)
+
+
+def test_44_khz_stereo_becomes_the_mean_of_its_channels(tmp_path):
+    left, right = tone(44_100), tone(44_100, hertz=1000.0)
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 44_100, subtype="FLOAT")
+    wanted = (tone(16_000) + tone(16_000, hertz=1000.0)) / 2
+    np.testing.assert_allclose(load_audio(tmp_path / "a.wav")[800:-800], wanted[800:-800], atol=2e-3)
+
+
+def test_a_stretch_is_cut_out_of_the_whole(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16_000, 3.0, hertz=1.0), 16_000, subtype="FLOAT")
+    whole = load_audio(tmp_path / "a.wav")
+    np.testing.assert_array_equal(load_audio(tmp_path / "a.wav", 0.5, 1.25), whole[8_000:28_000])
+    np.testing.assert_array_equal(load_audio(tmp_path / "a.wav", 2.5), whole[40_000:])
+
+
+def test_real_speech_reads_at_full_length():
+    audio = load_audio(shared("data", "speech", "librispeech_6313-76958-0021.flac"))
+    assert audio.shape == (soundfile.info(shared("data", "speech", "librispeech_6313-76958-0021.flac")).frames,)
+
+
+def write_text(path):
+    path.write_text("this is no audio at all\n" * 20)
+
+
+def write_nothing(path):
+    soundfile.write(path, np.zeros(0, np.float32), 16_000)
+
+
+def write_nan(path):
+    sound = tone(16_000)
+    sound[4_000:4_003] = np.nan
+    soundfile.write(path, sound, 16_000, subtype="FLOAT")
+
+
+def write_folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (write_text, "expected an audio file that libsndfile reads, got: Format not recognised"),
+        (write_nothing, "expected samples between 0 s and its end, got none"),
+        (write_nan, "expected finite samples, got nan at 0.250 s (3 such samples)"),
+        (write_folder, "expected an audio file that libsndfile reads, got: "),
+        (lambda path: None, "expected an audio file, found no such file"),
+    ],
+)
+def test_a_file_without_usable_audio_is_refused_by_name(tmp_path, write, message):
+    write(tmp_path / "a.wav")
+    with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'a.wav'}: {message}")):
+        load_audio(tmp_path / "a.wav")
+
+
+def test_a_stretch_behind_the_end_is_refused(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
+    with pytest.raises(DataError, match=r"expected samples between 2 s and 2\.5 s, got none"):
+        load_audio(tmp_path / "a.wav", 2.0, 0.5)
