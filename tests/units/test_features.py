@@ -1,13 +1,17 @@
 """Features against their definitions, written out slowly."""
 
 import dataclasses
+import importlib.util
 import math
+import sys
+import types
 
 import numpy as np
 import pytest
+import torch
 
 from sp_search.errors import ConfigError, ShapeError
-from sp_search.units.features import FeatureSettings, frames, mel_filters, slopes
+from sp_search.units.features import BLOCK, FeatureSettings, frames, mel_filters, slopes
 
 PLAIN = FeatureSettings(
     kind="logmel", mels=8, coefficients=5, window=64, hop=20, falloff=8.0, delta_reach=0, normalise=False
@@ -100,5 +104,42 @@ def test_digital_silence_has_finite_features():
 
 
 def test_all_faults_of_the_settings_are_told_at_once():
-    with pytest.raises(ConfigError, match=r"kind: expected mfcc or logmel, got plp; hop: expected 1 or more, got 0"):
+    with pytest.raises(
+        ConfigError, match=r"kind: expected mfcc, logmel or fbank, got plp; hop: expected 1 or more, got 0"
+    ):
         dataclasses.replace(PLAIN, kind="plp", hop=0)
+
+
+@pytest.fixture(scope="module")
+def kaldi():
+    """torchaudio's port of Kaldi, which fairseq's quantizer calls; its file alone, without its libraries."""
+    found = importlib.util.find_spec("torchaudio")
+    module = types.ModuleType("kaldi")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "torchaudio", types.ModuleType("torchaudio"))
+        with open(f"{found.submodule_search_locations[0]}/compliance/kaldi.py") as file:
+            exec(compile(file.read(), file.name, "exec"), module.__dict__)  # noqa: S102
+    return module
+
+
+@pytest.mark.parametrize("seconds", [0.025, 1.0, 2.345])
+def test_fbank_is_what_fairseqs_quantizer_takes_from_kaldi(kaldi, seconds):
+    sound = audio(int(16_000 * seconds)) * np.linspace(0, 1, int(16_000 * seconds), dtype=np.float32)
+    wanted = kaldi.fbank(torch.from_numpy(sound)[None], num_mel_bins=80, frame_length=25.0, sample_frequency=16_000)
+    settings = dataclasses.replace(PLAIN, kind="fbank", mels=80, window=400, hop=160)
+    np.testing.assert_allclose(frames(sound, settings), wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_silence_has_kaldis_floor_as_its_energy():
+    settings = dataclasses.replace(PLAIN, kind="fbank", window=400, hop=160)
+    np.testing.assert_allclose(frames(np.zeros(400, np.float32), settings), math.log(2**-23), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["logmel", "fbank"])
+def test_a_long_file_has_the_frames_that_its_pieces_have(kind):
+    settings = dataclasses.replace(PLAIN, kind=kind)
+    sound = audio(20 * (BLOCK + 99) + 64)
+    whole = frames(sound, settings)
+    tail = frames(sound[20 * (BLOCK - 50) :], settings)
+    assert len(whole) == BLOCK + 100
+    np.testing.assert_allclose(whole[BLOCK - 49 :], tail[1:], rtol=1e-5, atol=1e-5)
