@@ -13,7 +13,7 @@ import torch
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import Slot
 from sp_search.errors import CheckpointError
-from sp_search.lm.checkpoint import UNREADABLE
+from sp_search.units.fairseq_file import UNREADABLE
 
 STATE_FILE = "state.pt"
 

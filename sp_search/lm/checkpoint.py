@@ -6,30 +6,21 @@ that fairseq itself renames on loading (`upgrade_state_dict_named` of its decode
 
 from __future__ import annotations
 
-import argparse
-import collections
-import pickle
 import re
-import struct
-import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import omegaconf
 import torch
-from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture, UnitLM, tensors_fingerprint
+from sp_search.units.fairseq_file import model_settings, read_checkpoint
 
 IGNORED = re.compile(r"decoder\.(version|embed_positions\._float_tensor)$")
 LAST_WITHOUT_FINAL_NORM = 2.0
 """fairseq: decoders of this version or below, or saved without a version, did not normalise after their layers."""
-
-UNREADABLE = (RuntimeError, EOFError, LookupError, ValueError, TypeError, AttributeError, OSError, struct.error)
-"""What torch.load raises on a damaged file beside UnpicklingError: a cut zip file ends in OSError, say."""
 
 
 def import_checkpoint(path: Path) -> UnitLM:
@@ -39,8 +30,8 @@ def import_checkpoint(path: Path) -> UnitLM:
         CheckpointError: it is absent, damaged, holds objects that are not on the allow-list, is another model, or has
             missing or unexpected weights; all of them are named.
     """
-    checkpoint = _read(path)
-    settings = _settings(checkpoint, path)
+    checkpoint = read_checkpoint(path, needed="model")
+    settings = model_settings(checkpoint, path)
     model = checkpoint["model"]
     weights = _renamed({name: tensor.float() for name, tensor in model.items() if not IGNORED.search(name)})
     _check_tied(weights, path)
@@ -52,39 +43,6 @@ def import_checkpoint(path: Path) -> UnitLM:
         return UnitLM.from_tensors(architecture, tensors, tensors_fingerprint(tensors))
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The pickle, with an allow-list of what fairseq's settings are made of."""
-    allowed: list[Any] = [argparse.Namespace, collections.defaultdict, dict, list, int, typing.Any]
-    allowed += [DictConfig, ListConfig, omegaconf.base.ContainerMetadata, omegaconf.base.Metadata]
-    allowed += [getattr(omegaconf.nodes, f"{kind}Node") for kind in ("Any", "Boolean", "Float", "Integer", "String")]
-    try:
-        with torch.serialization.safe_globals(allowed):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint, found no such file") from error
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"an object of {named.group(1)}, which is not on the allow-list" if named else "another kind of file"
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint, got {what}; nothing in it was run") from error
-    except UNREADABLE as error:
-        raise CheckpointError(
-            f"{path}: expected a whole fairseq checkpoint, got a damaged or cut-off file"
-        ) from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("model"), Mapping):
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint with `model`, got another kind of file")
-    return checkpoint
-
-
-def _settings(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    cfg = checkpoint.get("cfg")
-    found = cfg["model"] if cfg is not None and "model" in cfg else checkpoint.get("args")
-    if found is None:
-        raise CheckpointError(f"{path}: expected the model's settings under `args` or `cfg.model`, found neither")
-    if isinstance(found, argparse.Namespace):
-        return vars(found)
-    return {str(key): found[key] for key in found}
 
 
 def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
