@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sp_search.errors import ConfigError
+from sp_search.units.encoder import EncoderSettings
+from sp_search.units.features import FeatureSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,40 @@ class DataSettings:
 
     name: str  # the option's name, or the folder's
     path: Path | None  # a folder with train, valid and test; null = built in
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitSettings:
+    """How clusters are found where no quantizer is given."""
+
+    units: int  # clusters, 2 or more
+    utterances: int  # of train, drawn, whose frames are clustered; 1 or more
+    frames: int  # of all of these together, drawn; bounds the memory, `units` or more
+    seed: int  # of both draws and of the clusters
+
+    def __post_init__(self) -> None:
+        faults = _below_one(self, "utterances")
+        if self.units < 2:
+            faults.append(f"units: expected 2 or more, got {self.units}")
+        if self.frames < self.units:
+            faults.append(f"frames: expected as many as units or more, got {self.frames}")
+        _refuse(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitSettings:
+    """How audio becomes units. Frames are of the signal alone or of an encoder: just one of the two is set."""
+
+    name: str  # the option's name, or the file's
+    signal: FeatureSettings | None
+    encoder: EncoderSettings | None
+    checkpoint: Path | None  # the encoder's file, of fairseq's
+    quantizer: Path | None  # our .safetensors, or a published km.bin; null = fit one on train
+    fit: FitSettings
+
+    def __post_init__(self) -> None:
+        if (self.signal is None) == (self.encoder is None):
+            raise ConfigError("signal, encoder: expected one of the two, got both or neither")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +157,7 @@ class Settings:
     task: TaskSettings
     lm: LMSettings
     data: DataSettings
+    units: UnitSettings
     space: dict[str, Any]  # ranges by parameter, as the file has them; the search room checks them
     schedule: ScheduleSettings
     engine: EngineSettings

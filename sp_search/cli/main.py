@@ -19,6 +19,7 @@ from sp_search.cli.records import did_you_mean
 from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
+    "prepare": "turn a corpus in audio into units that a search takes as its data",
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
     "predict": "answer utterances with an exported prompt",

@@ -22,11 +22,11 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from sp_search.cli.records import did_you_mean, leaves, without_null
 from sp_search.errors import ConfigError
 
-GROUPS = ("task", "lm", "data", "space", "schedule", "tracking", "cluster")
+GROUPS = ("task", "lm", "data", "units", "space", "schedule", "tracking", "cluster")
 GIVEN = "given"
 """The option that a path typed for a group becomes."""
 
-TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "space": "a YAML file"}
+TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "units": "a YAML file", "space": "a YAML file"}
 """The groups whose option may be a path, and to what."""
 _SHORT = {"trials": "schedule.trials"}
 
@@ -116,7 +116,12 @@ def _choose(group: str, value: str, request: Request) -> None:
         what = [*names, *([f"{TAKES_PATH[group]} that exists"] if group in TAKES_PATH else [])]
         near = did_you_mean(value, names)
         raise ConfigError(f"{group}: expected {' or '.join(what)}, got {value!r}{near}")
-    request.given[group] = _read_space(path) if group == "space" else {"name": _name_of(path), "path": str(path)}
+    if group == "space":
+        request.given[group] = _read_yaml(path, "ranges")
+    elif group == "units":
+        request.given[group] = {"name": path.stem} | _read_yaml(path, "unit settings")
+    else:
+        request.given[group] = {"name": _name_of(path), "path": str(path)}
     request.hydra.append(f"{group}={GIVEN}")
 
 
@@ -126,13 +131,13 @@ def _name_of(path: Path) -> str:
     return path.name if path.is_dir() else path.parent.name
 
 
-def _read_space(path: Path) -> dict[str, Any]:
+def _read_yaml(path: Path, what: str) -> dict[str, Any]:
     try:
         read = OmegaConf.to_container(OmegaConf.load(path))
     except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path}: expected a YAML file of ranges, got {one_line(error)}") from error
+        raise ConfigError(f"{path}: expected a YAML file of {what}, got {one_line(error)}") from error
     if not isinstance(read, dict):
-        raise ConfigError(f"{path}: expected a mapping of parameters to ranges, got a {type(read).__name__}")
+        raise ConfigError(f"{path}: expected a mapping of {what}, got a {type(read).__name__}")
     return {str(key): value for key, value in read.items()}
 
 

@@ -1,28 +1,44 @@
-"""Feature frames in, reduced units out: k-means by nearest centroid, kept with the settings of its features."""
+"""Feature frames in, reduced units out: k-means by nearest centroid, kept with what its frames are."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from sklearn.cluster import MiniBatchKMeans
 
 from sp_search.errors import CheckpointError, ConfigError, ShapeError
+from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings, Floats, frames
 
 Units = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderFeatures:
+    """Frames of one certain speech model."""
+
+    settings: EncoderSettings
+    checkpoint: str  # sha256 of its file, hex
+    size: int  # D, features a frame
+
+
+Features = FeatureSettings | EncoderFeatures
+"""What frames are made of: the wave alone, or a speech model."""
 
 
 @dataclass(frozen=True)
 class Quantizer:
     """Centroids in the space of one kind of features; unit u is the nearest to centroid u."""
 
-    features: FeatureSettings
+    features: Features
     centroids: Floats  # (units, D)
 
     def __post_init__(self) -> None:
@@ -32,13 +48,34 @@ class Quantizer:
             )
 
     def units(self, audio: Floats) -> Units:
-        """The reduced units of an utterance: (S,) at 16 kHz in, (N,) out; ShapeError as `frames` raises it."""
-        return reduce_runs(nearest(frames(audio, self.features), self.centroids))
+        """The reduced units of an utterance: (S,) at 16 kHz in, (N,) out; ShapeError as `frames` raises it.
+
+        For features of the wave alone; those of a speech model come from its `Encoder`.
+        """
+        assert isinstance(self.features, FeatureSettings)
+        return self.units_of(frames(audio, self.features))
+
+    def units_of(self, features: Floats) -> Units:
+        """The reduced units of an utterance's frames: (T, D) in, (N,) out."""
+        return reduce_runs(nearest(features, self.centroids))
+
+    def describe(self) -> dict[str, object]:
+        """What its features are, and how many units it tells apart, as JSON has it."""
+        return {"features": asdict(self.features), "count": len(self.centroids)}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the centroids and what their features are, hex."""
+        digest = hashlib.sha256(self._metadata().encode())
+        digest.update(np.ascontiguousarray(self.centroids, "<f4").tobytes())
+        return digest.hexdigest()
 
     def save(self, path: Path) -> None:
-        """Write centroids, and in the metadata the settings of the features."""
-        metadata = {"features": json.dumps(asdict(self.features), sort_keys=True)}
-        save_file({"centroids": self.centroids}, str(path), metadata)
+        """Write centroids, and in the metadata what their features are."""
+        path.write_bytes(save({"centroids": self.centroids}, {"features": self._metadata()}))
+
+    def _metadata(self) -> str:
+        return json.dumps(asdict(self.features), sort_keys=True)
 
     @classmethod
     def load(cls, path: Path) -> Quantizer:
@@ -49,16 +86,28 @@ class Quantizer:
         """
         try:
             with safe_open(str(path), framework="numpy") as file:
-                settings = FeatureSettings(**json.loads(file.metadata()["features"]))
-                return cls(settings, file.get_tensor("centroids"))
+                features = _features(json.loads(file.metadata()["features"]))
+                return cls(features, file.get_tensor("centroids"))
         except FileNotFoundError as error:
             raise CheckpointError(f"{path}: expected a quantizer, found no such file") from error
-        except (SafetensorError, KeyError, TypeError, ValueError, ConfigError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError, ConfigError) as error:
             raise CheckpointError(f"{path}: expected centroids with their features' settings, got {error}") from error
 
 
-def fit_quantizer(features: FeatureSettings, sample: Floats, units: int, seed: int) -> Quantizer:
-    """Cluster (frames, D) into so many units."""
+def _features(record: dict[str, object]) -> Features:
+    if isinstance(settings := record.get("settings"), dict):
+        return EncoderFeatures(**{**record, "settings": EncoderSettings(**settings)})  # type: ignore[arg-type]
+    return FeatureSettings(**record)  # type: ignore[arg-type]
+
+
+def fit_quantizer(features: Features, sample: Floats, units: int, seed: int) -> Quantizer:
+    """Cluster (frames, D) into so many units.
+
+    Raises:
+        ShapeError: there are fewer frames than units.
+    """
+    if len(sample) < units:
+        raise ShapeError(f"sample: expected {units} frames or more for {units} units, got {len(sample)}")
     model = MiniBatchKMeans(units, batch_size=4096, n_init=3, max_iter=100, random_state=seed)
     model.fit(sample)
     return Quantizer(features, model.cluster_centers_.astype(np.float32))

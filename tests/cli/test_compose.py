@@ -71,7 +71,7 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
     [
         ("trial=3", "trial: no such setting; did you mean trials?"),
         ("TASK=intent", "TASK: no such setting; did you mean task?"),
-        ("seed=3", "seed: no such setting; did you mean schedule.seed?"),
+        ("seed=3", "seed: no such setting; did you mean units.fit.seed or schedule.seed?"),
         ("schedule.batchsize=8", "schedule.batchsize: no such setting; did you mean schedule.batch_size?"),
         ("intent", "intent: expected key=value"),
         (

@@ -1,6 +1,8 @@
 """Frames and units against fairseq's own readers and scikit-learn's predict, on models with random weights."""
 
 import dataclasses
+import gzip
+import json
 from argparse import Namespace
 from types import SimpleNamespace
 
@@ -18,11 +20,12 @@ from fairseq.models.wav2vec.wav2vec2 import Wav2Vec2Config, Wav2Vec2Model
 from fairseq.tasks.hubert_pretraining import HubertPretrainingConfig
 from sklearn.cluster import MiniBatchKMeans
 
+from sp_search.cli.main import main
 from sp_search.errors import CheckpointError, ShapeError
 from sp_search.units.audio import load_audio
 from sp_search.units.encoder import Encoder, EncoderSettings
 from sp_search.units.kmeans_file import import_kmeans
-from sp_search.units.quantizer import nearest, reduce_runs
+from sp_search.units.quantizer import Quantizer, nearest
 from tests.shared import shared
 
 TINY = dict(encoder_layers=3, encoder_embed_dim=32, encoder_ffn_embed_dim=64, encoder_attention_heads=4)
@@ -84,15 +87,19 @@ def test_hubert_base_layer_6_and_the_published_clusters_give_fairseqs_units(tmp_
     """Real shapes and real speech; the weights are random, for the published ones can't be had here."""
     model = hubert()
     save_hubert(tmp_path / "h.pt", model, HubertConfig(label_rate=50))
-    path = shared("data", "speech", "hubert_base_ls960_L6_km100.bin")
-    features = hubert_reader(model, 6).get_feats(str(shared(*SPEECH))).numpy()
+    path, speech = shared("data", "speech", "hubert_base_ls960_L6_km100.bin"), shared(*SPEECH)
+    features = hubert_reader(model, 6).get_feats(str(speech)).numpy()
     wanted = joblib.load(path).predict(features)
-    found = nearest(
-        Encoder(settings("hubert", 6), tmp_path / "h.pt", "cpu")(load_audio(shared(*SPEECH))), import_kmeans(path)
-    )
+    found = nearest(Encoder(settings("hubert", 6), tmp_path / "h.pt", "cpu")(load_audio(speech)), import_kmeans(path))
     assert len(wanted) > 500
     np.testing.assert_array_equal(found, wanted)
-    assert reduce_runs(found).tolist() == [unit for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
+    (tmp_path / "corpus.csv").write_text(f"path,split,labels\n{speech},test,speech\n")
+    words = ["units=hubert", f"units.checkpoint={tmp_path / 'h.pt'}", f"units.quantizer={path}", "cluster.workers=1"]
+    assert main(["prepare", f"corpus={tmp_path / 'corpus.csv'}", f"to={tmp_path / 'out'}", *words]) == 0
+    record = json.loads(gzip.decompress((tmp_path / "out" / "test.jsonl.gz").read_bytes()))
+    reduced = [f"{unit}" for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
+    assert record["units"] == " ".join(reduced)
+    assert Quantizer.load(tmp_path / "out" / "quantizer.safetensors").features.settings == settings("hubert", 6)
 
 
 @pytest.mark.parametrize("layer", [0, 2])

@@ -1,0 +1,115 @@
+"""A corpus in audio to a corpus in units: a folder that a search takes as its data.
+
+`train.jsonl.gz`, `valid.jsonl.gz` and `test.jsonl.gz`, as far as the corpus has them, `quantizer.safetensors`, and
+below `done/` what a later run with the same settings need not do again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sp_search.errors import DataError
+from sp_search.units.ledger import Ledger, recording_key
+from sp_search.units.manifest import SPLITS
+from sp_search.units.quantizer import Quantizer
+from sp_search.units.recordings import Recording
+from sp_search.units.unitizer import Heard
+
+DONE = "done"
+"""The folder of what need not be done again."""
+Hear = Callable[[Iterable[tuple[str, Recording]]], Iterator[Heard]]
+"""Turns recordings into units, in any order: in processes here, or in actors on a cluster."""
+
+
+class Listener(Protocol):
+    """Is told how far it is."""
+
+    def begin(self, what: str, total: int, done: int) -> None:
+        """So many utterances, of which so many were done before."""
+
+    def advance(self, fault: str) -> None:
+        """One more; the fault is empty where it could be read."""
+
+    def end(self) -> None:
+        """No more come."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What was written."""
+
+    utterances: dict[str, int]  # by split
+    files: dict[str, str]  # sha256 by name
+    unreadable: list[tuple[str, str]]  # ids and why, in the corpus's order
+
+
+def prepare(
+    recordings: Sequence[Recording], quantizer: Quantizer, folder: Path, hear: Hear, listener: Listener
+) -> Prepared:
+    """Turn what is not done yet into units, then write every split and the quantizer.
+
+    Args:
+        recordings: the corpus.
+        quantizer: what makes units of frames.
+        folder: where to; made when absent.
+        hear: does the work.
+        listener: is told.
+
+    Raises:
+        DataError: not one utterance could be read; or as `hear` raises it.
+    """
+    keyed = [(recording_key(recording), recording) for recording in recordings]
+    ledger = Ledger(folder / DONE / f"{quantizer.fingerprint[:32]}.jsonl")
+    try:
+        faults = _hear_rest(keyed, ledger, hear, listener)
+        readable = [(key, recording) for key, recording in keyed if key not in faults]
+        if not readable:
+            why = next(iter(faults.values()))
+            raise DataError(f"{folder}: expected at least one utterance that can be read, got none; {why}")
+        quantizer.save(folder / "quantizer.safetensors")
+        utterances = {split: sum(recording.split == split for _, recording in readable) for split in SPLITS}
+        files = {}
+        for split in SPLITS:
+            path = folder / f"{split}.jsonl.gz"
+            if utterances[split]:
+                files[path.name] = _write_split(path, split, readable, ledger)
+            else:
+                path.unlink(missing_ok=True)  # of another corpus
+    finally:
+        ledger.close()
+    return Prepared(utterances, files, [(recording.id, faults[key]) for key, recording in keyed if key in faults])
+
+
+def _hear_rest(keyed: list[tuple[str, Recording]], ledger: Ledger, hear: Hear, listener: Listener) -> dict[str, str]:
+    """Write what is not in the ledger yet into it; returns why what can't be read can't, by key."""
+    faults: dict[str, str] = {}
+    waiting = {key: recording for key, recording in keyed if key not in ledger}
+    listener.begin("units", len(keyed), sum(key not in waiting for key, _ in keyed))
+    for heard in hear(waiting.items()):
+        if heard.fault:
+            faults[heard.key] = heard.fault
+        else:
+            ledger.add(heard)
+        listener.advance(heard.fault)
+    listener.end()
+    return faults
+
+
+def _write_split(path: Path, split: str, readable: list[tuple[str, Recording]], ledger: Ledger) -> str:
+    """JSON lines, gzipped without a time stamp: the same corpus gives the same bytes, whose sha256 is returned."""
+    unfinished = path.with_name(f"{path.name}.part")
+    with unfinished.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as file:
+        for key, recording in readable:
+            if recording.split == split:
+                record = {"id": recording.id, "units": ledger.units(key), "labels": recording.labels}
+                record |= {"text": recording.text} if recording.text else {}
+                file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
+    unfinished.replace(path)
+    with path.open("rb") as written:
+        return hashlib.file_digest(written, "sha256").hexdigest()

@@ -1,0 +1,174 @@
+"""A labelled corpus in audio: which stretch of which file is in which split, and what is said in it.
+
+Any corpus comes as a plain manifest, CSV with a header or JSON lines, told apart by content. A relative path is seen
+from the manifest's folder.
+
+| key | is |
+| --- | --- |
+| `path`, `split` | the audio file, and train, valid or test: needed |
+| `labels` | labels in order, parted by blanks, or as a JSON list: needed, unless there is |
+| `text` | what is said; without labels, its characters are the labels, with `|` for a blank |
+| `id`, `start_s`, `duration_s` | a name, else the line's number; the stretch of the file, else all of it |
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sp_search.errors import DataError
+from sp_search.units.lines import SHOWN_FAULTS, LineError
+from sp_search.units.manifest import SPLITS, open_text
+
+BLANK = "|"
+"""Stands for a blank among the labels that are a text's characters."""
+KEYS = ("path", "split", "labels", "text", "id", "start_s", "duration_s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One utterance before it is units."""
+
+    id: str
+    split: str  # train, valid or test
+    path: Path
+    labels: tuple[str, ...]  # without blanks in them, so that every line form can hold them
+    text: str = ""
+    start_s: float = 0.0
+    duration_s: float | None = None  # None: to the end of the file
+
+
+def read_manifest(path: Path, characters: str) -> list[Recording]:
+    """Read a plain manifest.
+
+    Args:
+        path: the file, gzipped or not.
+        characters: what `text` may hold beside blanks, where it makes the labels; it is put in capitals first.
+
+    Raises:
+        DataError: it can't be read, or lines are bad; all are counted, the first ten named.
+    """
+    text = open_text(path)
+    first = text.readline()
+    text.seek(0)
+    rows = _json_rows(text) if first.lstrip().startswith("{") else _csv_rows(text, first, path)
+    return gather(rows, str(path), lambda row, number: _recording(row, number, path.parent, characters))
+
+
+def gather(rows: Iterable[tuple[int, Any]], place: str, parse: Callable[[Any, int], Recording]) -> list[Recording]:
+    """Parse numbered rows; bad ones are counted, the first ten named.
+
+    Raises:
+        DataError: rows are bad, two have one id within a split, or there are none.
+    """
+    found: list[Recording] = []
+    faults: list[str] = []
+    seen: dict[tuple[str, str], int] = {}
+    for number, row in rows:
+        try:
+            recording = parse(row, number)
+            before = seen.setdefault((recording.split, recording.id), number)
+            if before != number:
+                raise LineError(f"expected an id of its own, got {recording.id!r} as in line {before}")
+            found.append(recording)
+        except LineError as error:
+            faults.append(f"line {number}: {error}")
+    if faults:
+        more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
+        raise DataError(f"{place}: {len(faults)} bad lines: " + "; ".join(faults[:SHOWN_FAULTS]) + more)
+    if not found:
+        raise DataError(f"{place}: expected at least one utterance, got none")
+    return found
+
+
+def spell(text: str, characters: str) -> tuple[str, ...]:
+    """The labels of a text: its characters in capitals, runs of blanks as one `|`.
+
+    Raises:
+        LineError: it is empty, or has a character outside.
+    """
+    spelled = BLANK.join(text.upper().split())
+    for character in spelled:
+        if character != BLANK and character not in characters:
+            raise LineError(f"expected text of {characters!r} and blanks, got {character!r} in {text!r:.80}")
+    if not spelled or BLANK in characters or text.count(BLANK):
+        raise LineError(f"expected text of {characters!r} and blanks, got {text!r:.80}")
+    return tuple(spelled)
+
+
+def label(value: str) -> str:
+    """A label without blanks in it: `change language` is `change_language`."""
+    return "_".join(value.split())
+
+
+def _csv_rows(text: Iterable[str], header: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    names = next(csv.reader([header]), [])
+    if not {"path", "split"} <= set(names) or not {"labels", "text"} & set(names):
+        raise DataError(
+            f"{path}: expected JSON lines, or CSV whose first line names path, split and labels or text, "
+            f"got {header.strip()!r:.80}"
+        )
+    reader = csv.DictReader(text, restkey="")
+    for row in reader:
+        yield reader.line_num, row
+
+
+def _json_rows(text: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    for number, line in enumerate(text, 1):
+        try:
+            yield number, json.loads(line)
+        except json.JSONDecodeError as error:
+            yield number, LineError(f"expected a JSON object, got {error.msg} at column {error.colno}")
+
+
+def _recording(row: Any, number: int, folder: Path, characters: str) -> Recording:
+    if isinstance(row, LineError):
+        raise row
+    if not isinstance(row, Mapping):
+        raise LineError("expected a JSON object, got another value")
+    values = {key: row[key] for key in KEYS if row.get(key) not in (None, "", [])}
+    if "" in row:
+        raise LineError(f"expected {len(row) - 1} fields, got more")
+    for key in ("path", "split"):
+        if not isinstance(values.get(key), str):
+            raise LineError(f'expected "{key}", got {row.get(key)!r:.60}')
+    if values["split"] not in SPLITS:
+        raise LineError(f"expected split {', '.join(SPLITS)}, got {values['split']!r}")
+    text = values.get("text", "")
+    if not isinstance(text, str):
+        raise LineError(f'expected "text" as a string, got {text!r:.60}')
+    return Recording(
+        id=str(values.get("id", number)),
+        split=values["split"],
+        path=folder / Path(values["path"]).expanduser(),
+        labels=_labels(values["labels"]) if "labels" in values else spell(text, characters),
+        text=text,
+        start_s=_seconds(values, "start_s") or 0.0,
+        duration_s=_seconds(values, "duration_s"),
+    )
+
+
+def _labels(value: object) -> tuple[str, ...]:
+    found = value.split() if isinstance(value, str) else value
+    if isinstance(found, list) and all(isinstance(item, str | int) for item in found):
+        labels = tuple(label(str(item)) for item in found)
+        if all(labels) and "<s>" not in labels:
+            return labels
+    raise LineError(f'expected "labels" as a list or a string of words, none of them `<s>`, got {value!r:.60}')
+
+
+def _seconds(values: Mapping[str, Any], key: str) -> float | None:
+    if key not in values:
+        return None
+    try:
+        seconds = float(values[key])
+    except (TypeError, ValueError) as error:
+        raise LineError(f'expected "{key}" in seconds, got {values[key]!r:.60}') from error
+    if not math.isfinite(seconds) or seconds < 0 or (key == "duration_s" and seconds == 0):
+        raise LineError(f'expected "{key}" in seconds, got {values[key]!r:.60}')
+    return seconds

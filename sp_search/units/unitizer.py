@@ -1,0 +1,115 @@
+"""What a worker does with each utterance: audio to frames to units, one utterance at a time.
+
+A batch padded to one length would change units: the padding is heard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from sp_search.errors import CheckpointError, DataError, ShapeError
+from sp_search.units.audio import load_audio
+from sp_search.units.encoder import Encoder, EncoderSettings
+from sp_search.units.features import FeatureSettings, Floats, frames
+from sp_search.units.quantizer import EncoderFeatures, Features, Quantizer
+from sp_search.units.recordings import Recording
+
+Extract = Callable[[Floats], Floats]
+"""(S,) samples at 16 kHz to (T, D) frames; ShapeError where the audio is too short for one."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What became of a recording."""
+
+    key: str
+    units: tuple[int, ...]  # reduced; () where there is a fault
+    fault: str  # why it can't be read, else empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnitizerRecipe:
+    """What a worker builds its unitizer from; small, for it is sent there."""
+
+    quantizer: Quantizer
+    checkpoint: Path | None  # of the speech model, where the quantizer's features are a model's
+    device: str
+    threads: int  # of the worker's processor
+
+    def __call__(self) -> Callable[[str, Recording], Heard]:
+        """Build it, in the worker's process.
+
+        Raises:
+            CheckpointError: as `extractor`.
+        """
+        if self.checkpoint is not None:
+            import torch
+
+            torch.set_num_threads(self.threads)
+        extract = extractor(self.quantizer.features, self.checkpoint, self.device)
+        return partial(_hear, extract, self.quantizer)
+
+
+def features_of(
+    signal: FeatureSettings | None, encoder: EncoderSettings | None, checkpoint: Path | None, device: str
+) -> Features:
+    """What frames are made of, by its settings; a speech model is loaded once to know its size.
+
+    Raises:
+        CheckpointError: the speech model's file is not given, or as `Encoder` raises it.
+    """
+    if signal is not None:
+        return signal
+    assert encoder is not None
+    if checkpoint is None:
+        raise CheckpointError(f"units.checkpoint: expected the file of a {encoder.kind} model, got none")
+    size = Encoder(encoder, checkpoint, device).size
+    return EncoderFeatures(settings=encoder, checkpoint=_sha256(checkpoint), size=size)
+
+
+def extractor(features: Features, checkpoint: Path | None, device: str) -> Extract:
+    """The function that makes frames.
+
+    Raises:
+        CheckpointError: the speech model's file is not given, is bad, or is another than the features are of.
+    """
+    if isinstance(features, FeatureSettings):
+        return partial(frames, settings=features)
+    if checkpoint is None or _sha256(checkpoint) != features.checkpoint:
+        raise CheckpointError(
+            f"units.checkpoint: expected the {features.settings.kind} model of sha256 {features.checkpoint[:12]}..., "
+            f"got {checkpoint or 'none'}"
+        )
+    return Encoder(features.settings, checkpoint, device)
+
+
+def hear_frames(extract: Extract, recording: Recording) -> Floats:
+    """(T, D): the frames of a recording.
+
+    Raises:
+        DataError: it can't be read, or is too short.
+    """
+    try:
+        return extract(load_audio(recording.path, recording.start_s, recording.duration_s))
+    except ShapeError as error:
+        raise DataError(f"{recording.path}: {error}") from error
+
+
+def _hear(extract: Extract, quantizer: Quantizer, key: str, recording: Recording) -> Heard:
+    try:
+        units = quantizer.units_of(hear_frames(extract, recording))
+    except DataError as error:
+        return Heard(key, (), str(error))
+    return Heard(key, tuple(units.tolist()), "")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a speech model's checkpoint, got {error.strerror}") from error
