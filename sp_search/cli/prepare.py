@@ -8,27 +8,28 @@ from pathlib import Path
 
 from sp_search.cli.preparing import document, hear_of, quantizer_of
 from sp_search.config import Settings
+from sp_search.units.corpora.read import Form, read_corpus
 from sp_search.units.prepare import prepare
 from sp_search.units.progress import Progress
-from sp_search.units.recordings import read_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Settings):
     """Which corpus, and where to."""
 
-    corpus: Path  # a manifest: CSV or JSON lines with path, split and labels or text
+    corpus: Path  # a manifest, CSV or JSON lines with path, split and labels or text; else the corpus's folder
+    form: Form = "manifest"
     to: Path  # the folder that a search is then given: data=FOLDER
     characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # what text may hold beside blanks, where it makes the labels
 
 
 def run(config: PrepareSettings) -> int:
     """Print where the folder is; 1 if a file could not be read."""
-    recordings = read_manifest(config.corpus, config.characters)
+    recordings = read_corpus(config.form, config.corpus, config.characters)
     progress = Progress()
     quantizer = quantizer_of(config, recordings, config.to, progress)
     prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer), progress)
-    corpus = {"path": str(config.corpus)}
+    corpus = {"form": config.form, "path": str(config.corpus)}
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
     unfinished = config.to / "meta.json.part"
     unfinished.write_text(meta + "\n", encoding="utf-8")

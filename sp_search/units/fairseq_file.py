@@ -12,6 +12,7 @@ import pickle
 import re
 import struct
 import typing
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ def read_checkpoint(path: Path, needed: str) -> dict[str, Any]:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_allowed()):
+        with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # it is then refused, or read
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: expected a fairseq checkpoint, found no such file") from error

@@ -11,14 +11,19 @@ import soundfile
 from sklearn.cluster import MiniBatchKMeans
 
 from sp_search.cli.main import main
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.registry import get_task
 from sp_search.units.audio import load_audio
+from sp_search.units.corpora.read import read_corpus
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.features import FeatureSettings, frames
 from sp_search.units.manifest import load_corpus
 from sp_search.units.quantizer import Quantizer, nearest, reduce_runs
 from tests.shared import shared
+from tests.units.corpora import layouts
 from tests.units.speech import write_hum
 
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
 ROW = "{name}.wav,{split},increase heat kitchen\n"
 
 
@@ -118,6 +123,22 @@ def test_unit_settings_come_from_a_file_of_ones_own_too(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "units.signal.hop: expected a value, got none" in error
     assert "units.fit: expected a value, got none" in error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["fluent_commands", "librispeech", "speech_commands", "audio_snips"])
+def test_a_published_corpus_becomes_a_folder_that_a_search_takes(tmp_path, form):
+    folder = getattr(layouts, form)(tmp_path / "in")
+    words = [f"form={form}", f"corpus={folder}", f"to={tmp_path / 'out'}", "units.fit.units=10"]
+    assert prepare(*words) == 0
+    loaded = load_corpus(tmp_path / "out", Dictionary([f"{unit}" for unit in range(10)]), form)
+    recordings = read_corpus(form, folder, LETTERS)
+    for name, split in loaded.splits.items():
+        wanted = [recording for recording in recordings if recording.split == name]
+        assert split.ids == tuple(recording.id for recording in wanted)
+        assert split.answers == tuple(recording.labels for recording in wanted)
+    if form == "fluent_commands":
+        assert len(LabelSpace.from_split(loaded.splits["train"], get_task("intent")).answers) == 2
 
 
 @pytest.mark.slow
