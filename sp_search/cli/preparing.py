@@ -14,6 +14,7 @@ import soxr
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.build import pick_device
 from sp_search.errors import CheckpointError
+from sp_search.search.unit_actors import hear_on_cluster
 from sp_search.tracking.provenance import versions
 from sp_search.units.fitting import fitted
 from sp_search.units.kmeans_file import import_kmeans
@@ -30,7 +31,7 @@ def quantizer_of(config: Settings, recordings: Sequence[Recording], folder: Path
     Raises:
         UserError: it, or the encoder of its features, is wrong, or they don't belong together.
     """
-    units, device = config.units, pick_device(config.engine.device).type
+    units, device = config.units, pick_device("auto").type
     features = features_of(units.signal, units.encoder, units.checkpoint, device)
     if units.quantizer is not None:
         return _read(units.quantizer, features)
@@ -49,16 +50,22 @@ def quantizer_of(config: Settings, recordings: Sequence[Recording], folder: Path
 
 
 def hear_of(config: Settings, quantizer: Quantizer) -> Hear:
-    """Who does the work: processes of this machine, one a core unless told otherwise."""
-    cores = os.cpu_count() or 1
-    processes = config.cluster.workers or cores
+    """Who does the work: processes of this machine, one a core; actors, where there is a cluster or a GPU."""
+    cores, cluster, engine = os.cpu_count() or 1, config.cluster, config.engine
+    device = pick_device("auto").type if engine.device == "auto" else engine.device
+    here = cluster.address is None and device == "cpu"
+    processes = cluster.workers or cores
+    cpus = cluster.cpus_per_worker or 1.0
     recipe = UnitizerRecipe(
         quantizer=quantizer,
         checkpoint=config.units.checkpoint,
-        device=pick_device(config.engine.device).type,
-        threads=config.engine.threads or max(1, cores // processes),
+        device=device,
+        threads=engine.threads or max(1, cores // processes if here else int(cpus)),
     )
-    return partial(hear_here, recipe, processes=processes)
+    if here:
+        return partial(hear_here, recipe, processes=processes)
+    gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(device == "cuda")
+    return partial(hear_on_cluster, recipe, address=cluster.address, workers=cluster.workers, cpus=cpus, gpus=gpus)
 
 
 def document(units: UnitSettings, corpus: dict[str, str], quantizer: Quantizer, prepared: Prepared) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from sp_search.search.confirm import Winner, winner
 from sp_search.search.events import Listeners, Observer
 from sp_search.search.finished import Finished, Keep
 from sp_search.search.searcher import StudySearcher
+from sp_search.search.session import ray_session
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import FACTS, StudyIdentity, best_trials, counts, past_trials
@@ -115,30 +116,15 @@ def _terminable() -> Iterator[None]:
 
 @contextmanager
 def _ray(settings: SearchSettings) -> Iterator[None]:
-    """Join the cluster, or start Ray on this machine alone; never a dashboard, never telemetry."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # noqa: SIM112; Ray's 15 would give way to anything that runs
+    """Ray as a search needs it."""
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a CSV, a JSON and a TensorBoard file a trial
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # the study is the truth, Tune's snapshot is not
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the progress display is ours
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.staged)
     os.environ["RAY_maximum_startup_concurrency"] = str(2 * settings.in_flight + 8)  # noqa: SIM112, Ray's own
-    if ray.is_initialized():
+    with ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker) + 1):
         yield
-        return
-    here: dict[str, Any] = {
-        "include_dashboard": False,
-        "_node_ip_address": "127.0.0.1",
-        "num_cpus": math.ceil(settings.workers * settings.cpus_per_worker) + 1,
-    }
-    joined = {"address": settings.ray_address} if settings.ray_address else here
-    ray.init(**joined, log_to_driver=False, logging_level="ERROR")
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def _start_workers(settings: SearchSettings, make_pack: PackFactory) -> dict[str, Any]:

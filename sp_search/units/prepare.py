@@ -90,7 +90,8 @@ def _hear_rest(keyed: list[tuple[str, Recording]], ledger: Ledger, hear: Hear, l
     """Write what is not in the ledger yet into it; returns why what can't be read can't, by key."""
     faults: dict[str, str] = {}
     waiting = {key: recording for key, recording in keyed if key not in ledger}
-    listener.begin("units", len(keyed), sum(key not in waiting for key, _ in keyed))
+    total = len({key for key, _ in keyed})  # two utterances of the same samples are heard once
+    listener.begin("units", total, total - len(waiting))
     for heard in hear(waiting.items()):
         if heard.fault:
             faults[heard.key] = heard.fault

@@ -110,6 +110,14 @@ def test_run_again_only_what_changed_is_heard(tmp_path):
     assert len(other.given) == 8
 
 
+def test_two_utterances_of_the_same_samples_are_heard_once_and_both_written(tmp_path):
+    first, second = recordings(tmp_path / "wavs", count=2)
+    twice, hear = [first, dataclasses.replace(first, id="again", split="test"), second], Here()
+    prepared = prepare(twice, quantizer(), tmp_path / "out", hear, Quiet())
+    assert len(hear.given) == 2
+    assert prepared.utterances == {"train": 1, "valid": 1, "test": 1}
+
+
 def test_a_split_that_the_corpus_no_longer_has_is_gone(tmp_path):
     corpus = recordings(tmp_path / "wavs")
     prepare(corpus, quantizer(), tmp_path / "out", Here(), Quiet())
