@@ -11,6 +11,11 @@ import soxr
 from sp_search.errors import DataError
 from sp_search.units.features import SAMPLE_RATE, Floats
 
+BLOCK = 1 << 20
+"""Samples read at once: a damaged header may tell of terabytes."""
+LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
+"""Hz; at a rate that a damaged header tells, a second may become hours."""
+
 
 def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> Floats:
     """Read a file or a stretch of it.
@@ -24,7 +29,8 @@ def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None
         (S,), full scale 1, channels averaged. A file of that rate is not resampled, so its samples stay as they are.
 
     Raises:
-        DataError: it can't be read, has no samples in the stretch, or holds NaN or infinite samples.
+        DataError: it can't be read, has no samples in the stretch, holds NaN or infinite samples, or tells of a
+            rate that no audio has.
     """
     samples, rate = _read(path, start_s, duration_s)  # (S, channels)
     if not len(samples):
@@ -44,10 +50,17 @@ def _read(path: Path, start_s: float, duration_s: float | None) -> tuple[Floats,
     """(S, channels) and the rate; only the stretch is decoded."""
     try:
         with soundfile.SoundFile(path) as file:
-            start = min(round(start_s * file.samplerate), file.frames)
-            file.seek(start)
-            count = -1 if duration_s is None else round(duration_s * file.samplerate)
-            return file.read(count, dtype="float32", always_2d=True), file.samplerate
+            if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
+                raise DataError(
+                    f"{path}: expected a rate of {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz, got {file.samplerate:,}"
+                )
+            file.seek(min(round(start_s * file.samplerate), file.frames))
+            left = file.frames if duration_s is None else round(duration_s * file.samplerate)
+            blocks = [np.zeros((0, file.channels), np.float32)]
+            while left and len(block := file.read(min(left, BLOCK), dtype="float32", always_2d=True)):
+                blocks.append(block)
+                left -= len(block)
+            return np.concatenate(blocks), file.samplerate
     except soundfile.LibsndfileError as error:
         if not path.exists():
             raise DataError(f"{path}: expected an audio file, found no such file") from error

@@ -8,6 +8,7 @@ import soundfile
 
 from sp_search.errors import DataError
 from sp_search.units.audio import load_audio
+from tests.damage import NOT_OURS, cut_off, garbled
 from tests.shared import shared
 
 
@@ -67,12 +68,17 @@ def write_folder(path):
     path.mkdir()
 
 
+def write_at_one_hertz(path):
+    soundfile.write(path, tone(16_000), 1)
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
         (write_text, "expected an audio file that libsndfile reads, got: Format not recognised"),
         (write_nothing, "expected samples between 0 s and its end, got none"),
         (write_nan, "expected finite samples, got nan at 0.250 s (3 such samples)"),
+        (write_at_one_hertz, "expected a rate of 1,000 to 1,000,000 Hz, got 1"),
         (write_folder, "expected an audio file that libsndfile reads, got: "),
         (lambda path: None, "expected an audio file, found no such file"),
     ],
@@ -81,6 +87,37 @@ def test_a_file_without_usable_audio_is_refused_by_name(tmp_path, write, message
     write(tmp_path / "a.wav")
     with pytest.raises(DataError, match=re.escape(f"{tmp_path / 'a.wav'}: {message}")):
         load_audio(tmp_path / "a.wav")
+
+
+def test_a_header_that_tells_of_terabytes_is_not_believed(tmp_path):
+    soundfile.write(tmp_path / "a.flac", tone(16_000), 16_000)
+    damaged = bytearray((tmp_path / "a.flac").read_bytes())
+    damaged[21] |= 0x0F  # the upper bits of STREAMINFO's 36-bit count of samples
+    (tmp_path / "a.flac").write_bytes(damaged)
+    assert soundfile.info(tmp_path / "a.flac").frames > 2**35
+    with pytest.raises(DataError, match="expected an audio file that libsndfile reads, got: "):
+        load_audio(tmp_path / "a.flac")
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG", "AIFF", "CAF"])
+def test_a_damaged_file_is_refused_or_read_never_crashes(tmp_path, form):
+    path = tmp_path / "a"
+    soundfile.write(path, tone(16_000, 0.2), 16_000, format=form)
+    whole = path.read_bytes()
+    for damaged in (*NOT_OURS, *cut_off(whole, 30), *garbled(whole, 60, seed=0)):
+        path.write_bytes(damaged)
+        fault = fault_of(path)
+        assert not fault or fault.startswith(f"{path}: expected ")
+        assert fault or damaged not in NOT_OURS
+
+
+def fault_of(path):
+    """What is said of a file, or "" where it is read."""
+    try:
+        load_audio(path)
+    except DataError as error:
+        return str(error)
+    return ""
 
 
 def test_a_stretch_behind_the_end_is_refused(tmp_path):
