@@ -24,7 +24,7 @@ def command_help(name: str, command: ModuleType, schema: type, words: Sequence[s
     ]
     values = {field.name: field.default for field in fields(schema)} | compose_values(words, schema)
     space = values["space"]
-    settings = [f"  {_setting(key, values)}" for key in leaves(schema) if key != "space"]
+    settings = [f"  {line}" for key in leaves(schema) if key != "space" for line in _setting(key, values)]
     return "\n".join(
         [
             f"usage: sp-search {name} [key=value ...]",
@@ -38,10 +38,17 @@ def command_help(name: str, command: ModuleType, schema: type, words: Sequence[s
     )
 
 
-def _setting(key: str, values: dict[str, Any]) -> str:
+def _setting(key: str, values: dict[str, Any]) -> list[str]:
+    """A setting with its value; a section that may be null has a line for each of its own."""
     value: Any = values
     for part in key.split("."):
         value = value[part]
     if value is MISSING:
-        return f"{key}=  (needed)"
-    return f"{key}={'null' if value is None else str(value).lower() if isinstance(value, bool) else value}"
+        return [f"{key}=  (needed)"]
+    if isinstance(value, dict):
+        return [f"{key}.{name}={_shown(inner)}" for name, inner in value.items()]
+    return [f"{key}={_shown(value)}"]
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

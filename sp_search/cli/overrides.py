@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
-from sp_search.cli.records import did_you_mean, leaves, without_null
+from sp_search.cli.records import did_you_mean, inside, leaves, without_null
 from sp_search.errors import ConfigError
 
 GROUPS = ("task", "lm", "data", "units", "space", "schedule", "tracking", "cluster")
@@ -91,11 +91,11 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
         _choose(key, value, request)
     elif key.startswith("space."):
         request.hydra.append(_in_grammar(f"++{key}={value}"))
-    elif key not in known:
+    elif (hint := known.get(key, inside(known, key))) is None:
         within = [name for name in known if name.startswith(f"{key}.")]
         hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *_SHORT, *known])
         raise ConfigError(f"{key}: no such setting{hint}")
-    elif _is_text(known[key], value):
+    elif _is_text(hint, value):
         request.texts[key] = value
     else:
         request.hydra.append(_in_grammar(f"++{key}={value}"))

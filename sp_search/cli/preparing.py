@@ -11,6 +11,7 @@ from typing import Any
 import soundfile
 import soxr
 
+from sp_search.cli.parts import worker_count
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.build import pick_device
 from sp_search.errors import CheckpointError
@@ -65,7 +66,8 @@ def hear_of(config: Settings, quantizer: Quantizer) -> Hear:
     if here:
         return partial(hear_here, recipe, processes=processes)
     gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(device == "cuda")
-    return partial(hear_on_cluster, recipe, address=cluster.address, workers=cluster.workers, cpus=cpus, gpus=gpus)
+    workers = cluster.workers or (worker_count(config) if cluster.address is None else None)
+    return partial(hear_on_cluster, recipe, address=cluster.address, workers=workers, cpus=cpus, gpus=gpus)
 
 
 def document(units: UnitSettings, corpus: dict[str, str], quantizer: Quantizer, prepared: Prepared) -> dict[str, Any]:

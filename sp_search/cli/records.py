@@ -32,6 +32,13 @@ def leaves(schema: type) -> dict[str, Any]:
     return found
 
 
+def inside(known: Mapping[str, Any], key: str) -> Any:
+    """The type of a setting inside a section that may be null, which `leaves` has as one; None if there is none."""
+    section, _, name = key.rpartition(".")
+    kind, _ = without_null(known.get(section))
+    return get_type_hints(kind).get(name) if is_dataclass(kind) else None
+
+
 def fill(schema: type[T], values: Mapping[str, Any]) -> T:
     """The record of these values; a relative path becomes absolute, from the current folder.
 

@@ -152,12 +152,13 @@ def _cpc(settings: EncoderSettings, path: Path) -> Built:
     hidden, size, levels = (config[name] for name in names)
     _check_layers(settings.layer, levels, path)
     model = cpc.CPCModel(cpc.CPCEncoder(hidden), cpc.CPCAR(hidden, size, False, settings.layer))
-    above = {
+    unused = {name for name in checkpoint["weights"] if not name.startswith(("gEncoder.", "gAR."))}
+    unused |= {
         name
         for name in checkpoint["weights"]
         if (level := re.search(r"_l(\d+)$", name)) and int(level[1]) >= settings.layer
     }
-    _load(model, checkpoint["weights"], path, unused=above)
+    _load(model, checkpoint["weights"], path, unused=unused)
 
     hop = model.gEncoder.DOWNSAMPLING
     window = Window(hop=hop, field=hop, kept=CPC_CHUNK // hop, overlap=CPC_REACH)

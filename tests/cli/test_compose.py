@@ -141,6 +141,15 @@ def test_a_text_is_taken_as_typed_whatever_signs_it_has(text):
     assert sort_overrides([f"study={text}"], Settings).texts == {"study": text}
 
 
+def test_a_setting_of_a_section_that_may_be_null_is_set_alone(space):
+    assert load_settings([space, "units=hubert", "units.encoder.layer=9"], Settings).units.encoder.layer == 9
+    assert load_settings([space, "units.signal.kind=mfcc"], Settings).units.signal.kind == "mfcc"
+    with pytest.raises(ConfigError, match=r"^units\.encoder\.kind: expected a value, got none; "):
+        load_settings([space, "units.encoder.layer=9"], Settings)
+    with pytest.raises(ConfigError, match=r"^units\.encoder\.layers: no such setting"):
+        load_settings([space, "units.encoder.layers=9"], Settings)
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_option_of_every_group_makes_settings(group, space):
     for option in options(group):

@@ -61,7 +61,12 @@ def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command,
     printed = capsys.readouterr().out.splitlines()
     assert command.seen == []
     assert printed[:3] == ["usage: sp-search try [key=value ...]", "", "Try a thing."]
-    assert {"  lm=demo|a folder or checkpoint", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
+    assert {
+        "  lm=demo|a folder or checkpoint",
+        "  schedule.trials=5",
+        "  tracking.enabled=true",
+        "  units.signal.mels=80",
+    } <= set(printed)
     assert "  space.NAME=...  of lr, depth" in printed
 
 
