@@ -80,9 +80,13 @@ class EngineSettings:
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = the faster on the device
     threads: int | None  # CPU threads of a worker; null = its share of the cores
+    trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
 
     def __post_init__(self) -> None:
-        _refuse(_below_one(self, "threads"))
+        faults = _below_one(self, "threads")
+        if self.trunk_cache_gib is not None and not self.trunk_cache_gib >= 0:
+            faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
+        _refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)

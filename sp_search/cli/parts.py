@@ -34,6 +34,7 @@ def recipe_of(config: Settings) -> PackRecipe:
         device=engine.device,
         dtype=engine.dtype,
         threads=engine.threads or max(1, int(cpus_per_worker(config))),
+        trunk_cache_gib=engine.trunk_cache_gib,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from sp_search.engine.data import TaskData, task_data
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.pack import Pack
+from sp_search.engine.trunk_cache import free_bytes
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
 from sp_search.lm.zoo import load_lm
@@ -26,6 +28,9 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
 CPU_TOKENS = 2048
 """Tokens in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
+
+FREE_SHARE = 0.6
+"""Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,7 @@ class PackRecipe:
     device: DeviceName
     dtype: DtypeName
     threads: int
+    trunk_cache_gib: float | None  # null = a share of the free memory
 
     def data(self) -> tuple[UnitLM, TaskData]:
         """The LM and the corpus made ready for the task.
@@ -69,10 +75,17 @@ class PackRecipe:
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
             tokens_per_pass=CPU_TOKENS if device.type == "cpu" else 0,
+            trunk_cache_bytes=self._trunk_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,
             dtype=pick_dtype(self.dtype, device),
         )
+
+    def _trunk_cache_bytes(self, device: torch.device) -> int:
+        if self.trunk_cache_gib is not None:
+            return int(self.trunk_cache_gib * 2**30)
+        cores = 1.0 if device.type == "cuda" else min(1.0, self.threads / (os.cpu_count() or 1))
+        return int(FREE_SHARE * cores * free_bytes(device))
 
 
 def pick_device(name: DeviceName) -> torch.device:

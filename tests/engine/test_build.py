@@ -16,7 +16,7 @@ def recipe(tmp_path):
         whole = dict(
             task="intent", lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache",
             data_name="tiny", data_path=tmp_path, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=0,
-            device="cpu", dtype="float32", threads=1,
+            device="cpu", dtype="float32", threads=1, trunk_cache_gib=None,
         )  # fmt: skip
         return PackRecipe(**{**whole, **changes})
 
@@ -58,3 +58,12 @@ def test_bfloat16_trains_to_about_the_losses_of_float32(recipe):
         pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
         losses[dtype] = pack.advance([1], {1: 0})[1].metrics["train_loss"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+@pytest.mark.parametrize(("gib", "kept"), [(None, True), (0.0, False), (1e-6, False)])
+def test_a_pack_keeps_trunks_in_as_much_memory_as_it_may(recipe, gib, kept):
+    pack = recipe(trunk_cache_gib=gib)()
+    pack.add(1, dict(prompt_length=2, depth=2, lr=0.01, position="infix"), seed=0, budget=100)
+    pack.advance([1], {1: 16})
+    assert (pack._trunks.bytes > 0) == kept
+    assert pack._trunks.bytes <= (2**40 if gib is None else gib * 2**30)
