@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sp_search.engine import build
 from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
 from sp_search.errors import ConfigError, DataError
 from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
@@ -58,3 +59,9 @@ def test_bfloat16_trains_to_about_the_losses_of_float32(recipe):
         pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
         losses[dtype] = pack.advance([1], {1: 0})[1].metrics["train_loss"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+def test_the_matrix_rate_counts_the_products_made_in_its_time(monkeypatch):
+    clock = iter([0.0, 0.0, 0.0, 1.0, 1.0])  # begin, two products, the time is over, end
+    monkeypatch.setattr(build.time, "perf_counter", lambda: next(clock))
+    assert build.matrix_rate(torch.float32, CPU, seconds=0.5) == 2 * (2 * 1024 * 512 * 2048)
