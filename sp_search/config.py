@@ -34,6 +34,11 @@ class DataSettings:
 
     name: str  # the option's name, or the folder's
     path: Path | None  # a folder with train, valid and test; null = built in
+    train_utterances: int  # kept of the training split, always the same ones; 0 = all
+
+    def __post_init__(self) -> None:
+        if self.train_utterances < 0:
+            raise ConfigError(f"train_utterances: expected 0 or more, got {self.train_utterances}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ def recipe_of(config: Settings) -> PackRecipe:
         cache=config.cache,
         data_name=config.data.name,
         data_path=data_path(config),
+        train_utterances=config.data.train_utterances,
         batch_size=schedule.batch_size,
         chunk_updates=schedule.chunk_updates,
         valid_sample=schedule.valid_sample,

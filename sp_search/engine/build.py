@@ -38,6 +38,7 @@ class PackRecipe:
     cache: Path
     data_name: str
     data_path: Path
+    train_utterances: int
     batch_size: int
     chunk_updates: int
     valid_sample: int
@@ -54,7 +55,9 @@ class PackRecipe:
         """
         loaded = load_lm(self.lm_name, self.lm_path, self.cache)
         task = get_task(self.task)
-        corpus = load_corpus(self.data_path, loaded.dictionary, self.data_name)
+        corpus = load_corpus(
+            self.data_path, loaded.dictionary, self.data_name, train_utterances=self.train_utterances
+        )
         return loaded.lm, task_data(corpus, loaded.dictionary, task, partial(_scores, loaded.lm))
 
     def __call__(self) -> Pack:

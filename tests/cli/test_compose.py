@@ -85,6 +85,7 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("task=intents", f"task: expected {' or '.join(options('task'))}, got 'intents'; did you mean intent?"),
         ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
         ("schedule=", f"schedule: expected {' or '.join(options('schedule'))}, got ''"),
+        ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
         ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),
         ("study=${trails}", "settings: Interpolation key 'trails' not found full_key: study object_type=dict"),
         (

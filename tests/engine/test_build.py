@@ -16,8 +16,8 @@ def recipe(tmp_path):
     def recipe(**changes):
         whole = dict(
             task="intent", lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache",
-            data_name="tiny", data_path=tmp_path, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=0,
-            device="cpu", dtype="float32", threads=1,
+            data_name="tiny", data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0,
+            stream_seed=0, device="cpu", dtype="float32", threads=1,
         )  # fmt: skip
         return PackRecipe(**{**whole, **changes})
 
