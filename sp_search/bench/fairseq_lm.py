@@ -1,4 +1,7 @@
-"""A unit LM as fairseq's own model: the way back of `lm/checkpoint.py`."""
+"""A unit LM as fairseq's own model: the way back of `lm/checkpoint.py`.
+
+fairseq is imported when a model is asked for: it takes seconds, and turns on logging of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from fairseq.data import Dictionary
-from fairseq.models.transformer_lm import TransformerLanguageModel, base_lm_architecture
 from torch import Tensor
 
 from sp_search.lm.architecture import Architecture, UnitLM
@@ -17,12 +18,17 @@ from sp_search.types import SPECIALS
 
 def fairseq_decoder(lm: UnitLM) -> Any:
     """fairseq's `TransformerDecoder` with the weights of a unit LM: frozen, without dropout, on its device."""
+    from fairseq.data import Dictionary
+    from fairseq.models.transformer_lm import TransformerLanguageModel, base_lm_architecture
+
+    arguments = _arguments(lm.architecture)
+    base_lm_architecture(arguments)
     dictionary = Dictionary()
     for unit in range(lm.architecture.vocab_size - SPECIALS):
         dictionary.add_symbol(str(unit))
     task = SimpleNamespace(source_dictionary=dictionary, target_dictionary=dictionary)
     with torch.random.fork_rng():
-        model = TransformerLanguageModel.build_model(_arguments(lm.architecture), task)
+        model = TransformerLanguageModel.build_model(arguments, task)
     model.load_state_dict(model.state_dict() | _state(lm))
     model.to(lm.device)
     return model.eval().requires_grad_(False).decoder
@@ -30,7 +36,7 @@ def fairseq_decoder(lm: UnitLM) -> Any:
 
 def _arguments(architecture: Architecture) -> Namespace:
     width = architecture.embed_dim
-    arguments = Namespace(
+    return Namespace(
         decoder_layers=architecture.layers,
         decoder_embed_dim=width,
         decoder_input_dim=width,
@@ -42,8 +48,6 @@ def _arguments(architecture: Architecture) -> Namespace:
         tokens_per_sample=architecture.max_positions,
         max_target_positions=architecture.max_positions,
     )
-    base_lm_architecture(arguments)
-    return arguments
 
 
 def _state(lm: UnitLM) -> dict[str, Tensor]:

@@ -94,7 +94,7 @@ def row_logits(decoder: Any, rows: Rows, prompt: TrialPrompt) -> Tensor:
     x = decoder.embed_scale * embedded + decoder.embed_positions(rows.tokens)  # (B, R, D)
     x = _overwritten(x.transpose(0, 1), rows.prompt, _input_rows(prompt))  # (R, B, D), as fairseq's layers take it
     padding = (rows.tokens == PAD) & ~rows.is_prompt
-    ahead = decoder.buffered_future_mask(x)
+    ahead = decoder.buffered_future_mask(x).isinf()  # as bool: torch warns where its kind is not that of the padding
     with _deep_prompts(decoder, rows, prompt):
         for level, layer in enumerate(decoder.layers):
             is_blind = tensors.keys is not None and level not in prompt.deep_layers
@@ -143,8 +143,7 @@ def _take_prompt(
 
 
 def _without_prompt(ahead: Tensor, rows: Rows, heads: int) -> Tensor:
-    """(B * H, R, R): the causal mask of a layer that sees no prompt; a row with nothing else sees itself."""
-    mask = ahead.masked_fill(rows.is_prompt[:, None], -torch.inf)  # (B, R, R)
+    """(B * H, R, R): what is hidden in a layer that sees no prompt; a row with nothing else to see sees itself."""
+    hidden = ahead | rows.is_prompt[:, None]  # (B, R, R)
     itself = torch.eye(len(ahead), dtype=torch.bool, device=ahead.device)
-    mask = mask.masked_fill(torch.isinf(mask).all(-1, keepdim=True) & itself, 0.0)
-    return mask.repeat_interleave(heads, dim=0)
+    return (hidden & ~(hidden.all(-1, keepdim=True) & itself)).repeat_interleave(heads, dim=0)

@@ -78,6 +78,9 @@ class PackRecipe:
         )
 
 
+DTYPES: dict[DtypeName, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 def pick_device(name: DeviceName) -> torch.device:
     """The device of that name; auto takes a GPU where there is one."""
     if name == "auto":
@@ -88,9 +91,14 @@ def pick_device(name: DeviceName) -> torch.device:
 def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     """The dtype of that name; auto measures which the device multiplies faster, for a CPU may emulate bfloat16."""
     if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+        return DTYPES[name]
     rates = {dtype: matrix_rate(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     return max(rates, key=lambda dtype: rates[dtype])
+
+
+def dtype_name(dtype: torch.dtype) -> DtypeName:
+    """How a recipe and a user call a dtype."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:

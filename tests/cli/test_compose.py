@@ -41,6 +41,12 @@ def test_of_two_words_for_one_setting_the_last_holds(space):
     assert (settings.schedule.trials, settings.lm.name) == (4, "demo")
 
 
+def test_a_short_word_is_its_setting_and_the_last_of_both_forms_holds(space):
+    words = [space, "batch_size=3", "schedule.batch_size=4", "space.side=top", "side=bottom", "dtype=float32"]
+    settings = load_settings(words, Settings)
+    assert (settings.schedule.batch_size, settings.space["side"], settings.engine.dtype) == (4, "bottom", "float32")
+
+
 def test_a_folder_is_an_lm_or_a_corpus_by_its_own_name(space, tmp_path, monkeypatch):
     folder = tmp_path / "it's, my=LM (2)"
     folder.mkdir()

@@ -16,6 +16,10 @@ FOLDER = Path(cli.__file__).parent
 PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "parts", "records", "searching"}
 
 
+def module_name(command: str) -> str:
+    return command.replace(" ", "_")
+
+
 @pytest.fixture
 def command(monkeypatch):
     """A command `try` whose `run` a test sets; the settings it was given are kept in `seen`."""
@@ -54,6 +58,14 @@ def test_a_command_runs_with_its_settings_and_its_result_is_the_exit_code(comman
     command.end = lambda: 1
     assert main(["try", space, "trials=5"]) == 1
     assert [config.schedule.trials for config in command.seen] == [5]
+
+
+def test_a_command_may_have_two_words_and_values_of_its_own_that_the_users_words_change(monkeypatch, command, space):
+    monkeypatch.setitem(sys.modules, "sp_search.cli.try_hard", command)
+    monkeypatch.setitem(COMMANDS, "try hard", "try a thing hard")
+    command.STARTS_FROM = ("schedule.batch_size=32", "trials=1")
+    assert main(["try", "hard", space, "trials=5"]) == 0
+    assert [(c.schedule.trials, c.schedule.batch_size) for c in command.seen] == [(5, 32)]
 
 
 def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command, space, capsys):
@@ -102,15 +114,15 @@ def test_version_names_the_program(monkeypatch, capsys):
 
 
 def test_every_module_beside_the_parts_is_a_listed_command():
-    assert {path.stem for path in FOLDER.glob("*.py")} - PARTS == set(COMMANDS)
+    assert {path.stem for path in FOLDER.glob("*.py")} - PARTS == set(map(module_name, COMMANDS))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_a_short_module_with_a_docstring_and_run(name):
-    module = importlib.import_module(f"sp_search.cli.{name}")
+    module = importlib.import_module(f"sp_search.cli.{module_name(name)}")
     assert module.__doc__
     assert module.run.__annotations__["return"] in (int, "int")
-    assert len((FOLDER / f"{name}.py").read_text().splitlines()) < 80
+    assert len((FOLDER / f"{module_name(name)}.py").read_text().splitlines()) < 80
 
 
 def _raise(error: BaseException) -> int:

@@ -1,0 +1,138 @@
+"""How fast trials train: whole updates (forward, backward, Adam), timed in stretches of the batch stream.
+
+The first stretch warms up and counts the work of its matrix products as torch sees them, not by a formula. The rate
+of the machine is measured between the others, for it may be shared with other processes.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sp_search.batches.stream import BatchStream
+from sp_search.bench.papers import PapersTrial
+from sp_search.engine.build import PackRecipe, matrix_rate, pick_device, pick_dtype
+from sp_search.engine.data import TaskData
+from sp_search.lm.architecture import UnitLM
+from sp_search.types import Params
+
+NEVER = sys.maxsize
+RATE_S = 0.1
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some successive batches of the stream, for all trials."""
+
+    utterances: int
+    tokens: int  # source units kept, `<s>`, answers and `</s>`; no prompt rows and no pads
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Medians over the timed stretches; every trial's utterances and tokens count."""
+
+    utterances_per_s: float
+    tokens_per_s: float
+    work_per_s: float  # floating-point operations in the matrix products that were computed
+    matrix_rate: float  # the same, of the machine in a single large product of that dtype
+
+    @property
+    def matrix_share(self) -> float:
+        """What is used of the machine; 1 is a training that does nothing but large products."""
+        return self.work_per_s / self.matrix_rate
+
+
+def engine_speed(recipe: PackRecipe, params: Params, trials: int, stretches: int) -> Speed:
+    """Of a pack of equal trials; a stretch is `chunk_updates` long."""
+    pack, (_, data) = recipe(), recipe.data()
+    until = dict.fromkeys(range(trials), NEVER)
+    for number in until:
+        pack.add(number, params, seed=SEED + number, budget=NEVER)
+    device = pick_device(recipe.device)
+    sizes = [stretch_size(recipe, data, params, trials, number) for number in range(1 + stretches)]
+    return measure(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
+
+
+def baseline_speed(recipe: PackRecipe, params: Params, stretches: int) -> Speed:
+    """Of one trial on fairseq's own decoder in float32, over the batches that a pack of the recipe sees."""
+    lm, data = recipe.data()
+    trial, device = baseline_trial(recipe, lm, data, params, budget=NEVER), pick_device(recipe.device)
+    updates = recipe.chunk_updates
+
+    def train(number: int) -> None:
+        for position in range(number * updates, (number + 1) * updates):
+            trial.update(position)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    sizes = [stretch_size(recipe, data, params, 1, number) for number in range(1 + stretches)]
+    return measure(train, sizes, torch.float32, device)
+
+
+def baseline_trial(recipe: PackRecipe, lm: UnitLM, data: TaskData, params: Params, *, budget: int) -> PapersTrial:
+    """The first trial of a pack of the recipe, on fairseq's decoder."""
+    return PapersTrial(
+        lm,
+        data,
+        params,
+        seed=SEED,
+        budget=budget,
+        batch_size=recipe.batch_size,
+        stream_seed=recipe.stream_seed,
+        device=pick_device(recipe.device),
+    )
+
+
+def measure(train: Callable[[int], object], sizes: list[Stretch], dtype: torch.dtype, device: torch.device) -> Speed:
+    """Train on stretch 0 to warm up and count, then on the others against the clock.
+
+    Args:
+        train: trains on a stretch, by number, and waits for the device.
+        sizes: of every stretch; two or more.
+        dtype: of the products that the machine's rate is measured in.
+        device: where it trains.
+    """
+    with FlopCounterMode(display=False) as counter:
+        train(0)
+    work_per_token = counter.get_total_flops() / sizes[0].tokens
+    utterances, tokens, rates = [], [], []
+    for number, size in enumerate(sizes[1:], 1):
+        rates.append(matrix_rate(dtype, device, RATE_S))
+        began = time.perf_counter()
+        train(number)
+        seconds = time.perf_counter() - began
+        utterances.append(size.utterances / seconds)
+        tokens.append(size.tokens / seconds)
+    tokens_per_s = statistics.median(tokens)
+    return Speed(statistics.median(utterances), tokens_per_s, work_per_token * tokens_per_s, statistics.median(rates))
+
+
+def stretch_size(recipe: PackRecipe, data: TaskData, params: Params, trials: int, number: int) -> Stretch:
+    """What a stretch of `chunk_updates` batches holds, by its number from the start of the stream."""
+    lengths = np.diff(data.train.offsets)
+    stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
+    first = number * recipe.chunk_updates
+    chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
+    longest = int(params.get("max_source_units", 0)) or int(lengths.max())
+    behind = data.answers["train"].shape[1] + 2
+    tokens = int(lengths[chosen].clip(max=longest).sum()) + len(chosen) * behind
+    return Stretch(trials * len(chosen), trials * tokens)
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes: the most that this process had resident, and on a GPU the most that torch had allocated there."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return found
