@@ -99,5 +99,5 @@ def test_a_space_without_ranges_is_one_trial():
 
 
 def test_a_space_with_ranges_is_not_one_trial():
-    with pytest.raises(ConfigError, match="got a range for length, lr, kind; .* set them with space.length=VALUE"):
+    with pytest.raises(ConfigError, match=r"got a range for length, lr, kind; .* with space\.length=VALUE$"):
         read_space(RAW, TYPES, layers=4).only_trial()
