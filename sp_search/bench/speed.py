@@ -10,7 +10,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,14 +52,14 @@ class Speed:
         return self.work_per_s / self.matrix_rate
 
 
-def engine_speed(recipe: PackRecipe, params: Params, trials: int, stretches: int) -> Speed:
-    """Of a pack of equal trials; a stretch is `chunk_updates` long."""
+def engine_speed(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> Speed:
+    """Of a pack of these trials; a stretch is `chunk_updates` long."""
     pack, (_, data) = recipe(), recipe.data()
-    until = dict.fromkeys(range(trials), NEVER)
-    for number in until:
+    until = dict.fromkeys(range(len(trials)), NEVER)
+    for number, params in enumerate(trials):
         pack.add(number, params, seed=SEED + number, budget=NEVER)
     device = pick_device(recipe.device)
-    sizes = [stretch_size(recipe, data, params, trials, number) for number in range(1 + stretches)]
+    sizes = [stretch_size(recipe, data, trials, number) for number in range(1 + stretches)]
     return measure(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
 
 
@@ -75,7 +75,7 @@ def baseline_speed(recipe: PackRecipe, params: Params, stretches: int) -> Speed:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    sizes = [stretch_size(recipe, data, params, 1, number) for number in range(1 + stretches)]
+    sizes = [stretch_size(recipe, data, [params], number) for number in range(1 + stretches)]
     return measure(train, sizes, torch.float32, device)
 
 
@@ -117,16 +117,16 @@ def measure(train: Callable[[int], object], sizes: list[Stretch], dtype: torch.d
     return Speed(statistics.median(utterances), tokens_per_s, work_per_token * tokens_per_s, statistics.median(rates))
 
 
-def stretch_size(recipe: PackRecipe, data: TaskData, params: Params, trials: int, number: int) -> Stretch:
-    """What a stretch of `chunk_updates` batches holds, by its number from the start of the stream."""
+def stretch_size(recipe: PackRecipe, data: TaskData, trials: Sequence[Params], number: int) -> Stretch:
+    """What a stretch of `chunk_updates` batches holds for these trials, by its number in the stream."""
     lengths = np.diff(data.train.offsets)
     stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
     first = number * recipe.chunk_updates
     chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
-    longest = int(params.get("max_source_units", 0)) or int(lengths.max())
+    limits = [int(params.get("max_source_units", 0)) or int(lengths.max()) for params in trials]
+    units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
     behind = data.answers["train"].shape[1] + 2
-    tokens = int(lengths[chosen].clip(max=longest).sum()) + len(chosen) * behind
-    return Stretch(trials * len(chosen), trials * tokens)
+    return Stretch(len(trials) * len(chosen), units + len(trials) * len(chosen) * behind)
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:

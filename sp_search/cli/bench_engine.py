@@ -54,7 +54,7 @@ def run(config: BenchEngineSettings) -> int:
         "device": str(device),
         "threads": recipe.threads,
     }
-    speed = engine_speed(recipe, params, trials, config.stretches)
+    speed = engine_speed(recipe, [params] * trials, config.stretches)
     line |= {
         **told(speed),
         "utterances_per_s_and_trial": round(speed.utterances_per_s / trials, 1),

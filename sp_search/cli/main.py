@@ -21,6 +21,7 @@ from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
+    "plan": "say what a search would do, without doing it",
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
     "predict": "answer utterances with an exported prompt",
     "export": "copy a finished study's winner into a folder of its own",

@@ -60,12 +60,12 @@ def test_a_stretch_counts_the_tokens_of_its_batches_for_every_trial(recipe, limi
     stream = BatchStream(np.diff(train.offsets), 8, 3)
     chosen = [int(i) for position in (2 * number, 2 * number + 1) for i in stream.batch(position)]
     wanted = sum(len(train.source(i)[: limit or None]) + 1 + 3 + 1 for i in chosen)  # `<s>`, three labels, `</s>`
-    size = stretch_size(recipe, recipe.data()[1], PARAMS | {"max_source_units": limit}, 4, number)
+    size = stretch_size(recipe, recipe.data()[1], [PARAMS | {"max_source_units": limit}] * 4, number)
     assert size == Stretch(utterances=4 * 16, tokens=4 * wanted)
 
 
 def test_the_engine_counts_its_work_and_trials_that_share_a_trunk_have_less_of_it_each(recipe):
-    alone, together = (engine_speed(recipe, PARAMS, trials, 1) for trials in (1, 4))
+    alone, together = (engine_speed(recipe, [PARAMS] * trials, 1) for trials in (1, 4))
     work_per_token = [found.work_per_s / found.tokens_per_s for found in (alone, together)]
     assert 0 < work_per_token[1] < 0.8 * work_per_token[0]
     assert alone.utterances_per_s > 0
@@ -80,6 +80,6 @@ def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(reci
 
     monkeypatch.setattr(BatchStream, "batch", watched)
     monkeypatch.setattr(speed, "stretch_size", lambda *_: Stretch(1, 1))
-    engine_speed(recipe, PARAMS, 2, 2)
+    engine_speed(recipe, [PARAMS] * 2, 2)
     baseline_speed(recipe, PARAMS, 2)
     assert seen == [0, 1, 2, 3, 4, 5] * 2

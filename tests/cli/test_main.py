@@ -13,7 +13,7 @@ from sp_search.config import Settings
 from sp_search.errors import DataError
 
 FOLDER = Path(cli.__file__).parent
-PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "parts", "records", "searching"}
+PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "parts", "planning", "records", "searching"}
 
 
 def module_name(command: str) -> str:
