@@ -54,20 +54,20 @@ class Speed:
 
 def engine_speed(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> Speed:
     """Of a pack of these trials; a stretch is `chunk_updates` long."""
-    pack, (_, data) = recipe(), recipe.data()
+    sizes = stretch_sizes(recipe, trials, stretches)
+    pack = recipe()
     until = dict.fromkeys(range(len(trials)), NEVER)
     for number, params in enumerate(trials):
         pack.add(number, params, seed=SEED + number, budget=NEVER)
     device = pick_device(recipe.device)
-    sizes = [stretch_size(recipe, data, trials, number) for number in range(1 + stretches)]
     return measure(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
 
 
 def baseline_speed(recipe: PackRecipe, params: Params, stretches: int) -> Speed:
     """Of one trial on fairseq's own decoder in float32, over the batches that a pack of the recipe sees."""
-    lm, data = recipe.data()
-    trial, device = baseline_trial(recipe, lm, data, params, budget=NEVER), pick_device(recipe.device)
-    updates = recipe.chunk_updates
+    sizes = stretch_sizes(recipe, [params], stretches)
+    trial = baseline_trial(recipe, *recipe.data(), params, budget=NEVER)
+    device, updates = pick_device(recipe.device), recipe.chunk_updates
 
     def train(number: int) -> None:
         for position in range(number * updates, (number + 1) * updates):
@@ -75,7 +75,6 @@ def baseline_speed(recipe: PackRecipe, params: Params, stretches: int) -> Speed:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    sizes = [stretch_size(recipe, data, [params], number) for number in range(1 + stretches)]
     return measure(train, sizes, torch.float32, device)
 
 
@@ -117,16 +116,23 @@ def measure(train: Callable[[int], object], sizes: list[Stretch], dtype: torch.d
     return Speed(statistics.median(utterances), tokens_per_s, work_per_token * tokens_per_s, statistics.median(rates))
 
 
-def stretch_size(recipe: PackRecipe, data: TaskData, trials: Sequence[Params], number: int) -> Stretch:
-    """What a stretch of `chunk_updates` batches holds for these trials, by its number in the stream."""
+def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> list[Stretch]:
+    """What the first stretch and so many timed ones hold for these trials.
+
+    It reads the corpus for itself and lets it go, with the LM that comes along, before anything is measured.
+    """
+    _, data = recipe.data()
     lengths = np.diff(data.train.offsets)
-    stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
-    first = number * recipe.chunk_updates
-    chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
     limits = [int(params.get("max_source_units", 0)) or int(lengths.max()) for params in trials]
-    units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
     behind = data.answers["train"].shape[1] + 2
-    return Stretch(len(trials) * len(chosen), units + len(trials) * len(chosen) * behind)
+    stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
+    sizes = []
+    for first in range(0, (1 + stretches) * recipe.chunk_updates, recipe.chunk_updates):
+        chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
+        units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
+        utterances = len(trials) * len(chosen)
+        sizes.append(Stretch(utterances, units + utterances * behind))
+    return sizes
 
 
 def peak_memory(device: torch.device) -> dict[str, int]:

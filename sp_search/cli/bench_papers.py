@@ -42,7 +42,7 @@ def run(config: BenchPapersSettings) -> int:
     lm, data = recipe.data()
     params = only_trial(config, lm.architecture.layers)
     trial = baseline_trial(recipe, lm, data, params, budget=config.max_epochs * len(data.train))
-    run = train_to_early_stop(
+    done = train_to_early_stop(
         trial,
         patience=config.patience,
         max_epochs=config.max_epochs,
@@ -56,13 +56,13 @@ def run(config: BenchPapersSettings) -> int:
         "params": params,
         "batch_size": recipe.batch_size,
         "threads": threads,
-        "epochs": len(run.valid_losses),
-        "best_epoch": run.best_epoch,
-        "valid_loss": run.valid_losses[run.best_epoch - 1],
+        "epochs": len(done.valid_losses),
+        "best_epoch": done.best_epoch,
+        "valid_loss": done.valid_losses[done.best_epoch - 1],
         "valid": trial.metrics("valid"),
         "test": trial.metrics("test"),
-        "seconds": round(run.train_s + run.valid_s, 1),
-        "utterances_per_s": round(run.utterances / run.train_s, 1),
+        "seconds": round(done.train_s + done.valid_s, 1),
+        "utterances_per_s": round(done.utterances / done.train_s, 1),
     }
     print(json.dumps(result))
     return 0

@@ -6,7 +6,7 @@ import torch
 
 from sp_search.batches.stream import BatchStream
 from sp_search.bench import speed
-from sp_search.bench.speed import Stretch, baseline_speed, engine_speed, measure, stretch_size
+from sp_search.bench.speed import Stretch, baseline_speed, engine_speed, measure, stretch_sizes
 from sp_search.engine.build import PackRecipe
 from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
 
@@ -60,8 +60,8 @@ def test_a_stretch_counts_the_tokens_of_its_batches_for_every_trial(recipe, limi
     stream = BatchStream(np.diff(train.offsets), 8, 3)
     chosen = [int(i) for position in (2 * number, 2 * number + 1) for i in stream.batch(position)]
     wanted = sum(len(train.source(i)[: limit or None]) + 1 + 3 + 1 for i in chosen)  # `<s>`, three labels, `</s>`
-    size = stretch_size(recipe, recipe.data()[1], [PARAMS | {"max_source_units": limit}] * 4, number)
-    assert size == Stretch(utterances=4 * 16, tokens=4 * wanted)
+    sizes = stretch_sizes(recipe, [PARAMS | {"max_source_units": limit}] * 4, number)
+    assert sizes[number] == Stretch(utterances=4 * 16, tokens=4 * wanted)
 
 
 def test_the_engine_counts_its_work_and_trials_that_share_a_trunk_have_less_of_it_each(recipe):
@@ -79,7 +79,7 @@ def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(reci
         return batch(stream, position)
 
     monkeypatch.setattr(BatchStream, "batch", watched)
-    monkeypatch.setattr(speed, "stretch_size", lambda *_: Stretch(1, 1))
+    monkeypatch.setattr(speed, "stretch_sizes", lambda *_: [Stretch(1, 1)] * 3)
     engine_speed(recipe, [PARAMS] * 2, 2)
     baseline_speed(recipe, PARAMS, 2)
     assert seen == [0, 1, 2, 3, 4, 5] * 2
