@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-ROOMS = [
+ROOMS = [  # bench measures the rooms above it; only the command line uses it
     {"types", "errors"}, {"units"}, {"tasks"}, {"metrics"}, {"batches"}, {"lm"}, {"prompts"}, {"engine"},
     {"tracking"}, {"export"}, {"search"}, {"report"}, {"demo"}, {"bench"}, {"config"}, {"cli"},
 ]  # fmt: skip
