@@ -1,7 +1,8 @@
 """How fast trials train: whole updates (forward, backward, Adam), timed in stretches of the batch stream.
 
-The first stretch warms up and counts the work of its matrix products as torch sees them, not by a formula. The rate
-of the machine is measured between the others, for it may be shared with other processes.
+The first stretch warms up and counts the work of its matrix products as torch sees them, not by a formula. The
+machine may be shared with other processes: its rate is measured around every stretch, and two courses that are
+compared take turns.
 """
 
 from __future__ import annotations
@@ -38,33 +39,64 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Medians over the timed stretches; every trial's utterances and tokens count."""
+class Timed:
+    """One stretch against the clock; every trial's utterances and tokens count."""
 
     utterances_per_s: float
     tokens_per_s: float
-    work_per_s: float  # floating-point operations in the matrix products that were computed
-    matrix_rate: float  # the same, of the machine in a single large product of that dtype
+    gflop_per_s: float  # in the matrix products that were computed
+    matrix_gflop_per_s: float  # of the machine in a single large product of that dtype, before and after
 
     @property
     def matrix_share(self) -> float:
         """What is used of the machine; 1 is a training that does nothing but large products."""
-        return self.work_per_s / self.matrix_rate
+        return self.gflop_per_s / self.matrix_gflop_per_s
 
 
-def engine_speed(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> Speed:
-    """Of a pack of these trials; a stretch is `chunk_updates` long."""
+class Course:
+    """Trials on their way along the stream, stretch by stretch."""
+
+    def __init__(
+        self, train: Callable[[int], object], sizes: Sequence[Stretch], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Train on stretch 0, to warm up and to count the work.
+
+        Args:
+            train: trains on a stretch, by number, and waits for the device.
+            sizes: of every stretch; the first is not timed.
+            dtype: of the products that the machine's rate is measured in.
+            device: where it trains.
+        """
+        self._train, self._sizes, self._dtype, self._device = train, sizes, dtype, device
+        with FlopCounterMode(display=False) as counter:
+            train(0)
+        self._work_per_token = counter.get_total_flops() / sizes[0].tokens
+
+    def timed(self, number: int) -> Timed:
+        """Train on a stretch against the clock."""
+        rate = matrix_rate(self._dtype, self._device, RATE_S)
+        began = time.perf_counter()
+        self._train(number)
+        seconds = time.perf_counter() - began
+        rate = (rate + matrix_rate(self._dtype, self._device, RATE_S)) / 2
+        size = self._sizes[number]
+        gflop = self._work_per_token * size.tokens / 1e9
+        return Timed(size.utterances / seconds, size.tokens / seconds, gflop / seconds, rate / 1e9)
+
+
+def engine_course(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> Course:
+    """A pack of these trials; a stretch is `chunk_updates` long."""
     sizes = stretch_sizes(recipe, trials, stretches)
     pack = recipe()
     until = dict.fromkeys(range(len(trials)), NEVER)
     for number, params in enumerate(trials):
         pack.add(number, params, seed=SEED + number, budget=NEVER)
     device = pick_device(recipe.device)
-    return measure(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
+    return Course(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
 
 
-def baseline_speed(recipe: PackRecipe, params: Params, stretches: int) -> Speed:
-    """Of one trial on fairseq's own decoder in float32, over the batches that a pack of the recipe sees."""
+def baseline_course(recipe: PackRecipe, params: Params, stretches: int) -> Course:
+    """One trial on fairseq's own decoder in float32, over the batches that a pack of the recipe sees."""
     sizes = stretch_sizes(recipe, [params], stretches)
     trial = baseline_trial(recipe, *recipe.data(), params, budget=NEVER)
     device, updates = pick_device(recipe.device), recipe.chunk_updates
@@ -75,7 +107,7 @@ def baseline_speed(recipe: PackRecipe, params: Params, stretches: int) -> Speed:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    return measure(train, sizes, torch.float32, device)
+    return Course(train, sizes, torch.float32, device)
 
 
 def baseline_trial(recipe: PackRecipe, lm: UnitLM, data: TaskData, params: Params, *, budget: int) -> PapersTrial:
@@ -92,28 +124,15 @@ def baseline_trial(recipe: PackRecipe, lm: UnitLM, data: TaskData, params: Param
     )
 
 
-def measure(train: Callable[[int], object], sizes: list[Stretch], dtype: torch.dtype, device: torch.device) -> Speed:
-    """Train on stretch 0 to warm up and count, then on the others against the clock.
+def medians(timed: Sequence[Timed], *names: str) -> dict[str, float]:
+    """Of each named figure over the stretches."""
+    return {name: round(statistics.median(getattr(one, name) for one in timed), 3) for name in names}
 
-    Args:
-        train: trains on a stretch, by number, and waits for the device.
-        sizes: of every stretch; two or more.
-        dtype: of the products that the machine's rate is measured in.
-        device: where it trains.
-    """
-    with FlopCounterMode(display=False) as counter:
-        train(0)
-    work_per_token = counter.get_total_flops() / sizes[0].tokens
-    utterances, tokens, rates = [], [], []
-    for number, size in enumerate(sizes[1:], 1):
-        rates.append(matrix_rate(dtype, device, RATE_S))
-        began = time.perf_counter()
-        train(number)
-        seconds = time.perf_counter() - began
-        utterances.append(size.utterances / seconds)
-        tokens.append(size.tokens / seconds)
-    tokens_per_s = statistics.median(tokens)
-    return Speed(statistics.median(utterances), tokens_per_s, work_per_token * tokens_per_s, statistics.median(rates))
+
+def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed]) -> float:
+    """How many times as fast, as the median over stretches that took turns."""
+    pairs = zip(ours, theirs, strict=True)
+    return round(statistics.median(one.utterances_per_s / other.utterances_per_s for one, other in pairs), 2)
 
 
 def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> list[Stretch]:

@@ -1,9 +1,10 @@
 """Measure how fast trials train on this machine; prints one JSON line.
 
 A pack of `trials` equal trials makes whole updates, Adam included; utterances_per_s counts the utterances of every
-trial, and matrix_share is what it uses of the machine's rate in one large product. baseline=fairseq trains the same
-batches through fairseq's own decoder, prompts as rows, in float32; ratio is ours by it. The trial is the papers'
-setting; prompt_length=20 depth=6 side=top position=infix change it, as does any space.NAME=VALUE.
+trial, and matrix_share is what it uses of the machine's rate in one large product. peak_memory_bytes is of the whole
+process after the first stretch. baseline=fairseq trains the same batches through fairseq's own decoder in turns, one
+trial with its prompt as rows, in float32; ratio is ours by it. The trial is the papers' setting; prompt_length=20
+depth=6 side=top position=infix change it, as does any space.NAME=VALUE.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any, Literal
 
 import torch
 
-from sp_search.bench.speed import Speed, baseline_speed, engine_speed, peak_memory
+from sp_search.bench.speed import baseline_course, engine_course, medians, peak_memory, speed_ratio
 from sp_search.cli.parts import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.build import dtype_name, pick_device, pick_dtype
 from sp_search.engine.settings import TrialSettings
 
 STARTS_FROM = ("space=paper", "batch_size=32", "trials=1")
+BOTH = ("utterances_per_s", "tokens_per_s")  # torch counts no work in the fused attention of fairseq's decoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,23 +56,15 @@ def run(config: BenchEngineSettings) -> int:
         "device": str(device),
         "threads": recipe.threads,
     }
-    speed = engine_speed(recipe, [params] * trials, config.stretches)
-    line |= {
-        **told(speed),
-        "utterances_per_s_and_trial": round(speed.utterances_per_s / trials, 1),
-        "gflop_per_s": round(speed.work_per_s / 1e9, 1),
-        "matrix_gflop_per_s": round(speed.matrix_rate / 1e9, 1),
-        "matrix_share": round(speed.matrix_share, 3),
-        **peak_memory(device),
-    }
-    if config.baseline == "fairseq":
-        slow = baseline_speed(recipe, params, config.stretches)
-        line["baseline"] = {"name": config.baseline, "dtype": "float32", "trials": 1, **told(slow)}
-        line["ratio"] = round(speed.utterances_per_s / slow.utterances_per_s, 2)
+    ours = engine_course(recipe, [params] * trials, config.stretches)
+    line |= peak_memory(device)
+    courses = [ours] if config.baseline == "none" else [ours, baseline_course(recipe, params, config.stretches)]
+    turns = [[course.timed(number) for course in courses] for number in range(1, 1 + config.stretches)]
+    engine, *baseline = zip(*turns, strict=True)
+    line |= medians(engine, *BOTH, "gflop_per_s", "matrix_gflop_per_s", "matrix_share")
+    line["utterances_per_s_and_trial"] = round(line["utterances_per_s"] / trials, 3)
+    for slow in baseline:
+        line["baseline"] = {"name": config.baseline, "dtype": "float32", "trials": 1, **medians(slow, *BOTH)}
+        line["ratio"] = speed_ratio(engine, slow)
     print(json.dumps(line))
     return 0
-
-
-def told(speed: Speed) -> dict[str, float]:
-    """What is printed of both; torch counts no work in the fused attention that fairseq takes on a CPU."""
-    return {"utterances_per_s": round(speed.utterances_per_s, 1), "tokens_per_s": round(speed.tokens_per_s)}

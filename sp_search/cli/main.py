@@ -77,7 +77,7 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"sp-search {_version()}")
         return 0
-    length = 2 if " ".join(words[:2]) in COMMANDS else 1
+    length = 2 if any(known.startswith(f"{words[0]} ") for known in COMMANDS) else 1
     name, overrides = " ".join(words[:length]), words[length:]
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from sp_search.bench.speed import engine_speed
+from sp_search.bench.speed import engine_course, medians
 from sp_search.cli.parts import recipe_of
 from sp_search.cli.planning import Planned, lines
 from sp_search.cli.searching import search_settings
@@ -69,4 +69,6 @@ def worker_rate(recipe: PackRecipe, settings: SearchSettings, space: Space) -> f
     """Trial-utterances/s of one worker, its slots filled with trials drawn from the space."""
     torch.set_num_threads(recipe.threads)
     recipe = replace(recipe, chunk_updates=MEASURED_UPDATES)
-    return engine_speed(recipe, draws(space, settings.slots, settings.seed), MEASURED_STRETCHES).utterances_per_s
+    course = engine_course(recipe, draws(space, settings.slots, settings.seed), MEASURED_STRETCHES)
+    timed = [course.timed(number) for number in range(1, 1 + MEASURED_STRETCHES)]
+    return medians(timed, "utterances_per_s")["utterances_per_s"]

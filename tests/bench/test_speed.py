@@ -6,7 +6,16 @@ import torch
 
 from sp_search.batches.stream import BatchStream
 from sp_search.bench import speed
-from sp_search.bench.speed import Stretch, baseline_speed, engine_speed, measure, stretch_sizes
+from sp_search.bench.speed import (
+    Course,
+    Stretch,
+    Timed,
+    baseline_course,
+    engine_course,
+    medians,
+    speed_ratio,
+    stretch_sizes,
+)
 from sp_search.engine.build import PackRecipe
 from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
 
@@ -24,34 +33,32 @@ def recipe(tmp_path):
     )  # fmt: skip
 
 
-@pytest.fixture
-def steady(monkeypatch):
-    """A clock on which every stretch takes as long as a test says, and a machine of a fixed rate."""
-
-    def steady(seconds, rate=1e6):
-        ticks = [tick for second in seconds for tick in (0.0, second)]
-        clock = iter(ticks)
-        monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
-        monkeypatch.setattr(speed, "matrix_rate", lambda *_: rate)
-
-    return steady
-
-
-def test_rates_are_medians_of_the_timed_stretches_and_the_first_only_warms_up_and_is_counted(steady):
-    steady([2.0, 0.5, 1.0])
-    x, weight = torch.ones(10, 4), torch.ones(4, 5)
-    trained = []
+def test_a_course_warms_up_on_the_first_stretch_and_counts_its_work_for_the_others(monkeypatch):
+    x, weight, trained = torch.ones(10, 4), torch.ones(4, 5), []
+    clock, rates = iter([0.0, 0.5]), iter([1e3, 3e3])
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(speed, "matrix_rate", lambda *_: next(rates))
 
     def train(number):
         trained.append(number)
         x @ weight
 
-    found = measure(train, [Stretch(8, 100), Stretch(8, 200), Stretch(8, 300), Stretch(8, 50)], torch.float32, CPU)
-    assert trained == [0, 1, 2, 3]
-    assert found.utterances_per_s == 8.0  # of 4, 16, 8
-    assert found.tokens_per_s == 100.0  # of 100, 600, 50
-    assert found.work_per_s == 2 * 10 * 4 * 5 / 100 * 100.0
-    assert found.matrix_share == 400 / 1e6
+    course = Course(train, [Stretch(8, 100), Stretch(16, 200)], torch.float32, CPU)
+    assert trained == [0]
+    timed = course.timed(1)
+    assert trained == [0, 1]
+    work = 2 * (2 * 10 * 4 * 5) / 0.5 / 1e9  # twice as many tokens as were counted, in half a second
+    assert timed == Timed(utterances_per_s=32, tokens_per_s=400, gflop_per_s=work, matrix_gflop_per_s=2e-6)
+    assert timed.matrix_share == pytest.approx(1600 / 2000)
+
+
+def test_figures_are_medians_and_a_ratio_is_that_of_turns():
+    ours = [Timed(rate, 10 * rate, 1.0, 2.0) for rate in (4.0, 30.0, 5.0)]
+    theirs = [Timed(rate, rate, 1.0, 2.0) for rate in (1.0, 10.0, 2.0)]
+    assert medians(ours, "utterances_per_s", "tokens_per_s", "matrix_share") == {
+        "utterances_per_s": 5.0, "tokens_per_s": 50.0, "matrix_share": 0.5,
+    }  # fmt: skip
+    assert speed_ratio(ours, theirs) == 3.0
 
 
 @pytest.mark.parametrize(("limit", "number"), [(0, 0), (0, 3), (5, 1)])
@@ -64,11 +71,10 @@ def test_a_stretch_counts_the_tokens_of_its_batches_for_every_trial(recipe, limi
     assert sizes[number] == Stretch(utterances=4 * 16, tokens=4 * wanted)
 
 
-def test_the_engine_counts_its_work_and_trials_that_share_a_trunk_have_less_of_it_each(recipe):
-    alone, together = (engine_speed(recipe, [PARAMS] * trials, 1) for trials in (1, 4))
-    work_per_token = [found.work_per_s / found.tokens_per_s for found in (alone, together)]
+def test_trials_that_share_a_trunk_have_less_work_each(recipe):
+    alone, together = (engine_course(recipe, [PARAMS] * trials, 1).timed(1) for trials in (1, 4))
+    work_per_token = [timed.gflop_per_s / timed.tokens_per_s for timed in (alone, together)]
     assert 0 < work_per_token[1] < 0.8 * work_per_token[0]
-    assert alone.utterances_per_s > 0
 
 
 def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(recipe, monkeypatch):
@@ -80,6 +86,9 @@ def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(reci
 
     monkeypatch.setattr(BatchStream, "batch", watched)
     monkeypatch.setattr(speed, "stretch_sizes", lambda *_: [Stretch(1, 1)] * 3)
-    engine_speed(recipe, [PARAMS] * 2, 2)
-    baseline_speed(recipe, PARAMS, 2)
-    assert seen == [0, 1, 2, 3, 4, 5] * 2
+    for make, trials in ((engine_course, [PARAMS] * 2), (baseline_course, PARAMS)):
+        course = make(recipe, trials, 2)
+        course.timed(1)
+        course.timed(2)
+        assert seen == [0, 1, 2, 3, 4, 5]
+        seen.clear()

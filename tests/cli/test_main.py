@@ -84,6 +84,11 @@ def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(comm
     assert err == f"sp-search: command: expected one of {', '.join(COMMANDS)}, got tri; did you mean try?\n"
 
 
+def test_a_mistyped_second_word_finds_its_neighbour(capsys):
+    assert main(["bench", "engin", "trials=1"]) == 2
+    assert capsys.readouterr().err.endswith(", got bench engin; did you mean bench engine?\n")
+
+
 def test_a_wrong_setting_ends_with_2_and_one_line(command, space, capsys):
     assert main(["try", space, "trials=x"]) == 2
     assert capsys.readouterr().err == "sp-search: schedule.trials: expected a whole number, got 'x'\n"
