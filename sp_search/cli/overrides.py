@@ -28,7 +28,7 @@ GIVEN = "given"
 
 TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "space": "a YAML file"}
 """The groups whose option may be a path, and to what."""
-_SHORT = {
+SHORT = {
     "trials": "schedule.trials",
     "batch_size": "schedule.batch_size",
     "dtype": "engine.dtype",
@@ -86,7 +86,7 @@ def _last_of_each_key(words: Sequence[str]) -> list[str]:
 
 
 def _full(key: str) -> str:
-    return _SHORT.get(key, key)
+    return SHORT.get(key, key)
 
 
 def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
@@ -96,14 +96,14 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
         return
     key = _full(key.lstrip("+"))
     if not equals:
-        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *_SHORT, *known])}")
+        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *SHORT, *known])}")
     if key in GROUPS:
         _choose(key, value, request)
     elif key.startswith("space."):
         request.hydra.append(_in_grammar(f"++{key}={value}"))
     elif key not in known:
         within = [name for name in known if name.startswith(f"{key}.")]
-        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *_SHORT, *known])
+        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *SHORT, *known])
         raise ConfigError(f"{key}: no such setting{hint}")
     elif _is_text(known[key], value):
         request.texts[key] = value

@@ -75,6 +75,7 @@ def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command,
     assert printed[:3] == ["usage: sp-search try [key=value ...]", "", "Try a thing."]
     assert {"  lm=demo|a folder or checkpoint", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
     assert "  space.NAME=...  of lr, depth" in printed
+    assert any(line.startswith("without their section: trials, batch_size, ") for line in printed)
 
 
 def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(command, capsys):
