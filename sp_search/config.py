@@ -34,6 +34,11 @@ class DataSettings:
 
     name: str  # the option's name, or the folder's
     path: Path | None  # a folder with train, valid and test; null = built in
+    train_utterances: int  # kept of the training split, always the same ones; 0 = all
+
+    def __post_init__(self) -> None:
+        if self.train_utterances < 0:
+            raise ConfigError(f"train_utterances: expected 0 or more, got {self.train_utterances}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +49,7 @@ class ConfirmSettings:
     seeds: int  # runs of each, 1 or more
 
     def __post_init__(self) -> None:
-        _refuse(_below_one(self, "top", "seeds"))
+        refuse(below_one(self, "top", "seeds"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +68,14 @@ class ScheduleSettings:
     confirm: ConfirmSettings
 
     def __post_init__(self) -> None:
-        faults = _below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
+        faults = below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
         if self.reduction_factor < 2:
             faults.append(f"reduction_factor: expected 2 or more, got {self.reduction_factor}")
         if self.valid_sample < 0:
             faults.append(f"valid_sample: expected 0 or more, got {self.valid_sample}")
         if self.grace > self.budget:
             faults.append(f"grace: expected at most the budget of {self.budget} utterances, got {self.grace}")
-        _refuse(faults)
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +88,10 @@ class EngineSettings:
     trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
 
     def __post_init__(self) -> None:
-        faults = _below_one(self, "threads")
+        faults = below_one(self, "threads")
         if self.trunk_cache_gib is not None and not self.trunk_cache_gib >= 0:
             faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
-        _refuse(faults)
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,12 +115,12 @@ class ClusterSettings:
     storage: str | None  # Optuna's URL of the study; null = a journal file in the study's folder
 
     def __post_init__(self) -> None:
-        faults = _below_one(self, "workers", "slots")
+        faults = below_one(self, "workers", "slots")
         if self.cpus_per_worker is not None and not self.cpus_per_worker > 0:
             faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
         if self.gpus_per_worker is not None and not self.gpus_per_worker >= 0:
             faults.append(f"gpus_per_worker: expected 0 or more, got {self.gpus_per_worker}")
-        _refuse(faults)
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +144,13 @@ class Settings:
             raise ConfigError(f"study: expected a name that can be a folder, without /, got {self.study!r}")
 
 
-def _below_one(record: Any, *names: str) -> list[str]:
+def below_one(record: Any, *names: str) -> list[str]:
     """A fault for each named number that is neither null nor 1 or more."""
     values = ((name, getattr(record, name)) for name in names)
     return [f"{name}: expected 1 or more, got {value}" for name, value in values if value is not None and value < 1]
 
 
-def _refuse(faults: list[str]) -> None:
+def refuse(faults: list[str]) -> None:
+    """Raise a ConfigError that lists the faults, if there are any."""
     if faults:
         raise ConfigError("; ".join(faults))

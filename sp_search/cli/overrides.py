@@ -28,7 +28,14 @@ GIVEN = "given"
 
 TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "space": "a YAML file"}
 """The groups whose option may be a path, and to what."""
-_SHORT = {"trials": "schedule.trials"}
+SHORT = {
+    "trials": "schedule.trials",
+    "batch_size": "schedule.batch_size",
+    "dtype": "engine.dtype",
+    "train_utterances": "data.train_utterances",
+    **{name: f"space.{name}" for name in ("prompt_length", "depth", "side", "position")},
+}
+"""What is often typed, without its section."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +79,14 @@ def one_line(error: BaseException) -> str:
 def _last_of_each_key(words: Sequence[str]) -> list[str]:
     kept: dict[str, str] = {}
     for word in words:
-        key = word.partition("=")[0].lstrip("+~")
+        key = _full(word.partition("=")[0].lstrip("+~"))
         kept.pop(key, None)
         kept[key] = word
     return list(kept.values())
+
+
+def _full(key: str) -> str:
+    return SHORT.get(key, key)
 
 
 def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
@@ -83,17 +94,16 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
     if key.startswith("~space."):
         request.hydra.append(_in_grammar(word))
         return
-    key = key.lstrip("+")
-    key = _SHORT.get(key, key)
+    key = _full(key.lstrip("+"))
     if not equals:
-        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *_SHORT, *known])}")
+        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *SHORT, *known])}")
     if key in GROUPS:
         _choose(key, value, request)
     elif key.startswith("space."):
         request.hydra.append(_in_grammar(f"++{key}={value}"))
     elif key not in known:
         within = [name for name in known if name.startswith(f"{key}.")]
-        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *_SHORT, *known])
+        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *SHORT, *known])
         raise ConfigError(f"{key}: no such setting{hint}")
     elif _is_text(known[key], value):
         request.texts[key] = value

@@ -43,6 +43,7 @@ class PackRecipe:
     cache: Path
     data_name: str
     data_path: Path
+    train_utterances: int
     batch_size: int
     chunk_updates: int
     valid_sample: int
@@ -60,7 +61,9 @@ class PackRecipe:
         """
         loaded = load_lm(self.lm_name, self.lm_path, self.cache)
         task = get_task(self.task)
-        corpus = load_corpus(self.data_path, loaded.dictionary, self.data_name)
+        corpus = load_corpus(
+            self.data_path, loaded.dictionary, self.data_name, train_utterances=self.train_utterances
+        )
         return loaded.lm, task_data(corpus, loaded.dictionary, task, partial(_scores, loaded.lm))
 
     def __call__(self) -> Pack:
@@ -88,6 +91,9 @@ class PackRecipe:
         return int(FREE_SHARE * cores * free_bytes(device))
 
 
+DTYPES: dict[DtypeName, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
 def pick_device(name: DeviceName) -> torch.device:
     """The device of that name; auto takes a GPU where there is one."""
     if name == "auto":
@@ -98,23 +104,28 @@ def pick_device(name: DeviceName) -> torch.device:
 def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     """The dtype of that name; auto measures which the device multiplies faster, for a CPU may emulate bfloat16."""
     if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+        return DTYPES[name]
     rates = {dtype: matrix_rate(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     return max(rates, key=lambda dtype: rates[dtype])
 
 
+def dtype_name(dtype: torch.dtype) -> DtypeName:
+    """How a recipe and a user call a dtype."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
+
+
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
-    """Floating-point operations a second of a product the size of a feed-forward layer's."""
+    """Floating-point operations a second of a product the size of a feed-forward layer's, on torch's threads."""
     rows, inner, columns = 1024, 512, 2048
     x = torch.ones(rows, inner, dtype=dtype, device=device)
     weight = torch.ones(columns, inner, dtype=dtype, device=device)
-    F.linear(x, weight)
+    product = F.linear(x, weight)
+    float(product[0, 0])  # waits for the device, as below
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        F.linear(x, weight)
+        product = F.linear(x, weight)
         count += 1
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    float(product[0, 0])
     return 2.0 * rows * inner * columns * count / (time.perf_counter() - began)
 
 

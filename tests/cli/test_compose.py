@@ -41,6 +41,12 @@ def test_of_two_words_for_one_setting_the_last_holds(space):
     assert (settings.schedule.trials, settings.lm.name) == (4, "demo")
 
 
+def test_a_short_word_is_its_setting_and_the_last_of_both_forms_holds(space):
+    words = [space, "batch_size=3", "schedule.batch_size=4", "space.side=top", "side=bottom", "dtype=float32"]
+    settings = load_settings(words, Settings)
+    assert (settings.schedule.batch_size, settings.space["side"], settings.engine.dtype) == (4, "bottom", "float32")
+
+
 def test_a_folder_is_an_lm_or_a_corpus_by_its_own_name(space, tmp_path, monkeypatch):
     folder = tmp_path / "it's, my=LM (2)"
     folder.mkdir()
@@ -85,6 +91,7 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("task=intents", f"task: expected {' or '.join(options('task'))}, got 'intents'; did you mean intent?"),
         ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
         ("schedule=", f"schedule: expected {' or '.join(options('schedule'))}, got ''"),
+        ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
         ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),
         ("study=${trails}", "settings: Interpolation key 'trails' not found full_key: study object_type=dict"),
         (
