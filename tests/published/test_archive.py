@@ -9,7 +9,7 @@ from sp_search.errors import DownloadError
 from sp_search.published.archive import fetch_members, unpack
 from sp_search.published.catalogue import PublishedFile
 from sp_search.published.download import place_of
-from tests.published.servers import cut_after
+from tests.file_server import cut_after
 
 NAMES = ("checkpoint_best.pt", "dict.txt")
 CONTENT = {"lm/checkpoint_best.pt": b"weights", "lm/dict.txt": b"0 1\n", "lm/train.log": b"log", "notes.md": b"x"}
@@ -117,23 +117,23 @@ def test_a_damaged_archive_is_told(archive, tmp_path, content, said):
 
 
 @pytest.fixture
-def published(server):
-    return PublishedFile(server.put("/gslm/lm.tgz", GOOD))
+def published(file_server):
+    return PublishedFile(file_server.put("/gslm/lm.tgz", GOOD))
 
 
-def test_a_downloaded_archive_becomes_a_folder_and_goes(published, server, tmp_path):
-    server.faults = [cut_after(20)]
+def test_a_downloaded_archive_becomes_a_folder_and_goes(published, file_server, tmp_path):
+    file_server.faults = [cut_after(20)]
     folder = fetch_members(published, NAMES, tmp_path)
     assert folder == place_of(published, tmp_path).with_suffix("")
     assert everything_below(folder) == {*NAMES, *(f"{name}.pin.json" for name in NAMES)}
     assert not place_of(published, tmp_path).exists()
 
 
-def test_a_folder_that_is_there_needs_no_server(published, server, tmp_path):
+def test_a_folder_that_is_there_needs_no_server(published, file_server, tmp_path):
     folder = fetch_members(published, NAMES, tmp_path)
-    server.asked.clear()
+    file_server.asked.clear()
     assert fetch_members(published, NAMES, tmp_path) == folder
-    assert server.asked == []
+    assert file_server.asked == []
 
 
 def test_an_archive_put_there_by_hand_is_as_good(tmp_path):
@@ -163,11 +163,11 @@ def test_a_member_that_is_gone_is_told(published, tmp_path):
         fetch_members(published, NAMES, tmp_path)
 
 
-def test_an_archive_that_changed_upstream_is_refused_when_downloaded_again(published, server, tmp_path):
+def test_an_archive_that_changed_upstream_is_refused_when_downloaded_again(published, file_server, tmp_path):
     folder = fetch_members(published, NAMES, tmp_path)
     folder.rename(tmp_path / "moved away")
     pin = json.loads((folder.parent / "lm.tgz.pin.json").read_text())
-    server.put("/gslm/lm.tgz", tgz(*CONTENT.items(), ("more", b"")), version='"v2"')
+    file_server.put("/gslm/lm.tgz", tgz(*CONTENT.items(), ("more", b"")), version='"v2"')
     with pytest.raises(DownloadError, match=rf"expected sha256 {pin['sha256']} .* if its publisher changed it"):
         fetch_members(published, NAMES, tmp_path)
     assert not folder.exists()
@@ -182,8 +182,8 @@ def test_what_a_killed_process_left_is_begun_anew(published, tmp_path):
     assert not left.exists()
 
 
-def test_a_bad_archive_leaves_no_folder(server, tmp_path):
-    file = PublishedFile(server.put("/lm.tgz", tgz(("../dict.txt", b"0 1\n"))))
+def test_a_bad_archive_leaves_no_folder(file_server, tmp_path):
+    file = PublishedFile(file_server.put("/lm.tgz", tgz(("../dict.txt", b"0 1\n"))))
     with pytest.raises(DownloadError, match="which is outside the destination"):
         fetch_members(file, NAMES, tmp_path)
     assert everything_below(tmp_path / "published" / "127.0.0.1") == {
