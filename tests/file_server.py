@@ -103,6 +103,20 @@ def without_ranges(handler: Handler, body: bytes) -> None:
     handler.answer(body)
 
 
+def in_portions(handler: Handler, body: bytes) -> None:
+    """A range shorter than was asked for, as a server may."""
+    asked = re.match(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+    start = int(asked[1]) if asked else 0
+    end = min(start + 100_000, len(body))
+    handler.answer(body[start:end], 206, Content_Range=f"bytes {start}-{end - 1}/{len(body)}")
+
+
+def another_range(handler: Handler, body: bytes) -> None:
+    """As long as what was asked for, but from a byte earlier."""
+    start = int(re.fullmatch(r"bytes=(\d+)-", handler.headers["Range"])[1]) - 1
+    handler.answer(body[start:-1], 206, Content_Range=f"bytes {start}-{len(body) - 2}/{len(body)}")
+
+
 def status(code: int) -> Fault:
     return lambda handler, body: handler.send_error(code)
 

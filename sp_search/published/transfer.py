@@ -88,8 +88,8 @@ def _go_on(session: requests.Session, url: str, part: Path, meter: Meter) -> Non
     """One try, from the end of the part if it is known what it is a part of."""
     note = part.with_name(f"{part.name}.json")
     version, total = _read_note(note)
-    received = _size(part) if version else 0
-    if version and received == total:
+    received = _size(part)
+    if received == total:
         return
     headers = {"Accept-Encoding": "identity"}
     if version and received:

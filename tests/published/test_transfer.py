@@ -14,9 +14,11 @@ from sp_search.published import transfer
 from sp_search.published.meter import Meter
 from sp_search.published.transfer import PIECE, receive
 from tests.file_server import (
+    another_range,
     cut_after,
     dropped_after,
     hung_up,
+    in_portions,
     redirect_to,
     status,
     web_page,
@@ -98,6 +100,17 @@ def test_a_server_that_names_no_version_is_asked_for_the_whole_again(file_server
 
 def test_a_server_without_ranges_sends_the_whole_again(url, file_server, path):
     file_server.faults = [cut_after(2 * PIECE), without_ranges]
+    assert bring(url, path) == BODY
+
+
+def test_a_server_that_sends_the_rest_in_portions_is_asked_for_each(url, file_server, path):
+    file_server.faults = [cut_after(PIECE), in_portions, in_portions]
+    assert bring(url, path) == BODY
+    assert ranges(file_server) == [None, *(f"bytes={PIECE + sent}-" for sent in (0, 100_000, 200_000))]
+
+
+def test_another_range_than_was_asked_for_is_not_joined(url, file_server, path):
+    file_server.faults = [cut_after(PIECE), another_range]
     assert bring(url, path) == BODY
 
 
