@@ -25,7 +25,7 @@ class LMSettings:
     """The frozen unit LM."""
 
     name: str  # the option's name, or the folder's
-    path: Path | None  # a fairseq checkpoint or its folder; null = built in
+    path: Path | None  # a fairseq checkpoint or its folder; null = built in or published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ class Settings:
     cluster: ClusterSettings
     study: str  # the study's name and its folder below `runs`
     runs: Path  # where studies go
-    cache: Path  # where imported unit LMs are kept
+    cache: Path  # where downloaded models and imported unit LMs are kept
 
     def __post_init__(self) -> None:
         if "/" in self.study or self.study.strip(". ") == "":

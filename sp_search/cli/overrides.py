@@ -21,10 +21,11 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sp_search.cli.records import did_you_mean, leaves, without_null
 from sp_search.errors import ConfigError
+from sp_search.published.catalogue import LMS
 
 GROUPS = ("task", "lm", "data", "space", "schedule", "tracking", "cluster")
 GIVEN = "given"
-"""The option that a path typed for a group becomes."""
+"""The option that a path, or an LM without a file of its own, becomes."""
 
 TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "space": "a YAML file"}
 """The groups whose option may be a path, and to what."""
@@ -48,10 +49,11 @@ class Request:
 
 
 def options(group: str) -> list[str]:
-    """The names a group can be set to: its files in `search_spaces/`."""
+    """The names a group can be set to: its files in `search_spaces/`, for lm the published ones too."""
     folder = files("search_spaces") / group
     inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
+    names = sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
+    return names + list(LMS) if group == "lm" else names
 
 
 def sort_overrides(words: Sequence[str], schema: type) -> Request:
@@ -114,12 +116,12 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
 def _choose(group: str, value: str, request: Request) -> None:
     """Set a group to one of its options, or to what lies at a path."""
     names = options(group)
-    if value in names:
-        request.hydra.append(f"{group}={value}")
-        return
-    if group == "lm" and value.startswith("random:"):
+    if group == "lm" and (value in LMS or value.startswith("random:")):
         request.given[group] = {"name": value, "path": None}
         request.hydra.append(f"{group}={GIVEN}")
+        return
+    if value in names:
+        request.hydra.append(f"{group}={value}")
         return
     path = Path(value).expanduser().absolute()
     if group not in TAKES_PATH or not value or not path.exists():

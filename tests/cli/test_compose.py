@@ -11,6 +11,7 @@ from sp_search.cli.overrides import GROUPS, options, sort_overrides
 from sp_search.cli.records import leaves
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
+from sp_search.published.catalogue import LMS
 
 
 def faults(*words: str) -> list[str]:
@@ -64,6 +65,12 @@ def test_a_checkpoint_goes_by_the_name_of_its_folder(space, tmp_path):
     assert (settings.lm.name, settings.lm.path) == ("gslm", checkpoint)
 
 
+def test_a_published_lm_goes_by_its_name(space):
+    settings = load_settings([space, "lm=gslm_hubert100"], Settings)
+    assert (settings.lm.name, settings.lm.path) == ("gslm_hubert100", None)
+    assert settings.study == "intent-gslm_hubert100-demo"
+
+
 def test_a_space_is_read_from_a_file_and_changed_by_words(space):
     words = [space, "space.lr.high=0.01", "space.side=[top,bottom]", "~space.depth"]
     assert load_settings(words, Settings).space == {
@@ -89,6 +96,11 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("schedule.seed=null", "schedule.seed: expected a whole number, got null"),
         ("engine.dtype=fp16", "engine.dtype: expected auto or float32 or bfloat16, got 'fp16'"),
         ("task=intents", f"task: expected {' or '.join(options('task'))}, got 'intents'; did you mean intent?"),
+        (
+            "lm=gslm_huber100",
+            f"lm: expected demo or {' or '.join(LMS)} or a folder or checkpoint that exists, got 'gslm_huber100'; "
+            "did you mean gslm_hubert100?",
+        ),
         ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
         ("schedule=", f"schedule: expected {' or '.join(options('schedule'))}, got ''"),
         ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
@@ -108,7 +120,7 @@ def test_a_wrong_word_is_told_in_one_line_with_what_is_near(space, word, fault):
 
 def test_all_wrong_words_are_told_at_once(space):
     assert faults(space, "lm=nowhere", "foo.bar=3", "x") == [
-        "lm: expected demo or a folder or checkpoint that exists, got 'nowhere'",
+        f"lm: expected {' or '.join(options('lm'))} or a folder or checkpoint that exists, got 'nowhere'",
         "foo.bar: no such setting",
         "x: expected key=value",
     ]

@@ -73,7 +73,10 @@ def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command,
     printed = capsys.readouterr().out.splitlines()
     assert command.seen == []
     assert printed[:3] == ["usage: sp-search try [key=value ...]", "", "Try a thing."]
-    assert {"  lm=demo|a folder or checkpoint", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
+    assert {"  data=demo|a folder", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
+    [of_lm] = [line for line in printed if line.startswith("  lm=")]
+    assert of_lm.startswith("  lm=demo|gslm_hubert50|gslm_hubert100|")
+    assert of_lm.endswith("|a folder or checkpoint")
     assert "  space.NAME=...  of lr, depth" in printed
     assert any(line.startswith("without their section: trials, batch_size, ") for line in printed)
 
