@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui demo-assets lint test
+.PHONY: help setup search export ui bench bench-headline demo-assets lint test
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -15,9 +15,11 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do $$python $(FIT
 set = $(if $(2),'$(1)=$(subst ','\'',$(2))')
 SETTINGS = $(call set,task,$(TASK)) $(call set,space,$(SPACE)) $(call set,lm,$(LM)) $(call set,data,$(DATA)) \
 	$(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
+CORPUS = $(call set,lm,$(LM)) $(call set,data,$(DATA))
+ENGINE = $(RUN) sp_search.cli bench engine
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 search: $(STAMP) ## Search prompts: TASK=intent [SPACE= LM= DATA= TRIALS= STUDY= OVERRIDES="key=value ..."]
 	@set -f; $(RUN) sp_search.cli search $(SETTINGS)
@@ -27,6 +29,17 @@ export: $(STAMP) ## Export the best prompt of a study: TASK=intent [LM= DATA= ST
 
 ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=5001"]
 	@set -f; $(RUN) sp_search.cli ui $(OVERRIDES)
+
+bench: $(STAMP) ## Measure the engine beside fairseq's decoder, a JSON line a setting [LM= DATA= OVERRIDES=]
+	@set -f; $(ENGINE) dtype=float32 baseline=fairseq $(CORPUS) $(OVERRIDES)
+	@set -f; $(ENGINE) baseline=fairseq $(CORPUS) $(OVERRIDES)
+	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 baseline=fairseq $(CORPUS) $(OVERRIDES)
+	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 position=infix baseline=fairseq $(CORPUS) $(OVERRIDES)
+
+bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= DATA= TRIALS=64 OVERRIDES= PAPERS=]
+	@set -f; $(RUN) sp_search.cli bench papers train_utterances=6000 $(CORPUS) $(PAPERS)
+	@set -f; summary=$$($(RUN) sp_search.cli search train_utterances=6000 trials=$(or $(TRIALS),64) \
+		study=headline-$$(date +%Y%m%d-%H%M%S) $(CORPUS) $(OVERRIDES)) && cat "$$summary"
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo

@@ -27,7 +27,7 @@ class LMSettings:
     """The frozen unit LM."""
 
     name: str  # the option's name, or the folder's
-    path: Path | None  # a fairseq checkpoint or its folder; null = built in
+    path: Path | None  # a fairseq checkpoint or its folder; null = built in or published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,11 @@ class DataSettings:
 
     name: str  # the option's name, or the folder's
     path: Path | None  # a folder with train, valid and test; null = built in
+    train_utterances: int  # kept of the training split, always the same ones; 0 = all
+
+    def __post_init__(self) -> None:
+        if self.train_utterances < 0:
+            raise ConfigError(f"train_utterances: expected 0 or more, got {self.train_utterances}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +53,12 @@ class FitSettings:
     seed: int  # of both draws and of the clusters
 
     def __post_init__(self) -> None:
-        faults = _below_one(self, "utterances")
+        faults = below_one(self, "utterances")
         if self.units < 2:
             faults.append(f"units: expected 2 or more, got {self.units}")
         if self.frames < self.units:
             faults.append(f"frames: expected as many as units or more, got {self.frames}")
-        _refuse(faults)
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,7 @@ class ConfirmSettings:
     seeds: int  # runs of each, 1 or more
 
     def __post_init__(self) -> None:
-        _refuse(_below_one(self, "top", "seeds"))
+        refuse(below_one(self, "top", "seeds"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,14 +104,14 @@ class ScheduleSettings:
     confirm: ConfirmSettings
 
     def __post_init__(self) -> None:
-        faults = _below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
+        faults = below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
         if self.reduction_factor < 2:
             faults.append(f"reduction_factor: expected 2 or more, got {self.reduction_factor}")
         if self.valid_sample < 0:
             faults.append(f"valid_sample: expected 0 or more, got {self.valid_sample}")
         if self.grace > self.budget:
             faults.append(f"grace: expected at most the budget of {self.budget} utterances, got {self.grace}")
-        _refuse(faults)
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +121,13 @@ class EngineSettings:
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = the faster on the device
     threads: int | None  # CPU threads of a worker; null = its share of the cores
+    trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
 
     def __post_init__(self) -> None:
-        _refuse(_below_one(self, "threads"))
+        faults = below_one(self, "threads")
+        if self.trunk_cache_gib is not None and not self.trunk_cache_gib >= 0:
+            faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,12 +151,12 @@ class ClusterSettings:
     storage: str | None  # Optuna's URL of the study; null = a journal file in the study's folder
 
     def __post_init__(self) -> None:
-        faults = _below_one(self, "workers", "slots")
+        faults = below_one(self, "workers", "slots")
         if self.cpus_per_worker is not None and not self.cpus_per_worker > 0:
             faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
         if self.gpus_per_worker is not None and not self.gpus_per_worker >= 0:
             faults.append(f"gpus_per_worker: expected 0 or more, got {self.gpus_per_worker}")
-        _refuse(faults)
+        refuse(faults)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,19 +174,20 @@ class Settings:
     cluster: ClusterSettings
     study: str  # the study's name and its folder below `runs`
     runs: Path  # where studies go
-    cache: Path  # where imported unit LMs are kept
+    cache: Path  # where downloaded models and imported unit LMs are kept
 
     def __post_init__(self) -> None:
         if "/" in self.study or self.study.strip(". ") == "":
             raise ConfigError(f"study: expected a name that can be a folder, without /, got {self.study!r}")
 
 
-def _below_one(record: Any, *names: str) -> list[str]:
+def below_one(record: Any, *names: str) -> list[str]:
     """A fault for each named number that is neither null nor 1 or more."""
     values = ((name, getattr(record, name)) for name in names)
     return [f"{name}: expected 1 or more, got {value}" for name, value in values if value is not None and value < 1]
 
 
-def _refuse(faults: list[str]) -> None:
+def refuse(faults: list[str]) -> None:
+    """Raise a ConfigError that lists the faults, if there are any."""
     if faults:
         raise ConfigError("; ".join(faults))

@@ -17,6 +17,10 @@ class CheckpointError(UserError):
     """A unit LM, prompt or quantizer file is wrong, or does not belong to its partner."""
 
 
+class DownloadError(UserError):
+    """A published file can't be had, or is not what it was published as."""
+
+
 class StudyError(UserError):
     """A study exists with other data, another LM or another task, or has nothing to give."""
 

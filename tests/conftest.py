@@ -1,7 +1,12 @@
 """Small tensors are slower on many threads than on one; and a mistake should show before the slow tests begin."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
+
+from sp_search.published import transfer
+from tests.file_server import FileServer
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -13,3 +18,13 @@ def _one_torch_thread():
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put slow tests last; the sort is stable, so all else keeps its order."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture
+def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A server of files that can misbehave; no proxy stands before it, and nobody waits between tries."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setattr(transfer, "PAUSES_S", (0.0, 0.0, 0.0))
+    running = FileServer()
+    yield running
+    running.stop()

@@ -86,6 +86,7 @@ def golden_case(name: str) -> GoldenCase:
             tokens=torch.tensor([answer[1:-1] for answer in answers])[None],
             depth=depth,
             visible=torch.ones(count - 1, count - 1, dtype=torch.bool).tril(),
+            asks_separator=True,
         ),
         targets=torch.tensor(answers),
         logits=torch.stack(logits),

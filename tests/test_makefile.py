@@ -1,6 +1,7 @@
 """The Makefile's promises, with a stand-in for Python that writes down what it is asked to do."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -89,6 +90,27 @@ def test_search_passes_what_is_set_and_nothing_else(project):
 def test_search_passes_every_documented_value(project):
     make(project, "search", *(f"{name}=x" for name in ("TASK", "SPACE", "LM", "DATA", "TRIALS", "STUDY")))
     assert log(project)[-1] == ("<-m><sp_search.cli><search><task=x><space=x><lm=x><data=x><trials=x><study=x>")
+
+
+def test_bench_measures_each_setting_on_what_is_set(project):
+    make(project, "bench", "LM=../lm", "OVERRIDES=updates=1")
+    lines = log(project)[2:]
+    assert len(lines) == 4
+    for line in lines:
+        assert line.startswith("<-m><sp_search.cli><bench><engine>")
+        assert line.endswith("<baseline=fairseq><lm=../lm><updates=1>")
+
+
+def test_the_headline_trains_the_papers_setting_and_searches_a_new_study_on_the_same_part(project):
+    (project / "summary").write_text("what came out\n")
+    answer = "for word; do case $word in search) echo summary ;; esac; done\n"
+    (project / "python").write_text(PYTHON + answer)
+    done = make(project, "bench-headline", "DATA=d", "TRIALS=4", "OVERRIDES=a=1", "PAPERS=max_epochs=2")
+    papers, search = log(project)[2:]
+    assert papers == "<-m><sp_search.cli><bench><papers><train_utterances=6000><data=d><max_epochs=2>"
+    wanted = r"<-m><sp_search.cli><search><train_utterances=6000><trials=4><study=headline-[-0-9]{15}><data=d><a=1>"
+    assert re.fullmatch(wanted, search)
+    assert "what came out" in done.stdout
 
 
 def test_test_lints_then_runs_the_whole_suite(project):

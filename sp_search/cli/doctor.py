@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
-from time import perf_counter
 
 import torch
 
 from sp_search.config import Settings
+from sp_search.engine.build import matrix_rate, pick_device
 
 PACKAGES = ("torch", "ve-fairseq", "ray", "optuna", "mlflow", "hydra-core", "numpy")
 FREE_BYTES = 10**9  # below it a study's database or an imported LM may not fit
@@ -56,21 +56,10 @@ def _fairseq_imports() -> Finding:
 
 
 def _device() -> Finding:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    what = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
-    rates = (f"{dtype} {_rate(device, getattr(torch, dtype)):.0f}" for dtype in ("float32", "bfloat16"))
+    device = pick_device("auto")
+    what = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    rates = (f"{name} {matrix_rate(getattr(torch, name), device) / 1e9:.0f}" for name in ("float32", "bfloat16"))
     return "device", f"{device}, {what}; GFLOP/s in matrix products: {', '.join(rates)}", ""
-
-
-def _rate(device: str, dtype: torch.dtype, size: int = 1024, repeats: int = 5) -> float:
-    """GFLOP/s of square products; bfloat16 is slower than float32 where the processor only emulates it."""
-    a = torch.ones(size, size, dtype=dtype, device=device)
-    (a @ a).sum().item()
-    started = perf_counter()
-    for _ in range(repeats):
-        b = a @ a
-    b.sum().item()  # waits for the device
-    return 2 * size**3 * repeats / (perf_counter() - started) / 1e9
 
 
 def _disk(part: str, folder: Path) -> Finding:

@@ -32,7 +32,8 @@ class EvaluateSettings(Settings):
 def run(config: EvaluateSettings) -> int:
     """Print the task's metrics and the baseline's."""
     predictor, dictionary, document = predictor_of(config, config.prompt)
-    corpus = load_corpus(data_path(config), dictionary, config.data.name)
+    data = config.data
+    corpus = load_corpus(data_path(config), dictionary, data.name, train_utterances=data.train_utterances)
     split = corpus.splits[config.split]
     wanted = labelled_answers(split)
     found = [prediction.labels for prediction in predictor.predict(split)]

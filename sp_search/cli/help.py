@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from sp_search.cli.compose import compose_values
-from sp_search.cli.overrides import GROUPS, TAKES_PATH, options
+from sp_search.cli.overrides import GROUPS, SHORT, TAKES_PATH, options
 from sp_search.cli.records import leaves
 
 
@@ -31,6 +31,7 @@ def command_help(name: str, command: ModuleType, schema: type, words: Sequence[s
             f"\n{(command.__doc__ or '').strip()}",
             "\ngroups, a set of values each:",
             *groups,
+            f"\nwithout their section: {', '.join(SHORT)}",
             "\nsettings:",
             *settings,
             f"  space.NAME=...  of {', '.join(space)}" if isinstance(space, dict) else "  space=  (needed)",

@@ -1,8 +1,9 @@
 """`sp-search COMMAND key=value ...`: finds the command, gives it its settings, turns its end into an exit code.
 
 0 done; 1 a check failed, or a fault of ours with its traceback; 2 a user's mistake, in one line; 130 interrupted.
-Nothing heavy is imported before a command is known: each is the module `sp_search.cli.NAME` with a function `run`,
-whose annotation `config: SETTINGS` says which keys it takes.
+Nothing heavy is imported before a command is known: each is the module `sp_search.cli.NAME`, a blank in its name as
+`_`, with a function `run`, whose annotation `config: SETTINGS` says which keys it takes. A module may have words that
+come before those of the user, `STARTS_FROM`, where it needs other values than a search.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sp_search.errors import ConfigError, UserError
 COMMANDS = {
     "prepare": "turn a corpus in audio into units that a search takes as its data",
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
+    "plan": "say what a search would do, without doing it",
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
     "predict": "answer utterances with an exported prompt",
     "export": "copy a finished study's winner into a folder of its own",
@@ -28,6 +30,8 @@ COMMANDS = {
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
     "report": "draw the page of a finished study",
+    "bench engine": "measure the engine, and fairseq's own decoder beside it",
+    "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",
 }
 """Every command and what it does, in the order a user meets them."""
@@ -68,17 +72,19 @@ def _dispatch(words: list[str]) -> int:
     if not words:
         print(usage(), file=sys.stderr)
         return 2
-    name, *overrides = words
-    if name in _HELP:
+    if words[0] in _HELP:
         print(usage())
         return 0
-    if name == "--version":
+    if words[0] == "--version":
         print(f"sp-search {_version()}")
         return 0
+    length = 2 if any(known.startswith(f"{words[0]} ") for known in COMMANDS) else 1
+    name, overrides = " ".join(words[:length]), words[length:]
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
-    command = _part(name)
+    command = _part(name.replace(" ", "_"))
     schema = get_type_hints(command.run)["config"]
+    overrides = [*getattr(command, "STARTS_FROM", ()), *overrides]
     if set(overrides) & _HELP:
         print(_part("help").command_help(name, command, schema, [word for word in overrides if word not in _HELP]))
         return 0

@@ -21,14 +21,22 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sp_search.cli.records import did_you_mean, inside, leaves, without_null
 from sp_search.errors import ConfigError
+from sp_search.published.catalogue import LMS
 
 GROUPS = ("task", "lm", "data", "units", "space", "schedule", "tracking", "cluster")
 GIVEN = "given"
-"""The option that a path typed for a group becomes."""
+"""The option that a path, or an LM without a file of its own, becomes."""
 
 TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "units": "a YAML file", "space": "a YAML file"}
 """The groups whose option may be a path, and to what."""
-_SHORT = {"trials": "schedule.trials"}
+SHORT = {
+    "trials": "schedule.trials",
+    "batch_size": "schedule.batch_size",
+    "dtype": "engine.dtype",
+    "train_utterances": "data.train_utterances",
+    **{name: f"space.{name}" for name in ("prompt_length", "depth", "side", "position")},
+}
+"""What is often typed, without its section."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,11 @@ class Request:
 
 
 def options(group: str) -> list[str]:
-    """The names a group can be set to: its files in `search_spaces/`."""
+    """The names a group can be set to: its files in `search_spaces/`, for lm the published ones too."""
     folder = files("search_spaces") / group
     inside = folder.iterdir() if folder.is_dir() else ()
-    return sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
+    names = sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
+    return names + list(LMS) if group == "lm" else names
 
 
 def sort_overrides(words: Sequence[str], schema: type) -> Request:
@@ -72,10 +81,14 @@ def one_line(error: BaseException) -> str:
 def _last_of_each_key(words: Sequence[str]) -> list[str]:
     kept: dict[str, str] = {}
     for word in words:
-        key = word.partition("=")[0].lstrip("+~")
+        key = _full(word.partition("=")[0].lstrip("+~"))
         kept.pop(key, None)
         kept[key] = word
     return list(kept.values())
+
+
+def _full(key: str) -> str:
+    return SHORT.get(key, key)
 
 
 def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
@@ -83,17 +96,16 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
     if key.startswith("~space."):
         request.hydra.append(_in_grammar(word))
         return
-    key = key.lstrip("+")
-    key = _SHORT.get(key, key)
+    key = _full(key.lstrip("+"))
     if not equals:
-        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *_SHORT, *known])}")
+        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *SHORT, *known])}")
     if key in GROUPS:
         _choose(key, value, request)
     elif key.startswith("space."):
         request.hydra.append(_in_grammar(f"++{key}={value}"))
     elif (hint := known.get(key, inside(known, key))) is None:
         within = [name for name in known if name.startswith(f"{key}.")]
-        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *_SHORT, *known])
+        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *SHORT, *known])
         raise ConfigError(f"{key}: no such setting{hint}")
     elif _is_text(hint, value):
         request.texts[key] = value
@@ -104,12 +116,12 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
 def _choose(group: str, value: str, request: Request) -> None:
     """Set a group to one of its options, or to what lies at a path."""
     names = options(group)
-    if value in names:
-        request.hydra.append(f"{group}={value}")
-        return
-    if group == "lm" and value.startswith("random:"):
+    if group == "lm" and (value in LMS or value.startswith("random:")):
         request.given[group] = {"name": value, "path": None}
         request.hydra.append(f"{group}={GIVEN}")
+        return
+    if value in names:
+        request.hydra.append(f"{group}={value}")
         return
     path = Path(value).expanduser().absolute()
     if group not in TAKES_PATH or not value or not path.exists():

@@ -11,9 +11,12 @@ import torch
 
 from sp_search.config import Settings
 from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
+from sp_search.engine.settings import parameter_types
 from sp_search.errors import ConfigError
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.lm.zoo import load_lm
+from sp_search.search.space import read_space
+from sp_search.types import Params
 from sp_search.units.dictionary import Dictionary
 
 
@@ -27,6 +30,7 @@ def recipe_of(config: Settings) -> PackRecipe:
         cache=config.cache,
         data_name=config.data.name,
         data_path=data_path(config),
+        train_utterances=config.data.train_utterances,
         batch_size=schedule.batch_size,
         chunk_updates=schedule.chunk_updates,
         valid_sample=schedule.valid_sample,
@@ -34,7 +38,17 @@ def recipe_of(config: Settings) -> PackRecipe:
         device=engine.device,
         dtype=engine.dtype,
         threads=engine.threads or max(1, int(cpus_per_worker(config))),
+        trunk_cache_gib=engine.trunk_cache_gib,
     )
+
+
+def only_trial(config: Settings, layers: int) -> Params:
+    """The trial of a space that leaves nothing to draw, on an LM of so many layers.
+
+    Raises:
+        ConfigError: the space is wrong, or has a range.
+    """
+    return read_space(config.space, parameter_types(), layers).only_trial()
 
 
 def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:

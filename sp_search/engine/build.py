@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from sp_search.engine.data import TaskData, task_data
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.pack import Pack
+from sp_search.engine.trunk_cache import free_bytes
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
 from sp_search.lm.zoo import load_lm
@@ -26,6 +28,9 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
 CPU_TOKENS = 2048
 """Tokens in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
+
+FREE_SHARE = 0.6
+"""Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,7 @@ class PackRecipe:
     cache: Path
     data_name: str
     data_path: Path
+    train_utterances: int
     batch_size: int
     chunk_updates: int
     valid_sample: int
@@ -45,6 +51,7 @@ class PackRecipe:
     device: DeviceName
     dtype: DtypeName
     threads: int
+    trunk_cache_gib: float | None  # null = a share of the free memory
 
     def data(self) -> tuple[UnitLM, TaskData]:
         """The LM and the corpus made ready for the task.
@@ -54,7 +61,9 @@ class PackRecipe:
         """
         loaded = load_lm(self.lm_name, self.lm_path, self.cache)
         task = get_task(self.task)
-        corpus = load_corpus(self.data_path, loaded.dictionary, self.data_name)
+        corpus = load_corpus(
+            self.data_path, loaded.dictionary, self.data_name, train_utterances=self.train_utterances
+        )
         return loaded.lm, task_data(corpus, loaded.dictionary, task, partial(_scores, loaded.lm))
 
     def __call__(self) -> Pack:
@@ -69,10 +78,20 @@ class PackRecipe:
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
             tokens_per_pass=CPU_TOKENS if device.type == "cpu" else 0,
+            trunk_cache_bytes=self._trunk_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,
             dtype=pick_dtype(self.dtype, device),
         )
+
+    def _trunk_cache_bytes(self, device: torch.device) -> int:
+        if self.trunk_cache_gib is not None:
+            return int(self.trunk_cache_gib * 2**30)
+        cores = 1.0 if device.type == "cuda" else min(1.0, self.threads / (os.cpu_count() or 1))
+        return int(FREE_SHARE * cores * free_bytes(device))
+
+
+DTYPES: dict[DtypeName, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def pick_device(name: DeviceName) -> torch.device:
@@ -85,23 +104,28 @@ def pick_device(name: DeviceName) -> torch.device:
 def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
     """The dtype of that name; auto measures which the device multiplies faster, for a CPU may emulate bfloat16."""
     if name != "auto":
-        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+        return DTYPES[name]
     rates = {dtype: matrix_rate(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
     return max(rates, key=lambda dtype: rates[dtype])
 
 
+def dtype_name(dtype: torch.dtype) -> DtypeName:
+    """How a recipe and a user call a dtype."""
+    return next(name for name, known in DTYPES.items() if known == dtype)
+
+
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
-    """Floating-point operations a second of a product the size of a feed-forward layer's."""
+    """Floating-point operations a second of a product the size of a feed-forward layer's, on torch's threads."""
     rows, inner, columns = 1024, 512, 2048
     x = torch.ones(rows, inner, dtype=dtype, device=device)
     weight = torch.ones(columns, inner, dtype=dtype, device=device)
-    F.linear(x, weight)
+    product = F.linear(x, weight)
+    float(product[0, 0])  # waits for the device, as below
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        F.linear(x, weight)
+        product = F.linear(x, weight)
         count += 1
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    float(product[0, 0])
     return 2.0 * rows * inner * columns * count / (time.perf_counter() - began)
 
 

@@ -37,6 +37,18 @@ class SourceBlock:
     last_unit: Tensor  # (B,), int64: uN, the first tail row of a prefix; unused by an infix
     tokens_in_all: int  # source units and `<s>` over the batch: the papers' gradient divisor, less the answers
 
+    def take(self, rows: Sequence[int]) -> SourceBlock:
+        """Some of its rows, as wide as before."""
+        chosen = torch.tensor(rows, device=self.tokens.device)
+        lengths = self.units[chosen]
+        return SourceBlock(
+            tokens=self.tokens[chosen],
+            positions=self.positions[chosen],
+            units=lengths,
+            last_unit=self.last_unit[chosen],
+            tokens_in_all=int(lengths.sum()) + len(rows),
+        )
+
     @property
     def is_padded(self) -> Tensor:
         """(B, S), bool."""

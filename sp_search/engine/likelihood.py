@@ -15,8 +15,9 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.forward import run_trunk, tail_logits
+from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import source_block
+from sp_search.engine.trunk import run_trunk, trunk_levels
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import FrozenWeights
 from sp_search.prompts.tensors import PromptTensors
@@ -37,7 +38,7 @@ def next_unit_logp(weights: FrozenWeights, split: Split, chosen: npt.NDArray[np.
     for batch in eval_batches(lengths, TOKENS_PER_BATCH):
         sources = [split.source(int(chosen[i])) for i in batch]
         block = source_block(sources, max_units=0, with_last_unit=False, device=weights.device)
-        trunk = run_trunk(weights, block, [None])
+        trunk = run_trunk(weights, block, trunk_levels([None], weights.architecture.layers))
         nothing = torch.empty(1, len(batch), 0, dtype=torch.int64, device=weights.device)
         logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(nothing))[0, :, -1]
         found[torch.from_numpy(batch)] = logits.log_softmax(-1).cpu()

@@ -19,13 +19,15 @@ from torch import Tensor
 from sp_search.batches.stream import BatchStream
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
-from sp_search.engine.forward import Trunk, run_trunk, tail_logits
+from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import SourceBlock, check_lengths, source_block
 from sp_search.engine.loss import apply_head, scored_nll
 from sp_search.engine.scoring import ChunkKey, split_metrics
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
+from sp_search.engine.trunk import Trunk, trunk_levels
+from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import answer_tree, sequence_answers
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import UnitLM
@@ -45,6 +47,7 @@ class Pack:
         batch_size: int,
         chunk_updates: int,
         tokens_per_pass: int,
+        trunk_cache_bytes: int,
         valid_sample: int,
         stream_seed: int,
         device: torch.device,
@@ -58,6 +61,7 @@ class Pack:
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
             tokens_per_pass: most tokens that trials compute for themselves in one pass; 0 takes all trials in one.
+            trunk_cache_bytes: most memory for what no prompt changes of training utterances; 0 computes it each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
@@ -73,6 +77,7 @@ class Pack:
         self._chunk_updates = chunk_updates
         self._tokens_per_pass = tokens_per_pass
         self._device = device
+        self._trunks = TrunkCache(self._weights, trunk_cache_bytes)
         self._slots: dict[int, Slot] = {}
         self._position = 0
         self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
@@ -203,7 +208,9 @@ class Pack:
             block = source_block(
                 sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
             )
-            trunk = run_trunk(self._weights, block, [prompt.first_live_layer for prompt in prompts.values()])
+            live = [prompt.first_live_layer for prompt in prompts.values()]
+            levels = trunk_levels(live, self._lm.architecture.layers)
+            trunk = self._trunks.trunk(block, indices.tolist(), levels)
             source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
             for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
                 self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols)
@@ -226,17 +233,21 @@ class Pack:
         self, block: SourceBlock, trunk: Trunk, chunk: list[Slot], prompts: list[TrialPrompt], symbols: Tensor
     ) -> None:
         """Leave every trial's gradient on its tensors. symbols: (B, M), the answers."""
-        answers = sequence_answers(torch.stack([slot.verbalized.fed(symbols) for slot in chunk]))
-        logits = tail_logits(self._weights, block, trunk, prompts, answers)  # (K, B, 2 + M, V)
+        asks = any(slot.settings.score_separator for slot in chunk)
+        fed = torch.stack([slot.verbalized.fed(symbols) for slot in chunk])
+        answers = sequence_answers(fed, asks_separator=asks)
+        logits = tail_logits(self._weights, block, trunk, prompts, answers)  # (K, B, asks + 1 + M, V)
         total = logits.new_zeros(())
         for slot, of_trial in zip(chunk, logits, strict=True):
             targets = slot.verbalized.targets(symbols)
+            all_tokens = block.tokens_in_all + targets.numel() - len(targets)
+            scored = targets.numel()
             if not slot.settings.score_separator:
+                scored -= len(targets)
                 targets[:, 0] = PAD
+            targets = targets[:, -logits.shape[2] :]
             dropout = slot.settings.verbalizer_dropout
             nll = scored_nll(apply_head(of_trial, slot.tensors.head, dropout, slot.generator), targets).sum()
-            scored = targets.numel() - (0 if slot.settings.score_separator else len(targets))
-            all_tokens = block.tokens_in_all + targets.numel() - len(targets)
             total = total + nll / (scored if slot.settings.loss_scale == "scored" else all_tokens)
             slot.loss_sum = slot.loss_sum + nll.detach()
             slot.scored += scored

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.forward import run_trunk, tail_logits
+from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import source_block
 from sp_search.engine.loss import apply_head
+from sp_search.engine.trunk import run_trunk, trunk_levels
 from sp_search.engine.verbalized import AnswerTree, Verbalized, answer_scores, tree_answers
 from sp_search.engine.weights import FrozenWeights
 from sp_search.types import Split
@@ -80,7 +81,8 @@ def score_answers(
     budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = [k for k, candidate in enumerate(candidates) if candidate.chunk_key == key]
-        levels = [candidates[k].prompt.first_live_layer for k in group]
+        live = [candidates[k].prompt.first_live_layer for k in group]
+        levels = trunk_levels(live, weights.architecture.layers)
         for batch in eval_batches(lengths, budget):
             sources = [split.source(int(i)) for i in batch]
             block = source_block(

@@ -89,7 +89,7 @@ class Verbalized:
         return self.inputs[symbols]
 
 
-def sequence_answers(tokens: Tensor) -> Answers:
+def sequence_answers(tokens: Tensor, *, asks_separator: bool = True) -> Answers:
     """One answer an utterance, (K, B, M), each token behind the one before."""
     rows = tokens.shape[-1] + 1
     device = tokens.device
@@ -97,27 +97,29 @@ def sequence_answers(tokens: Tensor) -> Answers:
         tokens=tokens,
         depth=torch.arange(rows, device=device),
         visible=torch.ones(rows, rows, dtype=torch.bool, device=device).tril(),
+        asks_separator=asks_separator,
     )
 
 
 def tree_answers(tree: AnswerTree, verbalized: list[Verbalized]) -> Answers:
     """Every legal answer, for each trial in its own units: (K, 1, M)."""
     symbols = torch.tensor(tree.symbols, dtype=torch.int64, device=tree.depth.device)
-    return Answers(torch.stack([v.fed(symbols) for v in verbalized])[:, None], tree.depth, tree.visible)
+    tokens = torch.stack([v.fed(symbols) for v in verbalized])[:, None]
+    return Answers(tokens, tree.depth, tree.visible, asks_separator=False)
 
 
 def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: Verbalized) -> Tensor:
     """Log-probability of every legal answer; its `</s>` included where the answers' lengths differ.
 
     Args:
-        logits: (B, 2 + M, V or C + 4), of one trial over the tree; row 0 predicts `<s>` and is not used.
+        logits: (B, 1 + M, V or C + 4), of one trial over the tree.
         tree: the legal answers.
         verbalized: the trial's verbalizer.
 
     Returns:
         (B, answers), nats, not normalised over the legal answers.
     """
-    logp = logits[:, 1:].log_softmax(-1)  # (B, 1 + M, V): row j is what follows node j
+    logp = logits.log_softmax(-1)  # (B, 1 + M, V): row j is what follows node j
     columns = verbalized.outputs[tree.steps.clamp_min(0)]  # (answers, longest)
     scores = (logp[:, tree.parents.clamp_min(0), columns] * (tree.steps >= 0)).sum(-1)  # (B, answers)
     return scores if tree.ends is None else scores + logp[:, tree.ends, EOS]

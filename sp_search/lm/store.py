@@ -5,7 +5,6 @@ A checkpoint is read with care once; from then on its weights are memory-mapped,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.lm.checkpoint import import_checkpoint
+from sp_search.published.pins import sha256_of
 
 FORMAT = 1
 
@@ -71,7 +71,6 @@ def file_sha256(path: Path) -> str:
         CheckpointError: there is no such file.
     """
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise CheckpointError(f"{path}: expected a fairseq checkpoint, got {error.strerror}") from error

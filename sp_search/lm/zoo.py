@@ -1,4 +1,4 @@
-"""A unit LM by name or by path, with the dictionary of its units."""
+"""A unit LM by name or by path, with the dictionary of its units; published ones are downloaded."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from pathlib import Path
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture, UnitLM, random_lm
 from sp_search.lm.store import load_checkpoint
+from sp_search.published.archive import fetch_members
+from sp_search.published.catalogue import LMS
 from sp_search.units.dictionary import Dictionary
 
 RANDOM = re.compile(r"random:(\d+)x(\d+)x(\d+)")
 RANDOM_UNITS = 100
+CHECKPOINT, DICTIONARY = "checkpoint_best.pt", "dict.txt"
 
 
 @dataclass(frozen=True)
@@ -29,35 +32,41 @@ def load_lm(name: str, path: Path | None, cache: Path) -> LoadedLM:
     """Load a unit LM.
 
     Args:
-        name: `demo`, `random:LAYERSxWIDTHxHEADS`, or what to call the LM at `path`.
-        path: a fairseq checkpoint with its `dict.txt` beside, or the folder of both; None for a built-in name.
-        cache: where imported checkpoints are kept.
+        name: `demo`, `random:LAYERSxWIDTHxHEADS`, a published LM's, or what to call the LM at `path`.
+        path: a fairseq checkpoint with its `dict.txt` beside, or the folder of both; None for a name that is known.
+        cache: where downloads and imported checkpoints are kept.
 
     Raises:
         CheckpointError: there is no such LM, it can't be run, or the dictionary is that of another LM.
         DataError: the dictionary is bad.
+        DownloadError: a published LM can't be had.
     """
     if path is None:
         if shape := RANDOM.fullmatch(name):
             return _random(name, *map(int, shape.groups()))
-        if name != "demo":
-            raise CheckpointError(f"lm: expected demo, random:LAYERSxWIDTHxHEADS or a path, got {name!r}")
-        path = Path(str(files("sp_search") / "demo" / "assets" / "lm"))
+        path = _folder_of(name, cache)
     checkpoint = path if path.is_file() else _checkpoint_in(path)
-    dictionary = Dictionary.load(checkpoint.parent / "dict.txt")
+    dictionary = Dictionary.load(checkpoint.parent / DICTIONARY)
     lm = load_checkpoint(checkpoint, cache)
     dictionary.check_rows(lm.architecture.vocab_size, str(checkpoint))
     return LoadedLM(name, lm, dictionary)
 
 
+def _folder_of(name: str, cache: Path) -> Path:
+    if name == "demo":
+        return Path(str(files("sp_search") / "demo" / "assets" / "lm"))
+    if name in LMS:
+        return fetch_members(LMS[name], (CHECKPOINT, DICTIONARY), cache)
+    known = ", ".join(("demo", "random:LAYERSxWIDTHxHEADS", *LMS))
+    raise CheckpointError(f"lm: expected {known} or a path, got {name!r}")
+
+
 def _checkpoint_in(folder: Path) -> Path:
     found = sorted(folder.glob("*.pt"))
-    best = [path for path in found if path.name == "checkpoint_best.pt"]
+    best = [path for path in found if path.name == CHECKPOINT]
     if len(best or found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise CheckpointError(
-            f"{folder}: expected checkpoint_best.pt or one *.pt with dict.txt beside, found {names}"
-        )
+        raise CheckpointError(f"{folder}: expected {CHECKPOINT} or one *.pt with {DICTIONARY} beside, found {names}")
     return (best or found)[0]
 
 

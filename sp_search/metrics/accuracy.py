@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sp_search.metrics.tally import Tally
+
 Answer = tuple[str, ...]
+
+
+def hits(predicted: Sequence[Answer], wanted: Sequence[Answer]) -> Tally:
+    """Accuracy with what its confidence interval needs: 1 for each whole answer that is right."""
+    return Tally.of([(p == w, 1) for p, w in zip(predicted, wanted, strict=True)])
 
 
 def accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer]) -> float:
     """The share of whole answers that are right; lengths must agree and be above 0."""
-    assert len(predicted) == len(wanted) > 0
-    return sum(p == w for p, w in zip(predicted, wanted, strict=True)) / len(wanted)
+    return hits(predicted, wanted).value
 
 
 def slot_accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer], slot: int) -> float:

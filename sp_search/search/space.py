@@ -72,6 +72,26 @@ class Space:
         drawn = {r.name for r in self.ranges if r.kind != "fixed"}
         return {name: value for name, value in params.items() if name in drawn}
 
+    def only_trial(self) -> dict[str, ParamValue]:
+        """The one trial of a space that leaves nothing to draw.
+
+        Raises:
+            ConfigError: it does; what is searched is named.
+        """
+        params: dict[str, ParamValue] = {}
+        drawn: list[str] = []
+        for r in self.ranges:
+            if r.applies(params) and r.kind == "fixed":
+                params[r.name] = r.values[0]
+            elif r.applies(params):
+                drawn.append(r.name)
+        if drawn:
+            raise ConfigError(
+                f"space: expected one value for each parameter, got a range for {', '.join(drawn)}; "
+                f"take space=paper, or set them with space.{drawn[0]}=VALUE"
+            )
+        return params
+
 
 def read_space(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -> Space:
     """Check a whole space and read it.

@@ -24,8 +24,15 @@ SPLITS = ("train", "valid", "test")
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def load_corpus(folder: Path, dictionary: Dictionary, name: str) -> Corpus:
+def load_corpus(folder: Path, dictionary: Dictionary, name: str, *, train_utterances: int = 0) -> Corpus:
     """Read the train, valid and test split of a folder.
+
+    Args:
+        folder: of the splits.
+        dictionary: of the units.
+        name: what to call the corpus.
+        train_utterances: kept of the training split, always the same ones, in their order, and among those of every
+            greater number; 0, or more than there are, keeps all. The fingerprint is that of what is kept.
 
     Raises:
         DataError: a split is missing or there twice, or its file is bad.
@@ -33,6 +40,9 @@ def load_corpus(folder: Path, dictionary: Dictionary, name: str) -> Corpus:
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder with train, valid and test files, found none")
     splits = {split: read_split(split_file(folder, split), dictionary, split) for split in SPLITS}
+    if 0 < train_utterances < (there := len(splits["train"])):
+        drawn = np.random.default_rng(0).permutation(there)[:train_utterances]
+        splits["train"] = splits["train"].take(np.sort(drawn))
     return Corpus(name, splits, corpus_fingerprint(splits), dictionary.fingerprint)
 
 

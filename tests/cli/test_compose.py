@@ -11,6 +11,7 @@ from sp_search.cli.overrides import GROUPS, options, sort_overrides
 from sp_search.cli.records import leaves
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
+from sp_search.published.catalogue import LMS
 
 
 def faults(*words: str) -> list[str]:
@@ -41,6 +42,12 @@ def test_of_two_words_for_one_setting_the_last_holds(space):
     assert (settings.schedule.trials, settings.lm.name) == (4, "demo")
 
 
+def test_a_short_word_is_its_setting_and_the_last_of_both_forms_holds(space):
+    words = [space, "batch_size=3", "schedule.batch_size=4", "space.side=top", "side=bottom", "dtype=float32"]
+    settings = load_settings(words, Settings)
+    assert (settings.schedule.batch_size, settings.space["side"], settings.engine.dtype) == (4, "bottom", "float32")
+
+
 def test_a_folder_is_an_lm_or_a_corpus_by_its_own_name(space, tmp_path, monkeypatch):
     folder = tmp_path / "it's, my=LM (2)"
     folder.mkdir()
@@ -56,6 +63,12 @@ def test_a_checkpoint_goes_by_the_name_of_its_folder(space, tmp_path):
     checkpoint.touch()
     settings = load_settings([space, f"lm={checkpoint}"], Settings)
     assert (settings.lm.name, settings.lm.path) == ("gslm", checkpoint)
+
+
+def test_a_published_lm_goes_by_its_name(space):
+    settings = load_settings([space, "lm=gslm_hubert100"], Settings)
+    assert (settings.lm.name, settings.lm.path) == ("gslm_hubert100", None)
+    assert settings.study == "intent-gslm_hubert100-demo"
 
 
 def test_a_space_is_read_from_a_file_and_changed_by_words(space):
@@ -83,8 +96,14 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("schedule.seed=null", "schedule.seed: expected a whole number, got null"),
         ("engine.dtype=fp16", "engine.dtype: expected auto or float32 or bfloat16, got 'fp16'"),
         ("task=intents", f"task: expected {' or '.join(options('task'))}, got 'intents'; did you mean intent?"),
+        (
+            "lm=gslm_huber100",
+            f"lm: expected demo or {' or '.join(LMS)} or a folder or checkpoint that exists, got 'gslm_huber100'; "
+            "did you mean gslm_hubert100?",
+        ),
         ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
         ("schedule=", f"schedule: expected {' or '.join(options('schedule'))}, got ''"),
+        ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
         ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),
         ("study=${trails}", "settings: Interpolation key 'trails' not found full_key: study object_type=dict"),
         (
@@ -101,7 +120,7 @@ def test_a_wrong_word_is_told_in_one_line_with_what_is_near(space, word, fault):
 
 def test_all_wrong_words_are_told_at_once(space):
     assert faults(space, "lm=nowhere", "foo.bar=3", "x") == [
-        "lm: expected demo or a folder or checkpoint that exists, got 'nowhere'",
+        f"lm: expected {' or '.join(options('lm'))} or a folder or checkpoint that exists, got 'nowhere'",
         "foo.bar: no such setting",
         "x: expected key=value",
     ]

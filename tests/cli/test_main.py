@@ -13,7 +13,14 @@ from sp_search.config import Settings
 from sp_search.errors import DataError
 
 FOLDER = Path(cli.__file__).parent
-PARTS = {"__init__", "__main__", "main", "help", "compose", "overrides", "parts", "records", "searching", "preparing"}
+PARTS = {
+    "__init__", "__main__", "main", "help", "compose", "overrides", "parts", "planning", "preparing", "records",
+    "searching",
+}  # fmt: skip
+
+
+def module_name(command: str) -> str:
+    return command.replace(" ", "_")
 
 
 @pytest.fixture
@@ -56,18 +63,26 @@ def test_a_command_runs_with_its_settings_and_its_result_is_the_exit_code(comman
     assert [config.schedule.trials for config in command.seen] == [5]
 
 
+def test_a_command_may_have_two_words_and_values_of_its_own_that_the_users_words_change(monkeypatch, command, space):
+    monkeypatch.setitem(sys.modules, "sp_search.cli.try_hard", command)
+    monkeypatch.setitem(COMMANDS, "try hard", "try a thing hard")
+    command.STARTS_FROM = ("schedule.batch_size=32", "trials=1")
+    assert main(["try", "hard", space, "trials=5"]) == 0
+    assert [(c.schedule.trials, c.schedule.batch_size) for c in command.seen] == [(5, 32)]
+
+
 def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command, space, capsys):
     assert main(["try", "trials=5", "--help", space]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert command.seen == []
     assert printed[:3] == ["usage: sp-search try [key=value ...]", "", "Try a thing."]
-    assert {
-        "  lm=demo|a folder or checkpoint",
-        "  schedule.trials=5",
-        "  tracking.enabled=true",
-        "  units.signal.mels=80",
-    } <= set(printed)
+    assert {"  data=demo|a folder", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
+    assert {"  units.signal.mels=80", "  units.encoder=null"} <= set(printed)
+    [of_lm] = [line for line in printed if line.startswith("  lm=")]
+    assert of_lm.startswith("  lm=demo|gslm_hubert50|gslm_hubert100|")
+    assert of_lm.endswith("|a folder or checkpoint")
     assert "  space.NAME=...  of lr, depth" in printed
+    assert any(line.startswith("without their section: trials, batch_size, ") for line in printed)
 
 
 def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(command, capsys):
@@ -75,6 +90,11 @@ def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(comm
     out, err = capsys.readouterr()
     assert out == ""
     assert err == f"sp-search: command: expected one of {', '.join(COMMANDS)}, got tri; did you mean try?\n"
+
+
+def test_a_mistyped_second_word_finds_its_neighbour(capsys):
+    assert main(["bench", "engin", "trials=1"]) == 2
+    assert capsys.readouterr().err.endswith(", got bench engin; did you mean bench engine?\n")
 
 
 def test_a_wrong_setting_ends_with_2_and_one_line(command, space, capsys):
@@ -107,15 +127,15 @@ def test_version_names_the_program(monkeypatch, capsys):
 
 
 def test_every_module_beside_the_parts_is_a_listed_command():
-    assert {path.stem for path in FOLDER.glob("*.py")} - PARTS == set(COMMANDS)
+    assert {path.stem for path in FOLDER.glob("*.py")} - PARTS == set(map(module_name, COMMANDS))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_command_is_a_short_module_with_a_docstring_and_run(name):
-    module = importlib.import_module(f"sp_search.cli.{name}")
+    module = importlib.import_module(f"sp_search.cli.{module_name(name)}")
     assert module.__doc__
     assert module.run.__annotations__["return"] in (int, "int")
-    assert len((FOLDER / f"{name}.py").read_text().splitlines()) < 80
+    assert len((FOLDER / f"{module_name(name)}.py").read_text().splitlines()) < 80
 
 
 def _raise(error: BaseException) -> int:

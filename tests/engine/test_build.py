@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from sp_search.engine import build
 from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
 from sp_search.errors import ConfigError, DataError
 from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
@@ -15,8 +16,8 @@ def recipe(tmp_path):
     def recipe(**changes):
         whole = dict(
             task="intent", lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache",
-            data_name="tiny", data_path=tmp_path, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=0,
-            device="cpu", dtype="float32", threads=1,
+            data_name="tiny", data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0,
+            stream_seed=0, device="cpu", dtype="float32", threads=1, trunk_cache_gib=None,
         )  # fmt: skip
         return PackRecipe(**{**whole, **changes})
 
@@ -58,3 +59,18 @@ def test_bfloat16_trains_to_about_the_losses_of_float32(recipe):
         pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
         losses[dtype] = pack.advance([1], {1: 0})[1].metrics["train_loss"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
+
+
+@pytest.mark.parametrize(("gib", "kept"), [(None, True), (0.0, False), (1e-6, False)])
+def test_a_pack_keeps_trunks_in_as_much_memory_as_it_may(recipe, gib, kept):
+    pack = recipe(trunk_cache_gib=gib)()
+    pack.add(1, dict(prompt_length=2, depth=2, lr=0.01, position="infix"), seed=0, budget=100)
+    pack.advance([1], {1: 16})
+    assert (pack._trunks.bytes > 0) == kept
+    assert pack._trunks.bytes <= (2**40 if gib is None else gib * 2**30)
+
+
+def test_the_matrix_rate_counts_the_products_made_in_its_time(monkeypatch):
+    clock = iter([0.0, 0.0, 0.0, 1.0, 1.0])  # begin, two products, the time is over, end
+    monkeypatch.setattr(build.time, "perf_counter", lambda: next(clock))
+    assert build.matrix_rate(torch.float32, CPU, seconds=0.5) == 2 * (2 * 1024 * 512 * 2048)

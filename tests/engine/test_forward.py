@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.forward import run_trunk, tail_logits
+from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import source_block
+from sp_search.engine.trunk import run_trunk, trunk_levels
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import Architecture, random_lm
@@ -58,7 +59,9 @@ def prompt_of(scene, seed, **settings):
 def packed(scene, prompts, *, max_units=0):
     has_infix = prompts[0].tensors.infix is not None
     block = source_block(scene.sources, max_units=max_units, with_last_unit=has_infix, device=CPU)
-    trunk = run_trunk(scene.weights, block, [p.first_live_layer for p in prompts])
+    trunk = run_trunk(
+        scene.weights, block, trunk_levels([p.first_live_layer for p in prompts], scene.weights.architecture.layers)
+    )
     answers = sequence_answers(scene.answers.expand(len(prompts), -1, -1))
     return tail_logits(scene.weights, block, trunk, prompts, answers)
 

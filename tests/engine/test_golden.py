@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.forward import run_trunk, tail_logits
+from sp_search.engine.forward import tail_logits
 from sp_search.engine.loss import apply_head, scored_nll
+from sp_search.engine.trunk import run_trunk, trunk_levels
 from sp_search.engine.weights import freeze
 from tests.golden_cases import CASES, golden_case, golden_lm
 
@@ -14,7 +15,7 @@ def test_the_engine_matches_the_papers_code_in_logits_loss_and_every_gradient(na
     weights = freeze(lm, torch.device("cpu"), torch.float32)
     deep_layers = range(lm.architecture.layers) if case.tensors.keys is not None else range(0)
     prompt = TrialPrompt(case.tensors, deep_layers, case.is_infix)
-    trunk = run_trunk(weights, case.block, [prompt.first_live_layer])
+    trunk = run_trunk(weights, case.block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
     logits = tail_logits(weights, case.block, trunk, [prompt], case.answers)[0]
     logits = apply_head(logits, case.tensors.head, 0.0, None)
     torch.testing.assert_close(logits, case.logits, rtol=1e-5, atol=1e-5)

@@ -1,8 +1,11 @@
+import tarfile
+
 import pytest
 import torch
 
-from sp_search.errors import CheckpointError, DataError
+from sp_search.errors import CheckpointError, DataError, DownloadError
 from sp_search.lm.zoo import load_lm
+from sp_search.published.catalogue import LMS, PublishedFile
 from tests.fairseq_models import fairseq_args, fairseq_dictionary, fairseq_lm
 from tests.shared import shared
 
@@ -24,6 +27,31 @@ def folder(tmp_path):
 
 def load(path, cache):
     return load_lm("mine", path, cache / "cache")
+
+
+@pytest.fixture
+def published(file_server, monkeypatch, tmp_path):
+    """A published LM's name, whose archive a server of the test's own has."""
+    packed = tmp_path / "hubert100_lm.tgz"
+    with tarfile.open(packed, "w:gz") as tar:
+        tar.add(write_lm_folder(tmp_path / "lm"), "hubert100_lm")
+    url = file_server.put("/gslm/hubert/lm_km100/hubert100_lm.tgz", packed.read_bytes())
+    monkeypatch.setitem(LMS, "gslm_hubert100", PublishedFile(url))
+    return "gslm_hubert100"
+
+
+def test_a_published_lm_is_downloaded_once(published, file_server, folder, tmp_path):
+    first, again = (load_lm(published, None, tmp_path / "cache") for _ in range(2))
+    assert len(file_server.asked) == 1
+    assert first.name == published
+    assert first.lm.fingerprint == again.lm.fingerprint == load(folder, tmp_path).lm.fingerprint
+    assert first.dictionary.symbols == tuple(map(str, range(20)))
+
+
+def test_a_published_lm_that_can_t_be_had_is_told(file_server, monkeypatch, tmp_path):
+    monkeypatch.setitem(LMS, "gslm_cpc50", PublishedFile(f"{file_server.url}/gone.tgz"))
+    with pytest.raises(DownloadError, match=r"gone\.tgz: expected a file, got 404 Not Found$"):
+        load_lm("gslm_cpc50", None, tmp_path)
 
 
 def test_a_random_lm_has_the_shape_of_its_name_and_a_hundred_units(tmp_path):
@@ -73,7 +101,8 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["hubert", "random:2x12", "random:axbxc", "random:2x12x3x4", ""])
 def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path, name):
     with pytest.raises(
-        CheckpointError, match=rf"^lm: expected demo, random:LAYERSxWIDTHxHEADS or a path, got '{name}'$"
+        CheckpointError,
+        match=rf"^lm: expected demo, random:LAYERSxWIDTHxHEADS, gslm_hubert50, .* or a path, got '{name}'$",
     ):
         load_lm(name, None, tmp_path)
 

@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from sp_search.metrics.accuracy import accuracy, slot_accuracy
+from sp_search.metrics.accuracy import accuracy, hits, slot_accuracy
 
 WANTED = [("on", "lamp"), ("on", "heat"), ("off", "lamp"), ("off", "heat")]
 PREDICTED = [("on", "lamp"), ("off", "heat"), ("off", "heat"), ("off", "heat")]
@@ -17,3 +18,9 @@ def test_a_slots_accuracy_looks_at_no_other_slot(slot, share):
 
 def test_the_same_labels_in_another_order_are_another_answer():
     assert accuracy([("lamp", "on")], [("on", "lamp")]) == 0.0
+
+
+def test_hits_are_counted_for_each_answer():
+    counted = hits(PREDICTED, WANTED)
+    np.testing.assert_array_equal(counted.found, [1, 0, 0, 1])
+    np.testing.assert_array_equal(counted.total, [1, 1, 1, 1])

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.forward import run_trunk, tail_logits
+from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import source_block
+from sp_search.engine.trunk import run_trunk, trunk_levels
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import freeze
 from sp_search.lm.checkpoint import import_checkpoint
@@ -42,7 +43,7 @@ def engine_tail(lm, sources, answers):
     weights = freeze(lm, CPU, torch.float32)
     prompt = TrialPrompt(unprompted(lm), range(0), is_infix=False)
     block = source_block(sources, max_units=0, with_last_unit=False, device=CPU)
-    trunk = run_trunk(weights, block, [prompt.first_live_layer])
+    trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
     return tail_logits(weights, block, trunk, [prompt], sequence_answers(answers[None]))[0]
 
 

@@ -91,3 +91,13 @@ def test_all_bad_keys_of_a_space_are_named_in_one_error():
     raw = {"length": {"int": [9, 2]}, "kind": 5, "lr": 0.1, "speed": 1}
     with pytest.raises(ConfigError, match=r"space: 3 bad keys: length: .*; kind: .*; speed: .*"):
         read_space(raw, TYPES, layers=4)
+
+
+def test_a_space_without_ranges_is_one_trial():
+    raw = {"kind": "linear", "seed": {"int": [0, 9], "when": {"kind": "random"}}, "length": "layers", "lr": 1}
+    assert read_space(raw, TYPES, layers=4).only_trial() == {"kind": "linear", "length": 4, "lr": 1.0}
+
+
+def test_a_space_with_ranges_is_not_one_trial():
+    with pytest.raises(ConfigError, match=r"got a range for length, lr, kind; .* with space\.length=VALUE$"):
+        read_space(RAW, TYPES, layers=4).only_trial()

@@ -191,3 +191,20 @@ def test_only_a_line_feed_ends_a_line(tmp_path):
     record = json.dumps({"units": "1 2", "labels": ["on"], "text": "switch\u2028on"}, ensure_ascii=False)
     (tmp_path / "train.jsonl").write_text(record + "\n", encoding="utf-8")
     assert len(read_split(tmp_path / "train.jsonl", tiny_dictionary(), "train")) == 1
+
+
+def test_a_part_of_the_training_split_is_always_the_same_and_in_every_larger_part(tmp_path):
+    folder, whole = write_corpus(tmp_path, "plain"), tiny_corpus()
+
+    def part(count):
+        return load_corpus(folder, tiny_dictionary(), "tiny", train_utterances=count)
+
+    small, again, large = part(10), part(10), part(25)
+    assert small.fingerprint == again.fingerprint != large.fingerprint
+    order = {utterance: i for i, utterance in enumerate(whole.splits["train"].ids)}
+    kept, kept_of_large = ([order[i] for i in corpus.splits["train"].ids] for corpus in (small, large))
+    assert (len(kept), kept) == (10, sorted(kept))
+    assert set(kept) < set(kept_of_large)
+    assert_same_columns(small.splits["train"], whole.splits["train"].take(np.array(kept)))
+    assert_same_columns(small.splits["valid"], whole.splits["valid"])
+    assert part(0).fingerprint == part(40).fingerprint == part(99).fingerprint == whole.fingerprint

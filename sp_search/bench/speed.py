@@ -1,0 +1,163 @@
+"""How fast trials train: whole updates (forward, backward, Adam), timed in stretches of the batch stream.
+
+The first stretch warms up and counts the work of its matrix products as torch sees them, not by a formula. The
+machine may be shared with other processes: its rate is measured around every stretch, and two courses that are
+compared take turns.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from sp_search.batches.stream import BatchStream
+from sp_search.bench.papers import PapersTrial
+from sp_search.engine.build import PackRecipe, matrix_rate, pick_device, pick_dtype
+from sp_search.engine.data import TaskData
+from sp_search.lm.architecture import UnitLM
+from sp_search.types import Params
+
+NEVER = sys.maxsize
+RATE_S = 0.1
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some successive batches of the stream, for all trials."""
+
+    utterances: int
+    tokens: int  # source units kept, `<s>`, answers and `</s>`; no prompt rows and no pads
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One stretch against the clock; every trial's utterances and tokens count."""
+
+    utterances_per_s: float
+    tokens_per_s: float
+    gflop_per_s: float  # in the matrix products that were computed
+    matrix_gflop_per_s: float  # of the machine in a single large product of that dtype, before and after
+
+    @property
+    def matrix_share(self) -> float:
+        """What is used of the machine; 1 is a training that does nothing but large products."""
+        return self.gflop_per_s / self.matrix_gflop_per_s
+
+
+class Course:
+    """Trials on their way along the stream, stretch by stretch."""
+
+    def __init__(
+        self, train: Callable[[int], object], sizes: Sequence[Stretch], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        """Train on stretch 0, to warm up and to count the work.
+
+        Args:
+            train: trains on a stretch, by number, and waits for the device.
+            sizes: of every stretch; the first is not timed.
+            dtype: of the products that the machine's rate is measured in.
+            device: where it trains.
+        """
+        self._train, self._sizes, self._dtype, self._device = train, sizes, dtype, device
+        with FlopCounterMode(display=False) as counter:
+            train(0)
+        self._work_per_token = counter.get_total_flops() / sizes[0].tokens
+
+    def timed(self, number: int) -> Timed:
+        """Train on a stretch against the clock."""
+        rate = matrix_rate(self._dtype, self._device, RATE_S)
+        began = time.perf_counter()
+        self._train(number)
+        seconds = time.perf_counter() - began
+        rate = (rate + matrix_rate(self._dtype, self._device, RATE_S)) / 2
+        size = self._sizes[number]
+        gflop = self._work_per_token * size.tokens / 1e9
+        return Timed(size.utterances / seconds, size.tokens / seconds, gflop / seconds, rate / 1e9)
+
+
+def engine_course(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> Course:
+    """A pack of these trials; a stretch is `chunk_updates` long."""
+    sizes = stretch_sizes(recipe, trials, stretches)
+    pack = recipe()
+    until = dict.fromkeys(range(len(trials)), NEVER)
+    for number, params in enumerate(trials):
+        pack.add(number, params, seed=SEED + number, budget=NEVER)
+    device = pick_device(recipe.device)
+    return Course(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
+
+
+def baseline_course(recipe: PackRecipe, params: Params, stretches: int) -> Course:
+    """One trial on fairseq's own decoder in float32, over the batches that a pack of the recipe sees."""
+    sizes = stretch_sizes(recipe, [params], stretches)
+    trial = baseline_trial(recipe, *recipe.data(), params, budget=NEVER)
+    device, updates = pick_device(recipe.device), recipe.chunk_updates
+
+    def train(number: int) -> None:
+        for position in range(number * updates, (number + 1) * updates):
+            trial.update(position)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return Course(train, sizes, torch.float32, device)
+
+
+def baseline_trial(recipe: PackRecipe, lm: UnitLM, data: TaskData, params: Params, *, budget: int) -> PapersTrial:
+    """The first trial of a pack of the recipe, on fairseq's decoder."""
+    return PapersTrial(
+        lm,
+        data,
+        params,
+        seed=SEED,
+        budget=budget,
+        batch_size=recipe.batch_size,
+        stream_seed=recipe.stream_seed,
+        device=pick_device(recipe.device),
+    )
+
+
+def medians(timed: Sequence[Timed], *names: str) -> dict[str, float]:
+    """Of each named figure over the stretches."""
+    return {name: round(statistics.median(getattr(one, name) for one in timed), 3) for name in names}
+
+
+def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed]) -> float:
+    """How many times as fast, as the median over stretches that took turns."""
+    pairs = zip(ours, theirs, strict=True)
+    return round(statistics.median(one.utterances_per_s / other.utterances_per_s for one, other in pairs), 2)
+
+
+def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> list[Stretch]:
+    """What the first stretch and so many timed ones hold for these trials.
+
+    It reads the corpus for itself and lets it go, with the LM that comes along, before anything is measured.
+    """
+    _, data = recipe.data()
+    lengths = np.diff(data.train.offsets)
+    limits = [int(params.get("max_source_units", 0)) or int(lengths.max()) for params in trials]
+    behind = data.answers["train"].shape[1] + 2
+    stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
+    sizes = []
+    for first in range(0, (1 + stretches) * recipe.chunk_updates, recipe.chunk_updates):
+        chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
+        units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
+        utterances = len(trials) * len(chosen)
+        sizes.append(Stretch(utterances, units + utterances * behind))
+    return sizes
+
+
+def peak_memory(device: torch.device) -> dict[str, int]:
+    """Bytes: the most that this process had resident, and on a GPU the most that torch had allocated there."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    if device.type == "cuda":
+        found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
+    return found

@@ -1,0 +1,68 @@
+"""Train the papers' setting on fairseq's own decoder, in float32, to its early stop; prints one JSON line.
+
+A line an epoch goes to stderr. The prompt of the best epoch is measured as a search measures its own. valid_loss is
+in nats per scored position; seconds have both training and validation in them, utterances_per_s training alone. It
+takes all cores, as a search does with its workers; engine.threads=1 takes fewer.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from sp_search.bench.papers import train_to_early_stop
+from sp_search.bench.speed import baseline_trial
+from sp_search.cli.parts import only_trial, recipe_of
+from sp_search.config import Settings, below_one, refuse
+
+STARTS_FROM = ("space=paper", "batch_size=32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchPapersSettings(Settings):
+    """When training ends."""
+
+    patience: int = 5  # epochs without a better validation loss
+    max_epochs: int = 40
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse(below_one(self, "patience", "max_epochs"))
+
+
+def run(config: BenchPapersSettings) -> int:
+    """Train, and print what came out."""
+    recipe = recipe_of(config)
+    threads = config.engine.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    lm, data = recipe.data()
+    params = only_trial(config, lm.architecture.layers)
+    trial = baseline_trial(recipe, lm, data, params, budget=config.max_epochs * len(data.train))
+    done = train_to_early_stop(
+        trial,
+        patience=config.patience,
+        max_epochs=config.max_epochs,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    result = {
+        "baseline": "fairseq",
+        "lm": config.lm.name,
+        "data": config.data.name,
+        "train_utterances": len(data.train),
+        "params": params,
+        "batch_size": recipe.batch_size,
+        "threads": threads,
+        "epochs": len(done.valid_losses),
+        "best_epoch": done.best_epoch,
+        "valid_loss": done.valid_losses[done.best_epoch - 1],
+        "valid": trial.metrics("valid"),
+        "test": trial.metrics("test"),
+        "seconds": round(done.train_s + done.valid_s, 1),
+        "utterances_per_s": round(done.utterances / done.train_s, 1),
+    }
+    print(json.dumps(result))
+    return 0

@@ -1,0 +1,94 @@
+"""What a benchmark counts and divides, and that both sides of it train on the same batches."""
+
+import numpy as np
+import pytest
+import torch
+
+from sp_search.batches.stream import BatchStream
+from sp_search.bench import speed
+from sp_search.bench.speed import (
+    Course,
+    Stretch,
+    Timed,
+    baseline_course,
+    engine_course,
+    medians,
+    speed_ratio,
+    stretch_sizes,
+)
+from sp_search.engine.build import PackRecipe
+from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
+
+PARAMS = dict(prompt_length=2, depth=1, lr=0.01, position="infix")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    for name, split in tiny_corpus().splits.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    return PackRecipe(
+        task="intent", lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
+        data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=3,
+        device="cpu", dtype="float32", threads=1, trunk_cache_gib=0.0,
+    )  # fmt: skip
+
+
+def test_a_course_warms_up_on_the_first_stretch_and_counts_its_work_for_the_others(monkeypatch):
+    x, weight, trained = torch.ones(10, 4), torch.ones(4, 5), []
+    clock, rates = iter([0.0, 0.5]), iter([1e3, 3e3])
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(speed, "matrix_rate", lambda *_: next(rates))
+
+    def train(number):
+        trained.append(number)
+        x @ weight
+
+    course = Course(train, [Stretch(8, 100), Stretch(16, 200)], torch.float32, CPU)
+    assert trained == [0]
+    timed = course.timed(1)
+    assert trained == [0, 1]
+    work = 2 * (2 * 10 * 4 * 5) / 0.5 / 1e9  # twice as many tokens as were counted, in half a second
+    assert timed == Timed(utterances_per_s=32, tokens_per_s=400, gflop_per_s=work, matrix_gflop_per_s=2e-6)
+    assert timed.matrix_share == pytest.approx(1600 / 2000)
+
+
+def test_figures_are_medians_and_a_ratio_is_that_of_turns():
+    ours = [Timed(rate, 10 * rate, 1.0, 2.0) for rate in (4.0, 30.0, 5.0)]
+    theirs = [Timed(rate, rate, 1.0, 2.0) for rate in (1.0, 10.0, 2.0)]
+    assert medians(ours, "utterances_per_s", "tokens_per_s", "matrix_share") == {
+        "utterances_per_s": 5.0, "tokens_per_s": 50.0, "matrix_share": 0.5,
+    }  # fmt: skip
+    assert speed_ratio(ours, theirs) == 3.0
+
+
+@pytest.mark.parametrize(("limit", "number"), [(0, 0), (0, 3), (5, 1)])
+def test_a_stretch_counts_the_tokens_of_its_batches_for_every_trial(recipe, limit, number):
+    train = tiny_corpus().splits["train"]
+    stream = BatchStream(np.diff(train.offsets), 8, 3)
+    chosen = [int(i) for position in (2 * number, 2 * number + 1) for i in stream.batch(position)]
+    wanted = sum(len(train.source(i)[: limit or None]) + 1 + 3 + 1 for i in chosen)  # `<s>`, three labels, `</s>`
+    sizes = stretch_sizes(recipe, [PARAMS | {"max_source_units": limit}] * 4, number)
+    assert sizes[number] == Stretch(utterances=4 * 16, tokens=4 * wanted)
+
+
+def test_trials_that_share_a_trunk_have_less_work_each(recipe):
+    alone, together = (engine_course(recipe, [PARAMS] * trials, 1).timed(1) for trials in (1, 4))
+    work_per_token = [timed.gflop_per_s / timed.tokens_per_s for timed in (alone, together)]
+    assert 0 < work_per_token[1] < 0.8 * work_per_token[0]
+
+
+def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(recipe, monkeypatch):
+    batch, seen = BatchStream.batch, []
+
+    def watched(stream, position):
+        seen.append(position)
+        return batch(stream, position)
+
+    monkeypatch.setattr(BatchStream, "batch", watched)
+    monkeypatch.setattr(speed, "stretch_sizes", lambda *_: [Stretch(1, 1)] * 3)
+    for make, trials in ((engine_course, [PARAMS] * 2), (baseline_course, PARAMS)):
+        course = make(recipe, trials, 2)
+        course.timed(1)
+        course.timed(2)
+        assert seen == [0, 1, 2, 3, 4, 5]
+        seen.clear()

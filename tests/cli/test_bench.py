@@ -1,0 +1,68 @@
+"""`bench engine` and `bench papers` on a made-up corpus and a random LM."""
+
+import json
+
+import pytest
+
+from sp_search.cli.main import main
+from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+
+SIZES = {"lm", "data", "batch_size", "trials", "dtype", "device", "threads"}
+SIZES |= {"prompt_length", "depth", "side", "position"}
+RATES = {"utterances_per_s", "tokens_per_s"}
+OURS = {"utterances_per_s_and_trial", "gflop_per_s", "matrix_gflop_per_s", "matrix_share", "peak_memory_bytes"}
+
+
+@pytest.fixture
+def words(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, split in tiny_corpus().splits.items():
+        (tmp_path / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    return ["lm=random:2x16x2", f"data={tmp_path}/data", f"cache={tmp_path}", "engine.threads=1", "engine.device=cpu"]
+
+
+def test_bench_engine_prints_one_line_with_the_ratio_to_fairseq(words, capsys):
+    own = ["prompt_length=3", "depth=1", "side=bottom", "trials=2", "batch_size=4", "dtype=float32"]
+    assert main(["bench", "engine", *words, *own, "baseline=fairseq", "updates=1", "stretches=1"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    found = json.loads(line)
+    assert set(found) == SIZES | RATES | OURS | {"baseline", "ratio"}
+    assert {name: found[name] for name in SIZES} == {
+        "lm": "random:2x16x2", "data": "data", "prompt_length": 3, "depth": 1, "side": "bottom",
+        "position": "prefix", "batch_size": 4, "trials": 2, "dtype": "float32", "device": "cpu", "threads": 1,
+    }  # fmt: skip
+    assert set(found["baseline"]) == {"name", "dtype", "trials"} | RATES
+    ratio = found["utterances_per_s"] / found["baseline"]["utterances_per_s"]
+    assert found["ratio"] == pytest.approx(ratio, rel=0.02)
+
+
+def test_bench_engine_without_a_baseline_is_of_the_papers_setting(words, capsys):
+    assert main(["bench", "engine", *words, "updates=1", "stretches=1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == SIZES | RATES | OURS
+    assert [found[name] for name in ("prompt_length", "depth", "batch_size", "trials")] == [6, 2, 32, 1]
+
+
+def test_bench_papers_trains_a_part_of_the_corpus_and_tells_each_epoch(words, capsys):
+    assert main(["bench", "papers", *words, "train_utterances=34", "max_epochs=2", "batch_size=8"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert [line.partition(",")[0].rpartition(" ")[0] for line in err.splitlines()] == [
+        "epoch 1: valid loss", "epoch 2: valid loss",
+    ]  # fmt: skip
+    assert (found["train_utterances"], found["epochs"], found["params"]["lr"]) == (34, 2, 0.005)
+    assert set(found["test"]) == set(found["valid"]) == {"accuracy", "loss"}
+
+
+@pytest.mark.parametrize(
+    ("command", "word", "fault"),
+    [
+        ("engine", "space=intent", "space: expected one value for each parameter, got a range for position, prompt_"),
+        ("engine", "updates=0", "updates: expected 1 or more, got 0"),
+        ("engine", "baseline=ours", "baseline: expected none or fairseq, got 'ours'"),
+        ("papers", "patience=0", "patience: expected 1 or more, got 0"),
+    ],
+)
+def test_a_wrong_word_ends_with_2_and_one_line(words, capsys, command, word, fault):
+    assert main(["bench", command, *words, word]) == 2
+    assert capsys.readouterr().err.startswith(f"sp-search: {fault}")

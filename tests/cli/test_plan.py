@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from sp_search.cli.main import main
+from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+
+
+@pytest.fixture
+def words(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name, split in tiny_corpus().splits.items():
+        (tmp_path / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    own = ["engine.threads=1", "engine.device=cpu", "cluster.workers=2", "study=mine"]
+    return ["lm=random:6x16x2", f"data={tmp_path}/data", f"cache={tmp_path}", f"runs={tmp_path}/runs", *own]
+
+
+def test_a_plan_for_people_tells_space_rungs_and_training_and_makes_nothing(words, tmp_path, capsys):
+    assert main(["plan", *words, "trials=3", "schedule.budget=800", "schedule.grace=200", "rate=2"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "study mine: 3 trials, 2 workers of 5 slots"
+    assert printed[1].startswith("LM random:6x16x2: 6 layers x 16; data data: 40 utterances to train on, 12 to ")
+    assert {"  depth               3 to 6", "  prompt_length       4 to 40, log"} <= set(printed)
+    assert "        800  about 2, at most 3, the full budget" in printed
+    assert printed[-2].endswith("(at most 2,400), 7,200 for the confirm runs")
+    assert ", at most 1 h 20 min, at 2 trial-utterances/s (as given); start-up" in printed[-1]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_as_json_has_a_measured_rate_and_the_hours_that_follow(words, capsys):
+    assert main(["plan", *words, "json=true", "measure=true", "schedule.batch_size=4", "cluster.slots=2"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["rate"] > 0
+    most = plan["plan"]["most_search_utterances"] + plan["plan"]["confirm_utterances"]
+    assert plan["hours"]["most"] == pytest.approx(most / plan["rate"] / 3600)
+
+
+def test_without_a_rate_no_time_is_told(words, capsys):
+    assert main(["plan", *words]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("time: not known without a rate; say rate=")
+
+
+def test_a_study_that_is_there_is_told(words, tmp_path, capsys):
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    assert main(["plan", *words]) == 0
+    assert "its folder is there: trials it already has are not trained again" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [
+        (["rate=0"], "rate: expected above 0, got 0.0"),
+        (["rate=9", "measure=true"], "rate: expected a rate or measure=true, got both"),
+        (["space.depth={int: [9, 2]}"], "space: 1 bad keys: depth: expected low at most high, got low 9 and high 2"),
+    ],
+)
+def test_what_a_search_would_refuse_a_plan_refuses(words, capsys, more, fault):
+    assert main(["plan", *words, *more]) == 2
+    assert capsys.readouterr().err == f"sp-search: {fault}\n"

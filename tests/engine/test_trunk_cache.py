@@ -1,0 +1,79 @@
+"""What is put together from kept rows against the trunk computed at once."""
+
+import numpy as np
+import pytest
+import torch
+
+from sp_search.engine.layout import source_block
+from sp_search.engine.trunk import run_trunk, trunk_levels
+from sp_search.engine.trunk_cache import TrunkCache, free_bytes
+from sp_search.engine.weights import freeze
+from sp_search.lm.architecture import Architecture, random_lm
+
+CPU = torch.device("cpu")
+LAYERS = 3
+SHAPE = Architecture(
+    layers=LAYERS, embed_dim=32, ffn_embed_dim=48, attention_heads=4, vocab_size=24, max_positions=40
+)
+LENGTHS = (7, 1, 12, 4, 9, 3)
+ROW_BYTES = LAYERS * 2 * 32 * 4
+
+
+@pytest.fixture(scope="module")
+def weights():
+    return freeze(random_lm(SHAPE, seed=0), CPU, torch.float32)
+
+
+@pytest.fixture(scope="module")
+def sources():
+    draw = np.random.default_rng(1)
+    return [draw.integers(4, 24, n).astype(np.int32) for n in LENGTHS]
+
+
+def check(cache, weights, sources, chosen, live, *, max_units=0, with_last_unit=True):
+    block = source_block([sources[i] for i in chosen], max_units=max_units, with_last_unit=with_last_unit, device=CPU)
+    levels = trunk_levels(live, LAYERS)
+    found, wanted = cache.trunk(block, chosen, levels), run_trunk(weights, block, levels)
+    seen = ~block.is_padded
+    assert len(found.keys) == len(found.values) >= len(wanted.keys)
+    pairs = [*zip(found.keys, wanted.keys, strict=False), *zip(found.values, wanted.values, strict=False)]
+    for ours, plain in pairs:
+        torch.testing.assert_close(ours.transpose(1, 2)[seen], plain.transpose(1, 2)[seen], rtol=1e-5, atol=1e-5)
+    for level, state in wanted.states.items():
+        torch.testing.assert_close(found.states[level][seen], state[seen], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(found.projected[level][seen], wanted.projected[level][seen], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.padding, wanted.padding, rtol=0, atol=0)
+    assert all(torch.isfinite(tensor).all() for tensor in (*found.keys, *found.values, *found.projected.values()))
+
+
+@pytest.mark.parametrize("live", [[None], [2], [1, None], [0, 2], [0]], ids=str)
+@pytest.mark.parametrize("limit", [0, 10 * ROW_BYTES, 10**9], ids=["none", "some", "all"])
+def test_every_batch_has_the_trunk_that_is_computed_at_once(weights, sources, live, limit):
+    cache = TrunkCache(weights, limit)
+    for chosen in ([0, 1, 2], [3, 4, 5], [2, 0, 5], [4, 1, 3], [5, 4, 3, 2, 1, 0]):
+        check(cache, weights, sources, chosen, live)
+        assert cache.bytes <= limit
+
+
+def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weights, sources):
+    cache = TrunkCache(weights, 10**9)
+    for _ in range(2):
+        check(cache, weights, sources, [0, 1, 2], [None], max_units=4)
+        check(cache, weights, sources, [2, 3], [1], with_last_unit=False)
+        check(cache, weights, sources, [0, 2, 3], [None, 2])
+    kept = cache.bytes
+    check(cache, weights, sources, [3, 2, 0], [1, 2, None])
+    assert cache.bytes == kept
+
+
+def test_a_kept_utterance_is_not_computed_again(weights, sources):
+    cache = TrunkCache(weights, 10**9)
+    check(cache, weights, sources, [0, 1, 2], [None])
+    assert cache.bytes == ROW_BYTES * sum(n + 1 for n in LENGTHS[:3])  # `</s>` in front of each
+    broken = freeze(random_lm(SHAPE, seed=5), CPU, torch.float32)
+    cache._weights = broken
+    check(cache, weights, sources, [2, 1], [None])
+
+
+def test_there_is_free_memory():
+    assert 2**20 < free_bytes(CPU) < 2**50
