@@ -7,7 +7,6 @@ below `done/` what a later run with the same settings need not do again.
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sp_search.errors import DataError
+from sp_search.published.pins import sha256_of
 from sp_search.units.ledger import Ledger, recording_key
 from sp_search.units.manifest import SPLITS
 from sp_search.units.quantizer import Quantizer
@@ -112,5 +112,4 @@ def _write_split(path: Path, split: str, readable: list[tuple[str, Recording]], 
                 record |= {"text": recording.text} if recording.text else {}
                 file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
     unfinished.replace(path)
-    with path.open("rb") as written:
-        return hashlib.file_digest(written, "sha256").hexdigest()
+    return sha256_of(path)

@@ -5,13 +5,13 @@ A batch padded to one length would change units: the padding is heard.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from sp_search.errors import CheckpointError, DataError, ShapeError
+from sp_search.published.pins import sha256_of
 from sp_search.units.audio import load_audio
 from sp_search.units.encoder import Encoder, EncoderSettings
 from sp_search.units.features import FeatureSettings, Floats, frames
@@ -109,7 +109,6 @@ def _hear(extract: Extract, quantizer: Quantizer, key: str, recording: Recording
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise CheckpointError(f"{path}: expected a speech model's checkpoint, got {error.strerror}") from error
