@@ -12,8 +12,8 @@ def fluent_commands(folder):
             ("a1", '"Turn on, please"', "activate", "lights", "kitchen"),
             ("a2", "Swap", "change language", "none", "none"),
         ],
-        "valid": [("b1", "Louder", "increase", "volume", "none")],
-        "test": [("c1", "Play it", "activate", "music", "none")],
+        "valid": [("b1", "Swap it", "change language", "none", "none")],
+        "test": [("c1", "Light", "activate", "lights", "kitchen")],
     }
     (folder / "data").mkdir(parents=True)
     for split, lines in rows.items():

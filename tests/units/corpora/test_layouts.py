@@ -27,8 +27,8 @@ def test_fluent_commands_answer_with_action_object_and_location(tmp_path):
     assert told("fluent_commands", layouts.fluent_commands(tmp_path)) == [
         ("train", "a1", ("activate", "lights", "kitchen"), "Turn on, please"),
         ("train", "a2", ("change_language", "none", "none"), "Swap"),
-        ("valid", "b1", ("increase", "volume", "none"), "Louder"),
-        ("test", "c1", ("activate", "music", "none"), "Play it"),
+        ("valid", "b1", ("change_language", "none", "none"), "Swap it"),
+        ("test", "c1", ("activate", "lights", "kitchen"), "Light"),
     ]
 
 
