@@ -24,8 +24,8 @@ from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import SEPARATOR, SPECIALS, Split
 
 TOKENS_PER_BATCH = 4096
-MAX_UTTERANCES = 8000
-"""More change the means of some 25 labels by less than the draw of a prompt does."""
+MAX_UTTERANCES = 2000
+"""A quarter of the 8,000 tried first: its map has 0.95 of theirs in summed score, for a quarter of the time."""
 
 
 @torch.no_grad()
