@@ -47,7 +47,7 @@ def run(config: PlanSettings) -> int:
     """Print the plan."""
     recipe = recipe_of(config)
     lm, data = recipe.data()
-    settings = search_settings(config)
+    settings = search_settings(config, lm.architecture.layers)
     space = read_space(config.space, parameter_types(), lm.architecture.layers)
     planned = Planned(
         study=settings.study,

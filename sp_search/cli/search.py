@@ -31,7 +31,7 @@ def run(config: Settings) -> int:
     recipe = recipe_of(config)
     lm, data = recipe.data()
     space = read_space(config.space, parameter_types(), lm.architecture.layers)
-    settings = search_settings(config)
+    settings = search_settings(config, lm.architecture.layers)
     identity = StudyIdentity(
         config.task.name, config.lm.name, lm.fingerprint, config.data.name, data.corpus.fingerprint
     )

@@ -9,16 +9,22 @@ from sp_search.cli.parts import cpus_per_worker, worker_count
 from sp_search.config import Settings
 from sp_search.engine.build import pick_device
 from sp_search.engine.data import TaskData
+from sp_search.engine.settings import parameter_types
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.naive_bayes import naive_bayes_accuracy
 from sp_search.search.finished import Finished
 from sp_search.search.settings import SearchSettings
+from sp_search.search.space import read_params
 from sp_search.search.study import StudyIdentity
 from sp_search.tracking.provenance import git_state, versions
 
 
-def search_settings(config: Settings) -> SearchSettings:
-    """How large a search is, and what it runs on."""
+def search_settings(config: Settings, layers: int) -> SearchSettings:
+    """How large a search is on an LM of so many layers, and what it runs on.
+
+    Raises:
+        ConfigError: a first trial has a parameter that there is not, or a value of another type.
+    """
     schedule, cluster = config.schedule, config.cluster
     on_gpu = pick_device(config.engine.device).type == "cuda"
     gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
@@ -32,7 +38,7 @@ def search_settings(config: Settings) -> SearchSettings:
         seed=schedule.seed,
         confirm_top=schedule.confirm.top,
         confirm_seeds=schedule.confirm.seeds,
-        first_trials=tuple(schedule.first_trials),
+        first_trials=tuple(read_params(given, parameter_types(), layers) for given in schedule.first_trials),
         workers=worker_count(config),
         slots=cluster.slots,
         cpus_per_worker=cpus_per_worker(config),

@@ -118,6 +118,26 @@ def read_space(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -
     return Space(tuple(ranges))
 
 
+def read_params(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -> dict[str, ParamValue]:
+    """Values of parameters named outright, as a first trial's are; `layers` stands for the LM's.
+
+    Raises:
+        ConfigError: a name that no parameter has, or a value of another type; every bad one is named at once.
+    """
+    params: dict[str, ParamValue] = {}
+    faults: list[str] = []
+    for name, value in raw.items():
+        try:
+            if name not in types:
+                raise ConfigError(f"expected one of {', '.join(sorted(types))}")
+            params[name] = _value(value, types[name], layers)
+        except ConfigError as error:
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise ConfigError(f"first_trials: {len(faults)} bad keys: " + "; ".join(faults))
+    return params
+
+
 def _read_range(name: str, spec: Any, types: Mapping[str, type], layers: int, earlier: set[str]) -> Range:
     if name not in types:
         raise ConfigError(f"expected one of {', '.join(sorted(types))}")

@@ -57,7 +57,11 @@ def test_bench_papers_trains_a_part_of_the_corpus_and_tells_each_epoch(words, ca
 @pytest.mark.parametrize(
     ("command", "word", "fault"),
     [
-        ("engine", "space=intent", "space: expected one value for each parameter, got a range for position, prompt_"),
+        (
+            "engine",
+            "space=intent",
+            "space: expected one value for each parameter, got a range for prompt_length, depth",
+        ),
         ("engine", "updates=0", "updates: expected 1 or more, got 0"),
         ("engine", "baseline=ours", "baseline: expected none or fairseq, got 'ours'"),
         ("papers", "patience=0", "patience: expected 1 or more, got 0"),

@@ -20,7 +20,7 @@ def test_a_plan_for_people_tells_space_rungs_and_training_and_makes_nothing(word
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "study mine: 3 trials, 2 workers of 5 slots"
     assert printed[1].startswith("LM random:6x16x2: 6 layers x 16; data data: 40 utterances to train on, 12 to ")
-    assert {"  depth               3 to 6", "  prompt_length       4 to 40, log"} <= set(printed)
+    assert {"  depth               3 to 6", "  prompt_length       5 to 160, log"} <= set(printed)
     assert "        800  about 2, at most 3, the full budget" in printed
     assert printed[-2].endswith("(at most 2,400), 7,200 for the confirm runs")
     assert ", at most 1 h 20 min, at 2 trial-utterances/s (as given); start-up" in printed[-1]

@@ -3,7 +3,7 @@
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.search.space import read_space
+from sp_search.search.space import read_params, read_space
 
 TYPES = {"length": int, "lr": float, "kind": str, "seed": int, "dropout": float, "scored": bool}
 RAW = {
@@ -101,3 +101,16 @@ def test_a_space_without_ranges_is_one_trial():
 def test_a_space_with_ranges_is_not_one_trial():
     with pytest.raises(ConfigError, match=r"got a range for length, lr, kind; .* with space\.length=VALUE$"):
         read_space(RAW, TYPES, layers=4).only_trial()
+
+
+def test_a_first_trial_may_name_the_lm_s_layers():
+    assert read_params({"length": "layers", "lr": 1, "kind": "linear"}, TYPES, layers=6) == {
+        "length": 6, "lr": 1.0, "kind": "linear"
+    }  # fmt: skip
+
+
+def test_every_bad_key_of_a_first_trial_is_named_at_once():
+    with pytest.raises(
+        ConfigError, match=r"^first_trials: 2 bad keys: size: expected one of .*; lr: expected float, got 'x'$"
+    ):
+        read_params({"size": 1, "lr": "x", "length": 2}, TYPES, layers=6)
