@@ -15,7 +15,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # noqa: SIM112 - Ray's 15 would give way to anything that runs
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's 15 would give way to anything that runs
     if ray.is_initialized():
         yield
         return
