@@ -23,7 +23,7 @@ class TrialSettings:
     head_init: Literal["identity", "uniform"] = "identity"  # linear: how its head starts
     verbalizer_dropout: float = 0.1  # linear: on what the head puts out, 0 <= p < 1
     schedule: Literal["constant", "warmup_decay"] = "constant"  # linear warm-up, then linear decay to 0
-    warmup: float = 0.05  # warmup_decay: share of the full budget, 0 <= warmup < 1
+    warmup: float = 0.02  # warmup_decay: share of the full budget, 0 <= warmup < 1
     score_separator: bool = True  # whether predicting `<s>` counts in the loss, as in the papers' code
     loss_scale: Literal["scored", "tokens"] = "scored"  # the gradient's divisor; the papers count source units too
     max_source_units: int = 0  # longest source kept, from its start; 0 keeps all
