@@ -17,8 +17,6 @@ TIME = "utterances_seen"
 METRIC = "valid_accuracy"
 NUMBER = "number"
 """Key of a Tune trial's config: the number of the study's trial, which outlives Tune's own trial ids."""
-CONFIRM = "confirm"
-"""Key of a Tune trial's config: whether it repeats a winner under a fresh seed, so that no rung may stop it."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +62,11 @@ class Asha(AsyncHyperBandScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide on a report: continue or stop."""
-        if trial.config.get(CONFIRM):
-            return str(TrialScheduler.CONTINUE)
         return self._decide(_known(trial), result)
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
         """Count the last report of a trial that ran to its full budget."""
-        if _is_finite(result) and not trial.config.get(CONFIRM):
+        if _is_finite(result):
             super().on_trial_complete(tune_controller, _known(trial), result)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:

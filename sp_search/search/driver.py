@@ -21,15 +21,16 @@ from ray import tune
 
 from sp_search.errors import StudyError
 from sp_search.search.asha import Asha
-from sp_search.search.confirm import Winner, winner
+from sp_search.search.confirm import run_confirms
 from sp_search.search.events import Listeners, Observer
 from sp_search.search.finished import Finished, Keep
 from sp_search.search.searcher import StudySearcher
 from sp_search.search.session import ray_session
-from sp_search.search.settings import SearchSettings
+from sp_search.search.settings import Leave, SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import FACTS, StudyIdentity, best_trials, counts, past_trials
 from sp_search.search.trainable import PromptTrial
+from sp_search.search.winner import Winner, winner
 from sp_search.search.worker import PackFactory, Worker
 
 WORKER_START_S = 600.0
@@ -74,7 +75,9 @@ def run_search(
         try:
             listeners.tell("study_opened", study_info(settings, identity))
             workers = _start_workers(settings, make_pack)
-            _run_trials(settings, study, space, workers, listeners, keep)
+            leave = {name: worker.remove.remote for name, worker in workers.items()}
+            _run_trials(settings, study, space, leave, listeners, keep)
+            run_confirms(study, space, settings, leave, listeners)
             best = winner(study, best_trials(study, settings.confirm_top), settings)
             if best is None:
                 raise StudyError(
@@ -149,7 +152,7 @@ def _run_trials(
     settings: SearchSettings,
     study: optuna.Study,
     space: Space,
-    workers: Mapping[str, Any],
+    leave: Mapping[str, Leave],
     listeners: Listeners,
     keep: Keep,
 ) -> None:
@@ -159,7 +162,6 @@ def _run_trials(
         reduction_factor=settings.reduction_factor,
         past=past_trials(study),
     )
-    leave = {name: worker.remove.remote for name, worker in workers.items()}
     searcher = StudySearcher(study, space, settings, leave, listeners, keep)
     tuner = tune.Tuner(
         tune.with_resources(PromptTrial, {"cpu": settings.cpus_per_trial}),

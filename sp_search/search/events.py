@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from sp_search.types import Params, Report
 
+REPORTED = ("valid_accuracy", "valid_loss", "train_loss", "utterances_per_s")
+"""What observers hear of a report."""
+
 
 class Observer(Protocol):
     """Listens to a search; called in the driver, so it must be quick. Numbers are those of trials in the study."""

@@ -1,7 +1,7 @@
 """Who runs next: Ray Tune asks, the Optuna study answers and is told the truth.
 
-First come trials that a killed search left, then new ones up to the total, then the confirm runs of the best. ASHA's
-stops are told as PRUNED with their reports, full budgets as COMPLETE, crashes as FAIL.
+First come trials that a killed search left, then new ones up to the total. ASHA's stops are told as PRUNED with
+their reports, full budgets as COMPLETE, crashes as FAIL.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,20 +17,17 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sp_search.search.asha import CONFIRM, METRIC, NUMBER, TIME
-from sp_search.search.confirm import pending_confirms
-from sp_search.search.events import Listeners
+from sp_search.search.asha import METRIC, NUMBER, TIME
+from sp_search.search.events import REPORTED, Listeners
 from sp_search.search.finished import Finished, Keep
-from sp_search.search.settings import SearchSettings
+from sp_search.search.settings import Leave, SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import (
     FACTS,
     PARAMS,
     REASON,
     SEED,
-    best_trials,
     reconcile,
-    record_confirmed,
     trial_seed,
     twin,
 )
@@ -40,19 +37,14 @@ KEPT = 5
 """Trials whose state stays on disk when they end: the best so many."""
 
 
-Leave = Callable[[int], object]
-"""Frees the slot of a trial's number in its worker, without waiting for it."""
-
-
 @dataclass
 class _Running:
-    """A trial in flight. trial is None for a confirm run, of which `key` is TRIAL:REPEAT."""
+    """A trial in flight."""
 
     number: int
     worker: str
     params: Mapping[str, ParamValue]
-    trial: optuna.Trial | None
-    key: str = ""
+    trial: optuna.Trial
     reported: dict[int, float] = field(default_factory=dict)
 
 
@@ -79,7 +71,6 @@ class StudySearcher(Searcher):
         self._running: dict[str, _Running] = {}
         saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / "state.pt").exists()]
         self._left = reconcile(study, saved)
-        self._confirms: Iterator[tuple[str, int, Mapping[str, ParamValue], int]] | None = None
         if not study.trials:
             for params in settings.first_trials:
                 study.enqueue_trial(dict(params), skip_if_exists=True)
@@ -93,7 +84,7 @@ class StudySearcher(Searcher):
             return None
         found = self._continued() or self._asked()
         if found is None:
-            return self._confirm(trial_id, worker)
+            return Searcher.FINISHED
         trial, params, seed, seen = found
         running = _Running(trial.number, worker, params, trial, reported=dict(seen))
         return self._config(trial_id, running, seed, max(seen, default=0))
@@ -108,9 +99,6 @@ class StudySearcher(Searcher):
         self._workers[running.worker](running.number)  # Tune keeps the trial's process for another; the slot must go
         if result is not None and TIME in result:
             self._keep_report(running, result)
-        if running.trial is None:
-            self._end_confirm(running, result, error)
-            return
         state, reason = self._outcome(running, result, error)
         if reason:
             running.trial.set_user_attr(REASON, reason)
@@ -133,16 +121,10 @@ class StudySearcher(Searcher):
 
     def _config(self, trial_id: str, running: _Running, seed: int, seen: int) -> dict[str, Any]:
         self._running[trial_id] = running
-        tags = (
-            {"role": "confirm", "of_trial": running.key.partition(":")[0]}
-            if running.trial is None
-            else {"role": "search"}
-        )
         searched = self._space.searched(running.params)
-        self._listeners.tell("trial_started", running.number, searched, {**tags, "seed": str(seed)})
+        self._listeners.tell("trial_started", running.number, searched, {"role": "search", "seed": str(seed)})
         return {
             NUMBER: running.number,
-            CONFIRM: running.trial is None,
             "params": dict(running.params),
             "seed": seed,
             "seen": seen,
@@ -180,36 +162,14 @@ class StudySearcher(Searcher):
         waiting = (TrialState.WAITING,)
         return sum(trial.state not in waiting for trial in self._study.get_trials(deepcopy=False))
 
-    def _confirm(self, trial_id: str, worker: str) -> Any:
-        """The next confirm run, once no searched trial is in flight."""
-        if any(running.trial is not None for running in self._running.values()):
-            return None
-        if self._confirms is None:
-            best = best_trials(self._study, self._settings.confirm_top)
-            self._confirms = iter(pending_confirms(self._study, best, self._settings))
-        for key, number, params, seed in self._confirms:
-            return self._config(trial_id, _Running(number, worker, params, None, key), seed, 0)
-        return Searcher.FINISHED
-
-    def _end_confirm(self, running: _Running, result: dict[str, Any] | None, error: bool) -> None:
-        value = _last(running).get(METRIC)
-        if error or result is None or value is None:
-            self._listeners.tell("trial_finished", running.number, "FAIL", "the confirm run failed", {})
-            return
-        state = str(self._settings.trial_folder(running.number))
-        loss = float(result.get("valid_loss", math.nan))
-        record_confirmed(self._study, running.key, {"valid_accuracy": value, "valid_loss": loss, "state": state})
-        self._listeners.tell("trial_finished", running.number, "COMPLETE", "", _last(running))
-
     def _keep_report(self, running: _Running, result: Mapping[str, Any]) -> None:
         seen, value = int(result[TIME]), float(result[METRIC])
         if seen in running.reported or not math.isfinite(value):
             return
         running.reported[seen] = value
-        if running.trial is not None:
-            running.trial.report(value, seen)
-            if FACTS not in running.trial.user_attrs:
-                running.trial.set_user_attr(FACTS, result.get("facts", {}))
+        running.trial.report(value, seen)
+        if FACTS not in running.trial.user_attrs:
+            running.trial.set_user_attr(FACTS, result.get("facts", {}))
         metrics = {name: float(result[name]) for name in REPORTED if name in result}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
 
@@ -244,10 +204,6 @@ class StudySearcher(Searcher):
         for trial in ended:
             if trial.number not in kept and (folder := self._settings.trial_folder(trial.number)).exists():
                 shutil.rmtree(folder)
-
-
-REPORTED = ("valid_accuracy", "valid_loss", "train_loss", "utterances_per_s")
-"""What observers hear of a report."""
 
 
 def _last(running: _Running) -> dict[str, float]:

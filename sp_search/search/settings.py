@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.search.schedule import report_points
 from sp_search.types import Params
 
+Leave = Callable[[int], object]
+"""Frees the slot of a trial's number in its worker, without waiting for it."""
 RAY_STEPS = 10_000
 """Ray counts resources in ten-thousandths."""
 

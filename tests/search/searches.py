@@ -6,7 +6,7 @@ import optuna
 
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space, read_space
-from sp_search.search.study import StudyIdentity, open_study
+from sp_search.search.study import PARAMS, StudyIdentity, open_study
 
 IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")
 
@@ -29,3 +29,18 @@ def new_study(runs: Path) -> optuna.Study:
 def lr_space(raw=None) -> Space:
     """What fake packs are searched over: the accuracy they rise to."""
     return read_space(raw or {"lr": {"float": [0.1, 0.9]}}, {"lr": float}, layers=3)
+
+
+def study_of_three(runs: Path) -> optuna.Study:
+    """Three complete trials of accuracy 0.9, 0.8 and 0.7, each the value of its learning rate."""
+    study = new_study(runs)
+    for value in (0.9, 0.8, 0.7):
+        trial = study.ask()
+        trial.set_user_attr(PARAMS, {"lr": value})
+        study.tell(trial, value)
+    return study
+
+
+def run_of(accuracy: float) -> dict[str, object]:
+    """What is recorded of a confirm run."""
+    return {"valid_accuracy": accuracy, "valid_loss": 1.0, "state": "somewhere"}

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sp_search.search.asha import CONFIRM, METRIC, NUMBER, TIME, Asha, PastTrial
+from sp_search.search.asha import METRIC, NUMBER, TIME, Asha, PastTrial
 
 CONTINUE, STOP = "CONTINUE", "STOP"
 NAN = float("nan")
@@ -30,8 +30,8 @@ def asha(past=()):
     return Asha(budget=1600, grace=100, reduction_factor=4, past=past)
 
 
-def tune_trial(number, confirm=False):
-    return SimpleNamespace(trial_id=f"tune-{number}", config={NUMBER: number, CONFIRM: confirm})
+def tune_trial(number):
+    return SimpleNamespace(trial_id=f"tune-{number}", config={NUMBER: number})
 
 
 def play(scheduler, rows, trials=None):
@@ -66,14 +66,6 @@ def test_a_restart_after_any_report_changes_no_later_decision(cut):
 
 def test_a_restart_without_its_past_would_decide_otherwise():
     assert play(asha(), TABLE[4:]) != [decision for *_, decision in TABLE[4:]]
-
-
-def test_no_rung_stops_a_confirm_run_nor_counts_it():
-    scheduler = asha(past_of(TABLE[:3]))
-    again = tune_trial(1_000_001, confirm=True)
-    scheduler.on_trial_add(None, again)
-    assert scheduler.on_trial_result(None, again, {TIME: 100, METRIC: 0.01}) == CONTINUE
-    assert play(scheduler, TABLE[4:6]) == [STOP, CONTINUE]
 
 
 def test_a_continued_trial_keeps_the_place_its_number_had():

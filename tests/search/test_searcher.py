@@ -4,11 +4,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sp_search.search.asha import CONFIRM, METRIC, NUMBER, TIME
-from sp_search.search.confirm import confirm_number
+from sp_search.search.asha import METRIC, NUMBER, TIME
 from sp_search.search.events import Listeners
 from sp_search.search.searcher import KEPT, StudySearcher
-from sp_search.search.study import REASON, record_confirmed, trial_seed
+from sp_search.search.study import REASON, trial_seed
 from tests.search.searches import lr_space, new_study, settings
 
 FINISHED = StudySearcher.FINISHED
@@ -77,7 +76,7 @@ def test_a_trial_is_given_all_it_needs(search):
     config = search.searcher.suggest("a")
     trial = search.study.trials[0]
     assert config == {
-        NUMBER: 0, CONFIRM: False, "params": trial.params, "seed": trial_seed(0, 0), "seen": 0, "worker": "w",
+        NUMBER: 0, "params": trial.params, "seed": trial_seed(0, 0), "seen": 0, "worker": "w",
         "folder": str(search.settings.trial_folder(0)), "points": [100, 400, 1600], "budget": 1600,
     }  # fmt: skip
 
@@ -167,40 +166,18 @@ def test_settings_tried_before_are_answered_from_the_study(tmp_path):
     search.searcher.suggest("a")
     search.report("a", 100, 0.4)
     search.end("a", 1600, 0.6)
-    following = search.searcher.suggest("b")
-    assert following[CONFIRM]
+    assert search.searcher.suggest("b") == FINISHED
     assert [trial.value for trial in search.study.trials] == [0.6, 0.6, 0.6]
     assert search.study.trials[2].user_attrs[REASON] == "same settings as trial 0"
 
 
-def test_confirm_runs_begin_once_every_searched_trial_has_ended(tmp_path):
-    search = Search(tmp_path, trials=2, confirm_top=1, confirm_seeds=2)
+def test_a_search_is_finished_when_all_trials_are_given(tmp_path):
+    search = Search(tmp_path, trials=2)
     search.searcher.suggest("a")
     search.searcher.suggest("b")
-    search.end("a", 1600, 0.5)
-    assert search.searcher.suggest("c") is None
-    search.end("b", 1600, 0.9)
-    first, second = search.searcher.suggest("d"), search.searcher.suggest("e")
-    assert [c[NUMBER] for c in (first, second)] == [confirm_number(1, 1), confirm_number(1, 2)]
-    assert [c["seed"] for c in (first, second)] == [trial_seed(0, 1, 1), trial_seed(0, 1, 2)]
-    assert all(c[CONFIRM] and c["params"] == search.study.trials[1].params for c in (first, second))
-
-
-def test_a_search_is_finished_when_all_confirm_runs_are_given(tmp_path):
-    search = Search(tmp_path, trials=1, confirm_top=1, confirm_seeds=1)
-    search.run("a")
-    search.run("b", 0.55)
     assert search.searcher.suggest("c") == FINISHED
-    ((key, recorded),) = search.study.user_attrs["confirmed"].items()
-    assert (key, recorded["valid_accuracy"]) == ("0:1", 0.55)
-
-
-def test_a_confirm_run_that_broke_is_not_recorded(tmp_path):
-    search = Search(tmp_path, trials=1, confirm_top=1, confirm_seeds=1)
-    search.run("a")
-    search.searcher.suggest("b")
-    search.end("b", error=True)
-    assert "confirmed" not in search.study.user_attrs
+    search.end("a", 1600, 0.5)
+    assert search.searcher.suggest("d") == FINISHED
 
 
 def save_state(search, number):
@@ -243,10 +220,10 @@ def test_a_killed_search_goes_on_with_the_trials_it_had_before_new_ones(tmp_path
 
 
 def test_a_continued_study_goes_up_to_its_total_and_no_further(tmp_path):
-    first = Search(tmp_path, trials=2, confirm_top=1, confirm_seeds=1)
-    for name in "abc":
+    first = Search(tmp_path, trials=2)
+    for name in "ab":
         first.run(name)
-    record_confirmed(first.study, "0:1", {"valid_accuracy": 0.5, "valid_loss": 1.0, "state": ""})
-    again = Search(tmp_path, trials=3, confirm_top=1, confirm_seeds=1)
-    assert again.searcher.suggest("d")[NUMBER] == 2
+    again = Search(tmp_path, trials=3)
+    assert again.searcher.suggest("c")[NUMBER] == 2
+    assert again.searcher.suggest("d") == FINISHED
     assert isinstance(again.study, optuna.Study)
