@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from sp_search.cli.preparing import document, hear_of, quantizer_of
+from sp_search.cli.preparing import document, encoder_file, hear_of, quantizer_of
 from sp_search.config import Settings
 from sp_search.units.corpora.read import Form, read_corpus
 from sp_search.units.prepare import prepare
@@ -27,8 +27,9 @@ def run(config: PrepareSettings) -> int:
     """Print where the folder is; 1 if a file could not be read."""
     recordings = read_corpus(config.form, config.corpus, config.characters)
     progress = Progress()
-    quantizer = quantizer_of(config, recordings, config.to, progress)
-    prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer), progress)
+    checkpoint = encoder_file(config.units, config.cache)
+    quantizer = quantizer_of(config, checkpoint, recordings, config.to, progress)
+    prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer, checkpoint), progress)
     corpus = {"form": config.form, "path": str(config.corpus)}
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
     unfinished = config.to / "meta.json.part"
