@@ -9,7 +9,7 @@ from pathlib import Path
 from sp_search.cli.preparing import document, encoder_file, hear_of, quantizer_of
 from sp_search.config import Settings
 from sp_search.units.corpora.read import Form, read_corpus
-from sp_search.units.prepare import prepare
+from sp_search.units.prepare import META, prepare
 from sp_search.units.progress import Progress
 
 
@@ -32,8 +32,8 @@ def run(config: PrepareSettings) -> int:
     prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer, checkpoint), progress)
     corpus = {"form": config.form, "path": str(config.corpus)}
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
-    unfinished = config.to / "meta.json.part"
+    unfinished = config.to / f"{META}.part"
     unfinished.write_text(meta + "\n", encoding="utf-8")
-    unfinished.replace(config.to / "meta.json")
+    unfinished.replace(config.to / META)
     print(config.to)
     return int(bool(prepared.unreadable))

@@ -59,6 +59,23 @@ def published_quantizer(name: str, features: Features, cache: Path) -> Quantizer
     return quantizer_on(features, path, cache)
 
 
+def encoder_of(features: Features, given: Path | None, cache: Path) -> Path | None:
+    """The file of the speech model that made a quantizer's frames: the one given, else the published one.
+
+    Returns:
+        None where frames need no model, or where theirs is another than the published one and none is given.
+
+    Raises:
+        DownloadError: the published one can't be had.
+    """
+    if not isinstance(features, EncoderFeatures):
+        return None
+    published = ENCODERS[features.settings.kind].sha256
+    if given is None and published in (None, features.checkpoint):
+        return published_encoder(features.settings, cache)
+    return given
+
+
 def quantizer_on(features: Features, path: Path, cache: Path) -> Quantizer:
     """A k-means file as a quantizer of these features.
 

@@ -81,7 +81,7 @@ def extractor(features: Features, checkpoint: Path | None, device: str) -> Extra
     if checkpoint is None or _sha256(checkpoint) != features.checkpoint:
         raise CheckpointError(
             f"units.checkpoint: expected the {features.settings.kind} model of sha256 {features.checkpoint[:12]}..., "
-            f"got {checkpoint or 'none'}"
+            f"got {checkpoint or 'none'}; name its file with units.checkpoint=PATH"
         )
     return Encoder(features.settings, checkpoint, device)
 

@@ -25,9 +25,13 @@ from sp_search.cli.main import main
 from sp_search.errors import CheckpointError, ShapeError
 from sp_search.published.catalogue import ENCODERS, QUANTIZERS, PublishedFile
 from sp_search.units.audio import load_audio
+from sp_search.units.clips import clips_at, unit_lines
 from sp_search.units.encoder import Encoder, EncoderSettings
 from sp_search.units.kmeans_file import import_kmeans
+from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer, nearest
+from sp_search.units.textless import encoder_of
+from sp_search.units.unitizer import UnitizerRecipe
 from tests.shared import shared
 
 TINY = dict(encoder_layers=3, encoder_embed_dim=32, encoder_ffn_embed_dim=64, encoder_attention_heads=4)
@@ -124,10 +128,15 @@ def test_units_hubert_alone_takes_the_published_model_and_clusters(tmp_path, fil
         assert main(["prepare", "units=hubert", *words, "cluster.workers=1"]) == 0
     assert [path for path, _ in file_server.asked] == ["/h.pt", "/km.bin"]
     wanted = clusters.predict(features)
-    reduced = [f"{unit}" for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
-    assert json.loads(gzip.decompress((tmp_path / "out" / "test.jsonl.gz").read_bytes()))["units"] == " ".join(
-        reduced
-    )
+    reduced = [int(unit) for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
+    line = json.loads(gzip.decompress((tmp_path / "out" / "test.jsonl.gz").read_bytes()))
+    assert line["units"] == " ".join(map(str, reduced))
+    made = quantizer_in(tmp_path / "out")
+    checkpoint = encoder_of(made.features, None, tmp_path / "cache")
+    recipe = UnitizerRecipe(quantizer=made, checkpoint=checkpoint, device="cpu", threads=1)
+    ((heard,),) = unit_lines(recipe, clips_at(path), "a clip to predict on")
+    assert json.loads(heard) == {"id": "a.wav", "units": reduced}
+    assert len(file_server.asked) == 2
 
 
 @pytest.mark.parametrize("layer", [0, 2])

@@ -18,7 +18,7 @@ from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings
 from sp_search.units.kmeans_store import load_centroids
 from sp_search.units.quantizer import EncoderFeatures
-from sp_search.units.textless import check_frames, published_encoder, published_quantizer
+from sp_search.units.textless import check_frames, encoder_of, published_encoder, published_quantizer
 
 LOGMEL = FeatureSettings(
     kind="fbank", mels=80, coefficients=13, window=400, hop=160, falloff=8.0, delta_reach=0, normalise=False
@@ -114,3 +114,18 @@ def test_the_settings_of_every_kind_are_those_of_its_published_clusters(kind, co
     units = load_settings([f"units={kind}", f"units.fit.units={count}"], Settings).units
     assert units.quantizer in {f"{kind}{count}", f"{kind}_{count}"} & set(QUANTIZERS)
     check_frames(units.quantizer, units.signal or units.encoder)
+
+
+def test_the_speech_model_of_a_quantizer_is_the_one_given_else_the_published_one_if_it_is_that(
+    file_server, monkeypatch, tmp_path
+):
+    digest = hashlib.sha256(b"weights").hexdigest()
+    monkeypatch.setitem(ENCODERS, "hubert", PublishedFile(file_server.put("/hubert/base.pt", b"weights"), digest))
+    of_published, of_another = (
+        EncoderFeatures(settings=HUBERT, checkpoint=sha256, size=768) for sha256 in (digest, "ab" * 32)
+    )
+    assert encoder_of(LOGMEL, None, tmp_path) is None
+    assert encoder_of(of_another, tmp_path / "mine.pt", tmp_path) == tmp_path / "mine.pt"
+    assert encoder_of(of_another, None, tmp_path) is None
+    assert file_server.asked == []
+    assert encoder_of(of_published, None, tmp_path).read_bytes() == b"weights"
