@@ -1,4 +1,11 @@
-"""Turn a corpus in audio into units that a search takes as its data; started again, it goes on."""
+"""Turn a corpus in audio into units that a search takes as its data; started again, it goes on.
+
+corpus= is a manifest, CSV or JSON lines with path, split (train, valid or test) and labels or text; with form= it is
+the folder of a corpus as it is published. to= is the folder that a search is then given as its data.
+units=hubert, cpc, w2v2 or logmel takes the published speech model and k-means, downloaded once: lm=gslm_hubert100
+knows the units of units=hubert, lm=gslm_hubert50 those with units.fit.units=50 besides. units.quantizer= names a
+k-means file instead; with null, clusters are found on train.
+"""
 
 from __future__ import annotations
 

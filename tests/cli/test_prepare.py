@@ -125,6 +125,22 @@ def test_a_wrong_setting_ends_with_2_and_one_line(tmp_path, capsys, words, messa
     assert re.fullmatch(rf"sp-search: .*{re.escape(message)}.*\n", error)
 
 
+def test_help_shows_what_is_its_own_before_what_all_commands_take(capsys):
+    assert main(["prepare", "--help", "units=cpc", "units.fit.units=50"]) == 0
+    _, _, rest = capsys.readouterr().out.partition("\nits own settings:\n")
+    own, _, common = rest.partition("\n\ngroups, ")
+    assert own.splitlines() == [
+        "  corpus=  (needed)",
+        "  form=manifest  (manifest, speech_commands, fluent_commands, librispeech, audio_snips, lhotse)",
+        "  to=  (needed)",
+        f"  characters={LETTERS}",
+    ]
+    assert {"  units.quantizer=cpc50", "  units.checkpoint=null", "  engine.device=auto  (auto, cpu, cuda)"} <= set(
+        common.splitlines()
+    )
+    assert "  corpus=" not in common
+
+
 def test_unit_settings_come_from_a_file_of_ones_own_too(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("signal: {kind: mfcc, mels: 1}\nencoder: null\n")
     assert prepare(f"corpus={tmp_path}", f"to={tmp_path}", f"units={tmp_path / 'mine.yaml'}") == 2
