@@ -95,7 +95,7 @@ def document(units: UnitSettings, corpus: dict[str, str], quantizer: Quantizer, 
     """What `meta.json` says."""
     return {
         "corpus": corpus,
-        "units": {"name": units.name, **quantizer.describe()},
+        "units": {"name": units.name, "quantizer": units.quantizer, **quantizer.describe()},
         "quantizer_fingerprint": quantizer.fingerprint,
         "utterances": prepared.utterances,
         "files": prepared.files,

@@ -172,6 +172,25 @@ def test_input_that_is_not_there_ends_with_2_and_one_line(predict, tmp_path):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stdin", "message"),
+    [
+        (b"\xff\xfb\x90\x00", "stdin: expected text (UTF-8), got another kind of file"),
+        (b"", "stdin: expected at least one utterance, got an empty file"),
+        (
+            gzip.compress(b"1 2 x\n"),
+            "stdin: 1 bad lines: line 1: expected units of the dictionary, got 'x'; was it made ",
+        ),
+    ],
+)
+def test_what_is_neither_units_nor_paths_on_stdin_ends_with_2_and_one_line(predict, stdin, message):
+    found = predict(stdin=stdin)
+    assert (found.code, found.answers) == (2, {})
+    assert found.err.startswith(f"sp-search: {message}")
+    assert found.err.count("\n") == 1
+
+
 def test_the_demo_and_a_prepared_corpus_name_their_quantizer_and_other_corpora_none(tmp_path):
     lm = load_lm("demo", None, tmp_path)
     of_demo = corpus_quantizer(load_settings([], Settings))

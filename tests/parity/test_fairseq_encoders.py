@@ -131,6 +131,7 @@ def test_units_hubert_alone_takes_the_published_model_and_clusters(tmp_path, fil
     reduced = [int(unit) for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
     line = json.loads(gzip.decompress((tmp_path / "out" / "test.jsonl.gz").read_bytes()))
     assert line["units"] == " ".join(map(str, reduced))
+    assert json.loads((tmp_path / "out" / "meta.json").read_text())["units"]["quantizer"] == "hubert100"
     made = quantizer_in(tmp_path / "out")
     checkpoint = encoder_of(made.features, None, tmp_path / "cache")
     recipe = UnitizerRecipe(quantizer=made, checkpoint=checkpoint, device="cpu", threads=1)
