@@ -19,14 +19,14 @@ from sp_search.demo.espeak import Espeak
 from sp_search.demo.voices import Manner
 from sp_search.engine.data import task_data
 from sp_search.errors import CheckpointError
-from sp_search.export.folder import write_export
 from sp_search.lm.zoo import load_lm
 from sp_search.tasks.registry import get_task
 from sp_search.units.features import SAMPLE_RATE
 from sp_search.units.manifest import load_corpus
 from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer
-from tests.tiny import no_scores, tiny_pack
+from tests.export.winner import DEEP, train_and_export
+from tests.tiny import no_scores
 
 LM = "random:2x16x2"
 SAID = {"turn on the lamp": "activate lamp none", "louder please": "increase volume none"}
@@ -48,30 +48,19 @@ def spoken(tmp_path_factory):
     (folder / "corpus.csv").write_text("\n".join(rows) + "\n")
     words = [f"corpus={folder / 'corpus.csv'}", f"to={folder / 'units'}", "units.quantizer=null"]
     assert main(["prepare", *words, "units.fit.units=50", "cluster.workers=1"]) == 0
-    write_export(folder / "prompt", *trained(folder), quantizer_in(folder / "units"))
-    return folder
-
-
-def trained(folder):
-    """The state of a trial, and its document."""
-    loaded = load_lm(LM, None, folder / "cache")
-    data = task_data(
-        load_corpus(folder / "units", loaded.dictionary, "spoken"), loaded.dictionary, get_task("intent"), no_scores
+    return SimpleNamespace(
+        clips=sorted((folder / "clips").glob("test-*.wav")),
+        units=folder / "units",
+        prompt=export(folder / "units", folder, quantizer_in(folder / "units")),
     )
-    pack = tiny_pack(lm=loaded.lm, data=data, chunk_updates=5)
-    params = dict(prompt_length=2, depth=1, lr=0.03)
-    pack.add(0, params, seed=0, budget=1000)
-    pack.advance([0], {0: 0})
-    pack.save(0, folder / "state")
-    return folder / "state", {
-        "task": "intent",
-        "lm": {"name": LM, "fingerprint": loaded.lm.fingerprint},
-        "data": {"name": "spoken", "fingerprint": data.corpus.fingerprint},
-        "dictionary_fingerprint": loaded.dictionary.fingerprint,
-        "label_space": data.space.to_json(),
-        "params": params,
-        "metrics": {},
-    }
+
+
+def export(units, to, quantizer):
+    """A prompt that was trained on the corpus."""
+    loaded = load_lm(LM, None, to / "cache")
+    corpus = load_corpus(units, loaded.dictionary, "spoken")
+    data = task_data(corpus, loaded.dictionary, get_task("intent"), no_scores)
+    return train_and_export(to, DEEP, quantizer, loaded.lm, data).folder
 
 
 @pytest.fixture
@@ -80,7 +69,7 @@ def predict(spoken, capsys, monkeypatch):
 
     def run(*words, stdin=b"", prompt=None):
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        code = main(["predict", f"lm={LM}", f"prompt={prompt or spoken / 'prompt'}", *map(str, words)])
+        code = main(["predict", f"lm={LM}", f"prompt={prompt or spoken.prompt}", *map(str, words)])
         out, err = capsys.readouterr()
         answers = [json.loads(line) for line in out.splitlines()]
         return SimpleNamespace(code=code, answers={answer.pop("id"): answer for answer in answers}, err=err)
@@ -91,21 +80,18 @@ def predict(spoken, capsys, monkeypatch):
 @pytest.fixture
 def wanted(spoken, predict):
     """The answers to the unit lines of test, as `prepare` wrote them."""
-    found = predict(f"input={spoken / 'units' / 'test.jsonl.gz'}")
+    found = predict(f"input={spoken.units / 'test.jsonl.gz'}")
     assert found.code == 0
-    assert len(found.answers) == 2
+    one, other = (answer["scores"] for answer in found.answers.values())
+    assert one != other
     assert all(set(answer) == {"labels", "scores"} for answer in found.answers.values())
     return found.answers
 
 
-def clips(spoken):
-    return sorted((spoken / "clips").glob("test-*.wav"))
-
-
 @pytest.mark.slow
 def test_a_clip_is_answered_as_its_unit_line_is(spoken, predict):
-    lines = gzip.decompress((spoken / "units" / "test.jsonl.gz").read_bytes()).splitlines()
-    for clip, line in zip(clips(spoken), lines, strict=True):
+    lines = gzip.decompress((spoken.units / "test.jsonl.gz").read_bytes()).splitlines()
+    for clip, line in zip(spoken.clips, lines, strict=True):
         by_units, by_ear = predict(stdin=line), predict(f"input={clip}")
         assert by_ear.code == by_units.code == 0
         assert by_ear.answers == by_units.answers != {}
@@ -114,10 +100,10 @@ def test_a_clip_is_answered_as_its_unit_line_is(spoken, predict):
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["folder", "list", "stdin"])
 def test_many_clips_are_answered_as_their_unit_lines_are(spoken, predict, wanted, tmp_path, form):
-    for clip in clips(spoken):
+    for clip in spoken.clips:
         shutil.copy(clip, tmp_path)
     (tmp_path / "notes.txt").write_text("not audio")
-    names = [clip.name for clip in clips(spoken)]
+    names = [clip.name for clip in spoken.clips]
     if form == "folder":
         found = predict(f"input={tmp_path}")
     elif form == "list":
@@ -137,7 +123,7 @@ def test_many_clips_are_answered_as_their_unit_lines_are(spoken, predict, wanted
 
 @pytest.mark.slow
 def test_what_cannot_be_read_is_told_in_one_line_behind_the_answers_to_the_rest(spoken, predict, wanted, tmp_path):
-    names = [str(clip) for clip in clips(spoken)]
+    names = [str(clip) for clip in spoken.clips]
     (tmp_path / "list.txt").write_text("\n".join(["absent.wav", *names]))
     found = predict(f"input={tmp_path / 'list.txt'}")
     assert found.code == 2
@@ -152,14 +138,14 @@ def test_what_cannot_be_read_is_told_in_one_line_behind_the_answers_to_the_rest(
 def test_a_prompt_that_names_no_quantizer_refuses_audio_in_one_line_and_answers_units(
     spoken, predict, wanted, tmp_path
 ):
-    write_export(tmp_path / "prompt", *trained(spoken), None)
-    found = predict(f"input={clips(spoken)[0]}", prompt=tmp_path / "prompt")
+    prompt = export(spoken.units, tmp_path, None)
+    found = predict(f"input={spoken.clips[0]}", prompt=prompt)
     assert (found.code, found.answers) == (2, {})
     assert found.err == (
-        f"sp-search: {tmp_path}/prompt: expected a prompt that names its quantizer, for the input is audio, got one "
+        f"sp-search: {prompt}: expected a prompt that names its quantizer, for the input is audio, got one "
         f"of a corpus in units; give unit lines, or search on a corpus that sp-search prepare has made of audio\n"
     )
-    again = predict(f"input={spoken / 'units' / 'test.jsonl.gz'}", prompt=tmp_path / "prompt")
+    again = predict(f"input={spoken.units / 'test.jsonl.gz'}", prompt=prompt)
     assert again.answers == wanted
 
 
