@@ -45,7 +45,7 @@ class DataSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FitSettings:
-    """How clusters are found where no quantizer is given."""
+    """How clusters are found where no quantizer is named."""
 
     units: int  # clusters, 2 or more
     utterances: int  # of train, drawn, whose frames are clustered; 1 or more
@@ -68,8 +68,8 @@ class UnitSettings:
     name: str  # the option's name, or the file's
     signal: FeatureSettings | None
     encoder: EncoderSettings | None
-    checkpoint: Path | None  # the encoder's file, of fairseq's
-    quantizer: Path | None  # our .safetensors, or a published km.bin; null = fit one on train
+    checkpoint: Path | None  # the encoder's file, of fairseq's; null = the published one of its kind
+    quantizer: str | None  # a published one's name, our .safetensors, or a km.bin; null = fit one on train
     fit: FitSettings
 
     def __post_init__(self) -> None:

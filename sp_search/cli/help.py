@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from sp_search.cli.compose import compose_values
 from sp_search.cli.overrides import GROUPS, SHORT, TAKES_PATH, options
-from sp_search.cli.records import leaves
+from sp_search.cli.records import leaves, without_null
+from sp_search.config import Settings
 
 
 def command_help(name: str, command: ModuleType, schema: type, words: Sequence[str]) -> str:
@@ -23,24 +24,26 @@ def command_help(name: str, command: ModuleType, schema: type, words: Sequence[s
         for group in GROUPS
     ]
     values = {field.name: field.default for field in fields(schema)} | compose_values(words, schema)
-    space = values["space"]
-    settings = [f"  {line}" for key in leaves(schema) if key != "space" for line in _setting(key, values)]
+    space, common = values["space"], leaves(Settings)
+    lines = {key: _setting(key, hint, values) for key, hint in leaves(schema).items() if key != "space"}
+    own = [f"  {line}" for key in lines if key not in common for line in lines[key]]
     return "\n".join(
         [
             f"usage: sp-search {name} [key=value ...]",
             f"\n{(command.__doc__ or '').strip()}",
+            *(["\nits own settings:", *own] if own else []),
             "\ngroups, a set of values each:",
             *groups,
             f"\nwithout their section: {', '.join(SHORT)}",
             "\nsettings:",
-            *settings,
+            *(f"  {line}" for key in lines if key in common for line in lines[key]),
             f"  space.NAME=...  of {', '.join(space)}" if isinstance(space, dict) else "  space=  (needed)",
         ]
     )
 
 
-def _setting(key: str, values: dict[str, Any]) -> list[str]:
-    """A setting with its value; a section that may be null has a line for each of its own."""
+def _setting(key: str, hint: Any, values: dict[str, Any]) -> list[str]:
+    """A setting with its value and its choices; a section that may be null has a line for each of its own."""
     value: Any = values
     for part in key.split("."):
         value = value[part]
@@ -48,7 +51,9 @@ def _setting(key: str, values: dict[str, Any]) -> list[str]:
         return [f"{key}=  (needed)"]
     if isinstance(value, dict):
         return [f"{key}.{name}={_shown(inner)}" for name, inner in value.items()]
-    return [f"{key}={_shown(value)}"]
+    kind, _ = without_null(hint)
+    choices = f"  ({', '.join(get_args(kind))})" if get_origin(kind) is Literal else ""
+    return [f"{key}={_shown(value)}{choices}"]
 
 
 def _shown(value: Any) -> str:

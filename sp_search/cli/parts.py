@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,17 @@ import torch
 from sp_search.config import Settings
 from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
 from sp_search.engine.settings import parameter_types
-from sp_search.errors import ConfigError
+from sp_search.errors import CheckpointError, ConfigError
+from sp_search.export.folder import exported_quantizer
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.lm.zoo import load_lm
 from sp_search.search.space import read_space
 from sp_search.types import Params
 from sp_search.units.dictionary import Dictionary
+from sp_search.units.prepare import quantizer_in
+from sp_search.units.quantizer import Quantizer
+from sp_search.units.textless import encoder_of
+from sp_search.units.unitizer import UnitizerRecipe
 
 
 def recipe_of(config: Settings) -> PackRecipe:
@@ -76,6 +82,38 @@ def data_path(config: Settings) -> Path:
     if config.data.name != "demo":
         raise ConfigError(f"data: expected demo or a path, got {config.data.name!r}")
     return Path(str(files("sp_search") / "demo" / "assets" / "data"))
+
+
+def corpus_quantizer(config: Settings) -> Quantizer | None:
+    """What made the corpus's units, where it is the demo or was made by `prepare`; else None.
+
+    Raises:
+        CheckpointError: as `quantizer_in`.
+    """
+    if config.data.path is None:
+        return Quantizer.load(Path(str(files("sp_search") / "demo" / "assets" / "quantizer.safetensors")))
+    return quantizer_in(config.data.path)
+
+
+def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> UnitizerRecipe:
+    """What makes units of audio as those were made that a prompt was searched on.
+
+    Raises:
+        CheckpointError: the folder names no quantizer, or has lost it.
+        DownloadError: a published speech model can't be had.
+    """
+    quantizer = exported_quantizer(prompt, document)
+    if quantizer is None:
+        raise CheckpointError(
+            f"{prompt}: expected a prompt that names its quantizer, for the input is audio, got one of a corpus in "
+            f"units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
+        )
+    return UnitizerRecipe(
+        quantizer=quantizer,
+        checkpoint=encoder_of(quantizer.features, config.units.checkpoint, config.cache),
+        device=pick_device(config.engine.device).type,
+        threads=config.engine.threads or os.cpu_count() or 1,
+    )
 
 
 def worker_count(config: Settings) -> int:

@@ -12,35 +12,56 @@ import soundfile
 import soxr
 
 from sp_search.cli.parts import worker_count
+from sp_search.cli.records import did_you_mean
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.build import pick_device
-from sp_search.errors import CheckpointError
+from sp_search.errors import CheckpointError, ConfigError
+from sp_search.published.catalogue import QUANTIZERS
 from sp_search.search.unit_actors import hear_on_cluster
 from sp_search.tracking.provenance import versions
+from sp_search.units.features import FeatureSettings
 from sp_search.units.fitting import fitted
-from sp_search.units.kmeans_file import import_kmeans
 from sp_search.units.pool import hear_here
 from sp_search.units.prepare import Hear, Listener, Prepared
 from sp_search.units.quantizer import Features, Quantizer
 from sp_search.units.recordings import Recording
+from sp_search.units.textless import check_frames, published_encoder, published_quantizer, quantizer_on
 from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
 
 
-def quantizer_of(config: Settings, recordings: Sequence[Recording], folder: Path, listener: Listener) -> Quantizer:
-    """The quantizer that the settings name, read, imported or fitted.
+def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
+    """The speech model's file that the settings name, else the published one; None where frames need no model.
+
+    Raises:
+        CheckpointError: a published quantizer was made of other frames.
+        DownloadError: the published model can't be had.
+    """
+    frames = units.signal or units.encoder
+    assert frames is not None
+    if units.quantizer is not None and units.quantizer in QUANTIZERS:
+        check_frames(units.quantizer, frames)
+    if isinstance(frames, FeatureSettings):
+        return None
+    return units.checkpoint or published_encoder(frames, cache)
+
+
+def quantizer_of(
+    config: Settings, checkpoint: Path | None, recordings: Sequence[Recording], folder: Path, listener: Listener
+) -> Quantizer:
+    """The quantizer that the settings name, downloaded, read or imported, or else found on the training split.
 
     Raises:
         UserError: it, or the encoder of its features, is wrong, or they don't belong together.
     """
     units, device = config.units, pick_device("auto").type
-    features = features_of(units.signal, units.encoder, units.checkpoint, device)
+    features = features_of(units.signal, units.encoder, checkpoint, device)
     if units.quantizer is not None:
-        return _read(units.quantizer, features)
+        return _named(units.quantizer, features, config.cache)
     fit = units.fit
     return fitted(
         recordings,
         features,
-        extractor(features, units.checkpoint, device),
+        extractor(features, checkpoint, device),
         folder,
         listener,
         units=fit.units,
@@ -50,7 +71,7 @@ def quantizer_of(config: Settings, recordings: Sequence[Recording], folder: Path
     )
 
 
-def hear_of(config: Settings, quantizer: Quantizer) -> Hear:
+def hear_of(config: Settings, quantizer: Quantizer, checkpoint: Path | None) -> Hear:
     """Who does the work: processes of this machine, one a core; actors, where there is a cluster or a GPU."""
     cores, cluster, engine = os.cpu_count() or 1, config.cluster, config.engine
     device = pick_device("auto").type if engine.device == "auto" else engine.device
@@ -59,7 +80,7 @@ def hear_of(config: Settings, quantizer: Quantizer) -> Hear:
     cpus = cluster.cpus_per_worker or 1.0
     recipe = UnitizerRecipe(
         quantizer=quantizer,
-        checkpoint=config.units.checkpoint,
+        checkpoint=checkpoint,
         device=device,
         threads=engine.threads or max(1, cores // processes if here else int(cpus)),
     )
@@ -74,7 +95,7 @@ def document(units: UnitSettings, corpus: dict[str, str], quantizer: Quantizer, 
     """What `meta.json` says."""
     return {
         "corpus": corpus,
-        "units": {"name": units.name, **quantizer.describe()},
+        "units": {"name": units.name, "quantizer": units.quantizer, **quantizer.describe()},
         "quantizer_fingerprint": quantizer.fingerprint,
         "utterances": prepared.utterances,
         "files": prepared.files,
@@ -88,15 +109,17 @@ def _audio_versions() -> dict[str, str]:
     return libraries | {"libsndfile": soundfile.__libsndfile_version__}
 
 
-def _read(path: Path, features: Features) -> Quantizer:
+def _named(name: str, features: Features, cache: Path) -> Quantizer:
+    if name in QUANTIZERS:
+        return published_quantizer(name, features, cache)
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(
+            f"units.quantizer: expected {', '.join(QUANTIZERS)}, a file that exists, or null to find clusters on "
+            f"train, got {name!r}{did_you_mean(name, QUANTIZERS)}"
+        )
     if path.suffix != ".safetensors":
-        centroids = import_kmeans(path)
-        if centroids.shape[1] != features.size:
-            raise CheckpointError(
-                f"{path}: expected centroids of {features.size} features a frame, got {centroids.shape[1]}; "
-                f"is it the k-means of other features?"
-            )
-        return Quantizer(features, centroids)
+        return quantizer_on(features, path, cache)
     quantizer = Quantizer.load(path)
     if quantizer.features != features:
         raise CheckpointError(f"{path}: expected a quantizer of {features}, got one of {quantizer.features}")

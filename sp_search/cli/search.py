@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sp_search.cli.parts import recipe_of
+from sp_search.cli.parts import corpus_quantizer, recipe_of
 from sp_search.cli.searching import export_document, naive_bayes_by_split, search_settings
 from sp_search.config import Settings
 from sp_search.engine.settings import parameter_types
@@ -30,6 +30,7 @@ def run(config: Settings) -> int:
     torch.set_num_threads(1)  # this process only asks and listens
     recipe = recipe_of(config)
     lm, data = recipe.data()
+    quantizer = corpus_quantizer(config)
     space = read_space(config.space, parameter_types(), lm.architecture.layers)
     settings = search_settings(config, lm.architecture.layers)
     identity = StudyIdentity(
@@ -45,12 +46,13 @@ def run(config: Settings) -> int:
 
     def keep(finished: Finished) -> Path:
         folder = settings.trial_folder(finished.number) / "prompt"
-        write_export(folder, finished.state, export_document(identity, lm, data, finished, config))
+        write_export(folder, finished.state, export_document(identity, lm, data, finished, config), quantizer)
         return folder
 
     def conclude(finished: Finished, summary: dict[str, Any]) -> None:
         summary["naive_bayes"] = naive_bayes_by_split(data)
-        write_export(settings.folder / "best", finished.state, export_document(identity, lm, data, finished, config))
+        document = export_document(identity, lm, data, finished, config)
+        write_export(settings.folder / "best", finished.state, document, quantizer)
         write_report(settings.folder, study_history(study), optuna_figures(study), summary)
         for name in ("best", "report"):
             if tracker is not None:

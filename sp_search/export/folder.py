@@ -1,6 +1,7 @@
 """The exported folder: a prompt of kilobytes, all that is known of it, and a page for people.
 
-prompt.safetensors holds the tensors, prompt.json the document of `export_document`, README.md says how to use it.
+prompt.safetensors holds the tensors, prompt.json the document of `export_document`, README.md says how to use it, and
+quantizer.safetensors makes units of audio, where it is known how those were made that the prompt was searched on.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from typing import Any
 from sp_search.engine.state import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.prompts.file import load_prompt, save_prompt
+from sp_search.units.quantizer import Quantizer
 
 FORMAT = 1
+QUANTIZER = "quantizer.safetensors"
 
 
-def write_export(folder: Path, state: Path, document: Mapping[str, Any]) -> None:
+def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantizer: Quantizer | None) -> None:
     """Write a trained trial as an exported folder, replacing an older one.
 
     Args:
         folder: where to.
         state: folder of the trial's saved state.
         document: what is known of the trial: task, lm, data, label_space, params, metrics, provenance.
+        quantizer: what made the corpus's units, where that is known.
 
     Raises:
         CheckpointError: the state can't be read.
@@ -35,7 +39,13 @@ def write_export(folder: Path, state: Path, document: Mapping[str, Any]) -> None
         **document,
         "verbalizer": {"kind": kind, "units": saved["units"]},
         "segments": saved["segments"],
+        "quantizer_fingerprint": None if quantizer is None else quantizer.fingerprint,
     }
+    folder.mkdir(parents=True, exist_ok=True)
+    if quantizer is None:
+        (folder / QUANTIZER).unlink(missing_ok=True)  # of an older export
+    else:
+        quantizer.save(folder / QUANTIZER)
     save_prompt(folder, saved["tensors"], whole)
     (folder / "README.md").write_text(readme(whole))
 
@@ -47,7 +57,8 @@ def copy_export(source: Path, target: Path) -> None:
         CheckpointError: the source is not a whole exported folder.
         ConfigError: the target exists and is no exported folder, so nothing may be put over it.
     """
-    load_prompt(source)
+    _, document = load_prompt(source)
+    has_quantizer = exported_quantizer(source, document) is not None
     if not (source / "README.md").exists():
         raise CheckpointError(f"{source}: expected README.md beside the prompt, found none; export it again")
     if target.resolve() == source.resolve():
@@ -57,8 +68,28 @@ def copy_export(source: Path, target: Path) -> None:
     if target.exists() and not (target / "prompt.json").exists() and any(target.iterdir()):
         raise ConfigError(f"{target}: expected a new, empty or exported folder, got one with other files")
     target.mkdir(parents=True, exist_ok=True)
-    for name in ("prompt.safetensors", "prompt.json", "README.md"):
+    if not has_quantizer:
+        (target / QUANTIZER).unlink(missing_ok=True)  # of an older export
+    for name in ("prompt.safetensors", "prompt.json", "README.md", *([QUANTIZER] if has_quantizer else [])):
         shutil.copyfile(source / name, target / name)
+
+
+def exported_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer | None:
+    """What makes the units of an exported prompt; None where its document names none.
+
+    Raises:
+        CheckpointError: the file is absent, damaged, or another than the document names.
+    """
+    named = document.get("quantizer_fingerprint")
+    if named is None:
+        return None
+    quantizer = Quantizer.load(folder / QUANTIZER)
+    if quantizer.fingerprint != named:
+        raise CheckpointError(
+            f"{folder / QUANTIZER}: expected the quantizer that prompt.json names ({named:.12}...), got "
+            f"{quantizer.fingerprint[:12]}...; export it again"
+        )
+    return quantizer
 
 
 def best_folder(runs: Path, study: str) -> Path:
@@ -84,13 +115,15 @@ def readme(document: Mapping[str, Any]) -> str:
     )
     params = "\n".join(f"| {name} | {value} |" for name, value in document["params"].items())
     lm, data = document["lm"], document["data"]
+    inputs = ["units.txt", *(["clip.wav"] if document["quantizer_fingerprint"] else [])]
+    predict = "\n".join(f"    sp-search predict prompt=FOLDER lm={lm['name']} input={file}" for file in inputs)
     return f"""# Prompt for {document["task"]}
 
 Turns the frozen unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`) into a classifier for
 `{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). It works on no other LM
 and no other units.
 
-    sp-search predict prompt=FOLDER lm={lm["name"]} input=units.txt
+{predict}
     sp-search evaluate prompt=FOLDER lm={lm["name"]} data={data["name"]} split=test
 
 | split | metric | value |

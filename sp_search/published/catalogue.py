@@ -43,7 +43,7 @@ _QUANTIZER_SHA256 = {
     "hubert200": "b3c46c9cdd1707ad852dd53c359aa73942e79d53c432a9a8a419ed046408024b",
 }
 
-_UNITS = {
+UNITS = {
     f"{stem}{size}": (kind, size)
     for kind, stem in {"hubert": "hubert", "cpc": "cpc", "w2v2": "w2v2_", "logmel": "logmel"}.items()
     for size in (50, 100, 200)
@@ -52,12 +52,12 @@ _UNITS = {
 
 QUANTIZERS: Mapping[str, PublishedFile] = {
     units: PublishedFile(f"{_GSLM}/{kind}/km{size}/km.bin", _QUANTIZER_SHA256.get(units))
-    for units, (kind, size) in _UNITS.items()
+    for units, (kind, size) in UNITS.items()
 }
 """k-means by kind of units: a joblib pickle of scikit-learn's."""
 
 LMS: Mapping[str, PublishedFile] = {
     f"gslm_{units}": PublishedFile(f"{_GSLM}/{kind}/lm_km{size}/{units}_lm.tgz")
-    for units, (kind, size) in _UNITS.items()
+    for units, (kind, size) in UNITS.items()
 }
 """Unit LMs by the name that `lm=` takes: gzipped tars with `checkpoint_best.pt` and `dict.txt`."""

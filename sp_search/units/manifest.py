@@ -120,19 +120,24 @@ def _known_units(line: Line, dictionary: Dictionary, place: str) -> None:
 
 
 def open_text(path: Path) -> io.StringIO:
-    """The lines of a text file, plain or gzipped; they end at line feeds alone, for JSON may hold other line ends.
+    """The lines of a text file, plain or gzipped; raises as `text_of`, or where it can't be read."""
+    try:
+        return text_of(path.read_bytes(), str(path))
+    except OSError as error:
+        raise DataError(f"{path}: expected a readable file, got {error.strerror}") from error
+
+
+def text_of(raw: bytes, place: str) -> io.StringIO:
+    """The lines of a text, plain or gzipped; they end at line feeds alone, for JSON may hold other line ends.
 
     Raises:
-        DataError: it can't be read, is cut off, or is no text.
+        DataError: it is cut off, or is no text.
     """
     try:
-        raw = path.read_bytes()
         if raw.startswith(GZIP_MAGIC):
             raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read()
         return io.StringIO(raw.decode("utf-8"))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: expected a whole gzip file, got one that is cut off or damaged") from error
+        raise DataError(f"{place}: expected a whole gzip file, got one that is cut off or damaged") from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: expected text (UTF-8), got another kind of file") from error
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable file, got {error.strerror}") from error
+        raise DataError(f"{place}: expected text (UTF-8), got another kind of file") from error

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sp_search.errors import DataError
+from sp_search.errors import CheckpointError, DataError
 from sp_search.published.pins import sha256_of
 from sp_search.units.ledger import Ledger, recording_key
 from sp_search.units.manifest import SPLITS
@@ -21,6 +21,7 @@ from sp_search.units.quantizer import Quantizer
 from sp_search.units.recordings import Recording
 from sp_search.units.unitizer import Heard
 
+QUANTIZER, META = "quantizer.safetensors", "meta.json"
 DONE = "done"
 """The folder of what need not be done again."""
 Hear = Callable[[Iterable[tuple[str, Recording]]], Iterator[Heard]]
@@ -72,7 +73,7 @@ def prepare(
         if not readable:
             why = next(iter(faults.values()))
             raise DataError(f"{folder}: expected at least one utterance that can be read, got none; {why}")
-        quantizer.save(folder / "quantizer.safetensors")
+        quantizer.save(folder / QUANTIZER)
         utterances = {split: sum(recording.split == split for _, recording in readable) for split in SPLITS}
         files = {}
         for split in SPLITS:
@@ -84,6 +85,27 @@ def prepare(
     finally:
         ledger.close()
     return Prepared(utterances, files, [(recording.id, faults[key]) for key, recording in keyed if key in faults])
+
+
+def quantizer_in(folder: Path) -> Quantizer | None:
+    """The quantizer that made a corpus's units; None where the folder is not a prepared one and so names none.
+
+    Raises:
+        CheckpointError: it is damaged, or is not the one that `meta.json` names, as when a second run was cut off.
+    """
+    try:
+        meta = json.loads((folder / META).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(meta, dict) or "quantizer_fingerprint" not in meta:
+        return None
+    quantizer = Quantizer.load(folder / QUANTIZER)
+    if quantizer.fingerprint != (named := meta["quantizer_fingerprint"]):
+        raise CheckpointError(
+            f"{folder / QUANTIZER}: expected the quantizer that {META} names ({named:.12}...), got "
+            f"{quantizer.fingerprint[:12]}...; run sp-search prepare to its end"
+        )
+    return quantizer
 
 
 def _hear_rest(keyed: list[tuple[str, Recording]], ledger: Ledger, hear: Hear, listener: Listener) -> dict[str, str]:

@@ -60,13 +60,12 @@ def features_of(
     """What frames are made of, by its settings; a speech model is loaded once to know its size.
 
     Raises:
-        CheckpointError: the speech model's file is not given, or as `Encoder` raises it.
+        CheckpointError: as `Encoder` raises it.
     """
     if signal is not None:
         return signal
     assert encoder is not None
-    if checkpoint is None:
-        raise CheckpointError(f"units.checkpoint: expected the file of a {encoder.kind} model, got none")
+    assert checkpoint is not None
     size = Encoder(encoder, checkpoint, device).size
     return EncoderFeatures(settings=encoder, checkpoint=_sha256(checkpoint), size=size)
 
@@ -82,7 +81,7 @@ def extractor(features: Features, checkpoint: Path | None, device: str) -> Extra
     if checkpoint is None or _sha256(checkpoint) != features.checkpoint:
         raise CheckpointError(
             f"units.checkpoint: expected the {features.settings.kind} model of sha256 {features.checkpoint[:12]}..., "
-            f"got {checkpoint or 'none'}"
+            f"got {checkpoint or 'none'}; name its file with units.checkpoint=PATH"
         )
     return Encoder(features.settings, checkpoint, device)
 

@@ -40,9 +40,13 @@ def prepare(*words):
     return main(["prepare", *(str(word) for word in words), "cluster.workers=1"])
 
 
+def fit(units):
+    return ["units.quantizer=null", f"units.fit.units={units}"]
+
+
 @pytest.mark.slow
 def test_a_manifest_becomes_a_folder_that_a_search_takes(tmp_path, capsys):
-    words = [f"corpus={corpus(tmp_path / 'in')}", f"to={tmp_path / 'out'}", "units.fit.units=20"]
+    words = [f"corpus={corpus(tmp_path / 'in')}", f"to={tmp_path / 'out'}", *fit(20)]
     assert prepare(*words) == 0
     out, err = capsys.readouterr()
     assert out == f"{tmp_path / 'out'}\n"
@@ -70,7 +74,7 @@ def test_bad_audio_is_listed_the_rest_goes_on_and_the_exit_code_is_1(tmp_path, c
     soundfile.write(folder / "stereo.wav", np.random.default_rng(0).uniform(-1, 1, (44_100, 2)), 44_100)
     with path.open("a") as file:
         file.writelines(ROW.format(name=name, split="train") for name in ("text", "empty", "nan", "stereo", "absent"))
-    assert prepare(f"corpus={path}", f"to={tmp_path / 'out'}", "units.fit.units=20") == 1
+    assert prepare(f"corpus={path}", f"to={tmp_path / 'out'}", *fit(20)) == 1
     meta = json.loads((tmp_path / "out" / "meta.json").read_text())
     assert meta["utterances"] == {"train": 5, "valid": 4, "test": 4}
     assert [fault["why"] for fault in meta["unreadable"]] == [
@@ -102,7 +106,10 @@ def test_a_text_with_a_character_outside_the_space_is_refused_before_any_work(tm
             ["units.quantizer={folder}/evil.bin"],
             "names posix.system, which is not on the allow-list; nothing",
         ),
-        (["units=hubert"], "units.checkpoint: expected the file of a hubert model, got none"),
+        (["units.fit.units=20"], "a file that exists, or null to find clusters on train, got 'logmel20'; did you"),
+        (["units.quantizer=logmel"], "or null to find clusters on train, got 'logmel'; did you mean logmel50?"),
+        (["units.quantizer=hubert100"], "hubert100 expects frames of kind hubert, got fbank; layer 6, got None; for"),
+        (["units=hubert", "units.encoder.layer=9"], "hubert100 expects frames of layer 6, got 9; for units of your"),
         (["units=hubert", "units.checkpoint={folder}/km.bin"], "km.bin: expected a fairseq checkpoint, got another"),
         (["units=huber"], "units: expected cpc or hubert or logmel or w2v2 or a YAML file that exists, got 'huber'"),
         (["units.fit.units=1"], "units.fit.units: expected 2 or more, got 1"),
@@ -118,6 +125,22 @@ def test_a_wrong_setting_ends_with_2_and_one_line(tmp_path, capsys, words, messa
     assert re.fullmatch(rf"sp-search: .*{re.escape(message)}.*\n", error)
 
 
+def test_help_shows_what_is_its_own_before_what_all_commands_take(capsys):
+    assert main(["prepare", "--help", "units=cpc", "units.fit.units=50"]) == 0
+    _, _, rest = capsys.readouterr().out.partition("\nits own settings:\n")
+    own, _, common = rest.partition("\n\ngroups, ")
+    assert own.splitlines() == [
+        "  corpus=  (needed)",
+        "  form=manifest  (manifest, speech_commands, fluent_commands, librispeech, audio_snips, lhotse)",
+        "  to=  (needed)",
+        f"  characters={LETTERS}",
+    ]
+    assert {"  units.quantizer=cpc50", "  units.checkpoint=null", "  engine.device=auto  (auto, cpu, cuda)"} <= set(
+        common.splitlines()
+    )
+    assert "  corpus=" not in common
+
+
 def test_unit_settings_come_from_a_file_of_ones_own_too(tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("signal: {kind: mfcc, mels: 1}\nencoder: null\n")
     assert prepare(f"corpus={tmp_path}", f"to={tmp_path}", f"units={tmp_path / 'mine.yaml'}") == 2
@@ -130,7 +153,7 @@ def test_unit_settings_come_from_a_file_of_ones_own_too(tmp_path, capsys):
 @pytest.mark.parametrize("form", ["fluent_commands", "librispeech", "speech_commands", "audio_snips"])
 def test_a_published_corpus_becomes_a_folder_that_a_search_takes(tmp_path, form):
     folder = getattr(layouts, form)(tmp_path / "in")
-    words = [f"form={form}", f"corpus={folder}", f"to={tmp_path / 'out'}", "units.fit.units=10"]
+    words = [f"form={form}", f"corpus={folder}", f"to={tmp_path / 'out'}", *fit(10)]
     assert prepare(*words) == 0
     loaded = load_corpus(tmp_path / "out", Dictionary([f"{unit}" for unit in range(10)]), form)
     recordings = read_corpus(form, folder, LETTERS)
@@ -145,11 +168,9 @@ def test_a_published_corpus_becomes_a_folder_that_a_search_takes(tmp_path, form)
 @pytest.mark.slow
 def test_a_cluster_gives_the_same_bytes(tmp_path):
     path = corpus(tmp_path / "in", count=40)
-    assert prepare(f"corpus={path}", f"to={tmp_path / 'here'}", "units.fit.units=20") == 0
+    assert prepare(f"corpus={path}", f"to={tmp_path / 'here'}", *fit(20)) == 0
     with ray_session(None, 2):
-        assert (
-            prepare(f"corpus={path}", f"to={tmp_path / 'there'}", "units.fit.units=20", "cluster.address=auto") == 0
-        )
+        assert prepare(f"corpus={path}", f"to={tmp_path / 'there'}", *fit(20), "cluster.address=auto") == 0
     for split in ("train", "valid", "test"):
         here, there = (tmp_path / place / f"{split}.jsonl.gz" for place in ("here", "there"))
         assert here.read_bytes() == there.read_bytes()
@@ -159,7 +180,7 @@ def test_a_cluster_gives_the_same_bytes(tmp_path):
 def test_real_speech_through_log_mel(tmp_path):
     path = shared("data", "speech", "librispeech_6313-76958-0021.flac")
     (tmp_path / "corpus.csv").write_text(f"path,split,labels,id\n{path},train,speech,a\n")
-    assert prepare(f"corpus={tmp_path / 'corpus.csv'}", f"to={tmp_path / 'out'}", "units.fit.units=50") == 0
+    assert prepare(f"corpus={tmp_path / 'corpus.csv'}", f"to={tmp_path / 'out'}", *fit(50)) == 0
     quantizer = Quantizer.load(tmp_path / "out" / "quantizer.safetensors")
     assert isinstance(quantizer.features, FeatureSettings)
     wanted = reduce_runs(nearest(frames(load_audio(path), quantizer.features), quantizer.centroids))

@@ -10,7 +10,9 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+from sp_search.units.audio import load_audio
+from tests.tiny import UNITS, as_lines, tiny_corpus, tiny_dictionary
+from tests.units.speech import quantizer, write_hum
 
 pytestmark = pytest.mark.slow
 LM = "lm=random:2x32x2"
@@ -18,6 +20,7 @@ SHORT = [
     "trials=4", "schedule.budget=512", "schedule.grace=128", "schedule.batch_size=8", "schedule.chunk_updates=4",
     "schedule.confirm.top=1", "schedule.confirm.seeds=2", "cluster.slots=2", "study=tiny",
 ]  # fmt: skip
+EXPORTED = ["README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
 BEST = {"trial", "params", "valid", "test", "exported", "trained_parameters", "seeds"}
 
 
@@ -37,11 +40,14 @@ def sp_search(folder, *words, stdin=None, expect=0):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """A folder with a corpus in `data` and an ended search, and what the search printed."""
+    """A folder with a corpus in `data`, as if prepared, and an ended search, and what the search printed."""
     folder = tmp_path_factory.mktemp("searched")
     (folder / "data").mkdir()
     for name, split in tiny_corpus(train=200, valid=40, test=40).splits.items():
         (folder / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    made_by = quantizer(units=UNITS)
+    made_by.save(folder / "data" / "quantizer.safetensors")
+    (folder / "data" / "meta.json").write_text(json.dumps({"quantizer_fingerprint": made_by.fingerprint}))
     return folder, sp_search(folder, "search", LM, "data=data", *SHORT)
 
 
@@ -92,7 +98,7 @@ def test_mlflow_shows_the_study_and_each_trial(searched, summary):
     for run in complete:
         files = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "prompt")]
         assert ("prompt/prompt.safetensors" in files) == (run.data.tags["sp_search.role"] == "search")
-    assert artifacts == ["best/README.md", "best/prompt.json", "best/prompt.safetensors"]
+    assert [Path(path).name for path in artifacts] == EXPORTED
 
 
 def test_evaluate_finds_the_exported_prompts_accuracy_and_the_baseline(searched, summary):
@@ -126,9 +132,7 @@ def test_export_copies_a_folder_that_still_answers(searched):
     folder, _ = searched
     done = sp_search(folder, "export", LM, "data=data", "study=tiny", "to=mine")
     assert done.stdout == f"{folder / 'mine'}\n"
-    assert sorted(path.name for path in (folder / "mine").iterdir()) == [
-        "README.md", "prompt.json", "prompt.safetensors",
-    ]  # fmt: skip
+    assert sorted(path.name for path in (folder / "mine").iterdir()) == EXPORTED
     document = json.loads((folder / "mine" / "prompt.json").read_text())
     assert {"versions", "git", "label_space", "verbalizer", "params", "metrics", "dictionary_fingerprint"} <= set(
         document
@@ -136,6 +140,15 @@ def test_export_copies_a_folder_that_still_answers(searched):
     assert sp_search(folder, "predict", LM, "prompt=mine", stdin="1 2 3\n").stdout.startswith(
         '{"id": "1", "labels": ['
     )
+
+
+def test_the_winner_answers_a_clip_as_its_units(searched):
+    folder, _ = searched
+    units = quantizer(units=UNITS).units(load_audio(write_hum(folder / "clip.wav")))
+    by_ear = json.loads(sp_search(folder, "predict", LM, "prompt=runs/tiny/best", "input=clip.wav").stdout)
+    line = " ".join(map(str, units)) + "\n"
+    by_units = json.loads(sp_search(folder, "predict", LM, "prompt=runs/tiny/best", stdin=line).stdout)
+    assert by_ear == {**by_units, "id": "clip.wav"}
 
 
 def test_a_prompt_on_another_lm_ends_with_2_and_one_line(searched):

@@ -7,8 +7,10 @@ from safetensors.torch import load_file
 
 from sp_search.engine.state import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
-from sp_search.export.folder import best_folder, copy_export, write_export
-from tests.export.winner import train_and_export
+from sp_search.export.folder import best_folder, copy_export, exported_quantizer, write_export
+from sp_search.prompts.file import load_prompt
+from tests.export.winner import DEEP, train_and_export
+from tests.units.speech import quantizer
 
 FILES = {"prompt.safetensors", "prompt.json", "README.md"}
 
@@ -31,7 +33,14 @@ def test_the_tensors_are_those_of_the_trials_state(winner):
 def test_the_document_says_all_that_is_known(winner):
     document = json.loads((winner.folder / "prompt.json").read_text())
     state = read_state(winner.state)
-    assert set(document) == {*winner.document, "format", "verbalizer", "segments", "tensors_sha256"}
+    assert set(document) == {
+        *winner.document,
+        "format",
+        "verbalizer",
+        "segments",
+        "tensors_sha256",
+        "quantizer_fingerprint",
+    }
     assert document["verbalizer"] == {"kind": "frequency", "units": state["units"]}
     assert document["segments"] == state["segments"] == [[0, 20]]
     assert {name: document[name] for name in winner.document} == winner.document
@@ -51,14 +60,14 @@ def test_a_prompt_weighs_kilobytes(winner):
 
 def test_an_export_replaces_an_older_one(winner, tmp_path):
     other = train_and_export(tmp_path / "other", dict(prompt_length=2, depth=0, lr=0.01))
-    write_export(winner.folder, other.state, other.document)
+    write_export(winner.folder, other.state, other.document, None)
     assert names(winner.folder) == FILES
     assert set(load_file(winner.folder / "prompt.safetensors")) == {"separator", "prefix"}
 
 
 def test_a_state_that_is_not_there_leaves_no_export(winner, tmp_path):
     with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, found no such file"):
-        write_export(tmp_path / "new", tmp_path / "nowhere", winner.document)
+        write_export(tmp_path / "new", tmp_path / "nowhere", winner.document, None)
     assert not (tmp_path / "new").exists()
 
 
@@ -68,7 +77,7 @@ def test_a_copy_is_the_export_byte_for_byte(winner, tmp_path, before):
     if before != "absent":
         target.mkdir(parents=True)
     if before == "an older export":
-        write_export(target, winner.state, {**winner.document, "task": "older"})
+        write_export(target, winner.state, {**winner.document, "task": "older"}, None)
     copy_export(winner.folder, target)
     assert {name: (target / name).read_bytes() for name in names(target)} == {
         name: (winner.folder / name).read_bytes() for name in FILES
@@ -122,3 +131,46 @@ def test_an_export_without_its_page_is_not_copied(winner, tmp_path):
     with pytest.raises(CheckpointError, match=r"best: expected README\.md beside the prompt, found none"):
         copy_export(winner.folder, tmp_path / "target")
     assert not (tmp_path / "target").exists()
+
+
+@pytest.fixture
+def of_audio(tmp_path):
+    """An export of a corpus whose units are known to come from audio."""
+    return train_and_export(tmp_path / "of audio", DEEP, quantizer())
+
+
+def test_an_export_holds_the_quantizer_of_its_corpus_and_so_does_its_copy(of_audio, tmp_path):
+    copy_export(of_audio.folder, tmp_path / "copy")
+    for folder in (of_audio.folder, tmp_path / "copy"):
+        _, document = load_prompt(folder)
+        assert names(folder) == FILES | {"quantizer.safetensors"}
+        assert document["quantizer_fingerprint"] == quantizer().fingerprint
+        assert exported_quantizer(folder, document).fingerprint == quantizer().fingerprint
+    assert "sp-search predict prompt=FOLDER lm=tiny input=clip.wav\n" in (of_audio.folder / "README.md").read_text()
+
+
+def test_an_export_without_a_quantizer_leaves_none_of_an_older_one(of_audio, winner, tmp_path):
+    assert "clip.wav" not in (winner.folder / "README.md").read_text()
+    copy_export(of_audio.folder, tmp_path / "copy")
+    copy_export(winner.folder, tmp_path / "copy")
+    write_export(of_audio.folder, winner.state, winner.document, None)
+    assert names(of_audio.folder) == names(tmp_path / "copy") == FILES
+    assert exported_quantizer(of_audio.folder, load_prompt(of_audio.folder)[1]) is None
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (None, r"quantizer\.safetensors: expected a quantizer, found no such file$"),
+        (
+            quantizer(seed=1),
+            r"expected the quantizer that prompt\.json names \(\w{12}\.\.\.\), got \w{12}\.\.\.; export it",
+        ),
+    ],
+)
+def test_a_quantizer_that_is_lost_or_another_is_refused(of_audio, tmp_path, other, message):
+    path = of_audio.folder / "quantizer.safetensors"
+    path.unlink() if other is None else other.save(path)
+    with pytest.raises(CheckpointError, match=message):
+        copy_export(of_audio.folder, tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()

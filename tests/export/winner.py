@@ -8,6 +8,7 @@ from sp_search.engine.pack import Pack
 from sp_search.export.folder import write_export
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import Params
+from sp_search.units.quantizer import Quantizer
 from tests.tiny import tiny_data, tiny_lm, tiny_pack
 
 DEEP = dict(prompt_length=3, depth=2, lr=0.03)
@@ -25,8 +26,14 @@ class Winner:
     document: dict
 
 
-def train_and_export(folder: Path, params: Params) -> Winner:
-    lm, data = tiny_lm(), tiny_data()
+def train_and_export(
+    folder: Path,
+    params: Params,
+    quantizer: Quantizer | None = None,
+    lm: UnitLM | None = None,
+    data: TaskData | None = None,
+) -> Winner:
+    lm, data = lm or tiny_lm(), data or tiny_data()
     pack = tiny_pack(lm=lm, data=data, chunk_updates=20)
     pack.add(0, params, seed=0, budget=10**6)
     pack.advance([0], {0: 0})
@@ -40,5 +47,5 @@ def train_and_export(folder: Path, params: Params) -> Winner:
         "params": dict(params),
         "metrics": {"valid": {"accuracy": 0.5}, "test": pack.evaluate(0, "test")},
     }
-    write_export(folder / "best", folder / "state", document)
+    write_export(folder / "best", folder / "state", document, quantizer)
     return Winner(folder / "best", folder / "state", pack, lm, data, document)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import hashlib
 import json
 from argparse import Namespace
 from types import SimpleNamespace
@@ -22,10 +23,15 @@ from sklearn.cluster import MiniBatchKMeans
 
 from sp_search.cli.main import main
 from sp_search.errors import CheckpointError, ShapeError
+from sp_search.published.catalogue import ENCODERS, QUANTIZERS, PublishedFile
 from sp_search.units.audio import load_audio
+from sp_search.units.clips import clips_at, unit_lines
 from sp_search.units.encoder import Encoder, EncoderSettings
 from sp_search.units.kmeans_file import import_kmeans
+from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer, nearest
+from sp_search.units.textless import encoder_of
+from sp_search.units.unitizer import UnitizerRecipe
 from tests.shared import shared
 
 TINY = dict(encoder_layers=3, encoder_embed_dim=32, encoder_ffn_embed_dim=64, encoder_attention_heads=4)
@@ -100,6 +106,38 @@ def test_hubert_base_layer_6_and_the_published_clusters_give_fairseqs_units(tmp_
     reduced = [f"{unit}" for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
     assert record["units"] == " ".join(reduced)
     assert Quantizer.load(tmp_path / "out" / "quantizer.safetensors").features.settings == settings("hubert", 6)
+
+
+@pytest.mark.slow
+def test_units_hubert_alone_takes_the_published_model_and_clusters(tmp_path, file_server, monkeypatch):
+    """A server of the test's own has both; they are a tiny model and its clusters."""
+    shape = {**TINY, "encoder_layers": 6}
+    model = hubert(**shape)
+    save_hubert(tmp_path / "h.pt", model, HubertConfig(label_rate=50, **shape))
+    clusters = MiniBatchKMeans(5, n_init=1, random_state=0)
+    reader, path = hubert_reader(model, 6), write(tmp_path / "a.wav", sound(3))
+    features = reader.get_feats(str(path)).numpy()
+    joblib.dump(clusters.fit(features), tmp_path / "km.bin")
+    for files, name, file in ((ENCODERS, "hubert", "h.pt"), (QUANTIZERS, "hubert100", "km.bin")):
+        content = (tmp_path / file).read_bytes()
+        served = PublishedFile(file_server.put(f"/{file}", content), hashlib.sha256(content).hexdigest())
+        monkeypatch.setitem(files, name, served)
+    (tmp_path / "corpus.csv").write_text("path,split,labels\na.wav,test,speech\n")
+    words = [f"corpus={tmp_path / 'corpus.csv'}", f"to={tmp_path / 'out'}", f"cache={tmp_path / 'cache'}"]
+    for _ in range(2):
+        assert main(["prepare", "units=hubert", *words, "cluster.workers=1"]) == 0
+    assert [path for path, _ in file_server.asked] == ["/h.pt", "/km.bin"]
+    wanted = clusters.predict(features)
+    reduced = [int(unit) for i, unit in enumerate(wanted) if i == 0 or unit != wanted[i - 1]]
+    line = json.loads(gzip.decompress((tmp_path / "out" / "test.jsonl.gz").read_bytes()))
+    assert line["units"] == " ".join(map(str, reduced))
+    assert json.loads((tmp_path / "out" / "meta.json").read_text())["units"]["quantizer"] == "hubert100"
+    made = quantizer_in(tmp_path / "out")
+    checkpoint = encoder_of(made.features, None, tmp_path / "cache")
+    recipe = UnitizerRecipe(quantizer=made, checkpoint=checkpoint, device="cpu", threads=1)
+    ((heard,),) = unit_lines(recipe, clips_at(path), "a clip to predict on")
+    assert json.loads(heard) == {"id": "a.wav", "units": reduced}
+    assert len(file_server.asked) == 2
 
 
 @pytest.mark.parametrize("layer", [0, 2])

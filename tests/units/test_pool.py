@@ -79,7 +79,7 @@ from sp_search.cli.main import main
 
 if __name__ == "__main__":
     began = time.monotonic()
-    settings = ["units.fit.utterances=50", "cluster.workers=2"]
+    settings = ["units.quantizer=null", "units.fit.utterances=50", "cluster.workers=2"]
     code = main(["prepare", f"corpus={sys.argv[1]}", f"to={sys.argv[2]}", *settings])
     usage = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     print(json.dumps({"code": code, "kilobytes": usage, "wall_s": time.monotonic() - began}))

@@ -1,0 +1,40 @@
+"""Imported k-means on disk: centroids as safetensors under the sha256 of the file that they came from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from sp_search.errors import CheckpointError
+from sp_search.published.download import cannot_keep
+from sp_search.published.pins import sha256_of
+from sp_search.units.features import Floats
+from sp_search.units.kmeans_file import import_kmeans
+
+
+def load_centroids(path: Path, cache: Path) -> Floats:
+    """The centroids of a k-means file, (units, D), from the cache or into it. A damaged cache entry is made again.
+
+    Raises:
+        CheckpointError: as `import_kmeans`.
+        DownloadError: the cache can't be written.
+    """
+    try:
+        kept = cache / "kmeans" / f"{sha256_of(path)}.safetensors"
+    except OSError as error:
+        raise CheckpointError(f"{path}: expected a k-means model (km.bin), got {error.strerror}") from error
+    try:
+        return load_file(kept)["centroids"]
+    except (OSError, SafetensorError, KeyError):  # absent or damaged: the file itself is at hand
+        centroids = import_kmeans(path)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
+        save_file({"centroids": centroids}, unfinished)
+        unfinished.replace(kept)
+    except OSError as error:
+        raise cannot_keep(kept, error) from error
+    return centroids

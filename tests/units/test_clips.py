@@ -1,0 +1,102 @@
+"""What is taken for audio, and what for a text of unit lines."""
+
+import gzip
+import io
+import json
+import re
+
+import pytest
+import soundfile
+
+from sp_search.errors import CheckpointError, DataError
+from sp_search.units.audio import load_audio
+from sp_search.units.clips import clips_at, listed_clips, unit_lines
+from sp_search.units.encoder import EncoderSettings
+from sp_search.units.quantizer import EncoderFeatures, Quantizer
+from sp_search.units.recordings import Recording
+from sp_search.units.unitizer import UnitizerRecipe
+from tests.units.speech import hum, quantizer, write_hum
+
+
+def named(clips):
+    return [(clip.id, clip.path) for clip in clips]
+
+
+def recipe(**changes):
+    return UnitizerRecipe(**{"quantizer": quantizer(), "checkpoint": None, "device": "cpu", "threads": 1, **changes})
+
+
+@pytest.mark.parametrize("name", ["clip.wav", "clip", "clip.txt"])
+def test_a_file_of_audio_is_a_clip_whatever_its_name(tmp_path, name):
+    path = write_hum(tmp_path / "a.wav").rename(tmp_path / name)
+    assert named(clips_at(path)) == [(name, path)]
+
+
+@pytest.mark.parametrize("form", ["FLAC", "OGG", "MP3", "AIFF"])
+def test_compressed_audio_is_a_clip_too(tmp_path, form):
+    soundfile.write(tmp_path / "a", hum(0.5), 16_000, format=form)
+    assert named(clips_at(tmp_path / "a")) == [("a", tmp_path / "a")]
+
+
+@pytest.mark.parametrize("content", [b"", b"1 2 3\n", "é".encode() * 3000, gzip.compress(b"1 2 3\n")])
+def test_text_and_gzipped_text_are_no_clip(tmp_path, content):
+    (tmp_path / "a.wav").write_bytes(content)
+    assert clips_at(tmp_path / "a.wav") == []
+
+
+def test_a_folder_is_its_audio_and_that_of_folders_in_it(tmp_path):
+    for name in ("b/c.wav", "a.FLAC", "b/a.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "README.md").touch()
+    (tmp_path / "b" / "cover.jpg").touch()
+    assert named(clips_at(tmp_path)) == [(name, tmp_path / name) for name in ("a.FLAC", "b/a.mp3", "b/c.wav")]
+
+
+def test_a_folder_without_audio_is_refused(tmp_path):
+    (tmp_path / "test.txt").write_text("1 2 3\n")
+    place = re.escape(str(tmp_path))
+    with pytest.raises(DataError, match=rf"^{place}: expected a folder with audio \(\.wav, .*\), found none in it$"):
+        clips_at(tmp_path)
+
+
+def test_a_text_lists_clips_seen_from_its_folder(tmp_path):
+    (tmp_path / "odd name").touch()
+    for text in ("a.wav\n\n /far/b.flac \nodd name\n", "odd name\na.wav\n"):
+        lines = [line.strip() for line in text.split("\n") if line]
+        assert named(listed_clips(io.StringIO(text), tmp_path)) == [(line, tmp_path / line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "1 2 3\n", "a.wav|1 2 3|on\n", '{"id": "a.wav", "units": "1"}', "1 2 3 <s> on\n", "1 " * 9000]
+)
+def test_a_text_of_unit_lines_lists_no_clip(tmp_path, text):
+    assert listed_clips(io.StringIO(text), tmp_path) == []
+
+
+def test_a_clip_has_the_units_that_its_file_has_and_a_bad_one_is_told_at_the_end(tmp_path):
+    good = [write_hum(tmp_path / f"{i}.wav", seed=i) for i in range(20)]
+    (tmp_path / "bad.wav").write_bytes(b"\xff\x00")
+    clips = [Recording(id=path.name, split="", path=path, labels=()) for path in (tmp_path / "bad.wav", *good)]
+    found = unit_lines(recipe(), clips, "here")
+    first, second = ([json.loads(line) for line in next(found)] for _ in range(2))
+    assert (len(first), len(second)) == (15, 5)
+    with pytest.raises(
+        DataError,
+        match=r"^here: 1 of 21 audio files can't be read: .*bad\.wav: expected an audio file that libsndfile",
+    ):
+        next(found)
+    wanted = [{"id": path.name, "units": quantizer().units(load_audio(path)).tolist()} for path in good]
+    assert first + second == wanted
+
+
+def test_a_speech_model_that_is_not_at_hand_is_asked_for():
+    settings = EncoderSettings(kind="hubert", layer=1, window_s=1.0, overlap_s=0.0)
+    features = EncoderFeatures(settings=settings, checkpoint="ab" * 32, size=8)
+    other = recipe(quantizer=Quantizer(features, quantizer().centroids))
+    with pytest.raises(
+        CheckpointError,
+        match=r"^units\.checkpoint: expected the hubert model of sha256 abababababab\.\.\., got none; name its file "
+        r"with units\.checkpoint=PATH$",
+    ):
+        next(unit_lines(other, [], "here"))
