@@ -28,6 +28,7 @@ from sp_search.search.study import (
     PARAMS,
     REASON,
     SEED,
+    VALID,
     best_trials,
     reconcile,
     record_confirmed,
@@ -119,7 +120,7 @@ class StudySearcher(Searcher):
         if state == TrialState.COMPLETE:
             self._keep_prompt(running.number, result or {})
         self._drop_losers()
-        self._listeners.tell("trial_finished", running.number, state.name, reason, _last(running))
+        self._listeners.tell("trial_finished", running.number, state.name, reason, self._last(running))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for `Tuner.restore`, which is never used: the study is on disk."""
@@ -149,6 +150,7 @@ class StudySearcher(Searcher):
             "worker": running.worker,
             "folder": str(self._settings.trial_folder(running.number)),
             "points": list(self._settings.points),
+            "metric": self._settings.metric,
             "budget": self._settings.budget,
         }
 
@@ -192,14 +194,13 @@ class StudySearcher(Searcher):
         return Searcher.FINISHED
 
     def _end_confirm(self, running: _Running, result: dict[str, Any] | None, error: bool) -> None:
-        value = _last(running).get(METRIC)
-        if error or result is None or value is None:
+        last = self._last(running)
+        if error or result is None or not last:
             self._listeners.tell("trial_finished", running.number, "FAIL", "the confirm run failed", {})
             return
         state = str(self._settings.trial_folder(running.number))
-        loss = float(result.get("valid_loss", math.nan))
-        record_confirmed(self._study, running.key, {"valid_accuracy": value, "valid_loss": loss, "state": state})
-        self._listeners.tell("trial_finished", running.number, "COMPLETE", "", _last(running))
+        record_confirmed(self._study, running.key, {**_measured(result), **last, "state": state})
+        self._listeners.tell("trial_finished", running.number, "COMPLETE", "", last)
 
     def _keep_report(self, running: _Running, result: Mapping[str, Any]) -> None:
         seen, value = int(result[TIME]), float(result[METRIC])
@@ -210,7 +211,7 @@ class StudySearcher(Searcher):
             running.trial.report(value, seen)
             if FACTS not in running.trial.user_attrs:
                 running.trial.set_user_attr(FACTS, result.get("facts", {}))
-        metrics = {name: float(result[name]) for name in REPORTED if name in result}
+        metrics = _measured(result) | {name: float(result[name]) for name in TOLD if name in result}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
 
     def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
@@ -220,10 +221,13 @@ class StudySearcher(Searcher):
             params=trial.user_attrs[PARAMS],
             seed=trial.user_attrs[SEED],
             state=self._settings.trial_folder(number),
-            metrics={"valid": {"accuracy": float(result[METRIC]), "loss": float(result.get("valid_loss", math.nan))}},
+            metrics={"valid": {name.removeprefix(VALID): value for name, value in _measured(result).items()}},
             facts=result.get("facts", {}),
         )
         self._listeners.tell("artifact", number, self._keep(finished), "prompt")
+
+    def _last(self, running: _Running) -> dict[str, float]:
+        return {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
 
     def _outcome(self, running: _Running, result: Mapping[str, Any] | None, error: bool) -> tuple[TrialState, str]:
         if error or result is None:
@@ -246,9 +250,9 @@ class StudySearcher(Searcher):
                 shutil.rmtree(folder)
 
 
-REPORTED = ("valid_accuracy", "valid_loss", "train_loss", "utterances_per_s")
-"""What observers hear of a report."""
+TOLD = ("train_loss", "utterances_per_s")
+"""What observers hear of a report beside what was measured on valid."""
 
 
-def _last(running: _Running) -> dict[str, float]:
-    return {METRIC: running.reported[max(running.reported)]} if running.reported else {}
+def _measured(result: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in result.items() if name.startswith(VALID)}
