@@ -25,8 +25,8 @@ class Winner:
     document: dict
 
 
-def train_and_export(folder: Path, params: Params) -> Winner:
-    lm, data = tiny_lm(), tiny_data()
+def train_and_export(folder: Path, params: Params, data: TaskData | None = None) -> Winner:
+    lm, data = tiny_lm(), data or tiny_data()
     pack = tiny_pack(lm=lm, data=data, chunk_updates=20)
     pack.add(0, params, seed=0, budget=10**6)
     pack.advance([0], {0: 0})
