@@ -32,11 +32,14 @@ Symbols = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Answered:
-    """The answer to one utterance."""
+    """The answer to one utterance.
+
+    Where the best legal answer is taken, scores are the probabilities of all legal ones given that one of them is
+    meant; where an answer is written, its own.
+    """
 
     words: Words
-    scores: Mapping[str, float]  # probability of each answer by its words, best first: of every legal one, given that
-    # one of them is meant, where the best is taken; of the one that was written, where it was written
+    scores: Mapping[str, float]  # by the words of an answer, best first
 
 
 class Answerer:
@@ -61,7 +64,7 @@ class Answerer:
         """One prompt's answers to all utterances, in their order."""
         if self._tree is None:
             written = self._write(split, candidate, tokens_per_pass)
-            return [Answered(words, {" ".join(words): round(share, 6)}) for words, share in written]
+            return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
         logp = score_answers(self._weights, split, self._tree, [candidate], tokens_per_pass)[0]
         names = [" ".join(self._words(answer)) for answer in self._space.answers]
         found = []

@@ -25,8 +25,8 @@ from sp_search.engine.weights import FrozenWeights
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, Split
 
-UNITS_PER_PASS = {"cpu": 4096, "cuda": 65536}
-"""Source units of the utterances that are answered together: a step is one row each, so many fit the caches."""
+TOKENS_PER_PASS = {"cpu": 8192, "cuda": 65536}
+"""Source units, and room for answers, of the utterances that are answered together: a step is one row of each."""
 
 LEAVE = 0.25
 """Share of finished utterances at which they leave the batch: it costs a copy of all columns."""
@@ -58,14 +58,14 @@ def write_answers(
         candidate: the prompt.
         longest: symbols of an answer, at most; 1 or more.
         trie: answers that are legal, none longer than `longest`; None lets any symbol follow any.
-        tokens_per_pass: source units of a batch; by default what suits the device.
+        tokens_per_pass: source units of a batch and the room for its answers; by default what suits the device.
 
     Returns:
         An answer an utterance, in their order.
     """
     found: list[Written] = [Written((), 0.0)] * len(split)
-    budget = tokens_per_pass or UNITS_PER_PASS.get(weights.device.type, UNITS_PER_PASS["cuda"])
-    for asked in passes(weights, split, [candidate], budget):
+    budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
+    for asked in passes(weights, split, [candidate], budget, behind=longest):
         written = _Writing(weights, candidate, asked, longest).to_the_end(trie)
         for utterance, answer in zip(asked.utterances.tolist(), written, strict=True):
             found[utterance] = answer

@@ -28,7 +28,7 @@ from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Split
 
 TOKENS_PER_PASS = {"cpu": 2048, "cuda": 65536}
-"""Source units in one pass; on a CPU more leaves the caches."""
+"""In one pass; on a CPU more leaves the caches."""
 
 
 class ChunkKey(NamedTuple):
@@ -67,7 +67,12 @@ class Asked:
 
 
 def passes(
-    weights: FrozenWeights, split: Split, candidates: Sequence[Candidate], tokens_per_pass: int | None
+    weights: FrozenWeights,
+    split: Split,
+    candidates: Sequence[Candidate],
+    tokens_per_pass: int | None,
+    *,
+    behind: int = 0,
 ) -> Iterator[Asked]:
     """Every utterance once for every prompt.
 
@@ -75,9 +80,10 @@ def passes(
         weights: the frozen LM.
         split: utterances; their own answers are not looked at.
         candidates: K prompts.
-        tokens_per_pass: source units a pass; None takes what suits the device.
+        tokens_per_pass: source units a pass, and what stands behind them; None takes what suits the device.
+        behind: tokens that each utterance has room for behind its source.
     """
-    lengths = np.diff(split.offsets)
+    lengths = np.diff(split.offsets) + behind
     budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
@@ -129,7 +135,7 @@ def answer_nll(
         tokens_per_pass: as `passes` takes it.
     """
     found = torch.empty(len(candidates), len(split))
-    for asked in passes(weights, split, candidates, tokens_per_pass):
+    for asked in passes(weights, split, candidates, tokens_per_pass, behind=answers.shape[1]):
         rows = answers[asked.utterances]
         rows = rows[:, : int((rows != NOTHING).sum(axis=1).max())]
         symbols = torch.from_numpy(rows.astype(np.int64)).to(weights.device)

@@ -107,6 +107,11 @@ def _spelled(split: Split, task: Task) -> list[tuple[str, ...]]:
             found.append(task.spell(answer))
         except ConfigError as error:
             raise DataError(f"{split.name} utterance {utterance}: {error}") from error
+    if task.has_marks and not any(task.is_mark(symbol) for answer in found for symbol in answer):
+        raise DataError(
+            f"{split.name}: expected slots as `B-TYPE value E-TYPE` in answers of task {task.name}, got none in "
+            f"{len(split)} utterances, the first being {' '.join(split.answers[0])!r}"
+        )
     return found
 
 

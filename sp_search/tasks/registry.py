@@ -46,7 +46,7 @@ class Task:
         symbols: list[str] = []
         after_word = False
         for word in words:
-            if is_mark := self._is_mark(word):
+            if is_mark := self.is_mark(word):
                 symbols.append(word)
             else:
                 if BLANK in word:
@@ -59,10 +59,11 @@ class Task:
         """The words that symbols spell; any sequence spells some."""
         if self.answer_format == "words":
             return tuple(symbols)
-        apart = [f" {symbol} " if self._is_mark(symbol) else symbol for symbol in symbols]
+        apart = [f" {symbol} " if self.is_mark(symbol) else symbol for symbol in symbols]
         return tuple("".join(apart).replace(BLANK, " ").split())
 
-    def _is_mark(self, word: str) -> bool:
+    def is_mark(self, word: str) -> bool:
+        """Whether a word marks the beginning or the end of a slot."""
         return self.has_marks and len(word) > 2 and word[:2] in ("B-", "E-")
 
 

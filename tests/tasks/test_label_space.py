@@ -101,3 +101,15 @@ def test_a_word_that_cannot_be_spelled_is_refused_with_its_utterance():
 def test_without_answers_the_symbols_stay(space):
     bare = LabelSpace.from_json(space.without_answers().to_json())
     assert (bare.symbols, bare.symbol_counts, bare.answers) == (space.symbols, space.symbol_counts, ())
+
+
+@pytest.mark.parametrize("answer_format", ["words", "characters"])
+def test_a_corpus_without_slots_is_refused_for_slot_filling(answer_format):
+    task = get_task("slots", answer_format=answer_format)
+    with pytest.raises(
+        DataError,
+        match=r"^train: expected slots as `B-TYPE value E-TYPE` in answers of task slots, got none in 2 utterances, "
+        r"the first being 'light up'$",
+    ):
+        LabelSpace.from_split(labelled([("light", "up"), ("on",)]), task)
+    assert "B-a" in LabelSpace.from_split(labelled([("light", "up"), ("B-a", "x", "E-a")]), task).symbols
