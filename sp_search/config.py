@@ -17,9 +17,16 @@ from sp_search.units.features import FeatureSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
-    """What an answer is."""
+    """What an answer is, and how it comes about."""
 
     name: str
+    answer_format: Literal["words", "characters"]  # what the LM answers in: a symbol a word, or a symbol a character
+    decoding: Literal["best", "free", "legal"]  # best of training's answers; written freely, or only along those
+    max_answer: int  # symbols that free and legal write at most; 0 = as many as training's longest answer has
+
+    def __post_init__(self) -> None:
+        if self.max_answer < 0:
+            raise ConfigError(f"max_answer: expected 0 or more, got {self.max_answer}")
 
 
 @dataclass(frozen=True, kw_only=True)

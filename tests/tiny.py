@@ -5,6 +5,7 @@ prompt can learn something, and naive Bayes is far from chance.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ ANSWERS = (
 )
 """9 label symbols, 5 answers; `on` begins two of them, as in a tree that branches."""
 SYMBOLS = tuple(dict.fromkeys(label for answer in ANSWERS for label in answer))
+TEXTS = tuple(tuple(text.split()) for text in ("on", "to no", "a ton not", "net", "at ten"))
+"""A transcript for each of the answers, to be spelled: 6 characters with the blank, 2 to 9 of them."""
 
 
 def tiny_architecture(**changes: int | bool) -> Architecture:
@@ -88,6 +91,16 @@ def no_scores(data: TaskData) -> Scores:
 
 def tiny_data() -> TaskData:
     return task_data(tiny_corpus(), tiny_dictionary(), get_task("intent"), no_scores)
+
+
+def tiny_texts(**settings: str | int) -> TaskData:
+    """The same utterances with transcripts instead of intents: answers of different lengths."""
+    spoken = {
+        name: replace(split, answers=tuple(TEXTS[ANSWERS.index(answer)] for answer in split.answers))
+        for name, split in tiny_corpus().splits.items()
+    }
+    task = get_task("asr", **{"answer_format": "characters", "decoding": "free", **settings})
+    return task_data(corpus_of(spoken, tiny_dictionary()), tiny_dictionary(), task, no_scores)
 
 
 def tiny_pack(lm: UnitLM | None = None, data: TaskData | None = None, **changes: int) -> Pack:

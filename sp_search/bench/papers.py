@@ -21,13 +21,12 @@ from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
 from sp_search.bench.fairseq_lm import fairseq_decoder
 from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
+from sp_search.engine.answering import Answerer
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
 from sp_search.engine.loss import dropped
-from sp_search.engine.scoring import split_metrics
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import new_slot
-from sp_search.engine.verbalized import answer_tree
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import PAD, Params
@@ -92,11 +91,11 @@ class PapersTrial:
         return total / count
 
     def metrics(self, split: str) -> dict[str, float]:
-        """Accuracy, and loss in nats per answer unit, by the definition every trial of a search is measured by."""
+        """The task's metrics and the loss, by the definition every trial of a search is measured by."""
         weights = freeze(self._lm, self._lm.device, torch.float32)
-        tree = answer_tree(self._data.space.answers, self._lm.device)
-        answers = self._data.answers[split]
-        return split_metrics(weights, self._data.corpus.splits[split], answers, tree, [self.slot.candidate()])[0]
+        answerer = Answerer(weights, self._data.space, self._data.task)
+        utterances, answers = self._data.corpus.splits[split], self._data.answers[split]
+        return answerer.metrics(utterances, answers, [self.slot.candidate()])[0]
 
     def _nll(
         self, split: str, chosen: npt.NDArray[np.int64], prompt: TrialPrompt, dropout: float

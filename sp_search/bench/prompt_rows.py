@@ -47,7 +47,7 @@ def lay_out(sources: Sequence[npt.NDArray[np.int32]], fed: Tensor, targets: Tens
 
     Args:
         sources: the units of each utterance.
-        fed: (B, M), the units that stand for its answer.
+        fed: (B, M), the units that stand for its answer, PAD behind the last.
         targets: (B, M + 2), what is expected from `<s>` on; PAD where nothing is scored.
         before: prompt rows before the source.
         behind: prompt rows right before `<s>`.
@@ -67,7 +67,7 @@ def lay_out(sources: Sequence[npt.NDArray[np.int32]], fed: Tensor, targets: Tens
         tokens[row, separator + 1 : separator + answer - 1] = units[row]
         wanted[row, separator - 1 : separator - 1 + answer] = expected[row]
         prompt[:before, row], prompt[before:, row] = np.arange(before), np.arange(end, separator)
-    count = sum(map(len, sources)) + targets.numel()
+    count = sum(map(len, sources)) + 2 * len(sources) + int((units != PAD).sum())
     return Rows(
         tokens=torch.from_numpy(tokens).to(device),
         targets=torch.from_numpy(wanted).to(device),

@@ -23,6 +23,7 @@ from sp_search.bench.papers import PapersTrial
 from sp_search.engine.build import PackRecipe, matrix_rate, pick_device, pick_dtype
 from sp_search.engine.data import TaskData
 from sp_search.lm.architecture import UnitLM
+from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Params
 
 NEVER = sys.maxsize
@@ -143,14 +144,14 @@ def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) 
     _, data = recipe.data()
     lengths = np.diff(data.train.offsets)
     limits = [int(params.get("max_source_units", 0)) or int(lengths.max()) for params in trials]
-    behind = data.answers["train"].shape[1] + 2
+    behind = (data.answers["train"] != NOTHING).sum(axis=1) + 2
     stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
     sizes = []
     for first in range(0, (1 + stretches) * recipe.chunk_updates, recipe.chunk_updates):
         chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
         units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
         utterances = len(trials) * len(chosen)
-        sizes.append(Stretch(utterances, units + utterances * behind))
+        sizes.append(Stretch(utterances, units + len(trials) * int(behind[chosen].sum())))
     return sizes
 
 

@@ -18,6 +18,7 @@ from sp_search.export.folder import exported_quantizer
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.lm.zoo import load_lm
 from sp_search.search.space import read_space
+from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Params
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.prepare import quantizer_in
@@ -30,7 +31,7 @@ def recipe_of(config: Settings) -> PackRecipe:
     """What a worker builds its pack from."""
     schedule, engine = config.schedule, config.engine
     return PackRecipe(
-        task=config.task.name,
+        task=task_asked_for(config),
         lm_name=config.lm.name,
         lm_path=config.lm.path,
         cache=config.cache,
@@ -45,6 +46,20 @@ def recipe_of(config: Settings) -> PackRecipe:
         dtype=engine.dtype,
         threads=engine.threads or max(1, int(cpus_per_worker(config))),
         trunk_cache_gib=engine.trunk_cache_gib,
+    )
+
+
+def task_asked_for(config: Settings) -> Task:
+    """The task of the settings.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    return get_task(
+        config.task.name,
+        answer_format=config.task.answer_format,
+        decoding=config.task.decoding,
+        max_answer=config.task.max_answer,
     )
 
 

@@ -20,5 +20,6 @@ def run(config: Settings) -> int:
             f"{summary}: expected the summary of a finished study, found none; run the search to its end"
         )
     study = load_study(config.study, config.cluster.storage, folder)
-    print(write_report(folder, study_history(study), optuna_figures(study), json.loads(summary.read_text())))
+    told = json.loads(summary.read_text())
+    print(write_report(folder, study_history(study, told["metric"]), optuna_figures(study), told))
     return 0

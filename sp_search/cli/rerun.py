@@ -10,6 +10,7 @@ from pathlib import Path
 from sp_search.cli.parts import recipe_of
 from sp_search.config import Settings
 from sp_search.engine.state import read_state
+from sp_search.export.folder import task_of
 from sp_search.export.predictor import check_partner
 from sp_search.prompts.file import load_prompt
 
@@ -26,7 +27,7 @@ def run(config: RerunSettings) -> int:
     tensors, document = load_prompt(config.prompt)
     training = document["training"]
     batches = {name: training[name] for name in ("batch_size", "stream_seed")}
-    pack = replace(recipe_of(config), task=document["task"], **batches)()
+    pack = replace(recipe_of(config), task=task_of(document), **batches)()
     check_partner(config.prompt, "LM", document["lm"]["fingerprint"], pack.lm_fingerprint)
     check_partner(config.prompt, "data", document["data"]["fingerprint"], pack.data_fingerprint)
     pack.add(0, document["params"], seed=document["seed"], budget=training["budget"])

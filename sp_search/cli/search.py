@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sp_search.cli.parts import corpus_quantizer, recipe_of
-from sp_search.cli.searching import export_document, naive_bayes_by_split, search_settings
+from sp_search.cli.searching import baseline_by_split, export_document, search_settings
 from sp_search.config import Settings
 from sp_search.engine.settings import parameter_types
 from sp_search.export.folder import write_export
@@ -41,7 +41,9 @@ def run(config: Settings) -> int:
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)
-        tracker = MlflowTracker(settings.folder, uri, experiment=config.tracking.experiment)
+        tracker = MlflowTracker(
+            settings.folder, uri, experiment=config.tracking.experiment, objective=settings.metric
+        )
         observers.append(tracker)
 
     def keep(finished: Finished) -> Path:
@@ -50,10 +52,10 @@ def run(config: Settings) -> int:
         return folder
 
     def conclude(finished: Finished, summary: dict[str, Any]) -> None:
-        summary["naive_bayes"] = naive_bayes_by_split(data)
+        summary["baseline"] = baseline_by_split(data)
         document = export_document(identity, lm, data, finished, config)
         write_export(settings.folder / "best", finished.state, document, quantizer)
-        write_report(settings.folder, study_history(study), optuna_figures(study), summary)
+        write_report(settings.folder, study_history(study, summary["metric"]), optuna_figures(study), summary)
         for name in ("best", "report"):
             if tracker is not None:
                 tracker.artifact(None, settings.folder / name, name)

@@ -10,12 +10,15 @@ from sp_search.config import Settings
 from sp_search.engine.build import pick_device
 from sp_search.engine.data import TaskData
 from sp_search.engine.settings import parameter_types
+from sp_search.export.folder import of_task
 from sp_search.lm.architecture import UnitLM
-from sp_search.metrics.naive_bayes import naive_bayes_accuracy
+from sp_search.metrics.baseline import baseline_answers, baseline_name
+from sp_search.metrics.measures import measure
 from sp_search.search.finished import Finished
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import read_params
 from sp_search.search.study import StudyIdentity
+from sp_search.tasks.registry import get_task
 from sp_search.tracking.provenance import git_state, versions
 
 
@@ -35,6 +38,7 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
         budget=schedule.budget,
         grace=schedule.grace,
         reduction_factor=schedule.reduction_factor,
+        metric=deciding_metric(config.task.name),
         seed=schedule.seed,
         confirm_top=schedule.confirm.top,
         confirm_seeds=schedule.confirm.seeds,
@@ -47,20 +51,24 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
     )
 
 
+def deciding_metric(task: str) -> str:
+    """The metric of a trial's report by which a search of the task chooses."""
+    return f"valid_{get_task(task).decides}"
+
+
 def export_document(
     identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: Finished, config: Settings
 ) -> Mapping[str, Any]:
     """What an exported folder says of its prompt."""
     git = git_state()
     return {
-        "task": identity.task,
+        **of_task(data.task, data.space),
         "study": config.study,
         "trial": finished.number,
         "seed": finished.seed,
         "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
-        "label_space": data.space.to_json(),
         "params": dict(finished.params),
         "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
         "facts": dict(finished.facts),
@@ -74,7 +82,12 @@ def export_document(
     }
 
 
-def naive_bayes_by_split(data: TaskData) -> dict[str, float]:
-    """Accuracy of the baseline, trained on the training split."""
+def baseline_by_split(data: TaskData) -> dict[str, Any]:
+    """The task's baseline by its name, trained on the training split, and its metrics."""
     splits = data.corpus.splits
-    return {name: naive_bayes_accuracy(splits["train"], splits[name]) for name in ("valid", "test")}
+    found: dict[str, Any] = {"name": baseline_name(data.task)}
+    for name in ("valid", "test"):
+        answers = baseline_answers(data.task, splits["train"], splits[name])
+        tallies = measure(data.task.metrics, answers, splits[name].answers)
+        found[name] = {metric: tally.value for metric, tally in tallies.items()}
+    return found

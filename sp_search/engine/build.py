@@ -21,7 +21,7 @@ from sp_search.engine.trunk_cache import free_bytes
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
 from sp_search.lm.zoo import load_lm
-from sp_search.tasks.registry import get_task
+from sp_search.tasks.registry import Task
 from sp_search.units.manifest import load_corpus
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -37,7 +37,7 @@ FREE_SHARE = 0.6
 class PackRecipe:
     """Everything a pack is built from, small enough to send to any node; paths must be readable there."""
 
-    task: str
+    task: Task
     lm_name: str
     lm_path: Path | None
     cache: Path
@@ -60,11 +60,14 @@ class PackRecipe:
             UserError: anything of the LM, the dictionary, the corpus or the task is wrong.
         """
         loaded = load_lm(self.lm_name, self.lm_path, self.cache)
-        task = get_task(self.task)
         corpus = load_corpus(
-            self.data_path, loaded.dictionary, self.data_name, train_utterances=self.train_utterances
+            self.data_path,
+            loaded.dictionary,
+            self.data_name,
+            train_utterances=self.train_utterances,
+            field=self.task.field,
         )
-        return loaded.lm, task_data(corpus, loaded.dictionary, task, partial(_scores, loaded.lm))
+        return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
 
     def __call__(self) -> Pack:
         """Build the pack in this process."""

@@ -28,8 +28,9 @@ class TaskData:
 
     corpus: Corpus
     dictionary: Dictionary
+    task: Task
     space: LabelSpace
-    answers: Mapping[str, npt.NDArray[np.int32]]  # split -> (N, M) label symbols
+    answers: Mapping[str, npt.NDArray[np.int32]]  # split -> (N, M) label symbols, NOTHING behind shorter answers
     likelihood_scores: Callable[[TaskData], Scores]
     _scores: Scores | None = field(default=None, init=False, repr=False)
 
@@ -69,4 +70,4 @@ def task_data(
     """
     space = LabelSpace.from_split(corpus.splits["train"], task)
     answers = {name: space.encode(split, task) for name, split in corpus.splits.items()}
-    return TaskData(corpus, dictionary, space, answers, likelihood_scores)
+    return TaskData(corpus, dictionary, task, space, answers, likelihood_scores)

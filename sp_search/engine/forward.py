@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.bank import Prefix, TrialPrompt, prefixes
-from sp_search.engine.layers import Part, additive, decoder_layer, project
+from sp_search.engine.layers import Part, additive, decoder_layer, project, split_heads
 from sp_search.engine.layout import FIRST_POSITION, SourceBlock
 from sp_search.engine.trunk import Trunk, source_mask
 from sp_search.engine.weights import FrozenWeights
@@ -38,7 +38,12 @@ class Answers:
 
 
 def tail_logits(
-    weights: FrozenWeights, block: SourceBlock, trunk: Trunk, prompts: Sequence[TrialPrompt], answers: Answers
+    weights: FrozenWeights,
+    block: SourceBlock,
+    trunk: Trunk,
+    prompts: Sequence[TrialPrompt],
+    answers: Answers,
+    read: list[list[Part]] | None = None,
 ) -> Tensor:
     """What the LM expects behind the row before `<s>`, where that is asked, behind `<s>` and each answer token.
 
@@ -51,6 +56,7 @@ def tail_logits(
         trunk: `run_trunk` of that block, for a level at or below every trial's own.
         prompts: K trials' prompts.
         answers: what stands behind `<s>`.
+        read: takes, layer by layer, the columns that the last row reads; a row behind it reads them and itself.
 
     Returns:
         (K, B, asks_separator + 1 + M, V), float32. Of the last 1 + M rows, row 0 is what follows `<s>` and row j what
@@ -67,16 +73,17 @@ def tail_logits(
     x = tail
     for level, (layer, prefix) in enumerate(zip(weights.layers, by_layer, strict=True)):
         past = [_prefix_part(prefix)] if prefix is not None else []
-        rows = scored if level == layers - 1 else None
+        mask = tail_mask if level < first else whole_mask
+        projected = project(x, layer)  # (K, B, A or T, 3D)
         if level < first:
             past.append((trunk.keys[level][None], trunk.values[level][None], trunk.padding[None]))
-            x = decoder_layer(x, project(x, layer), layer, weights, past, tail_mask, rows)
         elif level == first:
-            projected = torch.cat([_expand(trunk.projected[level], x), project(x, layer)], dim=2)  # (K, B, T, 3D)
+            projected = torch.cat([_expand(trunk.projected[level], x), projected], dim=2)  # (K, B, T, 3D)
             x = torch.cat([_expand(trunk.states[level], x), x], dim=2)  # (K, B, T, D)
-            x = decoder_layer(x, projected, layer, weights, past, whole_mask, rows)
-        else:
-            x = decoder_layer(x, project(x, layer), layer, weights, past, whole_mask, rows)
+        if read is not None:
+            _, key, value = split_heads(projected, weights)
+            read.append([*past, (key, value, mask[..., -1:, :])])
+        x = decoder_layer(x, projected, layer, weights, past, mask, scored if level == layers - 1 else None)
     x = x[:, :, -scored:]
     x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
     return F.linear(x, *weights.projection).float()

@@ -21,6 +21,7 @@ from sp_search.engine.trunk import run_trunk, trunk_levels
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import FrozenWeights
 from sp_search.prompts.tensors import PromptTensors
+from sp_search.tasks.label_space import NOTHING
 from sp_search.types import SEPARATOR, SPECIALS, Split
 
 TOKENS_PER_BATCH = 4096
@@ -50,14 +51,15 @@ def likelihood_scores(logp: Tensor, answers: npt.NDArray[np.int32], symbols: int
 
     Args:
         logp: (N, V), of `next_unit_logp`.
-        answers: (N, M) label symbols of the same utterances.
+        answers: (N, M) label symbols of the same utterances, NOTHING behind shorter ones.
         symbols: C.
 
     Returns:
         (C, V - 4), the LM's rows without the specials, fillers too; 0 for a label that no chosen utterance has.
     """
-    has = torch.zeros(len(answers), symbols)
-    has.scatter_(1, torch.from_numpy(answers.astype(np.int64)), 1.0)  # (N, C)
+    has = torch.zeros(len(answers), symbols + 1)
+    has.scatter_(1, torch.from_numpy(np.where(answers == NOTHING, symbols, answers).astype(np.int64)), 1.0)
+    has = has[:, :symbols]  # (N, C)
     units = logp[:, SPECIALS:]
     count = has.sum(0)[:, None]  # (C, 1)
     inside = has.T @ units / count.clamp_min(1)

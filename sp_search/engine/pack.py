@@ -12,28 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sp_search.batches.stream import BatchStream
+from sp_search.engine.answering import Answerer, Symbols
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
 from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import SourceBlock, check_lengths, source_block
 from sp_search.engine.loss import apply_head, scored_nll
-from sp_search.engine.scoring import ChunkKey, split_metrics
+from sp_search.engine.scoring import ChunkKey
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
 from sp_search.engine.trunk import Trunk, trunk_levels
 from sp_search.engine.trunk_cache import TrunkCache
-from sp_search.engine.verbalized import answer_tree, sequence_answers
+from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import UnitLM
+from sp_search.tasks.label_space import NOTHING
 from sp_search.types import PAD, Params, Report, Split
-
-Symbols = npt.NDArray[np.int32]
 
 
 class Pack:
@@ -83,7 +82,7 @@ class Pack:
         self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
         whole = data.corpus.splits["valid"], data.answers["valid"]
         self._measured = {True: whole, False: _sample(*whole, valid_sample, stream_seed)}
-        self._tree = answer_tree(data.space.answers, device)
+        self._answerer = Answerer(self._weights, data.space, data.task)
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
         """Let a trial join at the next chunk, from its start or from a saved state.
@@ -140,7 +139,7 @@ class Pack:
         return self._reports(due, rate)
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
-        """Accuracy, and loss in nats per answer unit, of a trial on a split."""
+        """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
         return self._metrics([self._slots[number]], self._data.corpus.splits[split], self._data.answers[split])[0]
 
     def save(self, number: int, folder: Path) -> None:
@@ -167,12 +166,11 @@ class Pack:
             lengths = np.diff(split.offsets)
             if settings.max_source_units:
                 lengths = lengths.clip(max=settings.max_source_units)
-            longest_answer = self._data.answers[name].shape[1]
+            longest_answer = max(self._data.answers[name].shape[1], self._answerer.longest)
             check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
 
     def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
-        candidates = [slot.candidate() for slot in slots]
-        return split_metrics(self._weights, split, answers, self._tree, candidates)
+        return self._answerer.metrics(split, answers, [slot.candidate() for slot in slots])
 
     def _valid(self, slots: Mapping[int, Slot]) -> dict[int, dict[str, float]]:
         """Validation metrics by number: of all of valid at full budget, of its sample before."""
@@ -201,7 +199,10 @@ class Pack:
         """One update of each trial on the stream's next batch."""
         indices = self._stream.batch(self._position)
         sources = [self._data.train.source(int(i)) for i in indices]
-        symbols = self._answers[torch.from_numpy(indices)].to(self._device)
+        symbols = self._answers[torch.from_numpy(indices)]
+        there = symbols != NOTHING
+        tokens = int(there.sum())  # counted before the answers leave for the device
+        symbols = symbols[:, : int(there.sum(1).max())].to(self._device)
         for key in dict.fromkeys(map(self._key, slots)):
             group = [slot for slot in slots if self._key(slot) == key]
             prompts = {id(slot): slot.training_prompt() for slot in group}
@@ -213,7 +214,7 @@ class Pack:
             trunk = self._trunks.trunk(block, indices.tolist(), levels)
             source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
             for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
-                self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols)
+                self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols, tokens)
         for slot in slots:
             slot.step(self._position, len(indices))
         self._position += 1
@@ -230,9 +231,15 @@ class Pack:
         return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
     def _backward(
-        self, block: SourceBlock, trunk: Trunk, chunk: list[Slot], prompts: list[TrialPrompt], symbols: Tensor
+        self,
+        block: SourceBlock,
+        trunk: Trunk,
+        chunk: list[Slot],
+        prompts: list[TrialPrompt],
+        symbols: Tensor,
+        answer_tokens: int,
     ) -> None:
-        """Leave every trial's gradient on its tensors. symbols: (B, M), the answers."""
+        """Leave every trial's gradient on its tensors. symbols: (B, M), the answers, of so many tokens in all."""
         asks = any(slot.settings.score_separator for slot in chunk)
         fed = torch.stack([slot.verbalized.fed(symbols) for slot in chunk])
         answers = sequence_answers(fed, asks_separator=asks)
@@ -240,10 +247,11 @@ class Pack:
         total = logits.new_zeros(())
         for slot, of_trial in zip(chunk, logits, strict=True):
             targets = slot.verbalized.targets(symbols)
-            all_tokens = block.tokens_in_all + targets.numel() - len(targets)
-            scored = targets.numel()
-            if not slot.settings.score_separator:
-                scored -= len(targets)
+            scored = answer_tokens + len(targets)  # with each answer's `</s>`
+            all_tokens = block.tokens_in_all + scored
+            if slot.settings.score_separator:
+                scored += len(targets)
+            else:
                 targets[:, 0] = PAD
             targets = targets[:, -logits.shape[2] :]
             dropout = slot.settings.verbalizer_dropout

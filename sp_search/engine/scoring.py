@@ -1,14 +1,13 @@
-"""Trained prompts answer: every legal answer of every utterance scored in one pass a batch.
+"""Trained prompts are asked: every legal answer of every utterance scored in one pass a batch, or one given answer.
 
-The legal answers are those of the training split, laid out as one tree behind `<s>`; the best of them is the
-prediction. So a prediction is always an answer, and each comes with a score.
+The legal answers are those of the training split, laid out as one tree behind `<s>`.
 
 K prompts   N utterances
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,15 +19,16 @@ from torch import Tensor
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.forward import tail_logits
-from sp_search.engine.layout import source_block
-from sp_search.engine.loss import apply_head
-from sp_search.engine.trunk import run_trunk, trunk_levels
-from sp_search.engine.verbalized import AnswerTree, Verbalized, answer_scores, tree_answers
+from sp_search.engine.layout import SourceBlock, source_block
+from sp_search.engine.loss import apply_head, scored_nll
+from sp_search.engine.trunk import Trunk, run_trunk, trunk_levels
+from sp_search.engine.verbalized import AnswerTree, Verbalized, answer_scores, sequence_answers, tree_answers
 from sp_search.engine.weights import FrozenWeights
+from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Split
 
 TOKENS_PER_PASS = {"cpu": 2048, "cuda": 65536}
-"""Source units in one pass; on a CPU more leaves the caches."""
+"""In one pass; on a CPU more leaves the caches."""
 
 
 class ChunkKey(NamedTuple):
@@ -56,6 +56,47 @@ class Candidate:
         return ChunkKey(self.max_source_units, tensors.infix is not None, deep, deep or tensors.prefix is not None)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Utterances of one pass, and the prompts that share their trunk."""
+
+    utterances: npt.NDArray[np.int64]  # numbers in the split
+    block: SourceBlock
+    trunk: Trunk
+    candidates: tuple[int, ...]  # numbers among the K
+
+
+def passes(
+    weights: FrozenWeights,
+    split: Split,
+    candidates: Sequence[Candidate],
+    tokens_per_pass: int | None,
+    *,
+    behind: int = 0,
+) -> Iterator[Asked]:
+    """Every utterance once for every prompt.
+
+    Args:
+        weights: the frozen LM.
+        split: utterances; their own answers are not looked at.
+        candidates: K prompts.
+        tokens_per_pass: source units a pass, and what stands behind them; None takes what suits the device.
+        behind: tokens that each utterance has room for behind its source.
+    """
+    lengths = np.diff(split.offsets) + behind
+    budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
+    for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
+        group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
+        live = [candidates[k].prompt.first_live_layer for k in group]
+        levels = trunk_levels(live, weights.architecture.layers)
+        for batch in eval_batches(lengths, budget):
+            sources = [split.source(int(i)) for i in batch]
+            block = source_block(
+                sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=weights.device
+            )
+            yield Asked(batch, block, run_trunk(weights, block, levels), group)
+
+
 @torch.inference_mode()
 def score_answers(
     weights: FrozenWeights,
@@ -64,61 +105,45 @@ def score_answers(
     candidates: Sequence[Candidate],
     tokens_per_pass: int | None = None,
 ) -> Tensor:
-    """Log-probability of every legal answer for every utterance.
-
-    Args:
-        weights: the frozen LM.
-        split: utterances; their own answers are not looked at.
-        tree: the legal answers.
-        candidates: K prompts.
-        tokens_per_pass: source units a pass; by default what suits the device.
-
-    Returns:
-        (K, N, answers), float32 on the CPU, nats.
-    """
+    """Log-probability of every legal answer for every utterance: (K, N, answers), float32 on the CPU, nats."""
     found = torch.empty(len(candidates), len(split), len(tree.legal))
-    lengths = np.diff(split.offsets)
-    budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
-    for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
-        group = [k for k, candidate in enumerate(candidates) if candidate.chunk_key == key]
-        live = [candidates[k].prompt.first_live_layer for k in group]
-        levels = trunk_levels(live, weights.architecture.layers)
-        for batch in eval_batches(lengths, budget):
-            sources = [split.source(int(i)) for i in batch]
-            block = source_block(
-                sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=weights.device
-            )
-            trunk = run_trunk(weights, block, levels)
-            for k in group:
-                one = candidates[k]
-                answers = tree_answers(tree, [one.verbalized])
-                logits = tail_logits(weights, block, trunk, [one.prompt], answers)[0]
-                logits = apply_head(logits, one.prompt.tensors.head, 0.0, None)
-                found[k, torch.from_numpy(batch)] = answer_scores(logits, tree, one.verbalized).cpu()
+    for asked in passes(weights, split, candidates, tokens_per_pass):
+        for k in asked.candidates:
+            one = candidates[k]
+            answers = tree_answers(tree, [one.verbalized])
+            logits = tail_logits(weights, asked.block, asked.trunk, [one.prompt], answers)[0]
+            logits = apply_head(logits, one.prompt.tensors.head, 0.0, None)
+            found[k, torch.from_numpy(asked.utterances)] = answer_scores(logits, tree, one.verbalized).cpu()
     return found
 
 
-def split_metrics(
+@torch.inference_mode()
+def answer_nll(
     weights: FrozenWeights,
     split: Split,
     answers: npt.NDArray[np.int32],
-    tree: AnswerTree,
     candidates: Sequence[Candidate],
-) -> list[dict[str, float]]:
-    """Accuracy, and loss in nats per answer unit, of each prompt.
+    tokens_per_pass: int | None = None,
+) -> Tensor:
+    """Cross-entropy of each utterance's own answer and its `</s>`: (K, N), float32 on the CPU, nats.
 
     Args:
         weights: the frozen LM.
         split: utterances.
-        answers: (N, M), their label symbols.
-        tree: the legal answers. An utterance whose answer is not among them is a miss and has no part in the loss.
+        answers: (N, M), their label symbols, NOTHING behind shorter ones.
         candidates: K prompts.
+        tokens_per_pass: as `passes` takes it.
     """
-    scores = score_answers(weights, split, tree, candidates)  # (K, N, answers)
-    rows = {answer: row for row, answer in enumerate(tree.legal)}
-    gold = torch.tensor([rows.get(tuple(answer), -1) for answer in answers.tolist()])  # (N,)
-    legal = gold >= 0
-    hits = (scores.argmax(-1) == gold).float().mean(-1)
-    picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
-    loss = -picked.mean(-1) / tree.scored_steps
-    return [{"accuracy": float(h), "loss": float(nll)} for h, nll in zip(hits, loss, strict=True)]
+    found = torch.empty(len(candidates), len(split))
+    for asked in passes(weights, split, candidates, tokens_per_pass, behind=answers.shape[1]):
+        rows = answers[asked.utterances]
+        rows = rows[:, : int((rows != NOTHING).sum(axis=1).max())]
+        symbols = torch.from_numpy(rows.astype(np.int64)).to(weights.device)
+        for k in asked.candidates:
+            one = candidates[k]
+            fed = sequence_answers(one.verbalized.fed(symbols)[None], asks_separator=False)
+            logits = tail_logits(weights, asked.block, asked.trunk, [one.prompt], fed)[0]
+            logits = apply_head(logits, one.prompt.tensors.head, 0.0, None)
+            nll = scored_nll(logits, one.verbalized.targets(symbols)[:, 1:]).sum(1)
+            found[k, torch.from_numpy(asked.utterances)] = nll.cpu()
+    return found

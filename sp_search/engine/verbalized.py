@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.forward import Answers
-from sp_search.types import EOS, SEPARATOR, SPECIALS
+from sp_search.tasks.label_space import NOTHING
+from sp_search.types import EOS, PAD, SEPARATOR, SPECIALS
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,16 @@ class Verbalized:
         return cls(inputs, outputs)
 
     def targets(self, symbols: Tensor) -> Tensor:
-        """(B, M) answer symbols to (B, M + 2) targets of the tail's rows: `<s>`, a1 .. aM, `</s>`."""
+        """(B, M) answer symbols to (B, M + 2) targets of the tail's rows: `<s>`, a1 .. aM, `</s>`, PAD behind it."""
         edge = symbols.new_ones(len(symbols), 1)
-        return torch.cat([edge * SEPARATOR, self.outputs[symbols], edge * EOS], dim=1)
+        there = symbols != NOTHING
+        expected = torch.where(there, self.outputs[symbols.clamp_min(0)], PAD)
+        targets = torch.cat([edge * SEPARATOR, expected, edge * PAD], dim=1)
+        return targets.scatter(1, there.sum(1, keepdim=True) + 1, EOS)
 
     def fed(self, symbols: Tensor) -> Tensor:
-        """(..., M) answer symbols to the units fed behind `<s>`."""
-        return self.inputs[symbols]
+        """(..., M) answer symbols to the units fed behind `<s>`, PAD behind the last."""
+        return torch.where(symbols != NOTHING, self.inputs[symbols.clamp_min(0)], PAD)
 
 
 def sequence_answers(tokens: Tensor, *, asks_separator: bool = True) -> Answers:

@@ -14,9 +14,11 @@ from typing import Any
 from sp_search.engine.state import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.prompts.file import load_prompt, save_prompt
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.registry import Task, get_task
 from sp_search.units.quantizer import Quantizer
 
-FORMAT = 1
+FORMAT = 2
 QUANTIZER = "quantizer.safetensors"
 
 
@@ -26,7 +28,7 @@ def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantiz
     Args:
         folder: where to.
         state: folder of the trial's saved state.
-        document: what is known of the trial: task, lm, data, label_space, params, metrics, provenance.
+        document: what is known of the trial: that of `of_task`, lm, data, params, metrics, provenance.
         quantizer: what made the corpus's units, where that is known.
 
     Raises:
@@ -48,6 +50,25 @@ def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantiz
         quantizer.save(folder / QUANTIZER)
     save_prompt(folder, saved["tensors"], whole)
     (folder / "README.md").write_text(readme(whole))
+
+
+def of_task(task: Task, space: LabelSpace) -> dict[str, Any]:
+    """What a document says of answers, for `task_of` and the label space to be read again.
+
+    Training's answers are in it only where they are what may be answered: transcripts are many and long.
+    """
+    answers = {
+        "answer_format": task.answer_format,
+        "decoding": task.decoding,
+        "max_answer": task.max_answer or space.longest,
+    }
+    kept = space.without_answers() if task.decoding == "free" else space
+    return {"task": task.name, "answers": answers, "label_space": kept.to_json()}
+
+
+def task_of(document: Mapping[str, Any]) -> Task:
+    """The task that a document was written for."""
+    return get_task(document["task"], **document["answers"])
 
 
 def copy_export(source: Path, target: Path) -> None:
@@ -119,7 +140,7 @@ def readme(document: Mapping[str, Any]) -> str:
     predict = "\n".join(f"    sp-search predict prompt=FOLDER lm={lm['name']} input={file}" for file in inputs)
     return f"""# Prompt for {document["task"]}
 
-Turns the frozen unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`) into a classifier for
+Makes the frozen unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`) answer in the task
 `{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). It works on no other LM
 and no other units.
 

@@ -1,4 +1,4 @@
-"""An exported prompt at work: units in, the best legal answer and a score for each out.
+"""An exported prompt at work: units in, an answer and its score out, or a score for every legal answer.
 
 `evaluate` and `predict` both answer through this file, so they agree to the utterance.
 
@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from sp_search.engine.answering import Answerer
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.layout import check_lengths
-from sp_search.engine.scoring import Candidate, score_answers
+from sp_search.engine.scoring import Candidate
 from sp_search.engine.settings import TrialSettings
-from sp_search.engine.verbalized import Verbalized, answer_tree
-from sp_search.engine.weights import FrozenWeights, freeze
+from sp_search.engine.verbalized import Verbalized
+from sp_search.engine.weights import freeze
 from sp_search.errors import CheckpointError, DataError
-from sp_search.export.folder import FORMAT
+from sp_search.export.folder import FORMAT, task_of
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
@@ -37,7 +38,7 @@ class Prediction:
 
     id: str
     labels: tuple[str, ...]
-    scores: Mapping[str, float]  # probability of each legal answer given that one of them is meant, best first
+    scores: Mapping[str, float]  # as `Answered` has them, best first
 
     def to_json(self) -> dict[str, Any]:
         """As `predict` prints it."""
@@ -47,12 +48,17 @@ class Prediction:
 class Predictor:
     """A prompt on its LM."""
 
-    def __init__(self, weights: FrozenWeights, candidate: Candidate, space: LabelSpace) -> None:
-        """Join what `load_predictor` has checked."""
-        self._weights = weights
+    def __init__(self, answerer: Answerer, candidate: Candidate, positions: int) -> None:
+        """Join what `load_predictor` has checked.
+
+        Args:
+            answerer: the LM with the prompt's label space.
+            candidate: the prompt.
+            positions: that the LM has.
+        """
+        self._answerer = answerer
         self._candidate = candidate
-        self._space = space
-        self._tree = answer_tree(space.answers, weights.device)
+        self._positions = positions
 
     def predict(self, split: Split, tokens_per_pass: int | None = None) -> Iterator[Prediction]:
         """Answer utterances, in their order.
@@ -67,21 +73,10 @@ class Predictor:
         lengths = np.diff(split.offsets)
         if limit := self._candidate.max_source_units:
             lengths = lengths.clip(max=limit)
-        longest_answer = max(map(len, self._space.answers))
-        longest = len(self._weights.positions) - 2
-        check_lengths(lengths, longest_answer, longest, split.name)
-        logp = score_answers(self._weights, split, self._tree, [self._candidate], tokens_per_pass)[0]
-        probability = logp.softmax(-1)  # (N, answers)
-        order = probability.argsort(dim=-1, descending=True, stable=True)
-        names = [self._space.words(answer) for answer in self._space.answers]
-        for row, utterance in enumerate(split.ids):
-            ranked = order[row].tolist()
-            shares = probability[row].tolist()
-            yield Prediction(
-                id=utterance,
-                labels=names[ranked[0]],
-                scores={" ".join(names[k]): round(shares[k], 6) for k in ranked},
-            )
+        check_lengths(lengths, self._answerer.longest, self._positions, split.name)
+        answered = self._answerer.answer(split, self._candidate, tokens_per_pass)
+        for utterance, answer in zip(split.ids, answered, strict=True):
+            yield Prediction(id=utterance, labels=answer.words, scores=answer.scores)
 
 
 def load_predictor(
@@ -114,7 +109,8 @@ def load_predictor(
         raise CheckpointError(
             f"{folder}: expected a unit for each of {len(space.symbols)} labels, got {len(units)}; export it again"
         )
-    return Predictor(freeze(lm, device, dtype), candidate, space), document
+    answerer = Answerer(freeze(lm, device, dtype), space, task_of(document))
+    return Predictor(answerer, candidate, lm.architecture.max_positions), document
 
 
 def check_partner(folder: Path, kind: str, wanted: str, got: str) -> None:

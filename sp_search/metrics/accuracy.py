@@ -19,7 +19,7 @@ def accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer]) -> float:
     return hits(predicted, wanted).value
 
 
-def slot_accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer], slot: int) -> float:
-    """The share of answers whose label in one slot is right."""
-    assert len(predicted) == len(wanted) > 0
-    return sum(p[slot] == w[slot] for p, w in zip(predicted, wanted, strict=True)) / len(wanted)
+def slot_hits(predicted: Sequence[Answer], wanted: Sequence[Answer], slot: int) -> Tally:
+    """The share of answers whose label in one slot is right; a predicted answer may lack it."""
+    pairs = zip(predicted, wanted, strict=True)
+    return Tally.of([(p[slot : slot + 1] == w[slot : slot + 1], 1) for p, w in pairs])

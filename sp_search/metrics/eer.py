@@ -50,3 +50,10 @@ def eer_interval(
     drawn = (row for rows in resamples(len(scores), draws, seed) for row in rows)
     rates = [eer(scores[row], wanted[row]) for row in drawn if 0 < wanted[row].sum() < len(row)]
     return percentile_interval(np.array(rates), level)
+
+
+def eer_with_interval(scores: Scores, wanted: npt.NDArray[np.bool_]) -> dict[str, float | tuple[float, float] | None]:
+    """The rate and its interval for a JSON; None where all are wanted, or none is."""
+    if not 0 < wanted.sum() < len(wanted):
+        return {"eer": None, "eer_interval": None}
+    return {"eer": eer(scores, wanted), "eer_interval": eer_interval(scores, wanted)}

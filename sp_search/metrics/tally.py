@@ -24,7 +24,7 @@ class Tally:
     An utterance may weigh nothing: words of an empty reference, slots where none is wanted.
     """
 
-    found: Counts  # (N,), 0 or more
+    found: Counts  # (N,), 0 or more; below 0 only in 1 - an error rate
     total: Counts  # (N,), 0 or more; in the sum above 0
 
     def __post_init__(self) -> None:

@@ -40,7 +40,8 @@ def write_report(
     target = folder / "report"
     target.mkdir(parents=True, exist_ok=True)
     winner = summary["best"]["trial"]
-    curves = learning_curves(history, winner, summary["naive_bayes"]["valid"])
+    baseline = summary["baseline"]
+    curves = learning_curves(history, winner, (baseline["name"], baseline["valid"][history.metric]))
     curves.savefig(target / "curves.png", dpi=120)
     pictures = [("learning curves", _embedded(curves))]
     pictures += [(name, _embedded(figure)) for name, figure in figures]
@@ -51,11 +52,14 @@ def write_report(
 
 
 def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
-    best, baseline = summary["best"], summary["naive_bayes"]
+    best, baseline = summary["best"], summary["baseline"]
     return {
         "winner": f"trial {best['trial']}, mean of {len(best['seeds'])} fresh seeds",
-        "valid accuracy": f"{best['valid']['accuracy']:.4f} (naive Bayes {baseline['valid']:.4f})",
-        "test accuracy": f"{best['test']['accuracy']:.4f} (naive Bayes {baseline['test']:.4f})",
+        **{
+            f"{split} {name.replace('_', ' ')}": f"{best[split][name]:.4f} ({baseline['name']} {value:.4f})"
+            for split in ("valid", "test")
+            for name, value in baseline[split].items()
+        },
         "settings": ", ".join(f"{name} {_short(value)}" for name, value in best["params"].items()),
         "trained parameters": f"{best['trained_parameters']:,}",
         "trials": ", ".join(f"{count} {state}" for state, count in summary["trials"].items()),
@@ -75,13 +79,14 @@ def _page(history: StudyHistory, winner: int, facts: Mapping[str, Any], pictures
 
 
 def _trial_table(history: StudyHistory, winner: int) -> str:
+    metric = history.metric.replace("_", " ")
     names = sorted({name for trial in history.trials for name in trial.params})
-    head = "".join(f"<th>{_text(name)}</th>" for name in ("trial", "state", "seen", "accuracy", *names, "why"))
+    head = "".join(f"<th>{_text(name)}</th>" for name in ("trial", "state", "seen", metric, *names, "why"))
     rows = []
     for trial in history.trials:
         seen = max(trial.reports, default=0)
-        accuracy = f"{trial.reports[seen]:.4f}" if seen else ""
-        told = [trial.number, trial.state, seen, accuracy]
+        value = f"{trial.reports[seen]:.4f}" if seen else ""
+        told = [trial.number, trial.state, seen, value]
         told += [_short(trial.params.get(name, "")) for name in names] + [trial.reason]
         row = "".join(f"<td>{_text(value)}</td>" for value in told)
         rows.append(f'<tr class="{"won" if trial.number == winner else ""}">{row}</tr>')

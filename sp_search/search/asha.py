@@ -14,7 +14,8 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 TIME = "utterances_seen"
-METRIC = "valid_accuracy"
+METRIC = "objective"
+"""Key of a Tune result: the value of the metric that decides, of which more is better."""
 NUMBER = "number"
 """Key of a Tune trial's config: the number of the study's trial, which outlives Tune's own trial ids."""
 
@@ -24,7 +25,7 @@ class PastTrial:
     """A trial of an earlier start and what it reported, in order."""
 
     number: int
-    reports: Mapping[int, float]  # utterances seen -> valid accuracy
+    reports: Mapping[int, float]  # utterances seen -> the metric that decides
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class _Known:
 
 
 class Asha(AsyncHyperBandScheduler):
-    """Asynchronous successive halving on validation accuracy by utterances seen (arXiv 1810.05934)."""
+    """Asynchronous successive halving on the metric that decides by utterances seen (arXiv 1810.05934)."""
 
     def __init__(self, *, budget: int, grace: int, reduction_factor: int, past: Iterable[PastTrial] = ()) -> None:
         """A scheduler in the state it had after the past trials' reports."""
@@ -78,7 +79,7 @@ class Asha(AsyncHyperBandScheduler):
         self.on_trial_remove(tune_controller, trial)
 
     def _decide(self, known: _Known, result: Mapping[str, Any]) -> str:
-        """A trial without a finite accuracy stops, and fills no rung."""
+        """A trial without a finite metric stops, and fills no rung."""
         if not _is_finite(result):
             return str(TrialScheduler.STOP)
         return str(super().on_trial_result(None, known, result))

@@ -14,12 +14,11 @@ from queue import Empty, SimpleQueue
 import optuna
 from optuna.trial import FrozenTrial
 
-from sp_search.search.asha import METRIC
-from sp_search.search.events import REPORTED, Listeners
+from sp_search.search.events import Listeners, is_told
 from sp_search.search.seat import Seat
 from sp_search.search.settings import Leave, SearchSettings
 from sp_search.search.space import Space
-from sp_search.search.study import CONFIRMED, PARAMS, best_trials, record_confirmed, trial_seed
+from sp_search.search.study import CONFIRMED, PARAMS, VALID, best_trials, record_confirmed, trial_seed
 from sp_search.types import ParamValue, Report
 
 FIRST_NUMBER = 1_000_000
@@ -101,7 +100,7 @@ def run_confirms(
             listeners.tell("trial_started", run.number, space.searched(run.params), tags)
         elif isinstance(told, Report):
             last[run.number] = told
-            metrics = {name: told.metrics[name] for name in REPORTED if name in told.metrics}
+            metrics = {name: value for name, value in told.metrics.items() if is_told(name)}
             listeners.tell("reported", run.number, Report(told.utterances_seen, metrics))
         else:
             left -= 1
@@ -149,12 +148,12 @@ def _conclude(
     listeners: Listeners,
 ) -> None:
     """Record a run that reached its full budget; the others count as failed and are made again by the next search."""
-    value = last.metrics.get(METRIC, math.nan) if last is not None and told == ENDED else math.nan
+    value = last.metrics.get(settings.metric, math.nan) if last is not None and told == ENDED else math.nan
     if last is None or last.diverged or not math.isfinite(value):
         reason = f"the confirm run failed: {told!r}" if isinstance(told, Exception) else "the confirm run diverged"
         listeners.tell("trial_finished", run.number, "FAIL", reason, {})
         return
     state = str(settings.trial_folder(run.number))
-    loss = last.metrics.get("valid_loss", math.nan)
-    record_confirmed(study, run.key, {"valid_accuracy": value, "valid_loss": loss, "state": state})
-    listeners.tell("trial_finished", run.number, "COMPLETE", "", {METRIC: value})
+    measured = {name: value for name, value in last.metrics.items() if name.startswith(VALID)}
+    record_confirmed(study, run.key, {**measured, "state": state})
+    listeners.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: value})

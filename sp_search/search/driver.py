@@ -28,7 +28,7 @@ from sp_search.search.searcher import StudySearcher
 from sp_search.search.session import ray_session
 from sp_search.search.settings import Leave, SearchSettings
 from sp_search.search.space import Space
-from sp_search.search.study import FACTS, StudyIdentity, best_trials, counts, past_trials
+from sp_search.search.study import FACTS, VALID, StudyIdentity, best_trials, counts, past_trials
 from sp_search.search.trainable import PromptTrial
 from sp_search.search.winner import Winner, winner
 from sp_search.search.worker import PackFactory, Worker
@@ -191,13 +191,15 @@ def _on_test(settings: SearchSettings, study: optuna.Study, best: Winner, worker
     for seed, run in zip(best.seeds, best.runs, strict=True):
         facts = ray.get(worker.start.remote(number, best.params, seed, settings.budget, run["state"]))
         metrics["test"].append(ray.get(worker.evaluate.remote(number, "test")))
-        metrics["valid"].append({"accuracy": run["valid_accuracy"], "loss": run["valid_loss"]})
+        metrics["valid"].append(
+            {name.removeprefix(VALID): value for name, value in run.items() if name.startswith(VALID)}
+        )
         ray.get(worker.remove.remote(number))
     means = {
         split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
         for split, of_seeds in metrics.items()
     }
-    exported = max(range(len(best.runs)), key=lambda i: float(best.runs[i]["valid_accuracy"]))
+    exported = max(range(len(best.runs)), key=lambda i: float(best.runs[i][settings.metric]))
     return Finished(
         number=best.trial.number,
         params=best.params,
@@ -222,6 +224,7 @@ def _summary(
         "task": identity.task,
         "lm": {"name": identity.lm, "fingerprint": identity.lm_fingerprint},
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
+        "metric": settings.metric.removeprefix(VALID),
         "trials": counts(study),
         "best": {
             "trial": finished.number,

@@ -7,10 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from sp_search.search.study import VALID
 from sp_search.types import Params, Report
 
-REPORTED = ("valid_accuracy", "valid_loss", "train_loss", "utterances_per_s")
-"""What observers hear of a report."""
+TOLD = ("train_loss", "utterances_per_s")
+
+
+def is_told(metric: str) -> bool:
+    """Whether observers hear of a metric of a report: what was measured on valid, and how training goes."""
+    return metric.startswith(VALID) or metric in TOLD
 
 
 class Observer(Protocol):

@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import TrialState
 from optuna.visualization import matplotlib as drawn
 
-from sp_search.search.study import CONFIRMED, PARAMS, REASON
+from sp_search.search.study import CONFIRMED, PARAMS, REASON, VALID
 from sp_search.types import Params
 
 _PLOTS: dict[str, Callable[[optuna.Study], Any]] = {
@@ -32,21 +32,22 @@ class TrialHistory:
     number: int
     state: str  # complete, pruned, fail, running
     params: Params
-    reports: Mapping[int, float]  # utterances seen -> valid accuracy
+    reports: Mapping[int, float]  # utterances seen -> the metric that decides, on valid
     reason: str  # why it ended early, else empty
 
 
 @dataclass(frozen=True)
 class StudyHistory:
-    """All trials of a study, and the confirm runs' valid accuracy by `TRIAL:REPEAT`."""
+    """All trials of a study, and by `TRIAL:REPEAT` what the confirm runs came to."""
 
     name: str
+    metric: str  # that decides, as accuracy
     trials: tuple[TrialHistory, ...]
     confirmed: Mapping[str, float]
 
 
-def study_history(study: optuna.Study) -> StudyHistory:
-    """What a study holds by now."""
+def study_history(study: optuna.Study, metric: str) -> StudyHistory:
+    """What a study of this deciding metric, as accuracy, holds by now."""
     trials = tuple(
         TrialHistory(
             number=trial.number,
@@ -58,7 +59,8 @@ def study_history(study: optuna.Study) -> StudyHistory:
         for trial in study.get_trials(deepcopy=False)
     )
     confirmed = study.user_attrs.get(CONFIRMED, {})
-    return StudyHistory(study.study_name, trials, {key: run["valid_accuracy"] for key, run in confirmed.items()})
+    reached = {key: run[f"{VALID}{metric}"] for key, run in confirmed.items()}
+    return StudyHistory(study.study_name, metric, trials, reached)
 
 
 def optuna_figures(study: optuna.Study) -> Iterator[tuple[str, Any]]:

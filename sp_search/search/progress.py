@@ -29,7 +29,7 @@ class _Row:
     name: str
     settings: str
     seen: int = 0
-    accuracy: float | None = None
+    value: float | None = None  # of the metric that decides
     state: str = "running"
 
 
@@ -42,7 +42,8 @@ class Progress:
         self._console = Console(file=stream or sys.stderr)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
         self._rows: dict[int, _Row] = {}
-        self._best = 0.0
+        self._best: float | None = None
+        self._metric = settings.metric.replace("_", " ")  # as "valid accuracy"
         self._rate = 0.0
         self._began = time.monotonic()
 
@@ -69,8 +70,8 @@ class Progress:
     def reported(self, number: int, report: Report) -> None:
         """Progress of a row."""
         row = self._rows[number]
-        row.seen, row.accuracy = report.utterances_seen, report.metrics["valid_accuracy"]
-        self._best = max(self._best, row.accuracy)
+        row.seen, row.value = report.utterances_seen, report.metrics[self._settings.metric]
+        self._best = row.value if self._best is None else max(self._best, row.value)
         self._rate = report.metrics.get("utterances_per_s", self._rate)
         self._line(row)
         self._draw()
@@ -87,12 +88,13 @@ class Progress:
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """Say who won."""
-        best = summary["best"]
+        best, metric, baseline = summary["best"], summary["metric"], summary["baseline"]
+        name = metric.replace("_", " ")
         ended = ", ".join(f"{count} {name}" for name, count in summary["trials"].items())
         text = (
-            f"winner: trial {best['trial']}, valid accuracy {best['valid']['accuracy']:.4f}, "
-            f"test accuracy {best['test']['accuracy']:.4f} (means of {len(best['seeds'])} seeds), "
-            f"naive Bayes {summary['naive_bayes']['test']:.4f}; "
+            f"winner: trial {best['trial']}, valid {name} {best['valid'][metric]:.4f}, "
+            f"test {name} {best['test'][metric]:.4f} (means of {len(best['seeds'])} seeds), "
+            f"{baseline['name']} {baseline['test'][metric]:.4f}; "
             f"trials: {ended}; {summary['wall_s']:.0f} s"
         )
         self._stop()
@@ -104,10 +106,9 @@ class Progress:
 
     def _line(self, row: _Row, reason: str = "") -> None:
         if self._live is None:
-            accuracy = "-" if row.accuracy is None else f"{row.accuracy:.4f}"
             self._console.print(
                 f"[{time.monotonic() - self._began:6.0f} s] trial {row.name:<12} {row.seen:>7,} utterances  "
-                f"valid {accuracy}  best {self._best:.4f}  {self._rate:5.0f} utt/s  {row.state}"
+                f"valid {_shown(row.value)}  best {_shown(self._best)}  {self._rate:5.0f} utt/s  {row.state}"
                 + (f" ({reason})" if reason else ""),
                 highlight=False,
                 markup=False,
@@ -117,17 +118,16 @@ class Progress:
     def _draw(self) -> None:
         if self._live is None:
             return
-        columns = ("trial", "length depth verbalizer lr", "utterances", "valid accuracy", "state")
+        columns = ("trial", "length depth verbalizer lr", "utterances", self._metric, "state")
         table = Table(*columns, title=self._title())
         for row in list(self._rows.values())[-SHOWN:]:
-            accuracy = "" if row.accuracy is None else f"{row.accuracy:.4f}"
-            table.add_row(row.name, row.settings, f"{row.seen:,}", accuracy, row.state)
+            table.add_row(row.name, row.settings, f"{row.seen:,}", _shown(row.value), row.state)
         self._live.update(table, refresh=True)
 
     def _title(self) -> str:
         ended = sum(row.state != "running" for row in self._rows.values())
         return (
-            f"{self._settings.study}: {ended} ended, best {self._best:.4f}, {self._rate:.0f} utterances/s, "
+            f"{self._settings.study}: {ended} ended, best {_shown(self._best)}, {self._rate:.0f} utterances/s, "
             f"{time.monotonic() - self._began:.0f} s"
         )
 
@@ -135,3 +135,7 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

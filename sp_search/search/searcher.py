@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sp_search.search.asha import METRIC, NUMBER, TIME
-from sp_search.search.events import REPORTED, Listeners
+from sp_search.search.events import Listeners, is_told
 from sp_search.search.finished import Finished, Keep
 from sp_search.search.settings import Leave, SearchSettings
 from sp_search.search.space import Space
@@ -27,6 +27,7 @@ from sp_search.search.study import (
     PARAMS,
     REASON,
     SEED,
+    VALID,
     reconcile,
     trial_seed,
     twin,
@@ -107,7 +108,7 @@ class StudySearcher(Searcher):
         if state == TrialState.COMPLETE:
             self._keep_prompt(running.number, result or {})
         self._drop_losers()
-        self._listeners.tell("trial_finished", running.number, state.name, reason, _last(running))
+        self._listeners.tell("trial_finished", running.number, state.name, reason, self._last(running))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for `Tuner.restore`, which is never used: the study is on disk."""
@@ -131,6 +132,7 @@ class StudySearcher(Searcher):
             "worker": running.worker,
             "folder": str(self._settings.trial_folder(running.number)),
             "points": list(self._settings.points),
+            "metric": self._settings.metric,
             "budget": self._settings.budget,
         }
 
@@ -170,7 +172,7 @@ class StudySearcher(Searcher):
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
             running.trial.set_user_attr(FACTS, result.get("facts", {}))
-        metrics = {name: float(result[name]) for name in REPORTED if name in result}
+        metrics = {name: float(result[name]) for name in result if is_told(name)}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
 
     def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
@@ -180,10 +182,13 @@ class StudySearcher(Searcher):
             params=trial.user_attrs[PARAMS],
             seed=trial.user_attrs[SEED],
             state=self._settings.trial_folder(number),
-            metrics={"valid": {"accuracy": float(result[METRIC]), "loss": float(result.get("valid_loss", math.nan))}},
+            metrics={"valid": {name.removeprefix(VALID): value for name, value in _measured(result).items()}},
             facts=result.get("facts", {}),
         )
         self._listeners.tell("artifact", number, self._keep(finished), "prompt")
+
+    def _last(self, running: _Running) -> dict[str, float]:
+        return {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
 
     def _outcome(self, running: _Running, result: Mapping[str, Any] | None, error: bool) -> tuple[TrialState, str]:
         if error or result is None:
@@ -206,5 +211,5 @@ class StudySearcher(Searcher):
                 shutil.rmtree(folder)
 
 
-def _last(running: _Running) -> dict[str, float]:
-    return {METRIC: running.reported[max(running.reported)]} if running.reported else {}
+def _measured(result: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in result.items() if name.startswith(VALID)}

@@ -26,6 +26,7 @@ class SearchSettings:
     budget: int  # of a full trial
     grace: int  # before the first rung
     reduction_factor: int  # 2 or more
+    metric: str  # of a trial's report, that decides, more being better: valid_accuracy
     seed: int
     confirm_top: int  # settings that are repeated
     confirm_seeds: int  # fresh seeds for each

@@ -21,6 +21,9 @@ from sp_search.types import ParamValue
 PARAMS, SEED, REASON, FACTS, CONFIRMED = "params", "seed", "reason", "facts", "confirmed"
 """Attributes of a trial: its parameters, its seed, why it ended early, what it weighs; of the study: confirm runs."""
 
+VALID = "valid_"
+"""What a report calls metrics of the validation split."""
+
 
 @dataclass(frozen=True)
 class StudyIdentity:

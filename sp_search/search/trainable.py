@@ -41,7 +41,7 @@ class PromptTrial(tune.Trainable):
         report = self._seat.report(until)
         self._seen = report.utterances_seen
         result: dict[str, Any] = {TIME: report.utterances_seen, **report.metrics, "diverged": report.diverged}
-        result.setdefault(METRIC, float("nan"))
+        result[METRIC] = report.metrics.get(self._config["metric"], float("nan"))
         result["done"] = bool(report.diverged) or report.utterances_seen >= self._config["budget"]
         result["facts"] = self._seat.facts
         return result

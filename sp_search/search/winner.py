@@ -20,7 +20,7 @@ class Winner:
 
     trial: FrozenTrial
     seeds: tuple[int, ...]
-    runs: tuple[Mapping[str, Any], ...]  # valid_accuracy, valid_loss and state of each
+    runs: tuple[Mapping[str, Any], ...]  # valid metrics and state of each
 
     @property
     def params(self) -> dict[str, ParamValue]:
@@ -37,6 +37,6 @@ def winner(study: optuna.Study, best: Sequence[FrozenTrial], settings: SearchSet
         runs = [done[key] for r in repeats if (key := f"{trial.number}:{r}") in done]
         if len(runs) == settings.confirm_seeds:
             seeds = tuple(trial_seed(settings.seed, trial.number, r) for r in repeats)
-            mean = sum(run["valid_accuracy"] for run in runs) / len(runs)
+            mean = sum(run[settings.metric] for run in runs) / len(runs)
             found.append((mean, Winner(trial, seeds, tuple(runs))))
     return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -58,7 +58,7 @@ def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:
     if kind in ONE_TO_ONE and labels > units:
         raise ConfigError(
             f"verbalizer {kind}: expected at least as many units as labels, got {units} units for {labels} labels; "
-            f"use verbalizer=linear"
+            f"use verbalizer=linear with verbalizer_base=identity"
         )
     if kind == "frequency":
         return Verbalizer(kind, _frequency(evidence))
@@ -69,8 +69,23 @@ def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:
         return Verbalizer(kind, _kmeans(evidence, seed))
     if kind == "likelihood":
         return Verbalizer(kind, _likelihood(evidence))
-    ids = evidence.dictionary.unit_ids  # identity, and linear whose answers are fed back by it
-    return Verbalizer(kind, tuple(ids[i % units] for i in range(labels)))
+    return Verbalizer(kind, _identity(evidence))  # linear's answers are fed back by it too
+
+
+def _identity(evidence: Evidence) -> tuple[int, ...]:
+    """Label i to unit i, as long as there are units; then the rarest labels share theirs, two and two.
+
+    Only linear comes here with more labels than units: its head tells them apart, and the shared unit is no more
+    than what the LM reads of the answer so far. A sequence of units for each label would lose nothing of it, but
+    lengthen every answer for the sake of labels that hardly occur.
+    """
+    ids, counts = evidence.dictionary.unit_ids, evidence.space.symbol_counts
+    if len(counts) <= len(ids):
+        return tuple(ids[: len(counts)])
+    by_rank = sorted(range(len(counts)), key=lambda c: -counts[c])
+    folded = [*ids, *reversed(ids)]  # the first label without a unit of its own shares with the rarest that has one
+    units = {label: folded[rank % len(folded)] for rank, label in enumerate(by_rank)}
+    return tuple(units[label] for label in range(len(counts)))
 
 
 def _frequency(evidence: Evidence) -> tuple[int, ...]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from sp_search.errors import DataError
 
 SHOWN_FAULTS = 10
+LABELS = "labels"
+"""Where a JSON line has its answer, unless a task says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Line:
 
     id: str
     units: tuple[str, ...]
-    labels: tuple[str, ...]
+    labels: tuple[str, ...] | None  # None where a JSON line says null: it is of other tasks
 
 
 class LineError(Exception):
@@ -30,14 +33,18 @@ class LineError(Exception):
 Parser = Callable[[str, int], Line]
 
 
-def read_lines(lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool) -> list[Line]:
+def read_lines(
+    lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool, field: str = LABELS
+) -> list[Line]:
     """Parse all lines of a manifest.
 
     Args:
         lines: with or without line ends.
         place: file name for messages.
         known: whether the dictionary has a unit.
-        labelled: whether every line must have labels; else they may be missing.
+        labelled: whether every line must have labels; else they may be missing. A JSON line whose labels are null is
+            then left out.
+        field: where a JSON line has its labels.
 
     Raises:
         DataError: lines are bad, or there are none.
@@ -49,28 +56,31 @@ def read_lines(lines: Iterable[str], place: str, known: Callable[[str], bool], *
     parse: Parser | None = None
     for number, raw in enumerate(lines, 1):
         text = raw.strip()
-        parse = parse or parser_of(text)
+        parse = parse or parser_of(text, field)
         try:
             line = parse(text, number)
-            _check(line, known, known_units, labelled)
+            _check(line, known, known_units, labelled, _place_of_labels(text, field))
         except LineError as error:
             count += 1
             if count <= SHOWN_FAULTS:
                 faults.append(f"line {number}: {error}")
         else:
-            found.append(line)
+            if line.labels is not None or not labelled:
+                found.append(line)
     if count:
         more = f" (and {count - SHOWN_FAULTS} more)" if count > SHOWN_FAULTS else ""
         raise DataError(f"{place}: {count} bad lines: " + "; ".join(faults) + more)
     if not found:
-        raise DataError(f"{place}: expected at least one utterance, got an empty file")
+        raise DataError(
+            f"{place}: expected at least one utterance, got {'none with labels' if parse else 'an empty file'}"
+        )
     return found
 
 
-def parser_of(text: str) -> Parser:
+def parser_of(text: str, field: str) -> Parser:
     """The parser for a file whose first line is this."""
     if text.startswith("{"):
-        return parse_json
+        return partial(parse_json, field=field)
     return parse_named if "|" in text else parse_plain
 
 
@@ -93,16 +103,19 @@ def parse_named(text: str, number: int) -> Line:
     return Line(parts[0].strip(), tuple(parts[1].split()), tuple(parts[2].split()) if len(parts) == 3 else ())
 
 
-def parse_json(text: str, number: int) -> Line:
-    """`{"id": ..., "units": [...] or "...", "labels": [...]}`; other keys are left alone."""
+def parse_json(text: str, number: int, field: str) -> Line:
+    """`{"id": ..., "units": [...] or "...", FIELD: [...] or "..." or null}`; other keys are left alone."""
     try:
         record = json.loads(text)
     except json.JSONDecodeError as error:
         raise LineError(f"expected a JSON object, got {error.msg} at column {error.colno}") from error
     if not isinstance(record, dict) or "units" not in record:
         raise LineError('expected a JSON object with "units", got none')
+    labels = record.get(field, [])
     return Line(
-        str(record.get("id", number)), _words(record["units"], "units"), _words(record.get("labels", []), "labels")
+        str(record.get("id", number)),
+        _words(record["units"], "units"),
+        None if labels is None else _words(labels, field),
     )
 
 
@@ -114,11 +127,15 @@ def _words(value: object, key: str) -> tuple[str, ...]:
     raise LineError(f'expected "{key}" as a list or a string of words, got {value!r:.60}')
 
 
-def _check(line: Line, known: Callable[[str], bool], cache: dict[str, bool], labelled: bool) -> None:
+def _place_of_labels(text: str, field: str) -> str:
+    return f'labels in "{field}"' if text.startswith("{") else "labels behind one `<s>`"
+
+
+def _check(line: Line, known: Callable[[str], bool], cache: dict[str, bool], labelled: bool, where: str) -> None:
     if not line.units:
         raise LineError("expected at least one unit, got an empty utterance")
-    if labelled and not line.labels:
-        raise LineError("expected labels behind one `<s>`, got none")
+    if labelled and line.labels == ():
+        raise LineError(f"expected {where}, got none")
     for unit in line.units:
         if unit not in cache:
             cache[unit] = known(unit)

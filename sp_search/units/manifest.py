@@ -18,13 +18,15 @@ from sp_search.errors import DataError
 from sp_search.types import Corpus, Split
 from sp_search.units.databin import read_databin
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.lines import Line, read_lines
+from sp_search.units.lines import LABELS, Line, read_lines
 
 SPLITS = ("train", "valid", "test")
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def load_corpus(folder: Path, dictionary: Dictionary, name: str, *, train_utterances: int = 0) -> Corpus:
+def load_corpus(
+    folder: Path, dictionary: Dictionary, name: str, *, train_utterances: int = 0, field: str = LABELS
+) -> Corpus:
     """Read the train, valid and test split of a folder.
 
     Args:
@@ -33,13 +35,14 @@ def load_corpus(folder: Path, dictionary: Dictionary, name: str, *, train_uttera
         name: what to call the corpus.
         train_utterances: kept of the training split, always the same ones, in their order, and among those of every
             greater number; 0, or more than there are, keeps all. The fingerprint is that of what is kept.
+        field: where JSON lines have their labels; lines with null there are left out.
 
     Raises:
         DataError: a split is missing or there twice, or its file is bad.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder with train, valid and test files, found none")
-    splits = {split: read_split(split_file(folder, split), dictionary, split) for split in SPLITS}
+    splits = {split: read_split(split_file(folder, split), dictionary, split, field) for split in SPLITS}
     if 0 < train_utterances < (there := len(splits["train"])):
         drawn = np.random.default_rng(0).permutation(there)[:train_utterances]
         splits["train"] = splits["train"].take(np.sort(drawn))
@@ -65,7 +68,7 @@ def split_file(folder: Path, split: str) -> Path:
     )
 
 
-def read_split(path: Path, dictionary: Dictionary, name: str) -> Split:
+def read_split(path: Path, dictionary: Dictionary, name: str, field: str = LABELS) -> Split:
     """Read a labelled split; every unit goes through the dictionary.
 
     Raises:
@@ -77,7 +80,7 @@ def read_split(path: Path, dictionary: Dictionary, name: str) -> Split:
             _known_units(line, dictionary, f"{path} sequence {number}")
         return _split(lines, dictionary, name)
     text = open_text(path)
-    lines = read_lines(text, str(path), lambda unit: dictionary.find(unit) is not None, labelled=True)
+    lines = read_lines(text, str(path), lambda unit: dictionary.find(unit) is not None, labelled=True, field=field)
     return _split(lines, dictionary, name)
 
 
@@ -106,7 +109,7 @@ def _split(lines: list[Line], dictionary: Dictionary, name: str) -> Split:
         ids=tuple(line.id for line in lines),
         tokens=dictionary.encode(unit for line in lines for unit in line.units),
         offsets=np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
-        answers=tuple(line.labels for line in lines),
+        answers=tuple(line.labels or () for line in lines),
     )
 
 

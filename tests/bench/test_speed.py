@@ -17,6 +17,7 @@ from sp_search.bench.speed import (
     stretch_sizes,
 )
 from sp_search.engine.build import PackRecipe
+from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
 
 PARAMS = dict(prompt_length=2, depth=1, lr=0.01, position="infix")
@@ -27,7 +28,7 @@ def recipe(tmp_path):
     for name, split in tiny_corpus().splits.items():
         (tmp_path / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
     return PackRecipe(
-        task="intent", lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
+        task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
         data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=3,
         device="cpu", dtype="float32", threads=1, trunk_cache_gib=0.0,
     )  # fmt: skip

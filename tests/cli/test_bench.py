@@ -1,4 +1,4 @@
-"""`bench engine` and `bench papers` on a made-up corpus and a random LM."""
+"""`bench engine`, `bench decode` and `bench papers` on a made-up corpus and a random LM."""
 
 import json
 
@@ -54,6 +54,19 @@ def test_bench_papers_trains_a_part_of_the_corpus_and_tells_each_epoch(words, ca
     assert set(found["test"]) == set(found["valid"]) == {"accuracy", "loss"}
 
 
+@pytest.mark.parametrize("shape", [[], ["position=infix", "depth=1"]], ids=["prefix", "infix"])
+def test_bench_decode_writes_the_same_with_the_cache_and_without(words, capsys, shape):
+    own = ["utterances=5", "symbols=30", "dtype=float32", *shape]
+    assert main(["bench", "decode", *words, *own]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {
+        "lm", "data", "utterances", "symbols_written", "dtype", "device", "threads", "cached_s", "full_s", "ratio",
+        "same",
+    }  # fmt: skip
+    assert (found["same"], found["utterances"], found["dtype"]) == (True, 5, "float32")
+    assert 100 < found["symbols_written"] <= 150
+
+
 @pytest.mark.parametrize(
     ("command", "word", "fault"),
     [
@@ -64,6 +77,7 @@ def test_bench_papers_trains_a_part_of_the_corpus_and_tells_each_epoch(words, ca
         ),
         ("engine", "updates=0", "updates: expected 1 or more, got 0"),
         ("engine", "baseline=ours", "baseline: expected none or fairseq, got 'ours'"),
+        ("decode", "symbols=0", "symbols: expected 1 or more, got 0"),
         ("papers", "patience=0", "patience: expected 1 or more, got 0"),
     ],
 )

@@ -8,10 +8,14 @@ from hypothesis import strategies as st
 
 from sp_search.cli.compose import compose_values, load_settings
 from sp_search.cli.overrides import GROUPS, options, sort_overrides
+from sp_search.cli.parts import task_asked_for
 from sp_search.cli.records import leaves
 from sp_search.config import Settings
+from sp_search.engine.settings import parameter_types
 from sp_search.errors import ConfigError
 from sp_search.published.catalogue import LMS
+from sp_search.search.space import read_space
+from sp_search.tasks.registry import TASKS
 
 
 def faults(*words: str) -> list[str]:
@@ -191,3 +195,25 @@ def test_another_packages_schema_named_config_does_not_meddle(monkeypatch):
     store.store(name="config", node={"engine": {"speed": 1}, "defaults": []})
     load_settings([], Settings)
     assert "config.yaml" in store.repo
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_each_task_has_its_settings_and_a_space_of_its_name(task):
+    settings = load_settings([f"task={task}"], Settings)
+    read_space(settings.space, parameter_types(), layers=4)
+    asked = task_asked_for(settings)
+    assert (settings.task.name, settings.study) == (task, f"{task}-demo-demo")
+    assert (asked.decoding, asked.answer_format) == (("best", "words") if asked.slots else ("free", "characters"))
+
+
+def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
+    assert load_settings(["task=asr"], Settings).schedule.trials == 12
+    assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5
+    assert load_settings(["task=asr"], Settings).schedule.budget == 14000  # the demo's
+
+
+def test_a_bound_below_0_and_a_decoding_that_is_none_are_refused():
+    with pytest.raises(ConfigError, match=r"^task.max_answer: expected 0 or more, got -1$"):
+        load_settings(["task=asr", "task.max_answer=-1"], Settings)
+    with pytest.raises(ConfigError, match=r"^task.decoding: expected best or free or legal, got 'greedy'$"):
+        load_settings(["task=asr", "task.decoding=greedy"], Settings)

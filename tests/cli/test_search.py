@@ -64,7 +64,7 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
-        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "naive_bayes",
+        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
         "mlflow_run_id",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
@@ -106,7 +106,7 @@ def test_evaluate_finds_the_exported_prompts_accuracy_and_the_baseline(searched,
     done = sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best", "split=test")
     found = json.loads(done.stdout)
     assert found["metrics"]["accuracy"] == pytest.approx(summary["best"]["exported"]["test"]["accuracy"], abs=1e-6)
-    assert 0 < found["naive_bayes"]["accuracy"] <= 1
+    assert 0 < found["baseline"]["metrics"]["accuracy"] <= 1
     assert found["utterances"] == 40
 
 

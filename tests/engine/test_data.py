@@ -32,7 +32,7 @@ def test_answers_of_all_splits_are_numbered_by_the_training_split():
     data = tiny_data()
     assert data.space.symbols == SYMBOLS
     for name, split in data.corpus.splits.items():
-        assert [data.space.words(tuple(row)) for row in data.answers[name].tolist()] == list(split.answers)
+        assert [data.space.words(tuple(row), INTENT) for row in data.answers[name].tolist()] == list(split.answers)
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -76,7 +76,9 @@ def many_labels():
 
 
 def test_a_trial_with_more_labels_than_units_is_refused_with_the_advice_to_use_linear():
-    with pytest.raises(ConfigError, match=r"got 16 units for 21 labels; use verbalizer=linear$"):
+    with pytest.raises(
+        ConfigError, match=r"got 16 units for 21 labels; use verbalizer=linear with verbalizer_base=identity$"
+    ):
         tiny_pack(data=many_labels(), batch_size=4).add(1, RECIPE, seed=0, budget=100)
 
 

@@ -1,20 +1,17 @@
-import math
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.scoring import Candidate, score_answers, split_metrics
+from sp_search.engine.scoring import Candidate, score_answers
 from sp_search.engine.verbalized import Verbalized, answer_tree
 from sp_search.engine.weights import freeze
 from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import initial_head, initial_tensors
 from sp_search.types import EOS, SPECIALS
 from tests.plain_form import plain_tail
-from tests.tiny import CPU, UNITS, split_of, tiny_lm, tiny_split
+from tests.tiny import CPU, UNITS, tiny_lm, tiny_split
 
 SYMBOLS = 5
 UNIT_OF = (9, 4, 17, 12, 6)
@@ -117,25 +114,3 @@ def test_a_tree_has_one_node_for_each_beginning_and_each_sees_its_own(legal):
         assert [tree.symbols[node - 1] for node in nodes[1:]] == list(answer[: len(nodes) - 1])
         assert tree.depth[nodes].tolist() == list(range(len(nodes)))
         assert tree.visible[nodes[-1]].nonzero()[:, 0].tolist() == sorted(nodes)
-
-
-def test_metrics_are_the_share_of_hits_and_the_mean_nll_an_answer_unit(lm):
-    """Over the scores one by one; the last utterance's answer is not legal: a miss, and no part of the loss."""
-    legal = LEGAL["a branching tree"]
-    one, split = candidate(lm, depth=2), tiny_split("test", 6, seed=4)
-    scores = one_by_one(lm, one, split, legal)
-    best = scores.argmax(-1).tolist()
-    answers = [legal[best[0]], legal[best[1]], *(legal[(k + 1) % len(legal)] for k in best[2:5]), (4, 4, 4)]
-    weights, tree = freeze(lm, CPU, torch.float32), answer_tree(legal, CPU)
-    found = split_metrics(weights, split, np.array(answers, dtype=np.int32), tree, [one])
-    gold = [legal.index(answer) for answer in answers[:5]]
-    nll = -float(scores[range(5), gold].mean()) / 3  # three labels each, so no `</s>` is asked for
-    assert found == [{"accuracy": pytest.approx(2 / 6), "loss": pytest.approx(nll, rel=1e-5)}]
-
-
-def test_a_split_without_one_legal_answer_has_no_hit(lm):
-    weights, tree = freeze(lm, CPU, torch.float32), answer_tree(LEGAL["one answer"], CPU)
-    split = split_of([[5, 6], [7]], [[], []])
-    found = split_metrics(weights, split, np.array([[4, 4, 4]] * 2), tree, [candidate(lm, depth=1)])
-    assert found[0]["accuracy"] == 0.0
-    assert math.isnan(found[0]["loss"])

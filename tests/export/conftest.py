@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from sp_search.types import Params
 from tests.export.winner import DEEP, Winner, train_and_export
 
 
@@ -13,6 +12,6 @@ def winner(tmp_path: Path) -> Winner:
 
 
 @pytest.fixture(scope="session")
-def make_winner(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Params], Winner]:
-    """Train and export a trial of the given parameters."""
-    return lambda params: train_and_export(tmp_path_factory.mktemp("winner"), params)
+def make_winner(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Winner]:
+    """Train and export a trial of the given parameters, on intents or on the given data."""
+    return lambda params, data=None: train_and_export(tmp_path_factory.mktemp("winner"), params, data=data)

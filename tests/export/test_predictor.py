@@ -3,7 +3,6 @@ import re
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -59,8 +58,9 @@ def test_an_export_answers_every_utterance_as_the_trial_does(each, monkeypatch):
     """With predictions for labels the trial is right everywhere only where it would have predicted the same."""
     data, valid = each.data, each.data.corpus.splits["valid"]
     predicted = answers(each, valid)
-    symbols = [[data.space.numbers[label] for label in prediction.labels] for prediction in predicted]
-    monkeypatch.setattr(data, "answers", {**data.answers, "valid": np.array(symbols, dtype=np.int32)})
+    relabelled = replace(valid, answers=tuple(prediction.labels for prediction in predicted))
+    corpus = replace(data.corpus, splits={**data.corpus.splits, "valid": relabelled})
+    monkeypatch.setattr(data, "corpus", corpus)
     assert each.pack.evaluate(0, "valid")["accuracy"] == 1.0
 
 
@@ -160,10 +160,10 @@ def test_labels_to_compare_with_must_be_there():
         labelled_answers(split_of([[5], [6]], [("on",), ()], "test"))
 
 
-@pytest.mark.parametrize("got", [None, 2], ids=["none", "a later one"])
+@pytest.mark.parametrize("got", [None, 3], ids=["none", "a later one"])
 def test_a_prompt_of_another_format_is_refused(winner, got):
     named, document = load_prompt(winner.folder)
     save_prompt(winner.folder, named, {**document, "format": got})
     assert refusal(winner) == (
-        f"{winner.folder}: expected an exported prompt of format 1, got {got}; export it again with this version"
+        f"{winner.folder}: expected an exported prompt of format 2, got {got}; export it again with this version"
     )

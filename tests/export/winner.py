@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sp_search.engine.data import TaskData
 from sp_search.engine.pack import Pack
-from sp_search.export.folder import write_export
+from sp_search.export.folder import of_task, write_export
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import Params
 from sp_search.units.quantizer import Quantizer
@@ -39,11 +39,10 @@ def train_and_export(
     pack.advance([0], {0: 0})
     pack.save(0, folder / "state")
     document = {
-        "task": "intent",
+        **of_task(data.task, data.space),
         "lm": {"name": "tiny", "fingerprint": lm.fingerprint},
         "data": {"name": "tiny", "fingerprint": data.corpus.fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
-        "label_space": data.space.to_json(),
         "params": dict(params),
         "metrics": {"valid": {"accuracy": 0.5}, "test": pack.evaluate(0, "test")},
     }

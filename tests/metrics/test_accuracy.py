@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sp_search.metrics.accuracy import accuracy, hits, slot_accuracy
+from sp_search.metrics.accuracy import accuracy, hits, slot_hits
 
 WANTED = [("on", "lamp"), ("on", "heat"), ("off", "lamp"), ("off", "heat")]
 PREDICTED = [("on", "lamp"), ("off", "heat"), ("off", "heat"), ("off", "heat")]
@@ -13,7 +13,7 @@ def test_an_answer_counts_only_when_all_of_it_is_right():
 
 @pytest.mark.parametrize(("slot", "share"), [(0, 3 / 4), (1, 3 / 4)])
 def test_a_slots_accuracy_looks_at_no_other_slot(slot, share):
-    assert slot_accuracy(PREDICTED, WANTED, slot) == share
+    assert slot_hits(PREDICTED, WANTED, slot).value == share
 
 
 def test_the_same_labels_in_another_order_are_another_answer():

@@ -6,7 +6,7 @@ from scipy.stats import bootstrap
 from sklearn.metrics import roc_curve
 
 from sp_search.errors import DataError
-from sp_search.metrics.eer import eer, eer_interval
+from sp_search.metrics.eer import eer, eer_interval, eer_with_interval
 
 
 @pytest.mark.parametrize(
@@ -64,3 +64,13 @@ def test_only_the_order_of_scores_counts():
 def test_answers_of_one_kind_are_refused(measure, wanted):
     with pytest.raises(DataError, match=rf"expected answers of both kinds, got {sum(wanted)} wanted of 2$"):
         measure(np.array([0.0, 1.0]), np.array(wanted))
+
+
+def test_a_json_has_the_rate_with_its_interval_or_none_where_all_are_of_a_kind():
+    scores, wanted = np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True])
+    assert eer_with_interval(scores, wanted) == {
+        "eer": eer(scores, wanted),
+        "eer_interval": eer_interval(scores, wanted),
+    }
+    for same in (~wanted | wanted, wanted & ~wanted):
+        assert eer_with_interval(scores, same) == {"eer": None, "eer_interval": None}

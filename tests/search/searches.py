@@ -14,7 +14,8 @@ IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")
 def settings(runs: Path, **changes) -> SearchSettings:
     """Eight trials of up to 1,600 utterances with rungs at 100 and 400, two at once."""
     values = {
-        "study": "s", "runs": runs, "trials": 8, "budget": 1600, "grace": 100, "reduction_factor": 4, "seed": 0,
+        "study": "s", "runs": runs, "trials": 8, "budget": 1600, "grace": 100, "reduction_factor": 4,
+        "metric": "valid_accuracy", "seed": 0,
         "confirm_top": 2, "confirm_seeds": 2, "first_trials": (), "workers": 1, "slots": 2, "cpus_per_worker": 1,
         "gpus_per_worker": 0, "ray_address": None,
     }  # fmt: skip

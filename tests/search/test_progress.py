@@ -44,7 +44,8 @@ def test_the_end_names_the_winner_and_how_trials_ended(shown):
     progress, stream = shown
     progress.study_finished({
         "best": {"trial": 3, "valid": {"accuracy": 0.91}, "test": {"accuracy": 0.9}, "seeds": [1, 2, 3]},
-        "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2, "naive_bayes": {"test": 0.7},
+        "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2,
+        "metric": "accuracy", "baseline": {"name": "naive Bayes", "test": {"accuracy": 0.7}},
     })  # fmt: skip
     assert stream.getvalue().splitlines()[-1] == (
         "winner: trial 3, valid accuracy 0.9100, test accuracy 0.9000 (means of 3 seeds), naive Bayes 0.7000; "

@@ -51,10 +51,10 @@ class Search:
         return finished.state / "prompt"
 
     def report(self, tune_id, seen, value, **more):
-        self.searcher.on_trial_result(tune_id, {TIME: seen, METRIC: value, **more})
+        self.searcher.on_trial_result(tune_id, {TIME: seen, METRIC: value, self.settings.metric: value, **more})
 
     def end(self, tune_id, seen=None, value=None, error=False, **more):
-        result = None if seen is None else {TIME: seen, METRIC: value, **more}
+        result = None if seen is None else {TIME: seen, METRIC: value, self.settings.metric: value, **more}
         self.searcher.on_trial_complete(tune_id, result, error)
 
     def run(self, tune_id, value=0.5):
@@ -78,6 +78,7 @@ def test_a_trial_is_given_all_it_needs(search):
     assert config == {
         NUMBER: 0, "params": trial.params, "seed": trial_seed(0, 0), "seen": 0, "worker": "w",
         "folder": str(search.settings.trial_folder(0)), "points": [100, 400, 1600], "budget": 1600,
+        "metric": "valid_accuracy",
     }  # fmt: skip
 
 
@@ -150,8 +151,8 @@ def test_observers_hear_of_starts_reports_and_ends(search):
     search.end("a", 200, 0.3)
     assert search.heard.events == [
         ("started", 0, {"role": "search", "seed": str(trial_seed(0, 0))}),
-        ("reported", 0, 100, {METRIC: 0.2, "valid_loss": 1.5}),
-        ("reported", 0, 200, {METRIC: 0.3}),
+        ("reported", 0, 100, {"valid_accuracy": 0.2, "valid_loss": 1.5}),
+        ("reported", 0, 200, {"valid_accuracy": 0.3}),
         ("finished", 0, "PRUNED", "stopped at a rung by ASHA"),
     ]
 

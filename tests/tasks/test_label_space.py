@@ -5,7 +5,7 @@ import pytest
 
 from sp_search.errors import DataError
 from sp_search.tasks.label_space import LabelSpace
-from sp_search.tasks.registry import Task
+from sp_search.tasks.registry import Task, get_task
 from tests.tiny import split_of
 
 PAIR = Task("pair", slots=("verb", "noun"))
@@ -37,7 +37,7 @@ def test_an_answer_is_encoded_label_by_label(space):
 
 def test_words_undo_encode(space):
     split = labelled(TRAIN)
-    assert tuple(space.words(tuple(row)) for row in space.encode(split, PAIR).tolist()) == split.answers
+    assert tuple(space.words(tuple(row), PAIR) for row in space.encode(split, PAIR).tolist()) == split.answers
 
 
 def test_a_label_in_two_slots_is_one_symbol():
@@ -71,3 +71,45 @@ def test_an_answer_of_another_length_than_the_tasks_is_refused(space, answer):
 
 def test_a_label_space_comes_back_from_json(space):
     assert LabelSpace.from_json(json.loads(json.dumps(space.to_json()))) == space
+
+
+ASR = get_task("asr", answer_format="characters")
+
+
+def test_answers_of_different_lengths_are_padded_behind():
+    train = labelled([("on",), ("no", "on")])
+    space = LabelSpace.from_split(train, ASR)
+    assert (space.symbols, space.symbol_counts, space.longest) == (("o", "n", "|"), (3, 3, 1), 5)
+    np.testing.assert_array_equal(space.encode(train, ASR), [[0, 1, -1, -1, -1], [1, 0, 2, 0, 1]])
+    assert space.words((1, 0, 2, 0, 1), ASR) == ("no", "on")
+
+
+def test_a_character_that_training_never_had_is_refused_by_name():
+    space = LabelSpace.from_split(labelled([("on",), ("no",)]), ASR)
+    with pytest.raises(
+        DataError,
+        match=r"^valid utterance 2: expected characters of the training split, got 'ö'; known are o, n$",
+    ):
+        space.encode(labelled([("on",), ("nö",)], "valid"), ASR)
+
+
+def test_a_word_that_cannot_be_spelled_is_refused_with_its_utterance():
+    with pytest.raises(DataError, match=r"^train utterance 2: task asr: expected words without '\|' to spell"):
+        LabelSpace.from_split(labelled([("on",), ("a|b",)]), ASR)
+
+
+def test_without_answers_the_symbols_stay(space):
+    bare = LabelSpace.from_json(space.without_answers().to_json())
+    assert (bare.symbols, bare.symbol_counts, bare.answers) == (space.symbols, space.symbol_counts, ())
+
+
+@pytest.mark.parametrize("answer_format", ["words", "characters"])
+def test_a_corpus_without_slots_is_refused_for_slot_filling(answer_format):
+    task = get_task("slots", answer_format=answer_format)
+    with pytest.raises(
+        DataError,
+        match=r"^train: expected slots as `B-TYPE value E-TYPE` in answers of task slots, got none in 2 utterances, "
+        r"the first being 'light up'$",
+    ):
+        LabelSpace.from_split(labelled([("light", "up"), ("on",)]), task)
+    assert "B-a" in LabelSpace.from_split(labelled([("light", "up"), ("B-a", "x", "E-a")]), task).symbols

@@ -72,8 +72,15 @@ def test_identity_gives_label_i_the_dictionarys_unit_i():
     assert units("identity", evidence("dacb")) == [0, 1, 2, 3]
 
 
-def test_linear_feeds_answers_back_by_identity_and_begins_anew_when_units_run_out():
-    assert units("linear", evidence("abcdefg", units=3, filler=5)) == [0, 1, 2, 0, 1, 2, 0]
+def test_linear_feeds_answers_back_by_identity():
+    assert units("linear", evidence("abc", units=3, filler=5)) == [0, 1, 2]
+
+
+def test_when_units_run_out_the_rarest_labels_share_theirs_two_and_two():
+    """By count b, c, d, e have units; a shares that of e, the rarest of them, and f that of d."""
+    labels = "abbbcccddeef"
+    found = dict(zip(dict.fromkeys(labels), units("linear", evidence(labels, units=4)), strict=True))
+    assert found == {"b": 0, "c": 1, "d": 2, "e": 3, "a": 3, "f": 2}
 
 
 def test_kmeans_takes_the_unit_nearest_to_each_groups_centre():
@@ -123,7 +130,7 @@ def test_more_labels_than_units_are_refused_with_the_advice_to_use_linear(kind):
     with pytest.raises(
         ConfigError,
         match=rf"^verbalizer {kind}: expected at least as many units as labels, got 3 units for 4 labels; "
-        "use verbalizer=linear$",
+        "use verbalizer=linear with verbalizer_base=identity$",
     ):
         build_verbalizer(kind, evidence("abcd", units=3, filler=5), seed=0)
 

@@ -11,8 +11,8 @@ from sp_search.units.lines import Line, read_lines
 UNITS = {"5", "6", "7"}
 
 
-def read(*lines, labelled=True):
-    return read_lines(lines, "train.txt", UNITS.__contains__, labelled=labelled)
+def read(*lines, labelled=True, **field):
+    return read_lines(lines, "train.txt", UNITS.__contains__, labelled=labelled, **field)
 
 
 FORMS = {
@@ -114,3 +114,25 @@ def test_one_bad_line_among_good_ones_stops_the_reading():
 def test_no_line_at_all_is_refused():
     with pytest.raises(DataError, match=r"^train\.txt: expected at least one utterance, got an empty file$"):
         read()
+
+
+def test_a_json_line_has_its_labels_in_the_field_that_is_named():
+    line = '{"units": "5", "labels": ["on"], "text": "light up"}'
+    assert read(line, field="text") == [Line("1", ("5",), ("light", "up"))]
+    assert read("5 <s> light up", field="text") == [Line("1", ("5",), ("light", "up"))]
+
+
+def test_a_json_line_that_says_null_is_of_other_tasks():
+    lines = '{"units": "5", "keyword": "on"}', '{"units": "6", "keyword": null}'
+    assert [line.id for line in read(*lines, field="keyword")] == ["1"]
+    assert [line.labels for line in read(*lines, field="keyword", labelled=False)] == [("on",), None]
+
+
+def test_a_json_line_without_the_field_is_bad():
+    with pytest.raises(DataError, match=r'^train.txt: 1 bad lines: line 2: expected labels in "keyword", got none$'):
+        read('{"units": "5", "keyword": "on"}', '{"units": "6", "labels": "on"}', field="keyword")
+
+
+def test_a_file_of_nulls_has_no_utterance():
+    with pytest.raises(DataError, match=r"^train.txt: expected at least one utterance, got none with labels$"):
+        read('{"units": "5", "keyword": null}', field="keyword")

@@ -1,0 +1,102 @@
+"""How fast answers are written: with the key/value cache, and by a full forward pass for every symbol.
+
+Both write with the same untrained prompt, whose linear head gives `</s>` a logit of 0, so that answers hardly end by
+themselves and both work equally long.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from sp_search.engine.data import TaskData
+from sp_search.engine.decode import write_answers
+from sp_search.engine.forward import tail_logits
+from sp_search.engine.loss import apply_head
+from sp_search.engine.scoring import Candidate, passes
+from sp_search.engine.settings import TrialSettings
+from sp_search.engine.slot import new_slot
+from sp_search.engine.verbalized import sequence_answers
+from sp_search.engine.weights import FrozenWeights, freeze
+from sp_search.lm.architecture import UnitLM
+from sp_search.types import EOS, Params, Split
+
+SEED = 0
+ONE_PASS = 1 << 30
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Both ways, once."""
+
+    cached_s: float
+    full_s: float
+    symbols: int  # of all answers
+    same: bool  # whether both wrote the same
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast with the cache."""
+        return self.full_s / self.cached_s
+
+
+def timed_decoding(
+    lm: UnitLM, data: TaskData, params: Params, *, utterances: int, symbols: int, dtype: torch.dtype
+) -> Decoded:
+    """Write answers to the first utterances of valid, in one batch on the LM's device.
+
+    Args:
+        lm: the frozen LM, float32.
+        data: the corpus.
+        params: of the prompt.
+        utterances: how many.
+        symbols: of an answer, at most.
+        dtype: of the frozen weights.
+    """
+    weights, candidate = freeze(lm, lm.device, dtype), _untrained(lm, data, params)
+    valid = data.corpus.splits["valid"]
+    split = valid.take(torch.arange(min(utterances, len(valid))).numpy())
+    write_answers(weights, split, candidate, longest=2, tokens_per_pass=ONE_PASS)  # warms up
+    began = time.perf_counter()
+    written = write_answers(weights, split, candidate, longest=symbols, tokens_per_pass=ONE_PASS)
+    cached_s = time.perf_counter() - began
+    began = time.perf_counter()
+    again = _by_full_forwards(weights, split, candidate, symbols)
+    full_s = time.perf_counter() - began
+    found = [one.symbols for one in written]
+    return Decoded(cached_s, full_s, sum(map(len, found)), found == again)
+
+
+def _untrained(lm: UnitLM, data: TaskData, params: Params) -> Candidate:
+    settings = TrialSettings.from_params({**params, "verbalizer": "linear"})
+    units = tuple(data.dictionary.unit_ids)
+    candidate = new_slot(settings, lm, units, seed=SEED, budget=1).candidate()
+    assert candidate.prompt.tensors.head is not None
+    candidate.prompt.tensors.head[EOS] = 0.0
+    return candidate
+
+
+@torch.inference_mode()
+def _by_full_forwards(
+    weights: FrozenWeights, split: Split, candidate: Candidate, longest: int
+) -> list[tuple[int, ...]]:
+    """What `write_answers` writes, the whole sequence computed again for every symbol."""
+    outputs = candidate.verbalized.outputs
+    choices = torch.cat([outputs, outputs.new_tensor([EOS])])
+    found: list[tuple[int, ...]] = [()] * len(split)
+    written = torch.empty(len(split), 0, dtype=torch.int64, device=weights.device)  # in the order of the pass
+    order: list[int] = []
+    for _ in range(longest):
+        (asked,) = passes(weights, split, [candidate], ONE_PASS)
+        order = asked.utterances.tolist()
+        fed = sequence_answers(
+            candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], asks_separator=False
+        )
+        logits = tail_logits(weights, asked.block, asked.trunk, [candidate.prompt], fed)[0, :, -1]
+        chosen = apply_head(logits, candidate.prompt.tensors.head, 0.0, None)[:, choices].argmax(-1)
+        written = torch.cat([written, chosen[:, None]], dim=1)
+    for utterance, row in zip(order, written.tolist(), strict=True):
+        found[utterance] = tuple(row[: row.index(len(outputs))] if len(outputs) in row else row)
+    return found

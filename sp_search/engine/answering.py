@@ -1,0 +1,134 @@
+"""How trained prompts answer a task's utterances, and how good that is: what searches, exports and baselines share.
+
+A task decoded by `best` takes the likeliest of all answers of training; else the LM writes its answer.
+
+K prompts   N utterances
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sp_search.engine.decode import write_answers
+from sp_search.engine.scoring import Candidate, answer_nll, score_answers
+from sp_search.engine.verbalized import answer_tree
+from sp_search.engine.weights import FrozenWeights
+from sp_search.errors import ConfigError
+from sp_search.metrics.measures import measure
+from sp_search.tasks.label_space import NOTHING, LabelSpace
+from sp_search.tasks.registry import Task
+from sp_search.tasks.trie import AnswerTrie
+from sp_search.types import Split
+
+Words = tuple[str, ...]
+Symbols = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to one utterance.
+
+    Where the best legal answer is taken, scores are the probabilities of all legal ones given that one of them is
+    meant; where an answer is written, its own.
+    """
+
+    words: Words
+    scores: Mapping[str, float]  # by the words of an answer, best first
+
+
+class Answerer:
+    """An LM with a task's label space, for prompts that answer in it."""
+
+    def __init__(self, weights: FrozenWeights, space: LabelSpace, task: Task) -> None:
+        """Make ready what the task's decoding needs.
+
+        Raises:
+            ConfigError: the longest answer allowed is shorter than any legal one.
+        """
+        self._weights, self._space, self._task = weights, space, task
+        self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
+        self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
+
+    @property
+    def longest(self) -> int:
+        """Symbols that an answer comes to at most."""
+        return self._task.max_answer or self._space.longest if self._tree is None else self._space.longest
+
+    def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[Answered]:
+        """One prompt's answers to all utterances, in their order."""
+        if self._tree is None:
+            written = self._write(split, candidate, tokens_per_pass)
+            return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
+        logp = score_answers(self._weights, split, self._tree, [candidate], tokens_per_pass)[0]
+        names = [" ".join(self._words(answer)) for answer in self._space.answers]
+        found = []
+        for shares in logp.softmax(-1):  # (answers,)
+            ranked = shares.argsort(descending=True, stable=True).tolist()
+            told = shares.tolist()
+            scores = {names[k]: round(told[k], 6) for k in ranked}
+            found.append(Answered(self._words(self._space.answers[ranked[0]]), scores))
+        return found
+
+    def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
+        """The task's metrics, and loss in nats per answer symbol, of each prompt.
+
+        Args:
+            split: utterances with their answers in words.
+            answers: (N, M), the same as label symbols.
+            candidates: K prompts.
+        """
+        if self._tree is None:
+            found = [[words for words, _ in self._write(split, one, None)] for one in candidates]
+            count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
+            losses = (answer_nll(self._weights, split, answers, candidates).sum(-1) / count).tolist()
+        else:
+            scores = score_answers(self._weights, split, self._tree, candidates)  # (K, N, answers)
+            losses = self._legal_loss(scores, answers).tolist()
+            names = [self._words(answer) for answer in self._space.answers]
+            found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
+        return [
+            {name: tally.value for name, tally in measure(self._task.metrics, words, split.answers).items()}
+            | {"loss": loss}
+            for words, loss in zip(found, losses, strict=True)
+        ]
+
+    def _legal(self) -> list[tuple[int, ...]]:
+        found = [answer for answer in self._space.answers if len(answer) <= self.longest]
+        if not found:
+            shortest = min(map(len, self._space.answers))
+            raise ConfigError(f"max_answer: expected at least {shortest} symbols, got {self._task.max_answer}")
+        return found
+
+    def _words(self, answer: tuple[int, ...]) -> Words:
+        return self._space.words(answer, self._task)
+
+    def _write(self, split: Split, candidate: Candidate, tokens_per_pass: int | None) -> list[tuple[Words, float]]:
+        """Each answer and its probability."""
+        written = write_answers(
+            self._weights,
+            split,
+            candidate,
+            longest=self.longest,
+            trie=self._trie,
+            tokens_per_pass=tokens_per_pass,
+        )
+        return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
+
+    def _legal_loss(self, scores: Tensor, answers: Symbols) -> Tensor:
+        """(K,): mean over the utterances whose answer is legal, in nats per scored symbol."""
+        assert self._tree is not None
+        rows = {answer: row for row, answer in enumerate(self._tree.legal)}
+        gold = torch.tensor([rows.get(_without_padding(answer), -1) for answer in answers.tolist()])  # (N,)
+        legal = gold >= 0
+        picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
+        return -picked.mean(-1) / self._tree.scored_steps
+
+
+def _without_padding(answer: Sequence[int]) -> tuple[int, ...]:
+    return tuple(symbol for symbol in answer if symbol != NOTHING)
