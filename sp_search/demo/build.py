@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from sp_search.demo.corpus import Utterance, plan, speak
-from sp_search.demo.dialogue import exchanges, plan_answers
 from sp_search.demo.grammar import intents, phrases
 from sp_search.demo.unit_lm import LMSettings, save, train
 from sp_search.metrics.naive_bayes import naive_bayes_accuracy
@@ -43,15 +42,15 @@ class DemoSettings:
 
 DEMO = DemoSettings(
     seed=0,
-    utterances={"train": 5000, "valid": 800, "test": 1000, "pool": 24000},
+    utterances={"train": 1500, "valid": 800, "test": 1000, "pool": 30000},
     units=100,
     quantizer_utterances=1500,
     features=FeatureSettings(
         kind="mfcc", mels=40, coefficients=13, window=640, hop=320, falloff=8.0, delta_reach=3, normalise=True
     ),
     lm=LMSettings(
-        layers=4, embed_dim=128, attention_heads=4, max_positions=512, dropout=0.0,
-        lr=1.5e-3, warmup=0.05, epochs=5, batch_size=16, seed=0,
+        layers=4, embed_dim=128, attention_heads=4, max_positions=512, dropout=0.1,
+        lr=1.5e-3, warmup=0.05, epochs=4, batch_size=16, seed=0,
     ),
 )  # fmt: skip
 """What is committed."""
@@ -62,7 +61,6 @@ def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> d
     for part in ("data", "lm"):
         (folder / part).mkdir(parents=True, exist_ok=True)
     planned = {split: plan(split, count, settings.seed) for split, count in settings.utterances.items()}
-    planned["answers"] = plan_answers(settings.seed)
     quantizer = _cluster(planned["train"], settings, processes)
     quantizer.save(folder / "quantizer.safetensors")
     tell(f"clustered {settings.quantizer_utterances} utterances into {settings.units} units")
@@ -100,10 +98,9 @@ def _cluster(train_set: Sequence[Utterance], settings: DemoSettings, processes: 
 
 
 def _train(folder: Path, spoken: Mapping[str, Spoken], settings: DemoSettings, tell: Tell) -> float:
-    """Train the unit LM on the pool's exchanges; returns its perplexity on valid's."""
-    ids = {part: [(u.phrase.answer, units + SPECIALS) for u, units in found] for part, found in spoken.items()}
-    heard, valid = (exchanges(ids[part], dict(ids["answers"])) for part in ("pool", "valid"))
-    tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} exchanges")
+    """Train the unit LM on the pool; returns its perplexity on valid."""
+    heard, valid = ([units + SPECIALS for _, units in spoken[part]] for part in ("pool", "valid"))
+    tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} utterances")
     checkpoint, perplexity = train(settings.lm, settings.units, heard, valid, tell)
     counts = np.bincount(np.concatenate(heard), minlength=SPECIALS + settings.units)[SPECIALS:]
     save(folder, checkpoint, counts)

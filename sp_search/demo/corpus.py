@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from sp_search.demo.espeak import Espeak
 from sp_search.demo.grammar import Phrase, intents, phrases
-from sp_search.demo.noise import in_a_room, off_the_line
+from sp_search.demo.noise import in_a_room
 from sp_search.demo.voices import Manner, draw_manner, variants_of
 from sp_search.units.features import Floats
 
@@ -33,7 +33,6 @@ class Utterance:
     phrase: Phrase
     manner: Manner
     noise_seed: tuple[int, ...]
-    in_a_room: bool = True  # else taken off the line
 
 
 def plan(split: str, count: int, seed: int) -> list[Utterance]:
@@ -70,6 +69,5 @@ def _speak_chunk(use: Callable[[Floats], Result], planned: Sequence[Utterance]) 
     with threadpool_limits(1):  # the processes together fill the cores already
         for utterance in planned:
             speech = espeak.say(utterance.phrase.text, utterance.manner)
-            record = in_a_room if utterance.in_a_room else off_the_line
-            results.append(use(record(speech, np.random.default_rng(utterance.noise_seed))))
+            results.append(use(in_a_room(speech, np.random.default_rng(utterance.noise_seed))))
     return results

@@ -1,4 +1,4 @@
-"""Clean speech in, speech as it is recorded out: in a room with margins, coloured noise and gain, or off the line."""
+"""Clean speech in, speech as it is recorded out: in a room with margins, coloured noise and gain."""
 
 from __future__ import annotations
 
@@ -11,14 +11,10 @@ COLOURS = {"white": 0.0, "pink": 0.5, "brown": 1.0}
 """By how much the amplitude falls with frequency: f ** -exponent."""
 LOWEST_HZ = 30
 """Below it the spectrum stays flat: brown noise would else be all rumble."""
-SNR_DB = (15.0, 35.0)
+SNR_DB = (28.0, 48.0)
 GAIN_DB = (-15.0, 0.0)
 MARGIN_S = (0.02, 0.08)
 PEAK = 0.9
-SILENCE = 0.01
-"""Of full scale: what the line leaves out at either end."""
-LINE_NOISE = 1e-4
-"""Root mean square, of full scale."""
 
 
 def in_a_room(speech: Floats, rng: np.random.Generator) -> Floats:
@@ -39,13 +35,6 @@ def in_a_room(speech: Floats, rng: np.random.Generator) -> Floats:
     noisy = padded + level * coloured_noise(len(padded), colour, rng)
     gain = PEAK * 10 ** (rng.uniform(*GAIN_DB) / 20)
     return (noisy * (gain / np.abs(noisy).max())).astype(np.float32)
-
-
-def off_the_line(speech: Floats, rng: np.random.Generator) -> Floats:
-    """(S,) to (at most S,): a machine's own voice, from its first sound to its last, with next to no noise."""
-    loud = np.flatnonzero(np.abs(speech) > SILENCE)
-    heard = speech[loud[0] : loud[-1] + 1]
-    return heard + LINE_NOISE * coloured_noise(len(heard), COLOURS["white"], rng)
 
 
 def coloured_noise(samples: int, exponent: float, rng: np.random.Generator) -> Floats:

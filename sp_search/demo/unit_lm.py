@@ -61,6 +61,7 @@ def train(
         tell: takes a line on each epoch.
     """
     torch.manual_seed(settings.seed)
+    torch.set_num_threads(1)  # products this small lose by a second thread, and the sums stay the same everywhere
     arguments = model_arguments(settings)
     dictionary = unit_dictionary(units)
     model = build(arguments, dictionary)
