@@ -209,7 +209,7 @@ def test_each_task_has_its_settings_and_a_space_of_its_name(task):
 def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.trials == 10
     assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5
-    assert load_settings(["task=asr"], Settings).schedule.budget == 14000  # the demo's
+    assert load_settings(["task=asr"], Settings).schedule.budget == 24000  # the demo's
 
 
 def test_a_bound_below_0_and_a_decoding_that_is_none_are_refused():
