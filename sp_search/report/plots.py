@@ -43,7 +43,7 @@ def learning_curves(history: StudyHistory, winner: int, baseline: tuple[str, flo
     )
     axes.set_title(f"{history.name}: {len(history.trials)} trials")
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", frameon=False)
+    axes.legend(loc="upper left", framealpha=0.9, edgecolor="none")  # a line may run behind it
     return figure
 
 
