@@ -108,6 +108,8 @@ class PapersTrial:
         targets = verbalized.targets(symbols)
         if not settings.score_separator:
             targets[:, 0] = PAD
+        if not settings.score_end:
+            targets[:, -1] = PAD
         rows = lay_out(sources, verbalized.fed(symbols), targets, *prompt_rows(prompt))
         logits = row_logits(self._decoder, rows, prompt)
         if prompt.tensors.head is not None:

@@ -30,9 +30,10 @@ from sp_search.engine.trunk import Trunk, trunk_levels
 from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import freeze
+from sp_search.errors import ConfigError
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING
-from sp_search.types import PAD, Params, Report, Split
+from sp_search.types import Params, Report, Split
 
 
 class Pack:
@@ -93,6 +94,7 @@ class Pack:
         """
         settings = TrialSettings.from_params(params)
         self._check_lengths(settings)
+        self._check_ends(settings)
         units = self._data.verbalizer_units(settings, self._lm.embedding)
         slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
         if state is not None:
@@ -169,6 +171,16 @@ class Pack:
             longest_answer = max(self._data.answers[name].shape[1], self._answerer.longest)
             check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
 
+    def _check_ends(self, settings: TrialSettings) -> None:
+        if settings.score_end:
+            return
+        lengths = sorted({len(answer) for answer in self._data.space.answers})
+        if len(lengths) > 1:
+            reason = f"training's answers have {lengths[0]} to {lengths[-1]} symbols and `</s>` tells where one ends"
+            raise ConfigError(f"score_end: expected true, for {reason}; got false")
+        if (decoding := self._data.task.decoding) != "best":
+            raise ConfigError(f"score_end: expected true where decoding={decoding} writes up to `</s>`, got false")
+
     def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
         return self._answerer.metrics(split, answers, [slot.candidate() for slot in slots])
 
@@ -241,22 +253,21 @@ class Pack:
     ) -> None:
         """Leave every trial's gradient on its tensors. symbols: (B, M), the answers, of so many tokens in all."""
         asks = any(slot.settings.score_separator for slot in chunk)
+        ends = any(slot.settings.score_end for slot in chunk)
         fed = torch.stack([slot.verbalized.fed(symbols) for slot in chunk])
-        answers = sequence_answers(fed, asks_separator=asks)
-        logits = tail_logits(self._weights, block, trunk, prompts, answers)  # (K, B, asks + 1 + M, V)
+        answers = sequence_answers(fed if ends else fed[..., :-1], asks_separator=asks)
+        logits = tail_logits(self._weights, block, trunk, prompts, answers)  # (K, B, asks + M + ends, V)
         total = logits.new_zeros(())
         for slot, of_trial in zip(chunk, logits, strict=True):
-            targets = slot.verbalized.targets(symbols)
-            scored = answer_tokens + len(targets)  # with each answer's `</s>`
-            all_tokens = block.tokens_in_all + scored
-            if slot.settings.score_separator:
-                scored += len(targets)
-            else:
-                targets[:, 0] = PAD
-            targets = targets[:, -logits.shape[2] :]
-            dropout = slot.settings.verbalizer_dropout
-            nll = scored_nll(apply_head(of_trial, slot.tensors.head, dropout, slot.generator), targets).sum()
-            total = total + nll / (scored if slot.settings.loss_scale == "scored" else all_tokens)
+            settings = slot.settings
+            # A row that only another trial asks for is left out, so that the head's dropout is drawn as it is alone.
+            own = of_trial[:, asks - settings.score_separator : of_trial.shape[1] - (ends - settings.score_end)]
+            targets = slot.verbalized.targets(symbols)[:, not settings.score_separator :][:, : own.shape[1]]
+            mapped = apply_head(own, slot.tensors.head, settings.verbalizer_dropout, slot.generator)
+            nll = scored_nll(mapped, targets).sum()
+            scored = answer_tokens + len(targets) * (settings.score_separator + settings.score_end)
+            all_tokens = block.tokens_in_all + answer_tokens + len(targets)
+            total = total + nll / (scored if settings.loss_scale == "scored" else all_tokens)
             slot.loss_sum = slot.loss_sum + nll.detach()
             slot.scored += scored
         total.backward()

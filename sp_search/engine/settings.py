@@ -25,6 +25,7 @@ class TrialSettings:
     schedule: Literal["constant", "warmup_decay"] = "constant"  # linear warm-up, then linear decay to 0
     warmup: float = 0.02  # warmup_decay: share of the full budget, 0 <= warmup < 1
     score_separator: bool = True  # whether predicting `<s>` counts in the loss, as in the papers' code
+    score_end: bool = True  # whether predicting `</s>` counts, as in the papers; else answers have one length
     loss_scale: Literal["scored", "tokens"] = "scored"  # the gradient's divisor; the papers count source units too
     max_source_units: int = 0  # longest source kept, from its start; 0 keeps all
 

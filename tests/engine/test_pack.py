@@ -1,5 +1,6 @@
 import math
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ import torch
 from sp_search.engine.state import read_state
 from sp_search.errors import CheckpointError, ConfigError, DataError
 from tests.engine.trials import BATCH, BUDGET, TRIALS, add_all, assert_same, rerun_alone, segments_of, trained
-from tests.tiny import tiny_lm, tiny_pack
+from tests.tiny import tiny_data, tiny_lm, tiny_pack, tiny_texts
 
 UPDATES = 12  # more than two epochs
 
@@ -180,6 +181,26 @@ def test_cut_sources_fit_an_lm_of_few_positions():
 def test_more_depth_than_layers_is_refused():
     with pytest.raises(ConfigError, match=r"^depth: expected at most the LM's 3 layers, got 4$"):
         tiny_pack().add(1, dict(prompt_length=2, depth=4, lr=0.01), seed=0, budget=BUDGET)
+
+
+NOT_SCORED = dict(prompt_length=2, depth=2, lr=0.01, score_end=False)
+
+
+def test_an_end_that_tells_answers_apart_must_be_scored():
+    wanted = (
+        "^score_end: expected true, for training's answers have 2 to 9 symbols and `</s>` tells where one ends; got"
+    )
+    with pytest.raises(ConfigError, match=wanted):
+        tiny_pack(data=tiny_texts()).add(1, NOT_SCORED, seed=0, budget=BUDGET)
+
+
+def test_an_end_that_writing_waits_for_must_be_scored():
+    data = tiny_data()
+    data.task = replace(data.task, decoding="free")
+    with pytest.raises(
+        ConfigError, match=r"^score_end: expected true where decoding=free writes up to `</s>`, got false"
+    ):
+        tiny_pack(data=data).add(1, NOT_SCORED, seed=0, budget=BUDGET)
 
 
 def test_a_trial_that_could_not_join_leaves_the_pack_as_it_was(tmp_path):

@@ -22,9 +22,11 @@ RECIPES = {
     "deep infix": dict(prompt_length=2, depth=2, position="infix", side="bottom"),
     "linear": dict(prompt_length=2, depth=2, verbalizer="linear", verbalizer_dropout=0.0),
     "answers alone scored": dict(prompt_length=3, depth=2, score_separator=False),
+    "`</s>` not scored": dict(prompt_length=3, depth=2, position="infix", score_end=False),
+    "answer symbols alone": dict(prompt_length=3, depth=2, score_separator=False, score_end=False),
     "the papers' divisor": dict(prompt_length=3, depth=2, loss_scale="tokens"),
     "the papers' divisor, answers alone": dict(
-        prompt_length=3, depth=2, loss_scale="tokens", score_separator=False, max_source_units=5
+        prompt_length=3, depth=2, loss_scale="tokens", score_separator=False, score_end=False, max_source_units=5
     ),
 }
 
@@ -54,8 +56,9 @@ class WrittenOut:
                 logits, columns = logits @ self.prompt.head.T, [SPECIALS + s for s in symbols]
             targets = [SEPARATOR, *columns, EOS]
             first = 0 if self.params.get("score_separator", True) else 1
-            nll = nll + F.cross_entropy(logits[first:], torch.tensor(targets[first:]), reduction="sum")
-            scored += len(targets) - first
+            last = len(targets) - (0 if self.params.get("score_end", True) else 1)
+            nll = nll + F.cross_entropy(logits[first:last], torch.tensor(targets[first:last]), reduction="sum")
+            scored += last - first
             tokens += len(source) + len(targets)
         divisor = tokens if self.params.get("loss_scale") == "tokens" else scored
         self.adam.zero_grad()

@@ -60,5 +60,5 @@ def test_every_setting_may_be_searched():
     assert set(parameter_types()) == {
         "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
-        "warmup", "score_separator", "loss_scale", "max_source_units",
+        "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
     }  # fmt: skip

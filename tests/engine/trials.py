@@ -36,6 +36,9 @@ TRIALS: dict[str, Params] = {
         prompt_length=2, depth=2, lr=0.01, verbalizer="linear", head_init="uniform", verbalizer_base="frequency"
     ),
     "the papers' divisor": dict(prompt_length=2, depth=2, lr=0.01, loss_scale="tokens", score_separator=False),
+    "linear, answers alone": dict(
+        prompt_length=2, depth=2, lr=0.01, verbalizer="linear", score_separator=False, score_end=False
+    ),
     "cut sources": dict(prompt_length=2, depth=2, lr=0.01, max_source_units=4),
     "cut sources, linear": dict(prompt_length=6, depth=1, lr=0.01, max_source_units=4, verbalizer="linear"),
 }
