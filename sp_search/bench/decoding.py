@@ -89,7 +89,7 @@ def _by_full_forwards(
     written = torch.empty(len(split), 0, dtype=torch.int64, device=weights.device)  # in the order of the pass
     order: list[int] = []
     for _ in range(longest):
-        (asked,) = passes(weights, split, [candidate], ONE_PASS)
+        (asked,) = passes(weights, split, [candidate], ONE_PASS, None)
         order = asked.utterances.tolist()
         fed = sequence_answers(
             candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], asks_separator=False

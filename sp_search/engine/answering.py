@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sp_search.engine.decode import write_answers
 from sp_search.engine.scoring import Candidate, answer_nll, score_answers
+from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import answer_tree
 from sp_search.engine.weights import FrozenWeights
 from sp_search.errors import ConfigError
@@ -45,13 +46,22 @@ class Answered:
 class Answerer:
     """An LM with a task's label space, for prompts that answer in it."""
 
-    def __init__(self, weights: FrozenWeights, space: LabelSpace, task: Task) -> None:
+    def __init__(
+        self, weights: FrozenWeights, space: LabelSpace, task: Task, trunks: TrunkCache | None = None
+    ) -> None:
         """Make ready what the task's decoding needs.
+
+        Args:
+            weights: the frozen LM.
+            space: the label space.
+            task: the task.
+            trunks: where what no prompt changes of the utterances is kept for the next time; None keeps nothing.
 
         Raises:
             ConfigError: the longest answer allowed is shorter than any legal one.
         """
         self._weights, self._space, self._task = weights, space, task
+        self._trunks = trunks
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
         self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
 
@@ -65,7 +75,7 @@ class Answerer:
         if self._tree is None:
             written = self._write(split, candidate, tokens_per_pass)
             return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
-        logp = score_answers(self._weights, split, self._tree, [candidate], tokens_per_pass)[0]
+        logp = score_answers(self._weights, split, self._tree, [candidate], tokens_per_pass, self._trunks)[0]
         names = [" ".join(self._words(answer)) for answer in self._space.answers]
         found = []
         for shares in logp.softmax(-1):  # (answers,)
@@ -86,9 +96,13 @@ class Answerer:
         if self._tree is None:
             found = [[words for words, _ in self._write(split, one, None)] for one in candidates]
             count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
-            losses = (answer_nll(self._weights, split, answers, candidates).sum(-1) / count).tolist()
+            losses = (
+                answer_nll(self._weights, split, answers, candidates, trunks=self._trunks).sum(-1) / count
+            ).tolist()
         else:
-            scores = score_answers(self._weights, split, self._tree, candidates)  # (K, N, answers)
+            scores = score_answers(
+                self._weights, split, self._tree, candidates, trunks=self._trunks
+            )  # (K, N, answers)
             losses = self._legal_loss(scores, answers).tolist()
             names = [self._words(answer) for answer in self._space.answers]
             found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
@@ -116,6 +130,7 @@ class Answerer:
             candidate,
             longest=self.longest,
             trie=self._trie,
+            trunks=self._trunks,
             tokens_per_pass=tokens_per_pass,
         )
         return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]

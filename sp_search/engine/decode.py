@@ -20,6 +20,7 @@ from sp_search.engine.layers import Part, attend, feed_forward, merge_heads, pro
 from sp_search.engine.layout import FIRST_POSITION
 from sp_search.engine.loss import apply_head
 from sp_search.engine.scoring import Asked, Candidate, passes
+from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import FrozenWeights
 from sp_search.tasks.trie import AnswerTrie
@@ -49,6 +50,7 @@ def write_answers(
     longest: int,
     trie: AnswerTrie | None = None,
     tokens_per_pass: int | None = None,
+    trunks: TrunkCache | None = None,
 ) -> list[Written]:
     """The likeliest symbol after the likeliest symbol, up to `</s>`.
 
@@ -59,13 +61,14 @@ def write_answers(
         longest: symbols of an answer, at most; 1 or more.
         trie: answers that are legal, none longer than `longest`; None lets any symbol follow any.
         tokens_per_pass: source units of a batch and the room for its answers; by default what suits the device.
+        trunks: of these weights, where what no prompt changes is kept; None computes it each time.
 
     Returns:
         An answer an utterance, in their order.
     """
     found: list[Written] = [Written((), 0.0)] * len(split)
     budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
-    for asked in passes(weights, split, [candidate], budget, behind=longest):
+    for asked in passes(weights, split, [candidate], budget, trunks, behind=longest):
         written = _Writing(weights, candidate, asked, longest).to_the_end(trie)
         for utterance, answer in zip(asked.utterances.tolist(), written, strict=True):
             found[utterance] = answer

@@ -61,7 +61,7 @@ class Pack:
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
             tokens_per_pass: most tokens that trials compute for themselves in one pass; 0 takes all trials in one.
-            trunk_cache_bytes: most memory for what no prompt changes of training utterances; 0 computes it each time.
+            trunk_cache_bytes: most memory for what no prompt changes of utterances; 0 computes it each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
@@ -83,7 +83,7 @@ class Pack:
         self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
         whole = data.corpus.splits["valid"], data.answers["valid"]
         self._measured = {True: whole, False: _sample(*whole, valid_sample, stream_seed)}
-        self._answerer = Answerer(self._weights, data.space, data.task)
+        self._answerer = Answerer(self._weights, data.space, data.task, self._trunks)
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
         """Let a trial join at the next chunk, from its start or from a saved state.
@@ -223,7 +223,7 @@ class Pack:
             )
             live = [prompt.first_live_layer for prompt in prompts.values()]
             levels = trunk_levels(live, self._lm.architecture.layers)
-            trunk = self._trunks.trunk(block, indices.tolist(), levels)
+            trunk = self._trunks.trunk(block, sources, levels)
             source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
             for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
                 self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols, tokens)

@@ -21,7 +21,8 @@ from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import SourceBlock, source_block
 from sp_search.engine.loss import apply_head, scored_nll
-from sp_search.engine.trunk import Trunk, run_trunk, trunk_levels
+from sp_search.engine.trunk import Trunk, trunk_levels
+from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import AnswerTree, Verbalized, answer_scores, sequence_answers, tree_answers
 from sp_search.engine.weights import FrozenWeights
 from sp_search.tasks.label_space import NOTHING
@@ -71,6 +72,7 @@ def passes(
     split: Split,
     candidates: Sequence[Candidate],
     tokens_per_pass: int | None,
+    trunks: TrunkCache | None,
     *,
     behind: int = 0,
 ) -> Iterator[Asked]:
@@ -81,9 +83,11 @@ def passes(
         split: utterances; their own answers are not looked at.
         candidates: K prompts.
         tokens_per_pass: source units a pass, and what stands behind them; None takes what suits the device.
+        trunks: of these weights, where what no prompt changes is kept; None computes it each time.
         behind: tokens that each utterance has room for behind its source.
     """
     lengths = np.diff(split.offsets) + behind
+    trunks = trunks or TrunkCache(weights, 0)
     budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
@@ -94,7 +98,7 @@ def passes(
             block = source_block(
                 sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=weights.device
             )
-            yield Asked(batch, block, run_trunk(weights, block, levels), group)
+            yield Asked(batch, block, trunks.trunk(block, sources, levels), group)
 
 
 @torch.inference_mode()
@@ -104,10 +108,11 @@ def score_answers(
     tree: AnswerTree,
     candidates: Sequence[Candidate],
     tokens_per_pass: int | None = None,
+    trunks: TrunkCache | None = None,
 ) -> Tensor:
     """Log-probability of every legal answer for every utterance: (K, N, answers), float32 on the CPU, nats."""
     found = torch.empty(len(candidates), len(split), len(tree.legal))
-    for asked in passes(weights, split, candidates, tokens_per_pass):
+    for asked in passes(weights, split, candidates, tokens_per_pass, trunks):
         for k in asked.candidates:
             one = candidates[k]
             answers = tree_answers(tree, [one.verbalized])
@@ -124,6 +129,7 @@ def answer_nll(
     answers: npt.NDArray[np.int32],
     candidates: Sequence[Candidate],
     tokens_per_pass: int | None = None,
+    trunks: TrunkCache | None = None,
 ) -> Tensor:
     """Cross-entropy of each utterance's own answer and its `</s>`: (K, N), float32 on the CPU, nats.
 
@@ -133,9 +139,10 @@ def answer_nll(
         answers: (N, M), their label symbols, NOTHING behind shorter ones.
         candidates: K prompts.
         tokens_per_pass: as `passes` takes it.
+        trunks: the same.
     """
     found = torch.empty(len(candidates), len(split))
-    for asked in passes(weights, split, candidates, tokens_per_pass, behind=answers.shape[1]):
+    for asked in passes(weights, split, candidates, tokens_per_pass, trunks, behind=answers.shape[1]):
         rows = answers[asked.utterances]
         rows = rows[:, : int((rows != NOTHING).sum(axis=1).max())]
         symbols = torch.from_numpy(rows.astype(np.int64)).to(weights.device)

@@ -1,7 +1,7 @@
-"""Trunks of training utterances kept in memory between epochs, as many as fit; the others are computed again.
+"""Trunks kept in memory, between epochs and between evaluations, as many as fit; the others are computed again.
 
-The batches of two epochs differ, so each utterance is kept by itself and a batch's trunk is put together from them.
-The source is causal: what is kept of a whole source serves the same source cut short.
+The batches of two epochs differ, so each source is kept by itself and a batch's trunk is put together from them.
+A source is known by its units. It is causal: what is kept of a whole one serves the same source cut short.
 
 B utterances   S source columns   n source rows of one utterance   L levels kept   H heads   d head width
 """
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ from sp_search.engine.weights import FrozenWeights
 
 @dataclass(frozen=True)
 class _Kept:
-    """One utterance's rows of a trunk."""
+    """One source's rows of a trunk."""
 
     columns: Tensor  # (L, 2, H, n, d): keys and values of every layer below the highest level
     states: dict[int, Tensor]  # level -> input of that layer, (n, D)
@@ -39,26 +41,27 @@ class _Kept:
 
 
 class TrunkCache:
-    """Trunks by utterance. First come, first kept: every utterance returns once an epoch, so none is worth more."""
+    """Trunks by source. First come, first kept: every utterance returns once an epoch, so none is worth more."""
 
     def __init__(self, weights: FrozenWeights, limit_bytes: int) -> None:
         """Keep at most so many bytes; 0 keeps nothing."""
         self._weights = weights
         self._limit = limit_bytes
-        self._kept: dict[int, _Kept] = {}
+        self._kept: dict[bytes, _Kept] = {}
         self.bytes = 0
 
-    def trunk(self, block: SourceBlock, utterances: Sequence[int], levels: frozenset[int]) -> Trunk:
-        """What `run_trunk` gives for a block, of whose rows these are the utterances' numbers."""
+    def trunk(self, block: SourceBlock, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]) -> Trunk:
+        """What `run_trunk` gives for a block that was laid out from these whole sources."""
         if not self._limit or max(levels) == 0:  # below layer 0 there is nothing but embeddings
             return run_trunk(self._weights, block, levels)
         rows = [int(n) for n in (~block.is_padded).sum(1)]
+        names = [source.tobytes() for source in sources]
         missing = [
             b
-            for b, (number, n) in enumerate(zip(utterances, rows, strict=True))
-            if number not in self._kept or not self._kept[number].serves(levels, n)
+            for b, (name, n) in enumerate(zip(names, rows, strict=True))
+            if name not in self._kept or not self._kept[name].serves(levels, n)
         ]
-        known = [self._kept[utterances[b]].levels for b in missing if utterances[b] in self._kept]
+        known = [self._kept[names[b]].levels for b in missing if names[b] in self._kept]
         fresh: dict[int, _Kept] = {}
         if missing:
             part = block if len(missing) == len(rows) else block.take(missing)
@@ -66,16 +69,16 @@ class TrunkCache:
             computed = run_trunk(self._weights, part, reached)
             fresh = {b: _rows_of(computed, at, rows[b], reached) for at, b in enumerate(missing)}
             for b, entry in fresh.items():
-                self._keep(utterances[b], entry)
+                self._keep(names[b], entry)
             if part is block:
                 return computed
-        entries = [fresh[b] if b in fresh else self._kept[number] for b, number in enumerate(utterances)]
+        entries = [fresh[b] if b in fresh else self._kept[name] for b, name in enumerate(names)]
         return self._joined(block, entries, rows, levels)
 
-    def _keep(self, number: int, entry: _Kept) -> None:
-        before = self._kept[number].bytes if number in self._kept else 0
+    def _keep(self, name: bytes, entry: _Kept) -> None:
+        before = self._kept[name].bytes if name in self._kept else 0
         if self.bytes - before + entry.bytes <= self._limit:
-            self._kept[number] = entry
+            self._kept[name] = entry
             self.bytes += entry.bytes - before
 
     @torch.no_grad()

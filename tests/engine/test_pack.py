@@ -221,6 +221,20 @@ def test_evaluate_is_what_a_report_says_of_the_validation_split():
     assert pack.evaluate(1, "valid") == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["deep infix", "long, top layers", "cut sources"])
+def test_what_an_evaluation_keeps_changes_neither_training_nor_the_next_evaluation(kind, tmp_path):
+    found = {}
+    for kept in (0, 10**9):
+        pack = tiny_pack(trunk_cache_bytes=kept)
+        add_all(pack, {1: TRIALS[kind]})
+        first = [pack.evaluate(1, split) for split in ("train", "valid")]
+        after = trained(pack, [1], UPDATES, tmp_path / str(kept))[1]
+        found[kept] = [*first, after.metrics, *(pack.evaluate(1, split) for split in ("train", "valid"))], after
+    for plain, cached in zip(found[0][0], found[10**9][0], strict=True):
+        assert cached == pytest.approx(plain, rel=1e-5)
+    assert_same(found[10**9][1], found[0][1])
+
+
 def test_a_diverged_trial_reports_at_the_end_of_its_chunk_not_only_when_it_is_due():
     pack = tiny_pack(chunk_updates=4)
     add_all(pack, {1: {**TRIALS["short, all layers"], "lr": 1e30}, 2: TRIALS["infix"]})

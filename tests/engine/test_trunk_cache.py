@@ -31,9 +31,10 @@ def sources():
 
 
 def check(cache, weights, sources, chosen, live, *, max_units=0, with_last_unit=True):
-    block = source_block([sources[i] for i in chosen], max_units=max_units, with_last_unit=with_last_unit, device=CPU)
+    whole = [sources[i] for i in chosen]
+    block = source_block(whole, max_units=max_units, with_last_unit=with_last_unit, device=CPU)
     levels = trunk_levels(live, LAYERS)
-    found, wanted = cache.trunk(block, chosen, levels), run_trunk(weights, block, levels)
+    found, wanted = cache.trunk(block, whole, levels), run_trunk(weights, block, levels)
     seen = ~block.is_padded
     assert len(found.keys) == len(found.values) >= len(wanted.keys)
     pairs = [*zip(found.keys, wanted.keys, strict=False), *zip(found.values, wanted.values, strict=False)]
