@@ -1,15 +1,20 @@
-"""The papers' training (arXiv 2203.16773) on fairseq's own decoder, one trial at a time, to its early stop.
+"""The papers' training (arXiv 2203.16773), one trial at a time, to its early stop.
 
 Start, dropout, clipping and Adam are the project's own (`engine/slot.py`), for they are the papers'; what a step
-computes is fairseq's (`prompt_rows.py`). Two things are kinder to the baseline than the papers' code: its validation
-loss is not rounded to 3 digits, and its best prompt answers with the best legal answer instead of decoding freely.
+computes is fairseq's, or the engine's (`logits.py`). Two things are kinder to the baseline than the papers' code: its
+validation loss is not rounded to 3 digits, and its best prompt answers with the best legal answer instead of decoding
+freely.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -19,35 +24,46 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
-from sp_search.bench.fairseq_lm import fairseq_decoder
-from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
+from sp_search.bench.logits import TargetLogits
 from sp_search.engine.answering import Answerer
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
 from sp_search.engine.loss import dropped
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import new_slot
+from sp_search.engine.state import load_state, save_state
 from sp_search.engine.weights import freeze
+from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
+from sp_search.tasks.label_space import NOTHING
 from sp_search.types import PAD, Params
+
+PROGRESS_FILE = "progress.json"
 
 VALID_TOKENS = 4096
 """Most source units of a validation batch."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PapersRun:
-    """A training to its early stop."""
+    """A training on its way to its early stop."""
 
-    valid_losses: tuple[float, ...]  # nats per scored position after each epoch
-    best_epoch: int  # counted from 1; its prompt was kept
-    utterances: int  # trained on
-    train_s: float
-    valid_s: float
+    valid_losses: list[float] = field(default_factory=list)  # nats per scored position after each epoch
+    train_s: float = 0.0
+    valid_s: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch of the lowest loss, counted from 1; one that is not finite is the worst."""
+        return 1 + int(np.argmin(np.nan_to_num(self.valid_losses, nan=np.inf)))
+
+    def has_stopped(self, patience: int) -> bool:
+        """fairseq's early stop: so many epochs behind the best one."""
+        return bool(self.valid_losses) and len(self.valid_losses) - self.best_epoch >= patience
 
 
 class PapersTrial:
-    """One trial in float32, its forward and backward pass through fairseq's decoder."""
+    """One trial, its forward and backward pass as it is told to make them."""
 
     def __init__(
         self,
@@ -59,20 +75,29 @@ class PapersTrial:
         budget: int,
         batch_size: int,
         stream_seed: int,
-        device: torch.device,
+        logits: TargetLogits,
     ) -> None:
         """Make a trial before its first update, the same as a pack of that seed and stream would.
+
+        Args:
+            lm: on the device it is trained on.
+            data: the corpus and its task.
+            params: of the trial.
+            seed: of the trial.
+            budget: utterances of a full run, that a schedule of the learning rate spans.
+            batch_size: utterances an update.
+            stream_seed: of the order of the batches.
+            logits: whose forward pass.
 
         Raises:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
         """
-        self._lm = lm.to(device, torch.float32)
-        self._decoder = fairseq_decoder(self._lm)
-        self._data = data
+        self._lm, self._data, self._logits = lm, data, logits
         settings = TrialSettings.from_params(params)
         units = data.verbalizer_units(settings, self._lm.embedding)
         self.slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
         self.stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
+        self.origin = {"lm": lm.fingerprint, "data": data.corpus.fingerprint, "batch_size": batch_size}
 
     def update(self, position: int) -> None:
         """Train on the stream's batch at a position."""
@@ -110,50 +135,66 @@ class PapersTrial:
             targets[:, 0] = PAD
         if not settings.score_end:
             targets[:, -1] = PAD
-        rows = lay_out(sources, verbalized.fed(symbols), targets, *prompt_rows(prompt))
-        logits = row_logits(self._decoder, rows, prompt)
+        tokens = sum(map(len, sources)) + int((symbols != NOTHING).sum()) + 2 * len(sources)
+        logits, targets = self._logits(sources, verbalized.fed(symbols), targets, prompt)
         if prompt.tensors.head is not None:
             logits = dropped(logits, dropout, self.slot.generator)
-        nll = F.cross_entropy(logits.flatten(0, 1), rows.targets.flatten(), ignore_index=PAD, reduction="sum")
-        return nll, int((rows.targets != PAD).sum()), rows.sequence_tokens
+        nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
+        return nll, int((targets != PAD).sum()), tokens
 
 
 def train_to_early_stop(
-    trial: PapersTrial, *, patience: int, max_epochs: int, tell: Callable[[str], None]
+    trial: PapersTrial, folder: Path, *, patience: int, max_epochs: int, tell: Callable[[str], None]
 ) -> PapersRun:
     """Train until the validation loss has not improved for `patience` epochs; the best epoch's prompt is kept.
 
     Args:
         trial: before its first update.
+        folder: where it is kept after every epoch; a training that was cut off there goes on.
         patience: epochs, 1 or more.
         max_epochs: 1 or more.
         tell: takes a line on each epoch.
+
+    Raises:
+        CheckpointError: what the folder holds can't be read, or is of another trial.
     """
-    losses: list[float] = []
-    best: dict[str, Tensor] = {}
-    train_s = valid_s = 0.0
+    run = _taken_up(trial, folder)
     per_epoch = trial.stream.batches_per_epoch
-    while len(losses) < max_epochs and not has_stopped(losses, patience):
+    while len(run.valid_losses) < max_epochs and not run.has_stopped(patience):
+        epoch = len(run.valid_losses)
         began = time.perf_counter()
-        for position in range(len(losses) * per_epoch, (len(losses) + 1) * per_epoch):
+        for position in range(epoch * per_epoch, (epoch + 1) * per_epoch):
             trial.update(position)
         trained = time.perf_counter()
-        losses.append(trial.valid_loss())
-        train_s, valid_s = train_s + trained - began, valid_s + time.perf_counter() - trained
-        if best_epoch(losses) == len(losses):
-            best = {name: tensor.detach().clone() for name, tensor in trial.slot.tensors.named().items()}
-        tell(f"epoch {len(losses)}: valid loss {losses[-1]:.4f}, best {min(losses):.4f}, {train_s + valid_s:.0f} s")
-    with torch.no_grad():
-        for name, tensor in trial.slot.tensors.named().items():
-            tensor.copy_(best[name])
-    return PapersRun(tuple(losses), best_epoch(losses), trial.slot.utterances_seen, train_s, valid_s)
+        run.valid_losses.append(trial.valid_loss())
+        run.train_s += trained - began
+        run.valid_s += time.perf_counter() - trained
+        _keep(trial, run, folder)
+        best, seconds = run.valid_losses[run.best_epoch - 1], run.train_s + run.valid_s
+        tell(f"epoch {epoch + 1}: valid loss {run.valid_losses[-1]:.4f}, best {best:.4f}, {seconds:.0f} s")
+    trial.slot.restore(load_state(folder / f"epoch{run.best_epoch}", trial.slot.settings))
+    return run
 
 
-def best_epoch(valid_losses: Sequence[float]) -> int:
-    """The first epoch of the lowest loss, counted from 1; one that is not finite is the worst."""
-    return 1 + int(np.argmin(np.nan_to_num(valid_losses, nan=np.inf)))
+def _keep(trial: PapersTrial, run: PapersRun, folder: Path) -> None:
+    """Write the last epoch; it and the best one stay."""
+    last = len(run.valid_losses)
+    save_state(trial.slot, folder / f"epoch{last}")
+    unfinished = folder / f"{PROGRESS_FILE}.{os.getpid()}"
+    unfinished.write_text(json.dumps({"of": trial.origin, "run": asdict(run)}, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(folder / PROGRESS_FILE)
+    for old in set(range(1, last)) - {run.best_epoch}:
+        shutil.rmtree(folder / f"epoch{old}", ignore_errors=True)
 
 
-def has_stopped(valid_losses: Sequence[float], patience: int) -> bool:
-    """fairseq's early stop: so many epochs behind the best one."""
-    return bool(valid_losses) and len(valid_losses) - best_epoch(valid_losses) >= patience
+def _taken_up(trial: PapersTrial, folder: Path) -> PapersRun:
+    """What was trained before, the trial brought to its end."""
+    path = folder / PROGRESS_FILE
+    if not path.exists():
+        return PapersRun()
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    if kept["of"] != trial.origin:
+        raise CheckpointError(f"{path}: expected a training of {trial.origin}, got {kept['of']}; take another study=")
+    run = PapersRun(**kept["run"])
+    trial.slot.restore(load_state(folder / f"epoch{len(run.valid_losses)}", trial.slot.settings))
+    return run

@@ -34,7 +34,6 @@ class Rows:
     tokens: Tensor  # (B, R), int64: PAD at prompt rows and behind the end
     targets: Tensor  # (B, R), int64: from `<s>` on; PAD where nothing is scored
     prompt: Tensor  # (P, B), int64: the rows of the prompt
-    sequence_tokens: int  # source units, `<s>`, answers and `</s>` over the batch
 
     @property
     def is_prompt(self) -> Tensor:
@@ -67,12 +66,10 @@ def lay_out(sources: Sequence[npt.NDArray[np.int32]], fed: Tensor, targets: Tens
         tokens[row, separator + 1 : separator + answer - 1] = units[row]
         wanted[row, separator - 1 : separator - 1 + answer] = expected[row]
         prompt[:before, row], prompt[before:, row] = np.arange(before), np.arange(end, separator)
-    count = sum(map(len, sources)) + 2 * len(sources) + int((units != PAD).sum())
     return Rows(
         tokens=torch.from_numpy(tokens).to(device),
         targets=torch.from_numpy(wanted).to(device),
         prompt=torch.from_numpy(prompt).to(device),
-        sequence_tokens=count,
     )
 
 

@@ -19,6 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sp_search.batches.stream import BatchStream
+from sp_search.bench.logits import FairseqLogits, TargetLogits
 from sp_search.bench.papers import PapersTrial
 from sp_search.engine.build import PackRecipe, matrix_rate, pick_device, pick_dtype
 from sp_search.engine.data import TaskData
@@ -111,8 +112,17 @@ def baseline_course(recipe: PackRecipe, params: Params, stretches: int) -> Cours
     return Course(train, sizes, torch.float32, device)
 
 
-def baseline_trial(recipe: PackRecipe, lm: UnitLM, data: TaskData, params: Params, *, budget: int) -> PapersTrial:
-    """The first trial of a pack of the recipe, on fairseq's decoder."""
+def baseline_trial(
+    recipe: PackRecipe,
+    lm: UnitLM,
+    data: TaskData,
+    params: Params,
+    *,
+    budget: int,
+    logits: Callable[[UnitLM], TargetLogits] = FairseqLogits,
+) -> PapersTrial:
+    """The first trial of a pack of the recipe, by itself, on fairseq's decoder or another forward pass."""
+    lm = lm.to(pick_device(recipe.device), torch.float32)
     return PapersTrial(
         lm,
         data,
@@ -121,7 +131,7 @@ def baseline_trial(recipe: PackRecipe, lm: UnitLM, data: TaskData, params: Param
         budget=budget,
         batch_size=recipe.batch_size,
         stream_seed=recipe.stream_seed,
-        device=pick_device(recipe.device),
+        logits=logits(lm),
     )
 
 

@@ -1,13 +1,16 @@
-"""The papers' training on fairseq's decoder: its updates are the engine's, its end is fairseq's early stop."""
+"""The papers' training, on fairseq's decoder and on the engine: updates as a pack's, its end as fairseq's."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
 
-from sp_search.bench.papers import PapersTrial, best_epoch, has_stopped, train_to_early_stop
+from sp_search.bench.logits import EngineLogits, FairseqLogits
+from sp_search.bench.papers import PapersRun, PapersTrial, train_to_early_stop
+from sp_search.errors import CheckpointError
 from tests.engine.trials import tensors_of
-from tests.tiny import CPU, tiny_data, tiny_lm, tiny_pack
+from tests.tiny import tiny_data, tiny_lm, tiny_pack
 
 PAPERS = dict(prompt_length=3, depth=3, lr=0.05, loss_scale="tokens")
 TRIALS = {
@@ -19,14 +22,19 @@ TRIALS = {
 }
 
 
-def papers_trial(params, data):
-    return PapersTrial(tiny_lm(), data, params, seed=5, budget=1000, batch_size=8, stream_seed=3, device=CPU)
+FORWARDS = {"fairseq": FairseqLogits, "engine": partial(EngineLogits, dtype=torch.float32)}
 
 
+def papers_trial(params, data, logits=FairseqLogits, batch_size=8):
+    lm = tiny_lm()
+    return PapersTrial(lm, data, params, seed=5, budget=1000, batch_size=batch_size, stream_seed=3, logits=logits(lm))
+
+
+@pytest.mark.parametrize("logits", FORWARDS.values(), ids=FORWARDS)
 @pytest.mark.parametrize("params", TRIALS.values(), ids=TRIALS)
-def test_updates_with_dropout_leave_the_prompt_that_the_engine_leaves(params, tmp_path):
+def test_updates_with_dropout_leave_the_prompt_that_a_pack_leaves(params, logits, tmp_path):
     data = tiny_data()
-    trial, pack = papers_trial(params, data), tiny_pack(data=data)
+    trial, pack = papers_trial(params, data, logits), tiny_pack(data=data)
     pack.add(1, params, seed=5, budget=1000)
     for position in range(4):
         trial.update(position)
@@ -43,18 +51,51 @@ def test_a_prompt_is_measured_as_a_pack_measures_it():
     assert trial.metrics("test") == pytest.approx(pack.evaluate(1, "test"))
 
 
-def test_training_keeps_the_prompt_of_its_best_epoch_and_stops_behind_it():
+def train(trial, folder, *, patience=2, max_epochs=30, tell=lambda _: None):
+    return train_to_early_stop(trial, folder, patience=patience, max_epochs=max_epochs, tell=tell)
+
+
+def test_training_keeps_the_prompt_of_its_best_epoch_and_stops_behind_it(tmp_path):
     trial, told = papers_trial(PAPERS | {"lr": 0.3}, tiny_data()), []
-    run = train_to_early_stop(trial, patience=2, max_epochs=30, tell=told.append)
+    run = train(trial, tmp_path, tell=told.append)
     assert len(told) == len(run.valid_losses) == run.best_epoch + 2 < 30
     assert run.valid_losses[run.best_epoch - 1] == min(run.valid_losses)
     assert trial.valid_loss() == pytest.approx(min(run.valid_losses), rel=1e-6)
-    assert run.utterances == len(told) * 40
+    assert {path.name for path in tmp_path.glob("epoch*")} == {f"epoch{run.best_epoch}", f"epoch{len(told)}"}
 
 
-def test_training_ends_at_the_last_epoch_allowed():
-    run = train_to_early_stop(papers_trial(PAPERS, tiny_data()), patience=5, max_epochs=2, tell=lambda _: None)
+def test_training_ends_at_the_last_epoch_allowed(tmp_path):
+    run = train(papers_trial(PAPERS, tiny_data()), tmp_path, patience=5, max_epochs=2)
     assert len(run.valid_losses) == 2
+
+
+def test_a_training_that_was_cut_off_goes_on_to_the_same_prompt(tmp_path):
+    class CutOffError(Exception):
+        pass
+
+    def cut_off(line):
+        if line.startswith("epoch 3"):
+            raise CutOffError
+
+    data = tiny_data()
+    whole = papers_trial(PAPERS, data)
+    wanted = train(whole, tmp_path / "whole", max_epochs=5)
+    with pytest.raises(CutOffError):
+        train(papers_trial(PAPERS, data), tmp_path / "cut", max_epochs=5, tell=cut_off)
+    told, again = [], papers_trial(PAPERS, data)
+    run = train(again, tmp_path / "cut", max_epochs=5, tell=told.append)
+    assert [line.split(":")[0] for line in told] == ["epoch 4", "epoch 5"]
+    assert run.valid_losses == wanted.valid_losses
+    assert again.slot.utterances_seen == whole.slot.utterances_seen
+    for name, tensor in again.slot.tensors.named().items():
+        torch.testing.assert_close(tensor, whole.slot.tensors.named()[name], rtol=0, atol=0, msg=name)
+
+
+def test_a_training_of_another_batch_size_is_not_gone_on_with(tmp_path):
+    data = tiny_data()
+    train(papers_trial(PAPERS, data), tmp_path, max_epochs=1)
+    with pytest.raises(CheckpointError, match=r"progress.json: expected a training of .*'batch_size': 4}, got .* 8}"):
+        train(papers_trial(PAPERS, data, batch_size=4), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -69,5 +110,6 @@ def test_training_ends_at_the_last_epoch_allowed():
     ],
 )
 def test_early_stop_counts_epochs_behind_the_best(losses, best, stopped):
-    assert best_epoch(losses) == best
-    assert has_stopped(losses, patience=2) is stopped
+    run = PapersRun(losses)
+    assert run.best_epoch == best
+    assert run.has_stopped(patience=2) is stopped

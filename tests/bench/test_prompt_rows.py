@@ -105,7 +105,6 @@ def test_rows_hold_a_prefix_in_front_and_an_infix_before_the_separator():
         [PAD, PAD, PAD, PAD, PAD, SEPARATOR, 4, 4, EOS],
     ]
     assert rows.prompt.T.tolist() == [[0, 1, 4], [0, 1, 5]]
-    assert rows.sequence_tokens == (1 + 2) + 2 * 4
 
 
 def test_a_decoder_is_left_without_a_prompt_of_the_last_call():

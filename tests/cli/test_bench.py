@@ -43,14 +43,17 @@ def test_bench_engine_without_a_baseline_is_of_the_papers_setting(words, capsys)
     assert [found[name] for name in ("prompt_length", "depth", "batch_size", "trials")] == [6, 2, 32, 1]
 
 
-def test_bench_papers_trains_a_part_of_the_corpus_and_tells_each_epoch(words, capsys):
-    assert main(["bench", "papers", *words, "train_utterances=34", "max_epochs=2", "batch_size=8"]) == 0
+@pytest.mark.parametrize("baseline", ["fairseq", "engine"])
+def test_bench_papers_trains_a_part_of_the_corpus_and_tells_each_epoch(words, capsys, tmp_path, baseline):
+    own = [f"runs={tmp_path}/runs", "train_utterances=34", "max_epochs=2", "batch_size=8", f"baseline={baseline}"]
+    assert main(["bench", "papers", *words, *own]) == 0
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert [line.partition(",")[0].rpartition(" ")[0] for line in err.splitlines()] == [
         "epoch 1: valid loss", "epoch 2: valid loss",
     ]  # fmt: skip
     assert (found["train_utterances"], found["epochs"], found["params"]["lr"]) == (34, 2, 0.005)
+    assert found["baseline"] == baseline
     assert set(found["test"]) == set(found["valid"]) == {"accuracy", "loss"}
 
 
@@ -78,6 +81,7 @@ def test_bench_decode_writes_the_same_with_the_cache_and_without(words, capsys, 
         ("engine", "updates=0", "updates: expected 1 or more, got 0"),
         ("engine", "baseline=ours", "baseline: expected none or fairseq, got 'ours'"),
         ("decode", "symbols=0", "symbols: expected 1 or more, got 0"),
+        ("papers", "baseline=ours", "baseline: expected fairseq or engine, got 'ours'"),
         ("papers", "patience=0", "patience: expected 1 or more, got 0"),
     ],
 )

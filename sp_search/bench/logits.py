@@ -1,0 +1,72 @@
+"""Logits of a trial's targets by two ways that share nothing but the prompt: fairseq's decoder, and the engine.
+
+B utterances   M answer symbols   A rows of the sequence or of the targets   V vocabulary   C label symbols
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sp_search.bench.fairseq_lm import fairseq_decoder
+from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
+from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.forward import tail_logits
+from sp_search.engine.layout import source_block
+from sp_search.engine.trunk import run_trunk, trunk_levels
+from sp_search.engine.verbalized import sequence_answers
+from sp_search.engine.weights import freeze
+from sp_search.lm.architecture import UnitLM
+
+Sources = Sequence[npt.NDArray[np.int32]]
+
+
+class TargetLogits(Protocol):
+    """A forward pass."""
+
+    def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
+        """Logits (B, A, V or C + 4) and the targets (B, A) of their rows, PAD where nothing is scored.
+
+        Args:
+            sources: the units of each utterance.
+            fed: (B, M), the units that stand for its answer, PAD behind the last.
+            targets: (B, M + 2), what is expected from `<s>` on; PAD where nothing is scored.
+            prompt: the trial's, dropout applied.
+        """
+        ...
+
+
+class FairseqLogits:
+    """Through fairseq's own decoder in float32, the prompt as rows of the sequence."""
+
+    def __init__(self, lm: UnitLM) -> None:
+        """Take the weights of an LM, on its device."""
+        self._decoder = fairseq_decoder(lm)
+
+    def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
+        """As `TargetLogits`."""
+        rows = lay_out(sources, fed, targets, *prompt_rows(prompt))
+        return row_logits(self._decoder, rows, prompt), rows.targets
+
+
+class EngineLogits:
+    """Through the engine, as a pack of one trial takes it."""
+
+    def __init__(self, lm: UnitLM, dtype: torch.dtype) -> None:
+        """Take the weights of an LM, on its device, in a dtype."""
+        self._weights = freeze(lm, lm.device, dtype)
+
+    def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
+        """As `TargetLogits`."""
+        weights, infix = self._weights, prompt.tensors.infix is not None
+        block = source_block(sources, max_units=0, with_last_unit=infix, device=weights.device)
+        trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
+        logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(fed[None]))[0]
+        head = prompt.tensors.head
+        return (logits if head is None else F.linear(logits, head)), targets
