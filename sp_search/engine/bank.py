@@ -55,26 +55,41 @@ def prefixes(weights: FrozenWeights, prompts: Sequence[TrialPrompt]) -> list[Pre
         if first.prefix is None:
             return [None] * weights.architecture.layers
         return list(_input_prefixes(weights, [prompt.tensors.prefix for prompt in prompts]))
-    return [_deep_prefix(weights, prompts, layer) for layer in range(weights.architecture.layers)]
-
-
-def _deep_prefix(weights: FrozenWeights, prompts: Sequence[TrialPrompt], layer: int) -> Prefix | None:
     longest = max(_length(prompt) for prompt in prompts)
-    rows: list[tuple[Tensor, Tensor]] = []
-    lengths: list[int] = []
-    for prompt in prompts:
-        keys, values = prompt.tensors.keys, prompt.tensors.values
-        assert keys is not None
-        assert values is not None
-        has = layer in prompt.deep_layers
-        at = layer - prompt.deep_layers.start if has else 0
-        rows.append((_padded(keys[at], longest), _padded(values[at], longest)))
-        lengths.append(_length(prompt) if has else 0)
-    if not any(lengths):
+    by_layer = [_layers_of(prompt, longest, weights.dtype) for prompt in prompts]
+    return [_deep_prefix(weights, prompts, by_layer, layer) for layer in range(weights.architecture.layers)]
+
+
+def _layers_of(prompt: TrialPrompt, longest: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """A deep prompt's keys and values (longest, D) in each of its layers, as its projections take them.
+
+    Unbound at once: the backward pass of `keys[layer]` fills a gradient as large as all layers, for each of them.
+    """
+    keys, values = prompt.tensors.keys, prompt.tensors.values
+    assert keys is not None
+    assert values is not None
+    room = (0, 0, 0, longest - keys.shape[1])
+    rows = (F.pad(part.to(dtype), room).unbind() for part in (keys, values))
+    return list(zip(*rows, strict=True))
+
+
+def _deep_prefix(
+    weights: FrozenWeights,
+    prompts: Sequence[TrialPrompt],
+    by_layer: Sequence[list[tuple[Tensor, Tensor]]],
+    layer: int,
+) -> Prefix | None:
+    """by_layer: `_layers_of` each prompt. Where one has nothing in this layer, its first rows stand in."""
+    has = [layer in prompt.deep_layers for prompt in prompts]
+    if not any(has):
         return None
+    starts = [layer - prompt.deep_layers.start if there else 0 for prompt, there in zip(prompts, has, strict=True)]
+    rows = [of_prompt[at] for of_prompt, at in zip(by_layer, starts, strict=True)]
     frozen = weights.layers[layer]
     keys = F.linear(torch.stack([key for key, _ in rows]), *frozen.prompt_keys)  # (K, P, D)
     values = F.linear(torch.stack([value for _, value in rows]), *frozen.prompt_values)  # (K, P, D)
+    lengths = [_length(prompt) if there else 0 for prompt, there in zip(prompts, has, strict=True)]
+    longest = keys.shape[1]
     return Prefix(_heads(keys, weights), _heads(values, weights), _hidden(lengths, longest, weights.device))
 
 
@@ -112,10 +127,10 @@ def _padded(rows: Tensor, length: int) -> Tensor:
 
 
 def _heads(x: Tensor, weights: FrozenWeights) -> Tensor:
-    """(K, P, D) to (K, H, P, d) in the engine's dtype."""
+    """(K, P, D) to (K, H, P, d)."""
     architecture = weights.architecture
     split = x.unflatten(-1, (architecture.attention_heads, architecture.head_dim))
-    return split.transpose(1, 2).to(weights.dtype)
+    return split.transpose(1, 2)
 
 
 def _hidden(lengths: Sequence[int], longest: int, device: torch.device) -> Tensor | None:

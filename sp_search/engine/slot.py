@@ -152,7 +152,7 @@ def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, see
         settings=settings,
         tensors=tensors,
         verbalized=Verbalized.of(units, linear=is_linear, device=lm.device),
-        optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, foreach=True),
+        optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, fused=True),
         generator=torch.Generator(device=lm.device).manual_seed(seed + 1),
         deep_layers=settings.prompt.deep_layers(lm.architecture.layers),
         budget=budget,

@@ -20,8 +20,8 @@ class FrozenLayer:
     """One decoder layer; linear weights are (out, in)."""
 
     qkv: tuple[Tensor, Tensor]  # (3D, D), (3D,): norm folded in, queries scaled
-    prompt_keys: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them, float32
-    prompt_values: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them, float32
+    prompt_keys: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them
+    prompt_values: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them
     out: tuple[Tensor, Tensor]  # (D, D), (D,)
     fc1: tuple[Tensor, Tensor]  # (F, D), (F,): norm folded in
     fc2: tuple[Tensor, Tensor]  # (D, F), (D,)
@@ -75,8 +75,8 @@ def _freeze_layer(layer: Layer, architecture: Architecture, device: torch.device
     _, key_bias, value_bias = floats.qkv_bias.split(width)
     return FrozenLayer(
         qkv=_place(qkv_weight * scale[:, None], qkv_bias * scale, device, dtype),
-        prompt_keys=_place(keys, key_bias, device, torch.float32),
-        prompt_values=_place(values, value_bias, device, torch.float32),
+        prompt_keys=_place(keys, key_bias, device, dtype),
+        prompt_values=_place(values, value_bias, device, dtype),
         out=_place(floats.out_weight, floats.out_bias, device, dtype),
         fc1=_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype),
         fc2=_place(floats.fc2_weight, floats.fc2_bias, device, dtype),
