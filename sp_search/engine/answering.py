@@ -76,14 +76,7 @@ class Answerer:
             written = self._write(split, candidate, tokens_per_pass)
             return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
         logp = score_answers(self._weights, split, self._tree, [candidate], tokens_per_pass, self._trunks)[0]
-        names = [" ".join(self._words(answer)) for answer in self._space.answers]
-        found = []
-        for shares in logp.softmax(-1):  # (answers,)
-            ranked = shares.argsort(descending=True, stable=True).tolist()
-            told = shares.tolist()
-            scores = {names[k]: round(told[k], 6) for k in ranked}
-            found.append(Answered(self._words(self._space.answers[ranked[0]]), scores))
-        return found
+        return best_answers(logp, [self._words(answer) for answer in self._space.answers])
 
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
         """The task's metrics, and loss in nats per answer symbol, of each prompt.
@@ -106,11 +99,7 @@ class Answerer:
             losses = self._legal_loss(scores, answers).tolist()
             names = [self._words(answer) for answer in self._space.answers]
             found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
-        return [
-            {name: tally.value for name, tally in measure(self._task.metrics, words, split.answers).items()}
-            | {"loss": loss}
-            for words, loss in zip(found, losses, strict=True)
-        ]
+        return [measured(self._task, words, split, loss) for words, loss in zip(found, losses, strict=True)]
 
     def _legal(self) -> list[tuple[int, ...]]:
         found = [answer for answer in self._space.answers if len(answer) <= self.longest]
@@ -143,6 +132,29 @@ class Answerer:
         legal = gold >= 0
         picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
         return -picked.mean(-1) / self._tree.scored_steps
+
+
+def best_answers(logp: Tensor, words: Sequence[Words]) -> list[Answered]:
+    """The best of all answers, and every one's share, for each utterance.
+
+    Args:
+        logp: (N, answers), nats, of any offset.
+        words: each answer's.
+    """
+    names = [" ".join(one) for one in words]
+    found = []
+    for shares in logp.softmax(-1):  # (answers,)
+        ranked = shares.argsort(descending=True, stable=True).tolist()
+        told = shares.tolist()
+        scores = {names[k]: round(told[k], 6) for k in ranked}
+        found.append(Answered(words[ranked[0]], scores))
+    return found
+
+
+def measured(task: Task, words: Sequence[Words], split: Split, loss: float) -> dict[str, float]:
+    """The task's metrics of answers in words to a split, and a loss beside them."""
+    tallies = measure(task.metrics, words, split.answers)
+    return {name: tally.value for name, tally in tallies.items()} | {"loss": loss}
 
 
 def _without_padding(answer: Sequence[int]) -> tuple[int, ...]:

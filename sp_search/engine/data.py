@@ -10,6 +10,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sp_search.engine.settings import TrialSettings
+from sp_search.errors import ConfigError
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task
 from sp_search.tasks.verbalizers import Evidence, build_verbalizer
@@ -58,6 +59,21 @@ class TaskData:
             likelihood=self._scores,
         )
         return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
+
+    def check_ends(self, settings: TrialSettings) -> None:
+        """Refuse a trial that would never learn where an answer ends, though it has to know.
+
+        Raises:
+            ConfigError: `</s>` is not scored, but answers differ in length or are written.
+        """
+        if settings.score_end:
+            return
+        lengths = sorted({len(answer) for answer in self.space.answers})
+        if len(lengths) > 1:
+            reason = f"training's answers have {lengths[0]} to {lengths[-1]} symbols and `</s>` tells where one ends"
+            raise ConfigError(f"score_end: expected true, for {reason}; got false")
+        if (decoding := self.task.decoding) != "best":
+            raise ConfigError(f"score_end: expected true where decoding={decoding} writes up to `</s>`, got false")
 
 
 def task_data(

@@ -12,28 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sp_search.batches.stream import BatchStream
-from sp_search.engine.answering import Answerer, Symbols
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
 from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import SourceBlock, check_lengths, source_block
 from sp_search.engine.loss import apply_head, scored_nll
+from sp_search.engine.measuring import Measurer
+from sp_search.engine.probing import Probing
 from sp_search.engine.scoring import ChunkKey
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
-from sp_search.engine.trunk import Trunk, trunk_levels
+from sp_search.engine.trunk import Trunk, live_trunk, trunk_levels
 from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import sequence_answers
-from sp_search.engine.weights import freeze
-from sp_search.errors import ConfigError
+from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING
-from sp_search.types import Params, Report, Split
+from sp_search.types import Params, Report
 
 
 class Pack:
@@ -81,9 +82,10 @@ class Pack:
         self._slots: dict[int, Slot] = {}
         self._position = 0
         self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
-        whole = data.corpus.splits["valid"], data.answers["valid"]
-        self._measured = {True: whole, False: _sample(*whole, valid_sample, stream_seed)}
-        self._answerer = Answerer(self._weights, data.space, data.task, self._trunks)
+        self._probing = Probing(self._weights, data)
+        self._measurer = Measurer(
+            self._weights, data, self._probing, self._trunks, valid_sample=valid_sample, seed=stream_seed
+        )
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
         """Let a trial join at the next chunk, from its start or from a saved state.
@@ -94,9 +96,12 @@ class Pack:
         """
         settings = TrialSettings.from_params(params)
         self._check_lengths(settings)
-        self._check_ends(settings)
-        units = self._data.verbalizer_units(settings, self._lm.embedding)
-        slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
+        self._data.check_ends(settings)
+        if settings.method == "probe":
+            slot = self._probing.new_slot(settings, seed=seed, budget=budget)
+        else:
+            units = self._data.verbalizer_units(settings, self._lm.embedding)
+            slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
         if state is not None:
             slot.restore(load_state(state, settings))
             if slot.segments:
@@ -136,13 +141,21 @@ class Pack:
             self._update(list(slots.values()))
         losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in slots.items()}
         trained = sum(slot.utterances_seen for slot in slots.values()) - before
-        rate = trained / (time.perf_counter() - began)
+        took = time.perf_counter() - began
+        for slot in slots.values():
+            slot.train_s += took / len(slots)
+        rate = trained / took
         due = {n: loss for n, loss in losses.items() if slots[n].utterances_seen >= until[n] or not np.isfinite(loss)}
         return self._reports(due, rate)
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
         """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
-        return self._metrics([self._slots[number]], self._data.corpus.splits[split], self._data.answers[split])[0]
+        return self._measurer.on_split(self._slots[number], split)
+
+    def outcome(self, number: int, split: str) -> dict[str, Any]:
+        """Each metric's 95 % confidence interval on a split, and the trial's share of the seconds of training."""
+        slot = self._slots[number]
+        return {"intervals": self._measurer.intervals(slot, split), "train_s": round(slot.train_s, 3)}
 
     def save(self, number: int, folder: Path) -> None:
         """Write what a resumed or exported trial needs; whole or not at all."""
@@ -153,13 +166,14 @@ class Pack:
         del self._slots[number]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial weighs."""
+        """What a trial is, and what it weighs."""
         slot = self._slots[number]
-        named = slot.tensors.named()
-        inert = slot.tensors.inert(self._lm.architecture.layers)
+        named = slot.named()
+        inert = sum(named[name].numel() for name in slot.tensors.inert(self._lm.architecture.layers))
         return {
-            "trained_parameters": sum(tensor.numel() for tensor in named.values()),
-            "inert_parameters": sum(named[name].numel() for name in inert),
+            "method": slot.settings.method,
+            "trained_parameters": sum(tensor.numel() for tensor in slot.optimizer.param_groups[0]["params"]) + inert,
+            "inert_parameters": inert,
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
         }
 
@@ -168,35 +182,14 @@ class Pack:
             lengths = np.diff(split.offsets)
             if settings.max_source_units:
                 lengths = lengths.clip(max=settings.max_source_units)
-            longest_answer = max(self._data.answers[name].shape[1], self._answerer.longest)
+            longest_answer = max(self._data.answers[name].shape[1], self._measurer.longest)
             check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
-
-    def _check_ends(self, settings: TrialSettings) -> None:
-        if settings.score_end:
-            return
-        lengths = sorted({len(answer) for answer in self._data.space.answers})
-        if len(lengths) > 1:
-            reason = f"training's answers have {lengths[0]} to {lengths[-1]} symbols and `</s>` tells where one ends"
-            raise ConfigError(f"score_end: expected true, for {reason}; got false")
-        if (decoding := self._data.task.decoding) != "best":
-            raise ConfigError(f"score_end: expected true where decoding={decoding} writes up to `</s>`, got false")
-
-    def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
-        return self._answerer.metrics(split, answers, [slot.candidate() for slot in slots])
-
-    def _valid(self, slots: Mapping[int, Slot]) -> dict[int, dict[str, float]]:
-        """Validation metrics by number: of all of valid at full budget, of its sample before."""
-        found: dict[int, dict[str, float]] = {}
-        for is_whole, (split, answers) in self._measured.items():
-            group = {n: slot for n, slot in slots.items() if (slot.utterances_seen >= slot.budget) == is_whole}
-            if group:
-                metrics = self._metrics(list(group.values()), split, answers)
-                found |= zip(group, metrics, strict=True)
-        return found
 
     def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
         """Reports of the trials whose training losses these are."""
-        valid = self._valid({number: self._slots[number] for number, loss in losses.items() if np.isfinite(loss)})
+        valid = self._measurer.on_valid(
+            {number: self._slots[number] for number, loss in losses.items() if np.isfinite(loss)}
+        )
         reports = {}
         for number, loss in losses.items():
             slot = self._slots[number]
@@ -215,8 +208,13 @@ class Pack:
         there = symbols != NOTHING
         tokens = int(there.sum())  # counted before the answers leave for the device
         symbols = symbols[:, : int(there.sum(1).max())].to(self._device)
-        for key in dict.fromkeys(map(self._key, slots)):
-            group = [slot for slot in slots if self._key(slot) == key]
+        self._probing.backward([slot for slot in slots if slot.settings.method == "probe"], indices)
+        for slot in slots:
+            if slot.own_lm is not None:
+                self._backward_own(slot, slot.own_lm, sources, symbols, tokens)
+        prompted = [slot for slot in slots if slot.settings.method == "prompt"]
+        for key in dict.fromkeys(map(self._key, prompted)):
+            group = [slot for slot in prompted if self._key(slot) == key]
             prompts = {id(slot): slot.training_prompt() for slot in group}
             block = source_block(
                 sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
@@ -226,7 +224,8 @@ class Pack:
             trunk = self._trunks.trunk(block, sources, levels)
             source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
             for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
-                self._backward(block, trunk, chunk, [prompts[id(slot)] for slot in chunk], symbols, tokens)
+                of_chunk = [prompts[id(slot)] for slot in chunk]
+                self._backward(self._weights, block, trunk, chunk, of_chunk, symbols, tokens)
         for slot in slots:
             slot.step(self._position, len(indices))
         self._position += 1
@@ -242,8 +241,19 @@ class Pack:
         ordered = sorted(group, key=lambda slot: slot.deep_layers.start)
         return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
+    def _backward_own(
+        self, slot: Slot, lm: UnitLM, sources: Sequence[npt.NDArray[np.int32]], symbols: Tensor, tokens: int
+    ) -> None:
+        """Leave the gradient of a fine-tuned LM on its weights: the source passes through them too."""
+        weights = freeze(lm, self._device, self._weights.dtype)
+        limit = slot.settings.max_source_units
+        block = source_block(sources, max_units=limit, with_last_unit=False, device=self._device)
+        trunk = live_trunk(weights, block, trunk_levels([None], lm.architecture.layers))
+        self._backward(weights, block, trunk, [slot], [slot.training_prompt()], symbols, tokens)
+
     def _backward(
         self,
+        weights: FrozenWeights,
         block: SourceBlock,
         trunk: Trunk,
         chunk: list[Slot],
@@ -256,14 +266,14 @@ class Pack:
         ends = any(slot.settings.score_end for slot in chunk)
         fed = torch.stack([slot.verbalized.fed(symbols) for slot in chunk])
         answers = sequence_answers(fed if ends else fed[..., :-1], asks_separator=asks)
-        logits = tail_logits(self._weights, block, trunk, prompts, answers)  # (K, B, asks + M + ends, V)
+        logits = tail_logits(weights, block, trunk, prompts, answers)  # (K, B, asks + M + ends, V)
         total = logits.new_zeros(())
-        for slot, of_trial in zip(chunk, logits, strict=True):
+        for slot, prompt, of_trial in zip(chunk, prompts, logits, strict=True):
             settings = slot.settings
             # A row that only another trial asks for is left out, so that the head's dropout is drawn as it is alone.
             own = of_trial[:, asks - settings.score_separator : of_trial.shape[1] - (ends - settings.score_end)]
             targets = slot.verbalized.targets(symbols)[:, not settings.score_separator :][:, : own.shape[1]]
-            mapped = apply_head(own, slot.tensors.head, settings.verbalizer_dropout, slot.generator)
+            mapped = apply_head(own, prompt.tensors.head, settings.verbalizer_dropout, slot.generator)
             nll = scored_nll(mapped, targets).sum()
             scored = answer_tokens + len(targets) * (settings.score_separator + settings.score_end)
             all_tokens = block.tokens_in_all + answer_tokens + len(targets)
@@ -271,11 +281,3 @@ class Pack:
             slot.loss_sum = slot.loss_sum + nll.detach()
             slot.scored += scored
         total.backward()
-
-
-def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:
-    """So many utterances of a split, drawn by the seed; all of it where that is 0 or more than there are."""
-    if not 0 < count < len(split):
-        return split, answers
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
-    return split.take(chosen), answers[chosen]

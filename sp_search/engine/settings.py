@@ -10,12 +10,20 @@ from sp_search.errors import ConfigError
 from sp_search.prompts.settings import PromptSettings
 from sp_search.types import Params, ParamValue
 
+Method = Literal["prompt", "finetune", "probe"]
+METHODS: tuple[Method, ...] = ("prompt", "finetune", "probe")
+"""A prompt for the frozen LM, every weight of the LM itself, or a linear classifier on the frozen LM's states."""
+
+OF_PROBE = ("probe_layer", "pooling")
+OF_ALL = ("method", "lr", "schedule", "warmup", "max_source_units")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSettings:
-    """A trial's prompt, verbalizer and recipe. Names are those of the search space."""
+    """What a trial learns: a prompt, the whole LM or a probe; its verbalizer and recipe. Names are the space's."""
 
-    prompt: PromptSettings
+    method: Method = "prompt"
+    prompt: PromptSettings | None  # None where no prompt is learnt
     lr: float  # above 0
     verbalizer: str = "frequency"  # one of sp_search.tasks.verbalizers
     verbalizer_seed: int = 0  # draws of random and kmeans
@@ -28,6 +36,8 @@ class TrialSettings:
     score_end: bool = True  # whether predicting `</s>` counts, as in the papers; else answers have one length
     loss_scale: Literal["scored", "tokens"] = "scored"  # the gradient's divisor; the papers count source units too
     max_source_units: int = 0  # longest source kept, from its start; 0 keeps all
+    probe_layer: int = 1  # probe: the layer whose states it reads, 1 to L
+    pooling: Literal["mean", "last"] = "mean"  # probe: of the states of all units, or that of the last
 
     def __post_init__(self) -> None:
         checks = {
@@ -38,6 +48,8 @@ class TrialSettings:
             "schedule": (self.schedule in ("constant", "warmup_decay"), "constant or warmup_decay"),
             "head_init": (self.head_init in ("identity", "uniform"), "identity or uniform"),
             "loss_scale": (self.loss_scale in ("scored", "tokens"), "scored or tokens"),
+            "probe_layer": (self.probe_layer >= 1, "1 or more"),
+            "pooling": (self.pooling in ("mean", "last"), "mean or last"),
         }
         faults = [
             f"{name}: expected {want}, got {getattr(self, name)}" for name, (ok, want) in checks.items() if not ok
@@ -50,23 +62,32 @@ class TrialSettings:
         """Settings from searched parameters.
 
         Raises:
-            ConfigError: a name that no setting has, one of another type, a missing one, a value out of its range.
+            ConfigError: a name that no setting has or that is another method's, a value of another type or out of its
+                range, a missing one.
         """
         known = parameter_types()
+        method = str(params.get("method", "prompt"))
+        if method not in METHODS:
+            raise ConfigError(f"method: expected {', '.join(METHODS)}, got {method!r}")
+        of_prompt = {f.name for f in fields(PromptSettings)}
         faults = [f"{name}: expected one of {sorted(known)}" for name in params if name not in known]
         faults += [
             f"{name}: expected {known[name].__name__}, got {value!r}"
             for name, value in params.items()
             if name in known and not _fits(value, known[name])
         ]
-        needed = ("prompt_length", "depth", "lr")
+        faults += [
+            f"{name}: expected none with method={method}, got {params[name]!r}"
+            for name in params
+            if name in known and not _is_of(method, name, of_prompt)
+        ]
+        needed = ("prompt_length", "depth", "lr") if method == "prompt" else ("lr",)
         faults += [f"{name}: expected a value, got none" for name in needed if name not in params]
         if faults:
             raise ConfigError("trial parameters: " + "; ".join(faults))
-        of_prompt = {f.name for f in fields(PromptSettings)}
         prompt: dict[str, Any] = {name: value for name, value in params.items() if name in of_prompt}
         recipe: dict[str, Any] = {name: value for name, value in params.items() if name not in of_prompt}
-        return cls(prompt=PromptSettings(**prompt), **recipe)
+        return cls(prompt=PromptSettings(**prompt) if method == "prompt" else None, **recipe)
 
 
 def parameter_types() -> dict[str, type]:
@@ -75,10 +96,16 @@ def parameter_types() -> dict[str, type]:
     for record in (PromptSettings, TrialSettings):
         hints = typing.get_type_hints(record)
         for f in fields(record):
-            hint = str if typing.get_origin(hints[f.name]) is Literal else hints[f.name]
-            if hint is not PromptSettings:
-                types[f.name] = hint
+            if f.name != "prompt":
+                types[f.name] = str if typing.get_origin(hints[f.name]) is Literal else hints[f.name]
     return types
+
+
+def _is_of(method: str, name: str, of_prompt: set[str]) -> bool:
+    """Whether a parameter says anything to a method."""
+    if method == "probe":
+        return name in (*OF_PROBE, *OF_ALL)
+    return name not in OF_PROBE and (method == "prompt" or name not in of_prompt)
 
 
 def _fits(value: ParamValue, wanted: type) -> bool:

@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.finetune import own_copy, own_named
 from sp_search.engine.loss import dropped
+from sp_search.engine.probe import ProbeTensors
 from sp_search.engine.scoring import Candidate, ChunkKey
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.verbalized import Verbalized
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
+from sp_search.types import SEPARATOR
 
 ADAM_BETAS = (0.9, 0.98)
 MAX_GRAD_NORM = 1.0
@@ -34,22 +37,29 @@ class Slot:
     """
 
     settings: TrialSettings
-    tensors: PromptTensors
-    verbalized: Verbalized
+    tensors: PromptTensors | ProbeTensors
+    verbalized: Verbalized  # of a probe, which writes no unit, an empty one
     optimizer: torch.optim.Adam
     generator: torch.Generator
     deep_layers: range
     budget: int  # utterances, over which the learning rate warms up and decays
+    own_lm: UnitLM | None = None  # what fine-tuning trains; None answers with the shared, frozen LM
     updates: int = 0
     utterances_seen: int = 0
     segments: list[list[int]] = field(default_factory=list)
     loss_sum: Tensor | float = 0.0
     scored: int = 0
+    train_s: float = 0.0  # its share of the time that its worker trained
+
+    def named(self) -> dict[str, Tensor]:
+        """All that is stored of the trial, by name."""
+        return self.tensors.named() | ({} if self.own_lm is None else own_named(self.own_lm))
 
     @property
     def is_infix(self) -> bool:
         """Whether its deep prompt stands right before `<s>`."""
-        return self.settings.prompt.position == "infix" and self.settings.prompt.depth > 0
+        prompt = self.settings.prompt
+        return prompt is not None and prompt.position == "infix" and prompt.depth > 0
 
     @property
     def chunk_key(self) -> ChunkKey:
@@ -58,7 +68,8 @@ class Slot:
 
     def training_prompt(self) -> TrialPrompt:
         """The prompt with this step's dropout, drawn from the slot's own generator."""
-        rate = self.settings.prompt.dropout
+        assert isinstance(self.tensors, PromptTensors)
+        rate = self.settings.prompt.dropout if self.settings.prompt is not None else 0.0
         named = self.tensors.named()
         wet = {
             name: dropped(named[name], rate, self.generator)
@@ -69,6 +80,7 @@ class Slot:
 
     def candidate(self) -> Candidate:
         """The trial as it answers now, outside the graph."""
+        assert isinstance(self.tensors, PromptTensors)
         prompt = TrialPrompt(self.tensors.detached(), self.deep_layers, self.is_infix)
         return Candidate(prompt, self.verbalized, self.settings.max_source_units)
 
@@ -79,7 +91,7 @@ class Slot:
             position: of the batch in the stream.
             utterances: in the batch.
         """
-        live = [tensor for tensor in self.tensors.named().values() if tensor.grad is not None]
+        live = [tensor for tensor in self.named().values() if tensor.grad is not None]
         torch.nn.utils.clip_grad_norm_(live, MAX_GRAD_NORM)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.settings, self.utterances_seen, self.budget)
@@ -97,13 +109,14 @@ class Slot:
         return {
             "settings": asdict(self.settings),
             "units": self.verbalized.inputs.tolist(),
-            "tensors": {name: t.detach() for name, t in self.tensors.named().items()},
+            "tensors": {name: t.detach() for name, t in self.named().items()},
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "updates": self.updates,
             "utterances_seen": self.utterances_seen,
             "segments": self.segments,
             "budget": self.budget,
+            "train_s": self.train_s,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -112,7 +125,7 @@ class Slot:
         Raises:
             CheckpointError: its tensors are those of another LM or label space.
         """
-        own = self.tensors.named()
+        own = self.named()
         if (wanted := _shapes(own)) != (got := _shapes(state["tensors"])):
             raise CheckpointError(
                 f"trial's saved state: expected tensors {wanted}, got {got}; was it saved on another LM?"
@@ -126,10 +139,11 @@ class Slot:
         self.utterances_seen = state["utterances_seen"]
         self.segments = state["segments"]
         self.budget = state["budget"]
+        self.train_s = state["train_s"]
 
 
 def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int) -> Slot:
-    """A trial before its first update.
+    """A trial that answers in units, before its first update: a prompt, or an LM to be fine-tuned.
 
     Args:
         settings: what it is.
@@ -138,23 +152,44 @@ def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, see
         seed: of its initialisation and dropout.
         budget: utterances of a full run.
     """
-    draw = torch.Generator().manual_seed(seed)
-    tensors = initial_tensors(settings.prompt, lm, draw)
+    draw, layers = torch.Generator().manual_seed(seed), lm.architecture.layers
+    if settings.prompt is not None:
+        tensors, deep_layers = initial_tensors(settings.prompt, lm, draw), settings.prompt.deep_layers(layers)
+    else:
+        tensors, deep_layers = PromptTensors(lm.embedding[SEPARATOR].clone().requires_grad_()), range(0)
+    own = own_copy(lm) if settings.method == "finetune" else None
     is_linear = settings.verbalizer == "linear"
     if is_linear:
         head = initial_head(units, lm.architecture.vocab_size, settings.head_init, draw)
         tensors.head = head.to(lm.device).requires_grad_()
-    inert = tensors.inert(lm.architecture.layers)
+    inert = tensors.inert(layers)
     for name in inert:
         getattr(tensors, name).requires_grad_(False)
     trained = [tensor for name, tensor in tensors.named().items() if name not in inert]
+    if own is not None:
+        trained += own_named(own).values()
     return Slot(
         settings=settings,
         tensors=tensors,
         verbalized=Verbalized.of(units, linear=is_linear, device=lm.device),
         optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, fused=True),
         generator=torch.Generator(device=lm.device).manual_seed(seed + 1),
-        deep_layers=settings.prompt.deep_layers(lm.architecture.layers),
+        deep_layers=deep_layers,
+        budget=budget,
+        own_lm=own,
+    )
+
+
+def new_probe_slot(settings: TrialSettings, tensors: ProbeTensors, *, seed: int, budget: int) -> Slot:
+    """A linear probe before its first update; it writes no units and draws nothing while it trains."""
+    device = tensors.weight.device
+    return Slot(
+        settings=settings,
+        tensors=tensors,
+        verbalized=Verbalized.of((), linear=False, device=device),
+        optimizer=torch.optim.Adam([tensors.weight, tensors.bias], lr=settings.lr, betas=ADAM_BETAS, fused=True),
+        generator=torch.Generator(device=device).manual_seed(seed + 1),
+        deep_layers=range(0),
         budget=budget,
     )
 

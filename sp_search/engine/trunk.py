@@ -36,6 +36,11 @@ def trunk_levels(first_live_layers: Iterable[int | None], layers: int) -> frozen
 @torch.no_grad()
 def run_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int]) -> Trunk:
     """Run the source up to the highest of `trunk_levels`."""
+    return live_trunk(weights, block, levels)
+
+
+def live_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int]) -> Trunk:
+    """What `run_trunk` gives, with the gradient that weights of a fine-tuned LM need."""
     layers, highest = weights.architecture.layers, max(levels)
     mask = source_mask(block, weights.dtype)
     trunk = Trunk([], [], {}, {}, source_padding(block, weights.dtype))

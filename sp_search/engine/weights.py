@@ -29,7 +29,7 @@ class FrozenLayer:
 
 @dataclass(frozen=True)
 class FrozenWeights:
-    """What the engine computes with; nothing here ever has a gradient."""
+    """What the engine computes with; nothing here has a gradient, but in the passes of a fine-tuned LM."""
 
     architecture: Architecture
     layers: tuple[FrozenLayer, ...]

@@ -1,7 +1,8 @@
 """The exported folder: a prompt of kilobytes, all that is known of it, and a page for people.
 
-prompt.safetensors holds the tensors, prompt.json the document of `export_document`, README.md says how to use it, and
-quantizer.safetensors makes units of audio, where it is known how those were made that the prompt was searched on.
+prompt.safetensors holds the tensors (of a prompt, a fine-tuned LM or a linear probe), prompt.json the document of
+`export_document`, README.md says how to use it, and quantizer.safetensors makes units of audio, where it is known how
+those were made that the prompt was searched on.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ from sp_search.units.quantizer import Quantizer
 
 FORMAT = 2
 QUANTIZER = "quantizer.safetensors"
+TITLES = {"prompt": "Prompt", "finetune": "Fine-tuned LM", "probe": "Linear probe"}
+WORKINGS = {
+    "prompt": "Makes the frozen unit LM {lm} answer",
+    "finetune": "The weights of unit LM {lm}, every one trained further, so that it answers",
+    "probe": "A linear layer that reads the answer off the states of the frozen unit LM {lm},",
+}
+"""What an exported folder holds, by method."""
 
 
 def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantizer: Quantizer | None) -> None:
@@ -138,9 +146,11 @@ def readme(document: Mapping[str, Any]) -> str:
     lm, data = document["lm"], document["data"]
     inputs = ["units.txt", *(["clip.wav"] if document["quantizer_fingerprint"] else [])]
     predict = "\n".join(f"    sp-search predict prompt=FOLDER lm={lm['name']} input={file}" for file in inputs)
-    return f"""# Prompt for {document["task"]}
+    method = document["params"].get("method", "prompt")
+    working = WORKINGS[method].format(lm=f"`{lm['name']}` (fingerprint `{lm['fingerprint'][:12]}`)")
+    return f"""# {TITLES[method]} for {document["task"]}
 
-Makes the frozen unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`) answer in the task
+{working} in the task
 `{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). It works on no other LM
 and no other units.
 

@@ -9,15 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from sp_search.engine.answering import Answerer
+from sp_search.engine.answering import Answered, Answerer
 from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.finetune import split_own
 from sp_search.engine.layout import check_lengths
+from sp_search.engine.probe import ProbeTensors
+from sp_search.engine.probing import probe_answers, words_of
 from sp_search.engine.scoring import Candidate
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.verbalized import Verbalized
@@ -45,19 +50,27 @@ class Prediction:
         return {"id": self.id, "labels": list(self.labels), "scores": dict(self.scores)}
 
 
-class Predictor:
-    """A prompt on its LM."""
+class Answer(Protocol):
+    """Gives every utterance's answer, in their order."""
 
-    def __init__(self, answerer: Answerer, candidate: Candidate, positions: int) -> None:
+    def __call__(self, split: Split, *, tokens_per_pass: int | None) -> list[Answered]: ...  # noqa: D102
+
+
+class Predictor:
+    """A trained trial at work: a prompt on its LM, a fine-tuned LM, or a probe on its LM."""
+
+    def __init__(self, answer: Answer, *, longest: int, max_source_units: int, positions: int) -> None:
         """Join what `load_predictor` has checked.
 
         Args:
-            answerer: the LM with the prompt's label space.
-            candidate: the prompt.
+            answer: gives every utterance's answer, in their order; takes the source units of a pass.
+            longest: symbols that an answer comes to at most.
+            max_source_units: longest source that is looked at; 0 looks at all.
             positions: that the LM has.
         """
-        self._answerer = answerer
-        self._candidate = candidate
+        self._answer = answer
+        self._longest = longest
+        self._max_source_units = max_source_units
         self._positions = positions
 
     def predict(self, split: Split, tokens_per_pass: int | None = None) -> Iterator[Prediction]:
@@ -71,10 +84,10 @@ class Predictor:
             DataError: an utterance is longer than the LM has positions.
         """
         lengths = np.diff(split.offsets)
-        if limit := self._candidate.max_source_units:
-            lengths = lengths.clip(max=limit)
-        check_lengths(lengths, self._answerer.longest, self._positions, split.name)
-        answered = self._answerer.answer(split, self._candidate, tokens_per_pass)
+        if self._max_source_units:
+            lengths = lengths.clip(max=self._max_source_units)
+        check_lengths(lengths, self._longest, self._positions, split.name)
+        answered = self._answer(split, tokens_per_pass=tokens_per_pass)
         for utterance, answer in zip(split.ids, answered, strict=True):
             yield Prediction(id=utterance, labels=answer.words, scores=answer.scores)
 
@@ -95,22 +108,54 @@ def load_predictor(
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
     settings = TrialSettings.from_params(document["params"])
-    tensors = PromptTensors.from_named({name: t.to(device) for name, t in named.items()}, str(folder))
-    deep_layers = settings.prompt.deep_layers(lm.architecture.layers)
-    is_infix = settings.prompt.position == "infix" and settings.prompt.depth > 0
-    units = tuple(document["verbalizer"]["units"])
-    candidate = Candidate(
-        TrialPrompt(tensors, deep_layers, is_infix),
-        Verbalized.of(units, linear=tensors.head is not None, device=device),
-        settings.max_source_units,
+    tensors = {name: tensor.to(device) for name, tensor in named.items()}
+    space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
+    answer: Answer
+    if settings.method == "probe":
+        probe = ProbeTensors.from_named(tensors, str(folder))
+        answer = partial(
+            probe_answers,
+            freeze(lm, device, dtype),
+            settings=settings,
+            tensors=probe,
+            words=words_of(space, task),
+        )
+        longest = space.longest
+    else:
+        if settings.method == "finetune":
+            lm, tensors = split_own(tensors, lm.architecture, lm.fingerprint, str(folder))
+        answerer = Answerer(freeze(lm, device, dtype), space, task)
+        units = tuple(document["verbalizer"]["units"])
+        candidate = _candidate(folder, settings, tensors, units, space, lm, device)
+        answer, longest = partial(answerer.answer, candidate=candidate), answerer.longest
+    predictor = Predictor(
+        answer,
+        longest=longest,
+        max_source_units=settings.max_source_units,
+        positions=lm.architecture.max_positions,
     )
-    space = LabelSpace.from_json(document["label_space"])
+    return predictor, document
+
+
+def _candidate(
+    folder: Path,
+    settings: TrialSettings,
+    named: Mapping[str, Tensor],
+    units: tuple[int, ...],
+    space: LabelSpace,
+    lm: UnitLM,
+    device: torch.device,
+) -> Candidate:
+    """What answers in units: a prompt, or the separator of a fine-tuned LM."""
     if len(units) != len(space.symbols):
         raise CheckpointError(
             f"{folder}: expected a unit for each of {len(space.symbols)} labels, got {len(units)}; export it again"
         )
-    answerer = Answerer(freeze(lm, device, dtype), space, task_of(document))
-    return Predictor(answerer, candidate, lm.architecture.max_positions), document
+    tensors, prompt = PromptTensors.from_named(named, str(folder)), settings.prompt
+    deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
+    is_infix = prompt is not None and prompt.position == "infix" and prompt.depth > 0
+    verbalized = Verbalized.of(units, linear=tensors.head is not None, device=device)
+    return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, settings.max_source_units)
 
 
 def check_partner(folder: Path, kind: str, wanted: str, got: str) -> None:

@@ -7,7 +7,17 @@ import torch
 
 from sp_search.engine.state import read_state
 from sp_search.errors import CheckpointError, ConfigError, DataError
-from tests.engine.trials import BATCH, BUDGET, TRIALS, add_all, assert_same, rerun_alone, segments_of, trained
+from tests.engine.trials import (
+    BATCH,
+    BUDGET,
+    CHOOSING,
+    TRIALS,
+    add_all,
+    assert_same,
+    rerun_alone,
+    segments_of,
+    trained,
+)
 from tests.tiny import tiny_data, tiny_lm, tiny_pack, tiny_texts
 
 UPDATES = 12  # more than two epochs
@@ -18,7 +28,7 @@ def alone(tmp_path_factory):
     """Each trial by itself in a pack of its own."""
     folder = tmp_path_factory.mktemp("alone")
     found = {}
-    for number, params in enumerate(TRIALS.values()):
+    for number, params in enumerate(CHOOSING.values()):
         pack = tiny_pack()
         add_all(pack, {number: params})
         found |= trained(pack, [number], UPDATES, folder)
@@ -34,20 +44,22 @@ def together(request, tmp_path_factory):
     """All of them in one pack."""
     tokens, trunks = request.param
     pack = tiny_pack(tokens_per_pass=tokens, trunk_cache_bytes=trunks)
-    add_all(pack, dict(enumerate(TRIALS.values())))
-    return trained(pack, range(len(TRIALS)), UPDATES, tmp_path_factory.mktemp("together"))
+    add_all(pack, dict(enumerate(CHOOSING.values())))
+    return trained(pack, range(len(CHOOSING)), UPDATES, tmp_path_factory.mktemp("together"))
 
 
-@pytest.mark.parametrize("number", range(len(TRIALS)), ids=list(TRIALS))
+@pytest.mark.parametrize("number", range(len(CHOOSING)), ids=list(CHOOSING))
 def test_a_pack_gives_each_trial_the_losses_and_tensors_it_has_alone(together, alone, number):
     assert_same(together[number], alone[number])
 
 
-@pytest.mark.parametrize("number", range(len(TRIALS)), ids=list(TRIALS))
+@pytest.mark.parametrize("number", range(len(CHOOSING)), ids=list(CHOOSING))
 def test_training_moves_every_tensor_but_the_inert(alone, number, tmp_path):
     pack = tiny_pack()
-    add_all(pack, {number: list(TRIALS.values())[number]})
+    add_all(pack, {number: list(CHOOSING.values())[number]})
     inert = {"prefix"} if pack.facts(number)["inert_parameters"] else set()
+    if pack.facts(number)["method"] == "probe":
+        inert = {"centre", "spread"}
     pack.save(number, tmp_path)
     start = torch.load(tmp_path / "state.pt", weights_only=True)["tensors"]
     same = {name for name, tensor in start.items() if torch.equal(tensor, alone[number].tensors[name])}
@@ -139,6 +151,7 @@ def test_facts_count_what_is_stored_and_what_of_it_is_inert():
     pack = tiny_pack()
     pack.add(1, TRIALS["short, all layers"], seed=0, budget=BUDGET)
     assert pack.facts(1) == {
+        "method": "prompt",
         "trained_parameters": 32 + 96 + 96 + 16,
         "inert_parameters": 32,
         "stored_bytes": 4 * 240,

@@ -24,6 +24,20 @@ BAD_VALUES = {
     "a truth for a count": (dict(depth=True), "trial parameters: depth: expected int, got True"),
     "a truth for a number": (dict(lr=True), "trial parameters: lr: expected float, got True"),
     "a number for a truth": (dict(score_separator=1), "trial parameters: score_separator: expected bool, got 1"),
+    "method": (dict(method="lora"), "method: expected prompt, finetune, probe, got 'lora'"),
+    "a prompt's in another method": (
+        dict(method="finetune"),
+        "trial parameters: prompt_length: expected none with method=finetune, got 5; depth: expected none with",
+    ),
+    "a verbalizer's in a probe": (
+        dict(method="probe", verbalizer="linear"),
+        "trial parameters: prompt_length: expected none with method=probe, got 5; depth: expected none with "
+        "method=probe, got 2; verbalizer: expected none with method=probe, got 'linear'",
+    ),
+    "a probe's in a prompt": (
+        dict(pooling="last"),
+        "trial parameters: pooling: expected none with method=prompt, got 'last'",
+    ),
     "a number for a word": (dict(side=3), "trial parameters: side: expected str, got 3"),
 }
 
@@ -56,9 +70,28 @@ def test_a_whole_number_is_a_number():
     assert TrialSettings.from_params({**NEEDED, "lr": 1}).lr == 1
 
 
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_other_methods_have_no_prompt_and_need_none(method):
+    settings = TrialSettings.from_params(dict(method=method, lr=0.01))
+    assert settings.prompt is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(probe_layer=0), "probe_layer: expected 1 or more, got 0"),
+        (dict(pooling="max"), "pooling: expected mean"),
+    ],
+)
+def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        TrialSettings.from_params(dict(method="probe", lr=0.01, **changes))
+
+
 def test_every_setting_may_be_searched():
     assert set(parameter_types()) == {
         "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
         "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
+        "method", "probe_layer", "pooling",
     }  # fmt: skip

@@ -7,10 +7,10 @@ from sp_search.engine.settings import TrialSettings
 from sp_search.engine.state import load_state, read_state
 from sp_search.errors import CheckpointError
 from tests.damage import NOT_OURS, cut_off, garbled
-from tests.engine.trials import BUDGET, TRIALS, add_all, assert_same, trained
+from tests.engine.trials import BUDGET, CHOOSING, TRIALS, add_all, assert_same, trained
 from tests.tiny import tiny_lm, tiny_pack
 
-NUMBERS = range(len(TRIALS))
+NUMBERS = range(len(CHOOSING))
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +18,18 @@ def interrupted(tmp_path_factory):
     """All trials trained for 4 updates and saved, then for 4 more."""
     folder = tmp_path_factory.mktemp("whole")
     pack = tiny_pack()
-    add_all(pack, dict(enumerate(TRIALS.values())))
+    add_all(pack, dict(enumerate(CHOOSING.values())))
     trained(pack, NUMBERS, 4, folder)
     for number in NUMBERS:
         pack.save(number, folder / f"saved{number}")
     return folder, trained(pack, NUMBERS, 4, folder), {number: pack.facts(number) for number in NUMBERS}
 
 
-@pytest.mark.parametrize("number", NUMBERS, ids=list(TRIALS))
+@pytest.mark.parametrize("number", NUMBERS, ids=list(CHOOSING))
 def test_a_saved_and_restored_trial_goes_on_to_the_same_losses(interrupted, number, tmp_path):
     folder, wanted, facts = interrupted
     pack = tiny_pack()
-    pack.add(number, list(TRIALS.values())[number], seed=9, budget=1, state=folder / f"saved{number}")
+    pack.add(number, list(CHOOSING.values())[number], seed=9, budget=1, state=folder / f"saved{number}")
     assert_same(trained(pack, [number], 4, tmp_path)[number], wanted[number])
     assert pack.facts(number) == facts[number]
 
@@ -58,6 +58,7 @@ def saved(tmp_path):
 def test_a_state_is_plain_tensors_numbers_and_lists(saved):
     assert set(read_state(saved)) == {
         "settings", "units", "tensors", "optimizer", "generator", "updates", "utterances_seen", "segments", "budget",
+        "train_s",
     }  # fmt: skip
 
 

@@ -41,7 +41,19 @@ TRIALS: dict[str, Params] = {
     ),
     "cut sources": dict(prompt_length=2, depth=2, lr=0.01, max_source_units=4),
     "cut sources, linear": dict(prompt_length=6, depth=1, lr=0.01, max_source_units=4, verbalizer="linear"),
+    "fine-tuned": dict(method="finetune", lr=0.001),
+    "fine-tuned, linear": dict(
+        method="finetune", lr=0.002, verbalizer="linear", score_separator=False, max_source_units=4
+    ),
 }
+PROBES: dict[str, Params] = {
+    "probe": dict(method="probe", lr=0.02, probe_layer=3),
+    "probe of the last state": dict(
+        method="probe", lr=0.05, probe_layer=1, pooling="last", schedule="warmup_decay", max_source_units=4
+    ),
+}
+CHOOSING = TRIALS | PROBES
+"""All that a pack may hold for a task whose answers are chosen."""
 
 
 @dataclass

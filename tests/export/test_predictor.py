@@ -21,6 +21,9 @@ KINDS = {
     "deep infix": dict(prompt_length=3, depth=3, lr=0.03, position="infix", verbalizer="random"),
     "linear": dict(prompt_length=3, depth=2, lr=0.03, verbalizer="linear"),
     "cut": dict(prompt_length=3, depth=2, lr=0.03, max_source_units=4, side="bottom"),
+    "fine-tuned": dict(method="finetune", lr=0.003),
+    "fine-tuned, linear": dict(method="finetune", lr=0.003, verbalizer="linear"),
+    "probe": dict(method="probe", lr=0.03, probe_layer=2, max_source_units=9),
 }
 
 
