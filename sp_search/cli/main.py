@@ -29,7 +29,7 @@ COMMANDS = {
     "rerun": "train an exported prompt again, alone, on the batches it saw",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
-    "report": "draw the page of a finished study",
+    "report": "draw the page of a finished study, its winner beside other methods",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",

@@ -15,14 +15,13 @@ import torch
 from sp_search.bench.speed import engine_course, medians
 from sp_search.cli.parts import recipe_of
 from sp_search.cli.planning import Planned, lines
-from sp_search.cli.searching import search_settings
+from sp_search.cli.searching import search_settings, space_of
 from sp_search.config import Settings
 from sp_search.engine.build import PackRecipe
-from sp_search.engine.settings import parameter_types
 from sp_search.errors import ConfigError
 from sp_search.search.plan import draws, plan_search
 from sp_search.search.settings import SearchSettings
-from sp_search.search.space import Space, read_space
+from sp_search.search.space import Space
 
 MEASURED_UPDATES, MEASURED_STRETCHES = 5, 3
 
@@ -48,7 +47,7 @@ def run(config: PlanSettings) -> int:
     recipe = recipe_of(config)
     lm, data = recipe.data()
     settings = search_settings(config, lm.architecture.layers)
-    space = read_space(config.space, parameter_types(), lm.architecture.layers)
+    space = space_of(config, recipe.task, lm.architecture.layers)
     planned = Planned(
         study=settings.study,
         is_new=not settings.folder.exists(),

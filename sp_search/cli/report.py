@@ -1,18 +1,35 @@
-"""Draw the page of a finished study again: learning curves, Optuna's plots, every trial in a table."""
+"""Draw the page of a finished study again: its winner beside other methods, learning curves, Optuna's plots, trials.
+
+Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
+and probe, and the baseline. The page, report/comparison.md and MLflow's run of the study have the table, and
+markdown=true prints it.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 from sp_search.config import Settings
 from sp_search.errors import StudyError
-from sp_search.report.page import write_report
+from sp_search.report.comparison import alike, comparison
+from sp_search.report.page import TABLE, write_report
 from sp_search.search.history import optuna_figures, study_history
 from sp_search.search.study import load_study
+from sp_search.tracking.attach import attach
+from sp_search.tracking.sync import sync
+from sp_search.tracking.uri import default_uri
 
 
-def run(config: Settings) -> int:
-    """Write `report/index.html` and `report/curves.png` into the study's folder; print the page's path."""
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(Settings):
+    """What to print."""
+
+    markdown: bool = False  # the comparison as Markdown, instead of the page's path
+
+
+def run(config: ReportSettings) -> int:
+    """Write the study's folder `report` and show it in MLflow; print the page's path, or the comparison."""
     folder = config.runs / config.study
     summary = folder / "summary.json"
     if not summary.exists():
@@ -21,5 +38,11 @@ def run(config: Settings) -> int:
         )
     study = load_study(config.study, config.cluster.storage, folder)
     told = json.loads(summary.read_text())
-    print(write_report(folder, study_history(study, told["metric"]), optuna_figures(study), told))
+    if "method" not in told["best"]:
+        raise StudyError(f"{summary}: expected one of this version, got an earlier one's; run the same search again")
+    compared = comparison(told, alike(config.runs, told))
+    page = write_report(folder, study_history(study, told["metric"]), optuna_figures(study), told, compared)
+    if config.tracking.enabled and attach(folder, page.parent, "report", TABLE):
+        sync(config.runs, config.tracking.uri or default_uri(config.runs), study=config.study)
+    print(compared.markdown() if config.markdown else page, end="" if config.markdown else "\n")
     return 0

@@ -9,17 +9,16 @@ from typing import Any
 import torch
 
 from sp_search.cli.parts import corpus_quantizer, recipe_of
-from sp_search.cli.searching import baseline_by_split, export_document, search_settings
+from sp_search.cli.searching import baseline_by_split, export_document, search_settings, space_of
 from sp_search.config import Settings
-from sp_search.engine.settings import parameter_types
 from sp_search.export.folder import write_export
-from sp_search.report.page import write_report
+from sp_search.report.comparison import alike, comparison
+from sp_search.report.page import TABLE, write_report
 from sp_search.search.driver import run_search
 from sp_search.search.events import Observer
 from sp_search.search.finished import Finished
 from sp_search.search.history import optuna_figures, study_history
 from sp_search.search.progress import Progress
-from sp_search.search.space import read_space
 from sp_search.search.study import StudyIdentity, open_study
 from sp_search.tracking.observer import MlflowTracker
 from sp_search.tracking.uri import default_uri
@@ -31,7 +30,7 @@ def run(config: Settings) -> int:
     recipe = recipe_of(config)
     lm, data = recipe.data()
     quantizer = corpus_quantizer(config)
-    space = read_space(config.space, parameter_types(), lm.architecture.layers)
+    space = space_of(config, recipe.task, lm.architecture.layers)
     settings = search_settings(config, lm.architecture.layers)
     identity = StudyIdentity(
         config.task.name, config.lm.name, lm.fingerprint, config.data.name, data.corpus.fingerprint
@@ -46,7 +45,9 @@ def run(config: Settings) -> int:
         )
         observers.append(tracker)
 
-    def keep(finished: Finished) -> Path:
+    def keep(finished: Finished) -> Path | None:
+        if finished.facts["method"] == "finetune":
+            return None  # as large as the LM: the winner's is kept
         folder = settings.trial_folder(finished.number) / "prompt"
         write_export(folder, finished.state, export_document(identity, lm, data, finished, config), quantizer)
         return folder
@@ -55,10 +56,13 @@ def run(config: Settings) -> int:
         summary["baseline"] = baseline_by_split(data)
         document = export_document(identity, lm, data, finished, config)
         write_export(settings.folder / "best", finished.state, document, quantizer)
-        write_report(settings.folder, study_history(study, summary["metric"]), optuna_figures(study), summary)
-        for name in ("best", "report"):
-            if tracker is not None:
-                tracker.artifact(None, settings.folder / name, name)
+        compared = comparison(summary, alike(config.runs, summary))
+        history = study_history(study, summary["metric"])
+        write_report(settings.folder, history, optuna_figures(study), summary, compared)
+        if tracker is not None:
+            tracker.artifact(None, settings.folder / "best", "best")
+            tracker.artifact(None, settings.folder / "report", "report")
+            tracker.table(f"report/{TABLE}")
 
     summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None

@@ -9,16 +9,17 @@ from sp_search.cli.parts import cpus_per_worker, worker_count
 from sp_search.config import Settings
 from sp_search.engine.build import pick_device
 from sp_search.engine.data import TaskData
+from sp_search.engine.probing import check_probe
 from sp_search.engine.settings import parameter_types
 from sp_search.export.folder import of_task
 from sp_search.lm.architecture import UnitLM
-from sp_search.metrics.baseline import baseline_answers, baseline_name
+from sp_search.metrics.baseline import baseline_name, fitted_baseline
 from sp_search.metrics.measures import measure
 from sp_search.search.finished import Finished
 from sp_search.search.settings import SearchSettings
-from sp_search.search.space import read_params
+from sp_search.search.space import Space, read_params, read_space
 from sp_search.search.study import StudyIdentity
-from sp_search.tasks.registry import get_task
+from sp_search.tasks.registry import Task, get_task
 from sp_search.tracking.provenance import git_state, versions
 
 
@@ -49,6 +50,18 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
         gpus_per_worker=gpus,
         ray_address=cluster.address,
     )
+
+
+def space_of(config: Settings, task: Task, layers: int) -> Space:
+    """What is searched on an LM of so many layers.
+
+    Raises:
+        ConfigError: the space is wrong, or has a method that the task is not for.
+    """
+    space = read_space(config.space, parameter_types(), layers)
+    if any(r.name == "method" and "probe" in r.values for r in space.ranges):
+        check_probe(task)
+    return space
 
 
 def deciding_metric(task: str) -> str:
@@ -83,11 +96,16 @@ def export_document(
 
 
 def baseline_by_split(data: TaskData) -> dict[str, Any]:
-    """The task's baseline by its name, trained on the training split, and its metrics."""
+    """The task's baseline by its name, fitted on training: metrics, their intervals on test, and what it costs."""
     splits = data.corpus.splits
     found: dict[str, Any] = {"name": baseline_name(data.task)}
     for name in ("valid", "test"):
-        answers = baseline_answers(data.task, splits["train"], splits[name])
-        tallies = measure(data.task.metrics, answers, splits[name].answers)
+        fitted = fitted_baseline(data.task, splits["train"], splits[name])
+        tallies = measure(data.task.metrics, fitted.answers, splits[name].answers)
         found[name] = {metric: tally.value for metric, tally in tallies.items()}
-    return found
+    return found | {
+        "intervals": {metric: tally.interval() for metric, tally in tallies.items()},
+        "trained_parameters": fitted.trained_parameters,
+        "stored_bytes": fitted.stored_bytes,
+        "train_s": round(fitted.train_s, 3),
+    }

@@ -14,14 +14,45 @@ from sp_search.types import Split
 SMOOTHING = 1.0
 
 
+class NaiveBayes:
+    """Fitted on a split, a class for each of its answers."""
+
+    def __init__(self, train: Split, ids: int) -> None:
+        """Fit.
+
+        Args:
+            train: utterances with their answers.
+            ids: unit ids there are; an n-gram of them that training never had counts in the smoothing.
+        """
+        self._ids = ids
+        self._names: Sequence[Answer] = list(dict.fromkeys(train.answers))
+        classes = {answer: i for i, answer in enumerate(self._names)}
+        self._model = MultinomialNB(alpha=SMOOTHING)
+        self._model.fit(_counts(train, ids), [classes[answer] for answer in train.answers])
+
+    def answers(self, test: Split) -> list[Answer]:
+        """The likeliest class of every utterance."""
+        return [self._names[i] for i in self._model.predict(_counts(test, self._ids))]
+
+    @property
+    def parameters(self) -> int:
+        """Log-probabilities of every n-gram in every class, and of the classes."""
+        return int(self._model.feature_log_prob_.size + self._model.class_log_prior_.size)
+
+    @property
+    def stored_bytes(self) -> int:
+        """What these take."""
+        return int(self._model.feature_log_prob_.nbytes + self._model.class_log_prior_.nbytes)
+
+
+def unit_ids(*splits: Split) -> int:
+    """Ids from 0 to the largest in the splits."""
+    return max(int(split.tokens.max()) for split in splits) + 1
+
+
 def naive_bayes_answers(train: Split, test: Split) -> list[Answer]:
     """Fit on one split and answer another."""
-    ids = max(int(train.tokens.max()), int(test.tokens.max())) + 1
-    classes = {answer: i for i, answer in enumerate(dict.fromkeys(train.answers))}
-    model = MultinomialNB(alpha=SMOOTHING)
-    model.fit(_counts(train, ids), [classes[answer] for answer in train.answers])
-    names: Sequence[Answer] = list(classes)
-    return [names[i] for i in model.predict(_counts(test, ids))]
+    return NaiveBayes(train, unit_ids(train, test)).answers(test)
 
 
 def naive_bayes_accuracy(train: Split, test: Split) -> float:

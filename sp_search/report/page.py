@@ -1,10 +1,11 @@
-"""A study on one page: who won, every trial in a table, pictures beside; one HTML file that needs no network."""
+"""A study on one page: who won, beside other methods, every trial, pictures; one HTML file that needs no network."""
 
 from __future__ import annotations
 
 import base64
 import html
 import io
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib import pyplot
 
+from sp_search.report.comparison import Comparison
 from sp_search.report.plots import learning_curves
 from sp_search.search.history import StudyHistory
 
@@ -22,16 +24,31 @@ STYLE = (
 )
 
 
+PAGE, CURVES, MARKDOWN, TABLE = "index.html", "curves.png", "comparison.md", "comparison.json"
+"""The files of a report; the last is the comparison in the form of MLflow's tables."""
+
+COMPARED = (
+    "Each row is a study's exported winner, the best of its seeds on valid, with the 95 % interval of a bootstrap "
+    "over the utterances of test; beside it the mean of all its seeds. Training is that of one run to its full "
+    "budget on the machine of its search, and its share of the time where trials shared passes."
+)
+
+
 def write_report(
-    folder: Path, history: StudyHistory, figures: Iterable[tuple[str, Any]], summary: Mapping[str, Any]
+    folder: Path,
+    history: StudyHistory,
+    figures: Iterable[tuple[str, Any]],
+    summary: Mapping[str, Any],
+    compared: Comparison,
 ) -> Path:
-    """Write `report/curves.png` and `report/index.html` of a finished study.
+    """Write the report of a finished study into its folder `report`.
 
     Args:
         folder: of the study.
         history: of the study.
         figures: more Matplotlib figures by name.
         summary: as the search wrote it.
+        compared: the study beside other methods.
 
     Returns:
         The page.
@@ -42,12 +59,14 @@ def write_report(
     winner = summary["best"]["trial"]
     baseline = summary["baseline"]
     curves = learning_curves(history, winner, (baseline["name"], baseline["valid"][history.metric]))
-    curves.savefig(target / "curves.png", dpi=120)
+    curves.savefig(target / CURVES, dpi=120)
     pictures = [("learning curves", _embedded(curves))]
     pictures += [(name, _embedded(figure)) for name, figure in figures]
     pyplot.close("all")
-    page = target / "index.html"
-    page.write_text(_page(history, winner, _facts(summary), pictures))
+    (target / MARKDOWN).write_text(compared.markdown())
+    (target / TABLE).write_text(json.dumps(compared.table()))
+    page = target / PAGE
+    page.write_text(_page(history, winner, _facts(summary), compared, pictures))
     return page
 
 
@@ -68,14 +87,27 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _page(history: StudyHistory, winner: int, facts: Mapping[str, Any], pictures: Iterable[tuple[str, str]]) -> str:
+def _page(
+    history: StudyHistory,
+    winner: int,
+    facts: Mapping[str, Any],
+    compared: Comparison,
+    pictures: Iterable[tuple[str, str]],
+) -> str:
     told = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
     images = "".join(f'<h2>{_text(name)}</h2><img alt="{_text(name)}" src="{data}">' for name, data in pictures)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(history.name)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{_text(history.name)}</h1><table>{told}</table>{images}"
+        f"<style>{STYLE}</style></head><body><h1>{_text(history.name)}</h1><table>{told}</table>"
+        f"<h2>methods</h2>{_method_table(compared)}{images}"
         f"<h2>trials</h2>{_trial_table(history, winner)}</body></html>\n"
     )
+
+
+def _method_table(compared: Comparison) -> str:
+    head = "".join(f"<th>{_text(name)}</th>" for name in compared.columns)
+    rows = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in compared.cells()]
+    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table><p>{COMPARED}</p>"
 
 
 def _trial_table(history: StudyHistory, winner: int) -> str:

@@ -28,7 +28,7 @@ from sp_search.search.searcher import StudySearcher
 from sp_search.search.session import ray_session
 from sp_search.search.settings import Leave, SearchSettings
 from sp_search.search.space import Space
-from sp_search.search.study import FACTS, VALID, StudyIdentity, best_trials, counts, past_trials
+from sp_search.search.study import VALID, StudyIdentity, best_trials, counts, past_trials
 from sp_search.search.trainable import PromptTrial
 from sp_search.search.winner import Winner, winner
 from sp_search.search.worker import PackFactory, Worker
@@ -83,7 +83,7 @@ def run_search(
                 raise StudyError(
                     f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"
                 )
-            finished = _on_test(settings, study, best, next(iter(workers.values())))
+            finished = _on_test(settings, best, next(iter(workers.values())))
             engine_s, worker_s = map(
                 sum, zip(*ray.get([w.time_share.remote() for w in workers.values()]), strict=True)
             )
@@ -183,14 +183,18 @@ def _run_trials(
     tuner.fit()
 
 
-def _on_test(settings: SearchSettings, study: optuna.Study, best: Winner, worker: Any) -> Finished:
+def _on_test(settings: SearchSettings, best: Winner, worker: Any) -> Finished:
     """Read the test split, once, with the prompt of every confirm seed of the winner."""
     number = -1
     metrics: dict[str, list[dict[str, float]]] = {"valid": [], "test": []}
+    exported = max(range(len(best.runs)), key=lambda i: float(best.runs[i][settings.metric]))
     facts: dict[str, Any] = {}
-    for seed, run in zip(best.seeds, best.runs, strict=True):
+    outcome: dict[str, Any] = {}
+    for at, (seed, run) in enumerate(zip(best.seeds, best.runs, strict=True)):
         facts = ray.get(worker.start.remote(number, best.params, seed, settings.budget, run["state"]))
         metrics["test"].append(ray.get(worker.evaluate.remote(number, "test")))
+        if at == exported:
+            outcome = ray.get(worker.outcome.remote(number, "test"))
         metrics["valid"].append(
             {name.removeprefix(VALID): value for name, value in run.items() if name.startswith(VALID)}
         )
@@ -199,14 +203,14 @@ def _on_test(settings: SearchSettings, study: optuna.Study, best: Winner, worker
         split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
         for split, of_seeds in metrics.items()
     }
-    exported = max(range(len(best.runs)), key=lambda i: float(best.runs[i][settings.metric]))
     return Finished(
         number=best.trial.number,
         params=best.params,
         seed=best.seeds[exported],
         state=Path(best.runs[exported]["state"]),
         metrics={**means, "exported test": metrics["test"][exported]},
-        facts=facts or study.trials[best.trial.number].user_attrs.get(FACTS, {}),
+        facts=facts,
+        outcome=outcome,
     )
 
 
@@ -231,8 +235,12 @@ def _summary(
             "params": dict(finished.params),
             "valid": finished.metrics["valid"],
             "test": finished.metrics["test"],
-            "exported": {"seed": finished.seed, "test": finished.metrics["exported test"]},
-            "trained_parameters": finished.facts.get("trained_parameters"),
+            "exported": {
+                "seed": finished.seed,
+                "test": finished.metrics["exported test"],
+                **finished.outcome,
+            },
+            **{name: finished.facts[name] for name in ("method", "trained_parameters", "stored_bytes")},
             "seeds": list(best.seeds),
         },
         "mlflow_run_id": None,

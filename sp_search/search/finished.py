@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ class Finished:
     state: Path  # that run's saved state
     metrics: Mapping[str, Mapping[str, float]]  # split -> metric; a winner's are means over its seeds
     facts: Mapping[str, Any]
+    outcome: Mapping[str, Any] = field(default_factory=dict)  # a winner's: intervals of its test metrics, train_s
 
 
-Keep = Callable[[Finished], Path]
-"""Writes a prompt into a folder, and says which."""
+Keep = Callable[[Finished], Path | None]
+"""Writes a prompt into a folder, and says which; None where it is not kept."""

@@ -171,7 +171,7 @@ class StudySearcher(Searcher):
         running.reported[seen] = value
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
-            running.trial.set_user_attr(FACTS, result.get("facts", {}))
+            running.trial.set_user_attr(FACTS, _facts(result))
         metrics = {name: float(result[name]) for name in result if is_told(name)}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
 
@@ -183,9 +183,10 @@ class StudySearcher(Searcher):
             seed=trial.user_attrs[SEED],
             state=self._settings.trial_folder(number),
             metrics={"valid": {name.removeprefix(VALID): value for name, value in _measured(result).items()}},
-            facts=result.get("facts", {}),
+            facts=_facts(result),
         )
-        self._listeners.tell("artifact", number, self._keep(finished), "prompt")
+        if (folder := self._keep(finished)) is not None:
+            self._listeners.tell("artifact", number, folder, "prompt")
 
     def _last(self, running: _Running) -> dict[str, float]:
         return {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
@@ -209,6 +210,11 @@ class StudySearcher(Searcher):
         for trial in ended:
             if trial.number not in kept and (folder := self._settings.trial_folder(trial.number)).exists():
                 shutil.rmtree(folder)
+
+
+def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a trial weighs; Tune hands a searcher its results flat, as `facts/stored_bytes`."""
+    return {name.removeprefix("facts/"): value for name, value in result.items() if name.startswith("facts/")}
 
 
 def _measured(result: Mapping[str, Any]) -> dict[str, float]:

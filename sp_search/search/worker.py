@@ -21,6 +21,7 @@ class PackLike(Protocol):
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
     def evaluate(self, number: int, split: str) -> dict[str, float]: ...  # noqa: D102
+    def outcome(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
     def save(self, number: int, folder: Path) -> None: ...  # noqa: D102
     def remove(self, number: int) -> None: ...  # noqa: D102
     def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
@@ -78,6 +79,11 @@ class Worker:
         """A live trial's metrics on a split."""
         with self._using:
             return self._pack.evaluate(number, split)
+
+    def outcome(self, number: int, split: str) -> dict[str, Any]:
+        """The confidence intervals of a live trial's metrics on a split, and how long it trained."""
+        with self._using:
+            return self._pack.outcome(number, split)
 
     def facts(self, number: int) -> dict[str, Any]:
         """What a live trial weighs."""

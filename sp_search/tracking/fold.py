@@ -105,6 +105,10 @@ def _study_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
     _set_status(None, FINISHED, event, updates, statuses)
 
 
+def _tabled(event: Event, updates: Updates, statuses: Statuses) -> None:
+    updates[None].tags |= event.data["tags"]
+
+
 def _abandoned(event: Event, updates: Updates, statuses: Statuses) -> None:
     for number in [number for number, status in statuses.items() if status == RUNNING]:
         _kill(number, event.data["reason"], event, updates, statuses)
@@ -137,5 +141,6 @@ _FOLDS = {
     "reported": _told,
     "trial_finished": _trial_finished,
     "study_finished": _study_finished,
+    "tabled": _tabled,
     "abandoned": _abandoned,
 }

@@ -24,6 +24,7 @@ REQUIRED = ("study", "task", "data_fingerprint")
 IDENTITY = ("study", "study_id", "data_fingerprint")
 _ON_CHILDREN = (*IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
 PARENT_TAG = "mlflow.parentRunId"
+TABLES_TAG = "mlflow.loggedArtifacts"
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 _SHOWN_PARAMETER = 6000  # characters MLflow keeps
 
@@ -73,11 +74,16 @@ def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[s
     for split in ("valid", "test"):
         metrics |= {f"best_{split}_{name}": value for name, value in (best.get(split) or {}).items()}
     metrics |= {key: summary[key] for key in ("wall_s", "trial_s") if key in summary}
-    metrics |= {key: best[key] for key in ("trained_parameters",) if key in best}
+    metrics |= {key: best[key] for key in ("trained_parameters", "stored_bytes") if key in best}
     tags = {f"{PREFIX}best.{name}": as_text(value) for name, value in (best.get("params") or {}).items()}
     if "trial" in best:
         tags[f"{PREFIX}best_trial"] = as_text(best["trial"])
     return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, tags
+
+
+def table_tags(artifact: str) -> dict[str, str]:
+    """The tag by which MLflow knows that a file of a run, `{"columns": [...], "data": [[...]]}`, is a table."""
+    return {TABLES_TAG: json.dumps([{"path": artifact, "type": "table"}])}
 
 
 def as_text(value: Any) -> str:

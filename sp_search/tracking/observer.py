@@ -22,7 +22,7 @@ from sp_search.errors import StudyError
 from sp_search.tracking.connect import connect as connect_to_mlflow
 from sp_search.tracking.eventlog import plain
 from sp_search.tracking.history import History
-from sp_search.tracking.layout import IDENTITY, PREFIX, study_tags, summary_points, trial_name, trial_tags
+from sp_search.tracking.layout import IDENTITY, PREFIX, study_tags, summary_points, table_tags, trial_name, trial_tags
 from sp_search.tracking.spool import Spool, open_writer
 from sp_search.tracking.store import RunStore
 from sp_search.tracking.uploader import Uploader
@@ -144,6 +144,10 @@ class MlflowTracker:
             FileNotFoundError: there is no such file.
         """
         self._writer.append_artifact(number, path, artifact_path)
+
+    def table(self, artifact: str) -> None:
+        """Say that a file of the study, a JSON in MLflow's form, is a table."""
+        self._writer.append("tabled", None, {"tags": table_tags(artifact)})
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """The search ends with this summary."""

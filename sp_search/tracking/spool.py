@@ -68,7 +68,7 @@ class Spool:
 
     def is_ended(self) -> bool:
         """Whether the last thing told of the study itself is its end."""
-        kinds = [event.kind for event in self.all_events() if event.number is None]
+        kinds = [event.kind for event in self.all_events() if event.number is None and event.kind != "tabled"]
         return not kinds or kinds[-1] in ("study_finished", "abandoned")
 
     def lock_sender(self) -> Lock | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ def sync(
     runs_dir: Path,
     tracking_uri: str,
     *,
+    study: str | None = None,
     again: bool = False,
     stall_s: float = STALL_S,
     connect: Callable[[str], RunStore] = connect_to_mlflow,
@@ -40,6 +42,7 @@ def sync(
     Args:
         runs_dir: holds a folder for each study.
         tracking_uri: where to.
+        study: the only one to look at; None is all.
         again: send all of every study, for a store that was emptied.
         stall_s: seconds without an event taken before a study is left for later.
         connect: from the URI to a store of runs.
@@ -50,7 +53,8 @@ def sync(
     uri = checked_uri(tracking_uri)
     sent = left = rejected = torn = 0
     running = []
-    folders = sorted(path.parent for path in runs_dir.glob("*/spool/events.jsonl"))
+    name = "*" if study is None else glob.escape(study)
+    folders = sorted(path.parent for path in runs_dir.glob(f"{name}/spool/events.jsonl"))
     for folder in folders:
         spool = Spool(folder)
         if not _close_killed(spool):

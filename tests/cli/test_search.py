@@ -21,7 +21,9 @@ SHORT = [
     "schedule.confirm.top=1", "schedule.confirm.seeds=2", "cluster.slots=2", "study=tiny",
 ]  # fmt: skip
 EXPORTED = ["README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
-BEST = {"trial", "params", "valid", "test", "exported", "trained_parameters", "seeds"}
+BEST = {
+    "trial", "params", "valid", "test", "exported", "method", "trained_parameters", "stored_bytes", "seeds",
+}  # fmt: skip
 
 
 def sp_search(folder, *words, stdin=None, expect=0):

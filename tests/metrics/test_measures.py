@@ -2,9 +2,9 @@
 
 import pytest
 
-from sp_search.metrics.baseline import baseline_answers, baseline_name, most_frequent_answers
+from sp_search.metrics.baseline import baseline_answers, baseline_name, fitted_baseline, most_frequent_answers
 from sp_search.metrics.measures import measure, measure_slots, with_intervals
-from sp_search.metrics.naive_bayes import naive_bayes_answers
+from sp_search.metrics.naive_bayes import NaiveBayes, naive_bayes_answers, unit_ids
 from sp_search.tasks.registry import TASKS
 from tests.tiny import split_of, tiny_split
 
@@ -62,3 +62,13 @@ def test_classes_are_held_against_naive_bayes_and_written_answers_against_the_mo
         "keyword": "naive Bayes", "intent": "naive Bayes",
         "asr": "most frequent answer", "slots": "most frequent answer",
     }  # fmt: skip
+
+
+def test_a_baseline_knows_what_it_costs():
+    train, test = tiny_split("train", 40, 0), tiny_split("test", 12, 1)
+    bayes = fitted_baseline(TASKS["intent"], train, test)
+    model = NaiveBayes(train, unit_ids(train, test))
+    assert (bayes.trained_parameters, bayes.stored_bytes) == (model.parameters, model.stored_bytes)
+    assert bayes.train_s > 0
+    written = fitted_baseline(TASKS["asr"], train, test)
+    assert (written.trained_parameters, written.stored_bytes) == (0, len(" ".join(written.answers[0])))

@@ -9,7 +9,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
-from sp_search.metrics.naive_bayes import naive_bayes_accuracy, naive_bayes_answers
+from sp_search.metrics.naive_bayes import NaiveBayes, naive_bayes_accuracy, naive_bayes_answers
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import load_corpus
 from tests.shared import shared
@@ -67,6 +67,13 @@ def test_the_accuracy_is_the_share_of_whole_answers_that_are_right():
     train = split_of([[5, 5], [6, 6]], [("a", "x"), ("b", "x")])
     test = split_of([[5], [6], [5], [6]], [("a", "x"), ("b", "x"), ("b", "x"), ("b", "y")])
     assert naive_bayes_accuracy(train, test) == 2 / 4
+
+
+def test_its_parameters_are_a_log_probability_for_each_class_and_each_ngram_in_it():
+    train = split_of([[5, 5], [6, 6], [4]], [("a",), ("b",), ("b",)])
+    model = NaiveBayes(train, ids=7)
+    assert model.parameters == 2 * (7 + 7 * 7) + 2
+    assert model.stored_bytes == 8 * model.parameters
 
 
 def test_the_real_corpus_has_its_known_baseline():

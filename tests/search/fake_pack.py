@@ -43,6 +43,10 @@ class FakePack:
         params, seen = self._slots[number]
         return {"accuracy": curve(params, seen), "loss": 1.0}
 
+    def outcome(self, number: int, split: str) -> dict:
+        value = self.evaluate(number, split)["accuracy"]
+        return {"intervals": {"accuracy": (value - 0.01, value + 0.01)}, "train_s": 0.5}
+
     def save(self, number: int, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "state.pt").write_text(json.dumps({"seen": self._slots[number][1]}))
@@ -51,4 +55,4 @@ class FakePack:
         del self._slots[number]
 
     def facts(self, number: int) -> dict:
-        return {"trained_parameters": 7}
+        return {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}

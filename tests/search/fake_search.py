@@ -63,6 +63,7 @@ def main(order: str) -> None:
 def keep(finished):
     """As if a prompt had been written."""
     assert (finished.state / "state.pt").exists()
+    assert finished.facts == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
     return finished.state
 
 

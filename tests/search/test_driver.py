@@ -63,6 +63,9 @@ def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(tmp
     assert summary["best"]["trial"] == best.number
     assert summary["best"]["test"]["accuracy"] == pytest.approx(curve(best.params, 1600))
     assert len(summary["best"]["seeds"]) == 2
+    exported, value = summary["best"]["exported"], summary["best"]["test"]["accuracy"]
+    assert exported["intervals"]["accuracy"] == pytest.approx([value - 0.01, value + 0.01])
+    assert exported["train_s"] == 0.5
     assert summary["wall_s"] > 0
 
 

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from sp_search.search.asha import METRIC, NUMBER, TIME
 from sp_search.search.events import Listeners
 from sp_search.search.searcher import KEPT, StudySearcher
-from sp_search.search.study import REASON, trial_seed
+from sp_search.search.study import FACTS, REASON, trial_seed
 from tests.search.searches import lr_space, new_study, settings
 
 FINISHED = StudySearcher.FINISHED
@@ -147,7 +147,7 @@ def test_every_end_frees_the_slot_in_the_worker(search):
 
 def test_observers_hear_of_starts_reports_and_ends(search):
     search.searcher.suggest("a")
-    search.report("a", 100, 0.2, valid_loss=1.5, facts={"x": 1})
+    search.report("a", 100, 0.2, valid_loss=1.5, **{"facts/x": 1})
     search.end("a", 200, 0.3)
     assert search.heard.events == [
         ("started", 0, {"role": "search", "seed": str(trial_seed(0, 0))}),
@@ -185,6 +185,20 @@ def save_state(search, number):
     folder = search.settings.trial_folder(number)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "state.pt").write_text("")
+
+
+def test_what_a_trial_weighs_is_in_the_study_and_with_what_is_kept(search):
+    """Tune hands a searcher its results flat."""
+    search.searcher.suggest("a")
+    search.end("a", 1600, 0.5, **{"facts/method": "prompt", "facts/stored_bytes": 28})
+    assert search.study.trials[0].user_attrs[FACTS] == {"method": "prompt", "stored_bytes": 28}
+    assert search.kept[0].facts == {"method": "prompt", "stored_bytes": 28}
+
+
+def test_a_trial_that_is_not_kept_has_no_files_to_show(search, monkeypatch):
+    monkeypatch.setattr(search.searcher, "_keep", lambda finished: None)
+    search.run("a")
+    assert [event[0] for event in search.heard.events] == ["started", "reported", "finished"]
 
 
 def test_only_the_best_full_trials_keep_their_states(tmp_path):

@@ -64,7 +64,7 @@ def test_a_trial_alone_gets_its_report_and_its_state_is_saved_first(worker, tmp_
 
 
 def test_starting_tells_what_a_trial_weighs(worker):
-    assert worker.start(1, PARAMS, 0, 1600, None) == {"trained_parameters": 7}
+    assert worker.start(1, PARAMS, 0, 1600, None) == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
 
 
 def test_no_chunk_begins_before_every_live_trial_has_asked(worker, pack, calls, tmp_path):

@@ -20,6 +20,7 @@ SUMMARY = {
         "valid": {"accuracy": 0.75},
         "test": {"accuracy": 0.5},
         "trained_parameters": 1024,
+        "stored_bytes": 4096,
     },
     "wall_s": 12.5,
     "trial_s": 20.0,

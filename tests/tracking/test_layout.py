@@ -48,7 +48,8 @@ def test_a_summary_becomes_exactly_these_metrics_and_tags():
     metrics, tags = summary_points(SUMMARY)
     assert metrics == {
         "trials_complete": 1.0, "trials_pruned": 1.0, "trials_failed": 0.0, "best_valid_accuracy": 0.75,
-        "best_test_accuracy": 0.5, "trained_parameters": 1024.0, "wall_s": 12.5, "trial_s": 20.0,
+        "best_test_accuracy": 0.5, "trained_parameters": 1024.0, "stored_bytes": 4096.0, "wall_s": 12.5,
+        "trial_s": 20.0,
     }  # fmt: skip
     assert tags == {"sp_search.best.lr": "0.01", "sp_search.best.depth": "6", "sp_search.best_trial": "0"}
 

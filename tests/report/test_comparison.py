@@ -1,0 +1,95 @@
+import json
+
+import pytest
+
+from sp_search.report.comparison import alike, comparison
+
+
+def summary(study, method, value=0.75, task="intent", data="d", **changes):
+    """As a search writes it, with what a comparison reads."""
+    return {
+        "study": study, "task": task, "metric": "accuracy",
+        "lm": {"name": "lm", "fingerprint": "l"}, "data": {"name": data, "fingerprint": data},
+        "best": {
+            "method": method, "test": {"accuracy": value - 0.05, "loss": 1.0}, "seeds": [4, 5],
+            "exported": {"test": {"accuracy": value}, "intervals": {"accuracy": [0.5, 0.875]}, "train_s": 12.345},
+            "trained_parameters": 1234, "stored_bytes": 4936,
+        },
+        "baseline": {
+            "name": "naive Bayes", "test": {"accuracy": 0.25}, "intervals": {"accuracy": [0.125, 0.375]},
+            "trained_parameters": 54321, "stored_bytes": 434568, "train_s": 0.012,
+        },
+        **changes,
+    }  # fmt: skip
+
+
+def test_methods_come_in_the_papers_order_and_the_baseline_last():
+    others = [summary("p", "probe", 0.5), summary("b", "prompt", 0.625)]
+    found = comparison(summary("f", "finetune", 0.875), others)
+    assert found.markdown().splitlines() == [
+        "| method | study | test accuracy (95 % interval) | mean of seeds | trained parameters | stored bytes "
+        "| training, s |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+        "| prompt | b | 0.625 (0.500 to 0.875) | 0.575 (2) | 1,234 | 4,936 | 12.3 |",
+        "| fine-tuned LM | f | 0.875 (0.500 to 0.875) | 0.825 (2) | 1,234 | 4,936 | 12.3 |",
+        "| linear probe on the frozen LM | p | 0.500 (0.500 to 0.875) | 0.450 (2) | 1,234 | 4,936 | 12.3 |",
+        "| naive Bayes | – | 0.250 (0.125 to 0.375) | – | 54,321 | 434,568 | 0.012 |",
+    ]
+
+
+def test_every_study_of_a_method_has_a_row_in_the_order_of_names():
+    found = comparison(summary("b", "prompt"), [summary("c", "prompt"), summary("a", "prompt")])
+    assert [row.study for row in found.rows] == ["a", "b", "c", "", "", ""]
+
+
+def test_a_method_without_a_study_says_how_to_make_one():
+    found = comparison(summary("b", "prompt"), [])
+    assert [row.note for row in found.rows] == [
+        "",
+        "no finished study (sp-search search task=intent method=finetune)",
+        "no finished study (sp-search search task=intent method=probe)",
+        "",
+    ]
+    assert found.cells()[1][2:] == [found.rows[1].note, "–", "–", "–", "–"]
+
+
+@pytest.mark.parametrize("task", ["asr", "slots"])
+def test_a_probe_is_not_defined_where_answers_are_written(task):
+    found = comparison(summary("b", "prompt", task=task), [])
+    assert found.rows[2].note == "not defined: a linear probe writes no answer"
+
+
+def test_the_table_for_mlflow_has_numbers_and_nothing_where_there_is_none():
+    table = comparison(summary("b", "prompt"), []).table()
+    assert json.loads(json.dumps(table)) == {
+        "columns": [
+            "method", "study", "accuracy", "low", "high", "mean", "seeds", "trained_parameters", "stored_bytes",
+            "train_s", "note",
+        ],
+        "data": [
+            ["prompt", "b", 0.75, 0.5, 0.875, pytest.approx(0.7), 2, 1234, 4936, 12.345, ""],
+            ["fine-tuned LM", "", *[None] * 8, "no finished study (sp-search search task=intent method=finetune)"],
+            [
+                "linear probe on the frozen LM", "", *[None] * 8,
+                "no finished study (sp-search search task=intent method=probe)",
+            ],
+            ["naive Bayes", "", 0.25, 0.125, 0.375, None, None, 54321, 434568, 0.012, ""],
+        ],
+    }  # fmt: skip
+
+
+def test_alike_are_other_finished_studies_of_the_same_task_lm_and_corpus(tmp_path):
+    ours = summary("ours", "prompt")
+    stored = [
+        ours,
+        summary("z", "probe"),
+        summary("a", "finetune"),
+        summary("other task", "prompt", task="keyword"),
+        summary("other data", "prompt", data="e"),
+        summary("other lm", "prompt", lm={"name": "lm", "fingerprint": "m"}),
+    ]
+    for one in stored:
+        (tmp_path / one["study"]).mkdir()
+        (tmp_path / one["study"] / "summary.json").write_text(json.dumps(one))
+    (tmp_path / "unfinished").mkdir()
+    assert [one["study"] for one in alike(tmp_path, ours)] == ["a", "z"]
