@@ -13,18 +13,18 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3; do $$python $(FIT
 
 # $(call set,KEY,VALUE): KEY=VALUE as one shell word, blanks and quotes kept; nothing where there is no value.
 set = $(if $(2),'$(1)=$(subst ','\'',$(2))')
-SETTINGS = $(call set,task,$(TASK)) $(call set,space,$(SPACE)) $(call set,lm,$(LM)) $(call set,data,$(DATA)) \
-	$(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
+SETTINGS = $(call set,task,$(TASK)) $(call set,method,$(METHOD)) $(call set,space,$(SPACE)) \
+	$(call set,lm,$(LM)) $(call set,data,$(DATA)) $(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
 CORPUS = $(call set,lm,$(LM)) $(call set,data,$(DATA))
 ENGINE = $(RUN) sp_search.cli bench engine
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-search: $(STAMP) ## Search prompts: TASK=intent [SPACE= LM= DATA= TRIALS= STUDY= OVERRIDES="key=value ..."]
+search: $(STAMP) ## Search prompts: TASK=intent [METHOD= SPACE= LM= DATA= TRIALS= STUDY= OVERRIDES="key=value ..."]
 	@set -f; $(RUN) sp_search.cli search $(SETTINGS)
 
-export: $(STAMP) ## Export the best prompt of a study: TASK=intent [LM= DATA= STUDY= OVERRIDES=]
+export: $(STAMP) ## Export the best prompt of a study: TASK=intent [METHOD= LM= DATA= STUDY= OVERRIDES=]
 	@set -f; $(RUN) sp_search.cli export $(SETTINGS)
 
 ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=5001"]

@@ -88,8 +88,10 @@ def test_search_passes_what_is_set_and_nothing_else(project):
 
 
 def test_search_passes_every_documented_value(project):
-    make(project, "search", *(f"{name}=x" for name in ("TASK", "SPACE", "LM", "DATA", "TRIALS", "STUDY")))
-    assert log(project)[-1] == ("<-m><sp_search.cli><search><task=x><space=x><lm=x><data=x><trials=x><study=x>")
+    make(project, "search", *(f"{name}=x" for name in ("TASK", "METHOD", "SPACE", "LM", "DATA", "TRIALS", "STUDY")))
+    assert log(project)[-1] == (
+        "<-m><sp_search.cli><search><task=x><method=x><space=x><lm=x><data=x><trials=x><study=x>"
+    )
 
 
 def test_bench_measures_each_setting_on_what_is_set(project):

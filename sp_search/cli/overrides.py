@@ -23,7 +23,7 @@ from sp_search.cli.records import did_you_mean, inside, leaves, without_null
 from sp_search.errors import ConfigError
 from sp_search.published.catalogue import LMS
 
-GROUPS = ("task", "lm", "data", "units", "space", "schedule", "tracking", "cluster")
+GROUPS = ("task", "lm", "data", "units", "method", "space", "schedule", "tracking", "cluster")
 GIVEN = "given"
 """The option that a path, or an LM without a file of its own, becomes."""
 

@@ -11,10 +11,11 @@ from sp_search.cli.overrides import GROUPS, options, sort_overrides
 from sp_search.cli.parts import task_asked_for
 from sp_search.cli.records import leaves
 from sp_search.config import Settings
-from sp_search.engine.settings import parameter_types
+from sp_search.engine.settings import TrialSettings, parameter_types
 from sp_search.errors import ConfigError
 from sp_search.published.catalogue import LMS
-from sp_search.search.space import read_space
+from sp_search.search.plan import draws
+from sp_search.search.space import read_params, read_space
 from sp_search.tasks.registry import TASKS
 
 
@@ -210,6 +211,27 @@ def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.trials == 10
     assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5
     assert load_settings(["task=asr"], Settings).schedule.budget == 24000  # the demo's
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_a_method_has_a_study_and_a_space_of_its_own_for_every_task(task, method):
+    settings = load_settings([f"task={task}", f"method={method}"], Settings)
+    assert settings.study == f"{task}-demo-demo-{method}"
+    space = read_space(settings.space, parameter_types(), layers=4)
+    for first in settings.schedule.first_trials:
+        params = read_params(first, parameter_types(), layers=4)
+        assert set(params) <= {r.name for r in space.ranges}
+    TrialSettings.from_params(draws(space, 1, seed=0)[0])
+    assert {r.name: r.values for r in space.ranges}["method"] == (method,)
+
+
+def test_a_method_goes_with_a_space_that_is_named_and_words_come_last(space):
+    assert load_settings([space, "method=probe"], Settings).space["method"] == "probe"
+    settings = load_settings(["method=finetune", "trials=5", "cluster.slots=3", "study=mine"], Settings)
+    assert (settings.schedule.trials, settings.cluster.slots, settings.study) == (5, 3, "mine")
+    assert load_settings(["method=finetune"], Settings).cluster.slots == 1
+    assert "method" not in load_settings(["method=prompt"], Settings).space
 
 
 def test_a_bound_below_0_and_a_decoding_that_is_none_are_refused():
