@@ -21,6 +21,7 @@ from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
     "prepare": "turn a corpus in audio into units that a search takes as its data",
+    "pretrain": "train a unit LM on units of one's own, for a search to take",
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
     "plan": "say what a search would do, without doing it",
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
