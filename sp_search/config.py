@@ -107,6 +107,7 @@ class ScheduleSettings:
     chunk_updates: int  # updates of one trial before its worker turns to the next
     valid_sample: int  # utterances of valid a trial is measured on before its full budget; 0 = all
     seed: int  # of the sampler, of the batches' order, and of every trial's own seed
+    warm_start: str | None  # a study below `runs` whose best settings a new one tries before all others
     first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn
     confirm: ConfirmSettings
 

@@ -80,6 +80,8 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
         StudyError: there is none of that name.
     """
     try:
+        if storage is None and not folder.exists():
+            raise KeyError(name)
         return optuna.load_study(study_name=name, storage=_storage(storage, folder))
     except KeyError as error:
         raise StudyError(f"study {name}: expected a study in {storage or folder}, found none") from error
