@@ -64,8 +64,8 @@ class EngineLogits:
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
         """As `TargetLogits`."""
-        weights, infix = self._weights, prompt.tensors.infix is not None
-        block = source_block(sources, max_units=0, with_last_unit=infix, device=weights.device)
+        weights = self._weights
+        block = source_block(sources, max_units=0, device=weights.device)
         trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
         logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(fed[None]))[0]
         head = prompt.tensors.head

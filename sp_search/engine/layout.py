@@ -1,11 +1,8 @@
 """How a batch lies in memory: a source block that needs no answer, and a tail block that asks and answers.
 
-An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds its start,
-padded on the left, so that the tail begins in the same column for every utterance. The tail begins one row before
-`<s>`, with the row that predicts it:
-
-    prefix   source `</s> u1 .. u(N-1)`   tail `uN <s> a1 .. aM`
-    infix    source `</s> u1 .. uN`       tail `I1 .. IQ <s> a1 .. aM` (Q infix rows, which have no position)
+An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds
+`</s> u1 .. uN`, padded on the left, so that the tail begins in the same column for every utterance. The tail is
+`<s> a1 .. aM`; an infix leads it with its rows, which have no position.
 
 B utterances   S source columns   A rows behind the lead (`<s>` and answers)   N source units
 """
@@ -34,7 +31,6 @@ class SourceBlock:
     tokens: Tensor  # (B, S), int64, left-padded
     positions: Tensor  # (B, S), int64; PAD where padded
     units: Tensor  # (B,), int64: N, the units kept of each source
-    last_unit: Tensor  # (B,), int64: uN, the first tail row of a prefix; unused by an infix
     tokens_in_all: int  # source units and `<s>` over the batch: the papers' gradient divisor, less the answers
 
     def take(self, rows: Sequence[int]) -> SourceBlock:
@@ -45,7 +41,6 @@ class SourceBlock:
             tokens=self.tokens[chosen],
             positions=self.positions[chosen],
             units=lengths,
-            last_unit=self.last_unit[chosen],
             tokens_in_all=int(lengths.sum()) + len(rows),
         )
 
@@ -55,33 +50,29 @@ class SourceBlock:
         return self.tokens == PAD
 
 
-def source_block(
-    sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, with_last_unit: bool, device: torch.device
-) -> SourceBlock:
+def source_block(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, device: torch.device) -> SourceBlock:
     """Lay out the sources of a batch.
 
     Args:
         sources: the units of each utterance, at least one each.
         max_units: longest source kept, from its start; 0 keeps all.
-        with_last_unit: whether uN stands in the source block (infix) or leads the tail (prefix).
         device: where the tensors go, in one copy each.
     """
     kept = [source[:max_units] if max_units else source for source in sources]
     lengths = np.array([len(source) for source in kept], dtype=np.int64)
-    in_block = lengths + int(with_last_unit)
-    width = int(in_block.max())
+    rows = lengths + 1
+    width = int(rows.max())
     tokens = np.full((len(kept), width), PAD, dtype=np.int64)
     positions = np.full((len(kept), width), PAD, dtype=np.int64)
     for row, source in enumerate(kept):
-        start = width - in_block[row]
+        start = width - rows[row]
         tokens[row, start] = EOS
-        tokens[row, start + 1 :] = source[: in_block[row] - 1]
-        positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + in_block[row])
+        tokens[row, start + 1 :] = source
+        positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + rows[row])
     return SourceBlock(
         tokens=torch.from_numpy(tokens).to(device),
         positions=torch.from_numpy(positions).to(device),
         units=torch.from_numpy(lengths).to(device),
-        last_unit=torch.tensor([int(source[-1]) for source in kept], device=device),
         tokens_in_all=int(lengths.sum()) + len(kept),
     )
 

@@ -218,9 +218,7 @@ class Pack:
         for key in dict.fromkeys(map(self._key, slots)):
             group = [slot for slot in slots if self._key(slot) == key]
             prompts = {id(slot): slot.training_prompt() for slot in group}
-            block = source_block(
-                sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
-            )
+            block = source_block(sources, max_units=key.max_source_units, device=self._device)
             live = [prompt.first_live_layer for prompt in prompts.values()]
             levels = trunk_levels(live, self._lm.architecture.layers)
             trunk = self._trunks.trunk(block, sources, levels)

@@ -95,9 +95,7 @@ def passes(
         levels = trunk_levels(live, weights.architecture.layers)
         for batch in eval_batches(lengths, budget):
             sources = [split.source(int(i)) for i in batch]
-            block = source_block(
-                sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=weights.device
-            )
+            block = source_block(sources, max_units=key.max_source_units, device=weights.device)
             yield Asked(batch, block, trunks.trunk(block, sources, levels), group)
 
 
