@@ -26,8 +26,8 @@ from sp_search.units.manifest import load_corpus
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
-CPU_TOKENS = 2048
-"""Tokens in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
+TOKENS_PER_PASS = {"cpu": 2048, "cuda": 65536}
+"""On a CPU more of them leave the caches (docs/performance.md)."""
 
 FREE_SHARE = 0.6
 """Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
@@ -80,7 +80,7 @@ class PackRecipe:
             batch_size=self.batch_size,
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
-            tokens_per_pass=CPU_TOKENS if device.type == "cpu" else 0,
+            tokens_per_pass=TOKENS_PER_PASS[device.type],
             trunk_cache_bytes=self._trunk_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,

@@ -35,19 +35,36 @@ class SourceBlock:
     positions: Tensor  # (B, S), int64; PAD where padded
     units: Tensor  # (B,), int64: N, the units kept of each source
     last_unit: Tensor  # (B,), int64: uN, the first tail row of a prefix; unused by an infix
-    tokens_in_all: int  # source units and `<s>` over the batch: the papers' gradient divisor, less the answers
+    lengths: tuple[int, ...]  # the same as units, for the host: reading them off the device would wait for it
+    has_last_unit: bool
 
     def take(self, rows: Sequence[int]) -> SourceBlock:
         """Some of its rows, as wide as before."""
-        chosen = torch.tensor(rows, device=self.tokens.device)
-        lengths = self.units[chosen]
+        return self._at(onto(self.tokens.device, torch.tensor(rows)), rows)
+
+    def part(self, rows: range) -> SourceBlock:
+        """Successive rows of it, a view."""
+        return self if len(rows) == len(self.lengths) else self._at(slice(rows.start, rows.stop), rows)
+
+    def _at(self, where: Tensor | slice, rows: Sequence[int]) -> SourceBlock:
         return SourceBlock(
-            tokens=self.tokens[chosen],
-            positions=self.positions[chosen],
-            units=lengths,
-            last_unit=self.last_unit[chosen],
-            tokens_in_all=int(lengths.sum()) + len(rows),
+            tokens=self.tokens[where],
+            positions=self.positions[where],
+            units=self.units[where],
+            last_unit=self.last_unit[where],
+            lengths=tuple(self.lengths[row] for row in rows),
+            has_last_unit=self.has_last_unit,
         )
+
+    @property
+    def tokens_in_all(self) -> int:
+        """Source units and `<s>` over the batch: the papers' gradient divisor, less the answers."""
+        return sum(self.lengths) + len(self.lengths)
+
+    @property
+    def columns(self) -> list[int]:
+        """How many columns of each row are not padding."""
+        return [length + self.has_last_unit for length in self.lengths]
 
     @property
     def is_padded(self) -> Tensor:
@@ -78,12 +95,18 @@ def source_block(
         tokens[row, start + 1 :] = source[: in_block[row] - 1]
         positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + in_block[row])
     return SourceBlock(
-        tokens=torch.from_numpy(tokens).to(device),
-        positions=torch.from_numpy(positions).to(device),
-        units=torch.from_numpy(lengths).to(device),
-        last_unit=torch.tensor([int(source[-1]) for source in kept], device=device),
-        tokens_in_all=int(lengths.sum()) + len(kept),
+        tokens=onto(device, torch.from_numpy(tokens)),
+        positions=onto(device, torch.from_numpy(positions)),
+        units=onto(device, torch.from_numpy(lengths)),
+        last_unit=onto(device, torch.tensor([int(source[-1]) for source in kept])),
+        lengths=tuple(lengths.tolist()),
+        has_last_unit=with_last_unit,
     )
+
+
+def onto(device: torch.device, tensor: Tensor) -> Tensor:
+    """A tensor of the host on a device, without waiting for what the device is at."""
+    return tensor.to(device, non_blocking=True)
 
 
 def check_lengths(lengths: npt.NDArray[np.int64], answer_units: int, max_positions: int, place: str) -> None:
