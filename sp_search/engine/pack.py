@@ -19,6 +19,7 @@ from sp_search.engine.data import TaskData
 from sp_search.engine.layout import check_lengths
 from sp_search.engine.passes import PassSize
 from sp_search.engine.settings import TrialSettings
+from sp_search.engine.sizing import measured_tokens
 from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
 from sp_search.engine.trunk_cache import TrunkCache
@@ -39,7 +40,7 @@ class Pack:
         *,
         batch_size: int,
         chunk_updates: int,
-        tokens_per_pass: int,
+        tokens_per_pass: int | None,
         trunk_cache_bytes: int,
         valid_sample: int,
         stream_seed: int,
@@ -53,7 +54,7 @@ class Pack:
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
-            tokens_per_pass: most tokens that trials compute for themselves in one pass.
+            tokens_per_pass: most tokens that trials compute for themselves in one pass; None measures what suits.
             trunk_cache_bytes: most memory for what no prompt changes of utterances; 0 computes it each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
@@ -66,13 +67,14 @@ class Pack:
         self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates
         self._trunks = TrunkCache(self._weights, trunk_cache_bytes)
-        self._size = PassSize(tokens_per_pass)
+        tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
+        self._size = PassSize(tokens)
         self._updater = Updater(self._weights, data, self._trunks, self._size)
         self._slots: dict[int, Slot] = {}
         self._position = 0
         whole = data.corpus.splits["valid"], data.answers["valid"]
         self._measured = {True: whole, False: _sample(*whole, valid_sample, stream_seed)}
-        self._answerer = Answerer(self._weights, data.space, data.task, PassSize(tokens_per_pass), self._trunks)
+        self._answerer = Answerer(self._weights, data.space, data.task, PassSize(tokens), self._trunks)
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
         """Let a trial join at the next chunk, from its start or from a saved state.
