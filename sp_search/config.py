@@ -129,10 +129,11 @@ class EngineSettings:
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = the faster on the device
     threads: int | None  # CPU threads of a worker; null = its share of the cores
+    tokens_per_pass: int | None  # most tokens that go through the LM at once; null = measured at start
     trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
 
     def __post_init__(self) -> None:
-        faults = below_one(self, "threads")
+        faults = below_one(self, "threads", "tokens_per_pass")
         if self.trunk_cache_gib is not None and not self.trunk_cache_gib >= 0:
             faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
         refuse(faults)

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.layout import onto
 from sp_search.engine.weights import FrozenWeights
 from sp_search.prompts.tensors import PromptTensors
 
@@ -140,5 +141,5 @@ def _heads(x: Tensor, weights: FrozenWeights) -> Tensor:
 def _hidden(lengths: Sequence[int], longest: int, device: torch.device) -> Tensor | None:
     if all(length == longest for length in lengths):
         return None
-    ends = torch.tensor(lengths, device=device)
+    ends = onto(device, torch.tensor(lengths))
     return torch.arange(longest, device=device) >= ends[:, None]

@@ -26,9 +26,6 @@ from sp_search.units.manifest import load_corpus
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
-CPU_TOKENS = 2048
-"""Tokens in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
-
 FREE_SHARE = 0.6
 """Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
 
@@ -51,6 +48,7 @@ class PackRecipe:
     device: DeviceName
     dtype: DtypeName
     threads: int
+    tokens_per_pass: int | None  # null = measured
     trunk_cache_gib: float | None  # null = a share of the free memory
 
     def data(self) -> tuple[UnitLM, TaskData]:
@@ -80,7 +78,7 @@ class PackRecipe:
             batch_size=self.batch_size,
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
-            tokens_per_pass=CPU_TOKENS if device.type == "cpu" else 0,
+            tokens_per_pass=self.tokens_per_pass,
             trunk_cache_bytes=self._trunk_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,

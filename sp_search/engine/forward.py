@@ -29,7 +29,7 @@ from sp_search.engine.attention import (
 )
 from sp_search.engine.bank import Prefix, TrialPrompt, prefixes
 from sp_search.engine.layers import finish_layer, project
-from sp_search.engine.layout import FIRST_POSITION, SourceBlock
+from sp_search.engine.layout import FIRST_POSITION, SourceBlock, onto
 from sp_search.engine.trunk import Trunk, source_mask
 from sp_search.engine.weights import FrozenWeights
 
@@ -192,9 +192,10 @@ def _lead(
         return lead, lead.new_ones(len(rows), asking, dtype=torch.bool)
     longest = max(len(row) for row in rows)
     lead = torch.stack([F.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-    starts = torch.tensor([longest - len(row) for row in rows], device=lead.device)
+    shorter = [longest - len(row) for row in rows]
+    starts = onto(lead.device, torch.tensor(shorter))
     absent = torch.arange(longest, device=lead.device) < starts[:, None]
-    return lead[:, None].to(weights.dtype), absent if starts.any() else None
+    return lead[:, None].to(weights.dtype), absent if any(shorter) else None
 
 
 def _tail_mask(answers: Answers, lead: int, absent: Tensor | None, dtype: torch.dtype) -> Tensor:

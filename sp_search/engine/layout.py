@@ -31,18 +31,33 @@ class SourceBlock:
     tokens: Tensor  # (B, S), int64, left-padded
     positions: Tensor  # (B, S), int64; PAD where padded
     units: Tensor  # (B,), int64: N, the units kept of each source
-    tokens_in_all: int  # source units and `<s>` over the batch: the papers' gradient divisor, less the answers
+    lengths: tuple[int, ...]  # the same, for the host: reading them off the device would wait for it
 
     def take(self, rows: Sequence[int]) -> SourceBlock:
         """Some of its rows, as wide as before."""
-        chosen = torch.tensor(rows, device=self.tokens.device)
-        lengths = self.units[chosen]
+        return self._at(onto(self.tokens.device, torch.tensor(rows)), rows)
+
+    def part(self, rows: range) -> SourceBlock:
+        """Successive rows of it, a view."""
+        return self if len(rows) == len(self.lengths) else self._at(slice(rows.start, rows.stop), rows)
+
+    def _at(self, where: Tensor | slice, rows: Sequence[int]) -> SourceBlock:
         return SourceBlock(
-            tokens=self.tokens[chosen],
-            positions=self.positions[chosen],
-            units=lengths,
-            tokens_in_all=int(lengths.sum()) + len(rows),
+            tokens=self.tokens[where],
+            positions=self.positions[where],
+            units=self.units[where],
+            lengths=tuple(self.lengths[row] for row in rows),
         )
+
+    @property
+    def tokens_in_all(self) -> int:
+        """Source units and `<s>` over the batch: the papers' gradient divisor, less the answers."""
+        return sum(self.lengths) + len(self.lengths)
+
+    @property
+    def columns(self) -> list[int]:
+        """How many columns of each row are not padding."""
+        return [length + 1 for length in self.lengths]
 
     @property
     def is_padded(self) -> Tensor:
@@ -70,11 +85,16 @@ def source_block(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, de
         tokens[row, start + 1 :] = source
         positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + rows[row])
     return SourceBlock(
-        tokens=torch.from_numpy(tokens).to(device),
-        positions=torch.from_numpy(positions).to(device),
-        units=torch.from_numpy(lengths).to(device),
-        tokens_in_all=int(lengths.sum()) + len(kept),
+        tokens=onto(device, torch.from_numpy(tokens)),
+        positions=onto(device, torch.from_numpy(positions)),
+        units=onto(device, torch.from_numpy(lengths)),
+        lengths=tuple(lengths.tolist()),
     )
+
+
+def onto(device: torch.device, tensor: Tensor) -> Tensor:
+    """A tensor of the host on a device, without waiting for what the device is at."""
+    return tensor.to(device, non_blocking=True)
 
 
 def check_lengths(lengths: npt.NDArray[np.int64], answer_units: int, max_positions: int, place: str) -> None:

@@ -26,6 +26,10 @@ class Entry:
     mixed: Tensor  # what its attention takes in of the source alone, (B, S, D)
     log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, S, H), float32
 
+    def part(self, rows: slice) -> Entry:
+        """Some of its B rows, a view."""
+        return Entry(self.state[rows], self.query[rows], self.mixed[rows], self.log_sum[rows])
+
 
 @dataclass(frozen=True)
 class Trunk:
@@ -35,6 +39,15 @@ class Trunk:
     values: list[Tensor]  # the same
     entries: dict[int, Entry]  # by level
     padding: Tensor  # (B, 1, 1, S), what is added to scores of tail rows on source columns
+
+    def part(self, rows: slice) -> Trunk:
+        """Some of its B rows, a view."""
+        return Trunk(
+            keys=[key[rows] for key in self.keys],
+            values=[value[rows] for value in self.values],
+            entries={level: entry.part(rows) for level, entry in self.entries.items()},
+            padding=self.padding[rows],
+        )
 
 
 def trunk_levels(first_live_layers: Iterable[int | None], layers: int) -> frozenset[int]:

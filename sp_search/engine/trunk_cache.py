@@ -53,7 +53,7 @@ class TrunkCache:
         """What `run_trunk` gives for a block that was laid out from these whole sources."""
         if not self._limit or max(levels) == 0:  # below layer 0 there is nothing but embeddings
             return run_trunk(self._weights, block, levels)
-        rows = [int(n) for n in (~block.is_padded).sum(1)]
+        rows = block.columns
         names = [source.tobytes() for source in sources]
         missing = [
             b
