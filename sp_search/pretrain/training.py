@@ -12,6 +12,7 @@ import torch
 
 from sp_search.errors import ConfigError
 from sp_search.pretrain.progress import Progress, Tell
+from sp_search.units.fairseq_file import allowed_objects
 
 BARS = "fairseq.logging.progress_bar"
 """The logger that statistics come from."""
@@ -48,7 +49,8 @@ def train_here(cfg: Any, log: Path, tell: Tell) -> None:
         from fairseq_cli.train import main
 
         vars(checkpoint_utils.save_checkpoint).pop("best", None)  # of an earlier training in this process
-        with torch.serialization.safe_globals([_TensorPlaceholder]):  # how a checkpoint goes to the other processes
+        # a checkpoint goes to the other processes as a pickle, its settings being OmegaConf's
+        with torch.serialization.safe_globals([*allowed_objects(), _TensorPlaceholder]):
             main(cfg)
 
 
