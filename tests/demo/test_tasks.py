@@ -23,8 +23,8 @@ def first_trial(settings, layers):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
 def test_a_first_trial_of_the_demo_lowers_the_loss_of_its_task(task, tmp_path):
-    words = [f"task={task.name}", f"cache={tmp_path}", "valid_sample=64", "threads=1", "trunk_cache_gib=0.5"]
-    settings = load_settings(words, Settings)
+    small = ["schedule.valid_sample=64", "engine.threads=1", "engine.trunk_cache_gib=0.5"]
+    settings = load_settings([f"task={task.name}", f"cache={tmp_path}", *small], Settings)
     pack = recipe_of(settings)()
     pack.add(0, first_trial(settings, layers=4), seed=0, budget=4 * UTTERANCES)
     metrics = []
