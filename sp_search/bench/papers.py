@@ -92,6 +92,7 @@ class PapersTrial:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
         """
         self._lm, self._data, self._logits = lm, data, logits
+        self.dtype = logits.dtype  # of the frozen weights
         settings = TrialSettings.from_params(params)
         units = data.verbalizer_units(settings, self._lm.embedding)
         self.slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
