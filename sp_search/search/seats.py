@@ -80,6 +80,10 @@ class Seats:
         if not is_wanted:
             self._share()
 
+    def clear(self) -> None:
+        """Take all seats back: their trials have ended and were told to leave, whether or not the answer is there."""
+        self._taken.clear()
+
     def _share(self) -> None:
         while (counts := self._counts()) and max(counts) - min(counts) > 1:
             full, free = counts.index(max(counts)), counts.index(min(counts))

@@ -46,6 +46,7 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, seats: Seats,
     controller.update_max_pending_trials(settings.staged)
     while not controller.is_finished():
         controller.step()
+    seats.clear()
 
 
 class _Controller(TuneController):

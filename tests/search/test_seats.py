@@ -59,6 +59,14 @@ def test_when_none_waits_the_last_ones_are_shared_evenly(handles):
     assert moved == [("hand_over", 8), ("hand_over", 6)]
 
 
+def test_cleared_seats_can_all_be_taken_again(handles):
+    seats = Seats(handles, slots=1)
+    for n in range(2):
+        seats.take(terms(n))
+    seats.clear()
+    assert (seats.is_free, seats.take(terms(2)).worker) == (True, 0)
+
+
 def test_a_trial_that_moved_leaves_everywhere(handles):
     seats = Seats(handles, slots=2)
     taken = [seats.take(terms(n)) for n in range(4)]
