@@ -33,6 +33,7 @@ COMMANDS = {
     "report": "draw the page of a finished study",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
+    "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",
 }

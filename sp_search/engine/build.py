@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from sp_search.engine.data import TaskData, task_data
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.pack import Pack
+from sp_search.engine.shared import PackParts
 from sp_search.engine.trunk_cache import free_bytes
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
@@ -67,14 +68,22 @@ class PackRecipe:
         )
         return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
 
-    def __call__(self) -> Pack:
-        """Build the pack in this process."""
-        torch.set_num_threads(self.threads)
-        lm, data = self.data()
+    def parts(self, lm: UnitLM, data: TaskData) -> PackParts:
+        """What packs of this recipe can share on a machine, of what `data` gave."""
         device = pick_device(self.device)
+        weights = freeze(lm, device, pick_dtype(self.dtype, device)) if device.type == "cpu" else None
+        return PackParts(lm, data, weights, _scores)
+
+    def __call__(self, parts: PackParts | None = None) -> Pack:
+        """Build the pack in this process, of shared parts or of its own."""
+        torch.set_num_threads(self.threads)
+        device = pick_device(self.device)
+        lm, data = self.data() if parts is None else (parts.lm, parts.data)
+        weights = None if parts is None or device.type != "cpu" else parts.weights
         return Pack(
             lm,
             data,
+            weights=weights,
             batch_size=self.batch_size,
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
@@ -82,7 +91,7 @@ class PackRecipe:
             trunk_cache_bytes=self._trunk_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,
-            dtype=pick_dtype(self.dtype, device),
+            dtype=pick_dtype(self.dtype, device) if weights is None else weights.dtype,
         )
 
     def _trunk_cache_bytes(self, device: torch.device) -> int:

@@ -24,7 +24,7 @@ from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
 from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.update import Updater
-from sp_search.engine.weights import freeze
+from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.errors import ConfigError
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import Params, Report, Split
@@ -46,6 +46,7 @@ class Pack:
         stream_seed: int,
         device: torch.device,
         dtype: torch.dtype,
+        weights: FrozenWeights | None = None,
     ) -> None:
         """Make an empty pack.
 
@@ -60,9 +61,10 @@ class Pack:
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
             dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
+            weights: the LM's, frozen for that device and dtype; None freezes them here.
         """
         self._lm = lm.to(device, torch.float32)
-        self._weights = freeze(lm, device, dtype)
+        self._weights = weights or freeze(lm, device, dtype)
         self._data = data
         self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates

@@ -34,6 +34,16 @@ def test_names_and_paths_are_enough_to_train_a_trial(recipe, verbalizer):
     assert (report.utterances_seen, report.diverged) == (16, "")
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_pack_of_a_recipes_shared_parts_is_the_one_that_loads_its_own(recipe, dtype):
+    losses = []
+    made = recipe(dtype=dtype)
+    for pack in (made(), made(made.parts(*made.data()))):
+        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01, verbalizer="likelihood"), seed=0, budget=100)
+        losses.append(pack.advance([1], {1: 16})[1].metrics["train_loss"])
+    assert losses[0] == losses[1]
+
+
 def test_a_recipe_of_an_absent_corpus_is_refused(recipe, tmp_path):
     with pytest.raises(DataError, match="nowhere: expected a folder with train, valid and test files, found none"):
         recipe(data_path=tmp_path / "nowhere").data()
