@@ -30,11 +30,12 @@ export: $(STAMP) ## Export the best prompt of a study: TASK=intent [METHOD= LM= 
 ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=5001"]
 	@set -f; $(RUN) sp_search.cli ui $(OVERRIDES)
 
-bench: $(STAMP) ## Measure the engine beside fairseq's decoder, a JSON line a setting [LM= DATA= OVERRIDES=]
+bench: $(STAMP) ## Measure the engine beside fairseq's decoder, then trials beside a plain Tuner's, a JSON line each [LM= DATA= OVERRIDES=]
 	@set -f; $(ENGINE) dtype=float32 baseline=fairseq $(CORPUS) $(OVERRIDES)
 	@set -f; $(ENGINE) baseline=fairseq $(CORPUS) $(OVERRIDES)
 	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 baseline=fairseq $(CORPUS) $(OVERRIDES)
 	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 position=infix baseline=fairseq $(CORPUS) $(OVERRIDES)
+	@$(RUN) sp_search.cli bench slots
 
 bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= DATA= TRIALS=64 OVERRIDES= PAPERS=]
 	@set -f; $(RUN) sp_search.cli bench papers train_utterances=6000 $(CORPUS) $(PAPERS)

@@ -107,6 +107,7 @@ class ScheduleSettings:
     chunk_updates: int  # updates of one trial before its worker turns to the next
     valid_sample: int  # utterances of valid a trial is measured on before its full budget; 0 = all
     seed: int  # of the sampler, of the batches' order, and of every trial's own seed
+    warm_start: str | None  # a study below `runs` whose best settings a new one tries before all others
     first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn
     confirm: ConfirmSettings
 
@@ -128,10 +129,11 @@ class EngineSettings:
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = the faster on the device
     threads: int | None  # CPU threads of a worker; null = its share of the cores
+    tokens_per_pass: int | None  # most tokens that go through the LM at once; null = measured at start
     trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
 
     def __post_init__(self) -> None:
-        faults = below_one(self, "threads")
+        faults = below_one(self, "threads", "tokens_per_pass")
         if self.trunk_cache_gib is not None and not self.trunk_cache_gib >= 0:
             faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
         refuse(faults)

@@ -75,8 +75,7 @@ def golden_case(name: str) -> GoldenCase:
     for source, answer in zip(sources, answers, strict=True):
         end = prompt_rows + len(source) + len(answer)
         logits.append(arrays["logits"][len(logits), end - len(answer) : end])
-    has_infix = tensors.infix is not None
-    block = source_block(sources, max_units=0, with_last_unit=has_infix, device=torch.device("cpu"))
+    block = source_block(sources, max_units=0, device=torch.device("cpu"))
     depth = torch.arange(count - 1)
     return GoldenCase(
         tensors=PromptTensors(**{k: t.requires_grad_() for k, t in tensors.named().items()}),

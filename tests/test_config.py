@@ -14,7 +14,7 @@ CLI = Path(__file__).parents[1] / "sp_search" / "cli"
 SCHEDULE = {
     "trials": 1, "budget": 64, "grace": 64, "reduction_factor": 2, "batch_size": 1, "chunk_updates": 1, "seed": 0,
     "valid_sample": 0,
-    "first_trials": [], "confirm": ConfirmSettings(top=1, seeds=1),
+    "warm_start": None, "first_trials": [], "confirm": ConfirmSettings(top=1, seeds=1),
 }  # fmt: skip
 CLUSTER = {
     "address": None, "workers": None, "slots": 1, "cpus_per_worker": 0.5, "gpus_per_worker": 0.0, "storage": None,

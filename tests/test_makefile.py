@@ -96,7 +96,8 @@ def test_search_passes_every_documented_value(project):
 
 def test_bench_measures_each_setting_on_what_is_set(project):
     make(project, "bench", "LM=../lm", "OVERRIDES=updates=1")
-    lines = log(project)[2:]
+    *lines, slots = log(project)[2:]
+    assert slots == "<-m><sp_search.cli><bench><slots>"
     assert len(lines) == 4
     for line in lines:
         assert line.startswith("<-m><sp_search.cli><bench><engine>")

@@ -105,7 +105,7 @@ def tiny_texts(**settings: str | int) -> TaskData:
 
 def tiny_pack(lm: UnitLM | None = None, data: TaskData | None = None, **changes: int) -> Pack:
     recipe = dict(
-        batch_size=8, chunk_updates=2, tokens_per_pass=0, trunk_cache_bytes=0, valid_sample=0, stream_seed=3
+        batch_size=8, chunk_updates=2, tokens_per_pass=10**6, trunk_cache_bytes=0, valid_sample=0, stream_seed=3
     )
     return Pack(lm or tiny_lm(), data or tiny_data(), **{**recipe, **changes}, device=CPU, dtype=torch.float32)
 

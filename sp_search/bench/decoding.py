@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from sp_search.engine.data import TaskData
 from sp_search.engine.decode import write_answers
 from sp_search.engine.forward import tail_logits
 from sp_search.engine.loss import apply_head
-from sp_search.engine.scoring import Candidate, passes
+from sp_search.engine.passes import PassSize
+from sp_search.engine.scoring import Candidate, laid_out
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import new_slot
+from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
@@ -58,9 +61,9 @@ def timed_decoding(
     weights, candidate = freeze(lm, lm.device, dtype), _untrained(lm, data, params)
     valid = data.corpus.splits["valid"]
     split = valid.take(torch.arange(min(utterances, len(valid))).numpy())
-    write_answers(weights, split, candidate, longest=2, tokens_per_pass=ONE_PASS)  # warms up
+    write_answers(weights, split, candidate, longest=2, size=PassSize(ONE_PASS))  # warms up
     began = time.perf_counter()
-    written = write_answers(weights, split, candidate, longest=symbols, tokens_per_pass=ONE_PASS)
+    written = write_answers(weights, split, candidate, longest=symbols, size=PassSize(ONE_PASS))
     cached_s = time.perf_counter() - began
     began = time.perf_counter()
     again = _by_full_forwards(weights, split, candidate, symbols)
@@ -86,17 +89,15 @@ def _by_full_forwards(
     outputs = candidate.verbalized.outputs
     choices = torch.cat([outputs, outputs.new_tensor([EOS])])
     found: list[tuple[int, ...]] = [()] * len(split)
-    written = torch.empty(len(split), 0, dtype=torch.int64, device=weights.device)  # in the order of the pass
-    order: list[int] = []
+    written = torch.empty(len(split), 0, dtype=torch.int64, device=weights.device)
     for _ in range(longest):
-        (asked,) = passes(weights, split, [candidate], ONE_PASS, None)
-        order = asked.utterances.tolist()
+        whole = laid_out(weights, split, [candidate], (0,), np.arange(len(split)), TrunkCache(weights, 0))
         fed = sequence_answers(
             candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], asks_separator=False
         )
-        logits = tail_logits(weights, asked.block, asked.trunk, [candidate.prompt], fed)[0, :, -1]
-        chosen = apply_head(logits, candidate.prompt.tensors.head, 0.0, None)[:, choices].argmax(-1)
+        logits = tail_logits(weights, whole.block, whole.trunk, [candidate.prompt], fed)[0, :, -1]
+        chosen = apply_head(logits, candidate.prompt.tensors.head)[:, choices].argmax(-1)
         written = torch.cat([written, chosen[:, None]], dim=1)
-    for utterance, row in zip(order, written.tolist(), strict=True):
+    for utterance, row in enumerate(written.tolist()):
         found[utterance] = tuple(row[: row.index(len(outputs))] if len(outputs) in row else row)
     return found

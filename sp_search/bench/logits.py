@@ -28,7 +28,9 @@ Sources = Sequence[npt.NDArray[np.int32]]
 
 
 class TargetLogits(Protocol):
-    """A forward pass."""
+    """A forward pass, its frozen weights in a dtype."""
+
+    dtype: torch.dtype
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
         """Logits (B, A, V or C + 4) and the targets (B, A) of their rows, PAD where nothing is scored.
@@ -48,6 +50,7 @@ class FairseqLogits:
     def __init__(self, lm: UnitLM) -> None:
         """Take the weights of an LM, on its device."""
         self._decoder = fairseq_decoder(lm)
+        self.dtype = torch.float32
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
         """As `TargetLogits`."""
@@ -61,11 +64,12 @@ class EngineLogits:
     def __init__(self, lm: UnitLM, dtype: torch.dtype) -> None:
         """Take the weights of an LM, on its device, in a dtype."""
         self._weights = freeze(lm, lm.device, dtype)
+        self.dtype = dtype
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
         """As `TargetLogits`."""
-        weights, infix = self._weights, prompt.tensors.infix is not None
-        block = source_block(sources, max_units=0, with_last_unit=infix, device=weights.device)
+        weights = self._weights
+        block = source_block(sources, max_units=0, device=weights.device)
         trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
         logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(fed[None]))[0]
         head = prompt.tensors.head

@@ -28,7 +28,6 @@ from sp_search.bench.logits import TargetLogits
 from sp_search.engine.answering import Answerer
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
-from sp_search.engine.loss import dropped
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import new_slot
 from sp_search.engine.state import load_state, save_state
@@ -93,6 +92,7 @@ class PapersTrial:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
         """
         self._lm, self._data, self._logits = lm, data, logits
+        self.dtype = logits.dtype  # of the frozen weights
         settings = TrialSettings.from_params(params)
         units = data.verbalizer_units(settings, self._lm.embedding)
         self.slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
@@ -102,7 +102,8 @@ class PapersTrial:
     def update(self, position: int) -> None:
         """Train on the stream's batch at a position."""
         chosen, settings = self.stream.batch(position), self.slot.settings
-        nll, scored, tokens = self._nll("train", chosen, self.slot.training_prompt(), settings.verbalizer_dropout)
+        prompt = self.slot.training_prompt(self.slot.prompt_draws())
+        nll, scored, tokens = self._nll("train", chosen, prompt, is_training=True)
         (nll / (scored if settings.loss_scale == "scored" else tokens)).backward()
         self.slot.step(position, len(chosen))
 
@@ -111,7 +112,7 @@ class PapersTrial:
         """Nats per scored position over all of valid."""
         total, count, prompt = 0.0, 0, self.slot.candidate().prompt
         for chosen in eval_batches(np.diff(self._data.corpus.splits["valid"].offsets), VALID_TOKENS):
-            nll, scored, _ = self._nll("valid", chosen, prompt, 0.0)
+            nll, scored, _ = self._nll("valid", chosen, prompt, is_training=False)
             total, count = total + float(nll), count + scored
         return total / count
 
@@ -123,7 +124,7 @@ class PapersTrial:
         return answerer.metrics(utterances, answers, [self.slot.candidate()])[0]
 
     def _nll(
-        self, split: str, chosen: npt.NDArray[np.int64], prompt: TrialPrompt, dropout: float
+        self, split: str, chosen: npt.NDArray[np.int64], prompt: TrialPrompt, *, is_training: bool
     ) -> tuple[Tensor, int, int]:
         """The summed cross-entropy of a batch, its scored positions, and all its target tokens, source included."""
         settings, verbalized = self.slot.settings, self.slot.verbalized
@@ -137,8 +138,8 @@ class PapersTrial:
             targets[:, -1] = PAD
         tokens = sum(map(len, sources)) + int((symbols != NOTHING).sum()) + 2 * len(sources)
         logits, targets = self._logits(sources, verbalized.fed(symbols), targets, prompt)
-        if prompt.tensors.head is not None:
-            logits = dropped(logits, dropout, self.slot.generator)
+        if is_training and (factors := self.slot.head_draws(*logits.shape[:2])) is not None:
+            logits = logits * factors
         nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
         return nll, int((targets != PAD).sum()), tokens
 

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sp_search.batches.stream import BatchStream
-from sp_search.bench.logits import FairseqLogits, TargetLogits
+from sp_search.bench.logits import EngineLogits, FairseqLogits
 from sp_search.bench.papers import PapersTrial
 from sp_search.engine.build import PackRecipe, matrix_rate, pick_device, pick_dtype
 from sp_search.engine.data import TaskData
@@ -119,10 +119,13 @@ def baseline_trial(
     params: Params,
     *,
     budget: int,
-    logits: Callable[[UnitLM], TargetLogits] = FairseqLogits,
+    through: str = "fairseq",
 ) -> PapersTrial:
-    """The first trial of a pack of the recipe, by itself, on fairseq's decoder or another forward pass."""
-    lm = lm.to(pick_device(recipe.device), torch.float32)
+    """The first trial of a pack of the recipe, by itself, through fairseq's decoder in float32 or the engine."""
+    device = pick_device(recipe.device)
+    lm = lm.to(device, torch.float32)
+    is_fairseq = through == "fairseq"
+    logits = FairseqLogits(lm) if is_fairseq else EngineLogits(lm, pick_dtype(recipe.dtype, device))
     return PapersTrial(
         lm,
         data,
@@ -131,7 +134,7 @@ def baseline_trial(
         budget=budget,
         batch_size=recipe.batch_size,
         stream_seed=recipe.stream_seed,
-        logits=logits(lm),
+        logits=logits,
     )
 
 

@@ -13,16 +13,13 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 
-from sp_search.bench.logits import EngineLogits, FairseqLogits
 from sp_search.bench.papers import train_to_early_stop
 from sp_search.bench.speed import baseline_trial
 from sp_search.cli.parts import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
-from sp_search.engine.build import pick_device, pick_dtype
 
 STARTS_FROM = ("space=paper", "batch_size=32")
 
@@ -50,17 +47,8 @@ def run(config: BenchPapersSettings) -> int:
     torch.set_num_threads(threads)
     lm, data = recipe.data()
     params = only_trial(config, lm.architecture.layers)
-    dtype = torch.float32
-    if config.baseline == "engine":
-        dtype = pick_dtype(recipe.dtype, pick_device(recipe.device))
-    trial = baseline_trial(
-        recipe,
-        lm,
-        data,
-        params,
-        budget=config.max_epochs * len(data.train),
-        logits=FairseqLogits if config.baseline == "fairseq" else partial(EngineLogits, dtype=dtype),
-    )
+    budget = config.max_epochs * len(data.train)
+    trial = baseline_trial(recipe, lm, data, params, budget=budget, through=config.baseline)
     done = train_to_early_stop(
         trial,
         config.runs / f"{config.study}-papers-{config.baseline}",
@@ -70,7 +58,7 @@ def run(config: BenchPapersSettings) -> int:
     )
     result = {
         "baseline": config.baseline,
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": str(trial.dtype).removeprefix("torch."),
         "lm": config.lm.name,
         "data": config.data.name,
         "train_utterances": len(data.train),

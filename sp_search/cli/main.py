@@ -21,6 +21,7 @@ from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
     "prepare": "turn a corpus in audio into units that a search takes as its data",
+    "pretrain": "train a unit LM on units of one's own, for a search to take",
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
     "plan": "say what a search would do, without doing it",
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
@@ -32,6 +33,7 @@ COMMANDS = {
     "report": "draw the page of a finished study, its winner beside other methods",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
+    "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",
 }

@@ -33,6 +33,7 @@ SHORT = {
     "trials": "schedule.trials",
     "batch_size": "schedule.batch_size",
     "dtype": "engine.dtype",
+    "warm_start": "schedule.warm_start",
     "train_utterances": "data.train_utterances",
     **{name: f"space.{name}" for name in ("prompt_length", "depth", "side", "position")},
 }

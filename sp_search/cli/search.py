@@ -64,7 +64,8 @@ def run(config: Settings) -> int:
             tracker.artifact(None, settings.folder / "report", "report")
             tracker.table(f"report/{TABLE}")
 
-    summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude)
+    shared = recipe.parts(lm, data)
+    summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude, shared)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     path = settings.folder / "summary.json"
     unfinished = Path(f"{path}.part")

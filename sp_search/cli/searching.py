@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from sp_search.engine.build import pick_device
 from sp_search.engine.data import TaskData
 from sp_search.engine.probing import check_probe
 from sp_search.engine.settings import parameter_types
+from sp_search.errors import ConfigError
 from sp_search.export.folder import of_task
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.baseline import baseline_name, fitted_baseline
@@ -18,9 +20,11 @@ from sp_search.metrics.measures import measure
 from sp_search.search.finished import Finished
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space, read_params, read_space
-from sp_search.search.study import StudyIdentity
+from sp_search.search.study import StudyIdentity, load_study
+from sp_search.search.warm_start import warm_trials
 from sp_search.tasks.registry import Task, get_task
 from sp_search.tracking.provenance import git_state, versions
+from sp_search.types import Params
 
 
 def search_settings(config: Settings, layers: int) -> SearchSettings:
@@ -28,6 +32,7 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
 
     Raises:
         ConfigError: a first trial has a parameter that there is not, or a value of another type.
+        StudyError: there is no study to start from, or none of its trials reached its full budget.
     """
     schedule, cluster = config.schedule, config.cluster
     on_gpu = pick_device(config.engine.device).type == "cuda"
@@ -43,13 +48,29 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
         seed=schedule.seed,
         confirm_top=schedule.confirm.top,
         confirm_seeds=schedule.confirm.seeds,
-        first_trials=tuple(read_params(given, parameter_types(), layers) for given in schedule.first_trials),
+        first_trials=(
+            *_warm_trials(config, layers),
+            *(read_params(given, parameter_types(), layers) for given in schedule.first_trials),
+        ),
         workers=worker_count(config),
         slots=cluster.slots,
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus,
         ray_address=cluster.address,
     )
+
+
+def _warm_trials(config: Settings, layers: int) -> tuple[Params, ...]:
+    """The best settings of the study that a new one starts from; what does not fit is told on stderr."""
+    name = config.schedule.warm_start
+    if name is None:
+        return ()
+    if name == config.study:
+        raise ConfigError(f"schedule.warm_start: expected another study than {name} itself, which goes on anyway")
+    earlier = load_study(name, config.cluster.storage, config.runs / name)
+    space = read_space(config.space, parameter_types(), layers)
+    metric = deciding_metric(earlier.user_attrs["identity"]["task"])
+    return warm_trials(earlier, metric, space, lambda line: print(line, file=sys.stderr))
 
 
 def space_of(config: Settings, task: Task, layers: int) -> Space:

@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
         meta = build(new, DEMO, os.cpu_count() or 1, tell)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
-    tell(f"naive Bayes {meta['naive_bayes_accuracy']}, unit LM perplexity {meta['unit_lm_perplexity']}")
+    tell(f"baselines {meta['baselines']}, unit LM perplexity {meta['unit_lm_perplexity']}")
     print(folder)
 
 

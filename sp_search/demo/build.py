@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from sp_search.demo.corpus import Utterance, plan, speak
+from sp_search.demo.corpus import Utterance, plan, plan_words, speak
 from sp_search.demo.grammar import intents, phrases
 from sp_search.demo.unit_lm import LMSettings, save, train
-from sp_search.metrics.naive_bayes import naive_bayes_accuracy
-from sp_search.types import SPECIALS
+from sp_search.metrics.baseline import baseline_answers
+from sp_search.metrics.measures import measure
+from sp_search.tasks.registry import TASKS, Task
+from sp_search.types import SPECIALS, Split
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.features import FeatureSettings, frames
 from sp_search.units.manifest import SPLITS, load_corpus
@@ -33,7 +35,8 @@ class DemoSettings:
     """All that decides the assets."""
 
     seed: int
-    utterances: Mapping[str, int]  # of train, valid, test and pool
+    utterances: Mapping[str, int]  # commands of train, valid, test and pool
+    words: Mapping[str, int]  # on their own, of train, valid and test
     units: int
     quantizer_utterances: int  # of train, that the units are clustered from
     features: FeatureSettings
@@ -43,6 +46,7 @@ class DemoSettings:
 DEMO = DemoSettings(
     seed=0,
     utterances={"train": 1500, "valid": 800, "test": 1000, "pool": 30000},
+    words={"train": 2400, "valid": 600, "test": 960},
     units=100,
     quantizer_utterances=1500,
     features=FeatureSettings(
@@ -69,7 +73,10 @@ def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> d
         spoken[part] = list(zip(utterances, speak(utterances, quantizer.units, processes), strict=True))
         tell(f"spoke {len(utterances)} utterances of {part}")
     for split in SPLITS:
-        write_split(folder / "data" / f"{split}.jsonl.gz", spoken[split])
+        words = plan_words(split, settings.words[split], settings.seed)
+        of_split = [*spoken[split], *zip(words, speak(words, quantizer.units, processes), strict=True)]
+        write_split(folder / "data" / f"{split}.jsonl.gz", of_split)
+        tell(f"spoke {len(words)} words of {split}")
     perplexity = _train(folder / "lm", spoken, settings, tell)
     meta = _meta(folder, settings, spoken, perplexity)
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
@@ -83,9 +90,8 @@ def write_split(path: Path, spoken: Spoken) -> None:
             record = {
                 "id": utterance.id,
                 "units": " ".join(map(str, units)),
-                "labels": utterance.phrase.answer,
-                "text": utterance.phrase.text,
-                "voice": utterance.manner.voice,
+                **utterance.said.fields(),
+                "voice": utterance.manner.voice if utterance.said.text else None,
             }
             file.write((json.dumps(record) + "\n").encode())
 
@@ -109,15 +115,27 @@ def _train(folder: Path, spoken: Mapping[str, Spoken], settings: DemoSettings, t
 
 def _meta(folder: Path, settings: DemoSettings, spoken: Mapping[str, Spoken], perplexity: float) -> dict[str, Any]:
     dictionary = Dictionary.load(folder / "lm" / "dict.txt")
-    splits = load_corpus(folder / "data", dictionary, "demo").splits
+    splits = {
+        task: load_corpus(folder / "data", dictionary, "demo", field=task.field).splits for task in TASKS.values()
+    }
     return {
         "settings": asdict(settings),
         "intents": len(intents()),
         "phrasings": len(phrases()),
         "voices": {part: len({u.manner.voice for u, _ in found}) for part, found in spoken.items()},
-        "units_per_utterance": round(len(splits["train"].tokens) / len(splits["train"]), 1),
-        "unit_lm_perplexity": {"valid": round(perplexity, 3)},
-        "naive_bayes_accuracy": {
-            split: round(naive_bayes_accuracy(splits["train"], splits[split]), 4) for split in ("valid", "test")
+        "units_per_utterance": {
+            task.name: round(len(of_task["train"].tokens) / len(of_task["train"]), 1)
+            for task, of_task in splits.items()
         },
+        "unit_lm_perplexity": {"valid": round(perplexity, 3)},
+        "baselines": {task.name: _baseline(task, of_task) for task, of_task in splits.items()},
     }
+
+
+def _baseline(task: Task, splits: Mapping[str, Split]) -> dict[str, float]:
+    """What decides the task, by split, of answers that its baseline gives."""
+    found = {}
+    for name in ("valid", "test"):
+        answers = baseline_answers(task, splits["train"], splits[name])
+        found[name] = round(measure([task.decides], answers, splits[name].answers)[task.decides].value, 4)
+    return found

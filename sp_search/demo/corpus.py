@@ -13,8 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from sp_search.demo.espeak import Espeak
 from sp_search.demo.grammar import Phrase, intents, phrases
-from sp_search.demo.noise import in_a_room
-from sp_search.demo.voices import Manner, draw_manner, variants_of
+from sp_search.demo.noise import empty_room, in_a_room
+from sp_search.demo.voices import SENTENCE_PACE, WORD_PACE, Manner, draw_manner, variants_of
+from sp_search.demo.words import Word, classes
 from sp_search.units.features import Floats
 
 SPLITS = ("train", "valid", "test", "pool")
@@ -30,24 +31,38 @@ class Utterance:
     """One utterance before it is spoken."""
 
     id: str
-    phrase: Phrase
+    said: Phrase | Word
     manner: Manner
     noise_seed: tuple[int, ...]
 
 
 def plan(split: str, count: int, seed: int) -> list[Utterance]:
-    """Draw the utterances of a split: every intent as often, within it every phrasing as likely."""
-    number = SPLITS.index(split)
-    rng = np.random.default_rng((seed, number))
-    variants = variants_of("train" if split == "pool" else split, seed)
-    answers = intents()
-    phrasings = {answer: [phrase for phrase in phrases() if phrase.answer == answer] for answer in answers}
-    rounds = [rng.permutation(len(answers)) for _ in range(-(-count // len(answers)))]
+    """Draw the commands of a split: every intent as often, within it every phrasing as likely."""
+    phrasings = [[phrase for phrase in phrases() if phrase.answer == answer] for answer in intents()]
+    manner = partial(draw_manner, variants_of(split, seed), SENTENCE_PACE)
+    return _plan(split, phrasings, manner, count, (seed, SPLITS.index(split)))
+
+
+def plan_words(split: str, count: int, seed: int) -> list[Utterance]:
+    """Draw the single words of a split: every class as often, within `unknown` every word as likely."""
+    manner = partial(draw_manner, variants_of(split, seed), WORD_PACE)
+    return _plan(f"{split}-word", classes(), manner, count, (seed, len(SPLITS) + SPLITS.index(split)))
+
+
+def _plan(
+    name: str,
+    ways: Sequence[Sequence[Phrase | Word]],
+    manner: Callable[[np.random.Generator], Manner],
+    count: int,
+    seed: tuple[int, int],
+) -> list[Utterance]:
+    """Every answer as often, in any of its ways; utterances are called by the name and their number."""
+    rng = np.random.default_rng(seed)
+    rounds = [rng.permutation(len(ways)) for _ in range(-(-count // len(ways)))]
     planned = []
-    for i, number_of_answer in enumerate(np.concatenate(rounds)[:count]):
-        of_intent = phrasings[answers[number_of_answer]]
-        phrase = of_intent[rng.integers(len(of_intent))]
-        planned.append(Utterance(f"{split}-{i:05d}", phrase, draw_manner(variants, rng), (seed, number, i)))
+    for i, answer in enumerate(np.concatenate(rounds)[:count]):
+        said = ways[answer][rng.integers(len(ways[answer]))]
+        planned.append(Utterance(f"{name}-{i:05d}", said, manner(rng), (*seed, i)))
     return planned
 
 
@@ -65,9 +80,12 @@ def speak(planned: Sequence[Utterance], use: Callable[[Floats], Result], process
 
 def _speak_chunk(use: Callable[[Floats], Result], planned: Sequence[Utterance]) -> list[Result]:
     espeak = Espeak()
-    results = []
     with threadpool_limits(1):  # the processes together fill the cores already
-        for utterance in planned:
-            speech = espeak.say(utterance.phrase.text, utterance.manner)
-            results.append(use(in_a_room(speech, np.random.default_rng(utterance.noise_seed))))
-    return results
+        return [use(_sound(utterance, espeak)) for utterance in planned]
+
+
+def _sound(utterance: Utterance, espeak: Espeak) -> Floats:
+    rng = np.random.default_rng(utterance.noise_seed)
+    if utterance.said.text is None:
+        return empty_room(rng)
+    return in_a_room(espeak.say(utterance.said.text, utterance.manner), rng)

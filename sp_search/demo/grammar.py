@@ -24,6 +24,16 @@ class Phrase:
     text: str
     answer: Answer
 
+    def fields(self) -> dict[str, object]:
+        """Its answers by the fields of the tasks; null where it has none."""
+        return {"labels": self.answer, "text": self.text, "slots": self._slots(), "keyword": None}
+
+    def _slots(self) -> str:
+        """The answer in the form of Audio SNIPS: the thing with what is to be done to it, and the place."""
+        action, thing, place = self.answer
+        where = "" if place == NONE else f" B-place {place} E-place"
+        return f"B-{thing} {action} E-{thing}{where}"
+
 
 IN_ROOMS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("on", "lights"): (

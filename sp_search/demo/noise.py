@@ -15,6 +15,7 @@ SNR_DB = (28.0, 48.0)
 GAIN_DB = (-15.0, 0.0)
 MARGIN_S = (0.02, 0.08)
 PEAK = 0.9
+SILENCE_S = (0.3, 0.9)
 
 
 def in_a_room(speech: Floats, rng: np.random.Generator) -> Floats:
@@ -29,12 +30,16 @@ def in_a_room(speech: Floats, rng: np.random.Generator) -> Floats:
     """
     before, after = (int(SAMPLE_RATE * rng.uniform(*MARGIN_S)) for _ in range(2))
     padded = np.pad(speech, (before, after))
-    colour = COLOURS[str(rng.choice(list(COLOURS)))]
+    colour = _some_colour(rng)
     ratio = 10 ** (rng.uniform(*SNR_DB) / 20)
     level = np.sqrt(np.mean(speech**2)) / ratio
-    noisy = padded + level * coloured_noise(len(padded), colour, rng)
-    gain = PEAK * 10 ** (rng.uniform(*GAIN_DB) / 20)
-    return (noisy * (gain / np.abs(noisy).max())).astype(np.float32)
+    return _at_some_level(padded + level * coloured_noise(len(padded), colour, rng), rng)
+
+
+def empty_room(rng: np.random.Generator) -> Floats:
+    """(S,), 16 kHz: the noise alone, as long as a word, its level, colour and length drawn."""
+    samples = int(SAMPLE_RATE * rng.uniform(*SILENCE_S))
+    return _at_some_level(coloured_noise(samples, _some_colour(rng), rng), rng)
 
 
 def coloured_noise(samples: int, exponent: float, rng: np.random.Generator) -> Floats:
@@ -44,3 +49,12 @@ def coloured_noise(samples: int, exponent: float, rng: np.random.Generator) -> F
     spectrum = (rng.standard_normal(count) + 1j * rng.standard_normal(count)) * hertz**-exponent
     noise = irfft(spectrum, samples)
     return (noise / np.sqrt(np.mean(noise**2))).astype(np.float32)
+
+
+def _some_colour(rng: np.random.Generator) -> float:
+    return COLOURS[str(rng.choice(list(COLOURS)))]
+
+
+def _at_some_level(sound: Floats, rng: np.random.Generator) -> Floats:
+    gain = PEAK * 10 ** (rng.uniform(*GAIN_DB) / 20)
+    return (sound * (gain / np.abs(sound).max())).astype(np.float32)

@@ -18,6 +18,10 @@ HUMAN_FORMANTS = (80, 125)
 LOUDEST_ECHO = 100
 """Of espeak-ng's scale: robots and caves have 500 and more."""
 HELD_OUT = {"valid": 10, "test": 12}  # variants
+SENTENCE_PACE = (180, 230)
+"""The slowest and the fastest, in words a minute."""
+WORD_PACE = (130, 180)
+"""Of a word on its own, which is said more slowly."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +50,19 @@ def _is_human(variant: Path) -> bool:
 
 
 def variants_of(split: str, seed: int) -> list[str]:
-    """The voice variants of train, valid or test; no two splits share one."""
+    """The voice variants of a split. Train, valid and test share none; pool has those of train."""
     shuffled = [str(name) for name in np.random.default_rng(seed).permutation(all_variants())]
     valid, test = HELD_OUT["valid"], HELD_OUT["test"]
     parts = {"valid": shuffled[:valid], "test": shuffled[valid : valid + test], "train": shuffled[valid + test :]}
-    return parts[split]
+    return parts["train" if split == "pool" else split]
 
 
-def draw_manner(variants: Sequence[str], rng: np.random.Generator) -> Manner:
+def draw_manner(variants: Sequence[str], pace: tuple[int, int], rng: np.random.Generator) -> Manner:
     """A voice, and the speed and pitch of one utterance."""
+    slowest, fastest = pace
     return Manner(
         voice=f"{rng.choice(ACCENTS)}+{rng.choice(variants)}",
-        words_per_minute=int(rng.integers(180, 231)),
+        words_per_minute=int(rng.integers(slowest, fastest + 1)),
         pitch=int(rng.integers(35, 66)),
         liveliness=int(rng.integers(20, 81)),
     )

@@ -15,8 +15,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sp_search.engine.decode import write_answers
-from sp_search.engine.scoring import Candidate, answer_nll, score_answers
+from sp_search.engine.decode import WRITING_TOKENS, write_answers
+from sp_search.engine.passes import PassSize
+from sp_search.engine.scoring import SCORING_TOKENS, Candidate, answer_nll, score_answers
 from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import answer_tree
 from sp_search.engine.weights import FrozenWeights
@@ -47,21 +48,28 @@ class Answerer:
     """An LM with a task's label space, for prompts that answer in it."""
 
     def __init__(
-        self, weights: FrozenWeights, space: LabelSpace, task: Task, trunks: TrunkCache | None = None
+        self,
+        weights: FrozenWeights,
+        space: LabelSpace,
+        task: Task,
+        size: PassSize | None = None,
+        trunks: TrunkCache | None = None,
     ) -> None:
         """Make ready what the task's decoding needs.
 
         Args:
             weights: the frozen LM.
-            space: the label space.
-            task: the task.
+            space: the answers.
+            task: of that label space.
+            size: of a pass that scores answers; by default what is usual for the device.
             trunks: where what no prompt changes of the utterances is kept for the next time; None keeps nothing.
 
         Raises:
             ConfigError: the longest answer allowed is shorter than any legal one.
         """
-        self._weights, self._space, self._task = weights, space, task
-        self._trunks = trunks
+        self._weights, self._space, self._task, self._trunks = weights, space, task, trunks
+        self._size = size or PassSize.usual(weights.device, SCORING_TOKENS)
+        self._writing = PassSize.usual(weights.device, WRITING_TOKENS)
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
         self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
 
@@ -72,10 +80,11 @@ class Answerer:
 
     def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[Answered]:
         """One prompt's answers to all utterances, in their order."""
+        size = None if tokens_per_pass is None else PassSize(tokens_per_pass)
         if self._tree is None:
-            written = self._write(split, candidate, tokens_per_pass)
+            written = self._write(split, candidate, size or self._writing)
             return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
-        logp = score_answers(self._weights, split, self._tree, [candidate], tokens_per_pass, self._trunks)[0]
+        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._trunks)[0]
         return best_answers(logp, [self._words(answer) for answer in self._space.answers])
 
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
@@ -87,15 +96,14 @@ class Answerer:
             candidates: K prompts.
         """
         if self._tree is None:
-            found = [[words for words, _ in self._write(split, one, None)] for one in candidates]
+            found = [[words for words, _ in self._write(split, one, self._writing)] for one in candidates]
             count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
-            losses = (
-                answer_nll(self._weights, split, answers, candidates, trunks=self._trunks).sum(-1) / count
-            ).tolist()
+            nll = answer_nll(self._weights, split, answers, candidates, self._size, self._trunks)
+            losses = (nll.sum(-1) / count).tolist()
         else:
-            scores = score_answers(
-                self._weights, split, self._tree, candidates, trunks=self._trunks
-            )  # (K, N, answers)
+            scores = score_answers(  # (K, N, answers)
+                self._weights, split, self._tree, candidates, self._size, self._trunks
+            )
             losses = self._legal_loss(scores, answers).tolist()
             names = [self._words(answer) for answer in self._space.answers]
             found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
@@ -111,7 +119,7 @@ class Answerer:
     def _words(self, answer: tuple[int, ...]) -> Words:
         return self._space.words(answer, self._task)
 
-    def _write(self, split: Split, candidate: Candidate, tokens_per_pass: int | None) -> list[tuple[Words, float]]:
+    def _write(self, split: Split, candidate: Candidate, size: PassSize) -> list[tuple[Words, float]]:
         """Each answer and its probability."""
         written = write_answers(
             self._weights,
@@ -119,8 +127,8 @@ class Answerer:
             candidate,
             longest=self.longest,
             trie=self._trie,
+            size=size,
             trunks=self._trunks,
-            tokens_per_pass=tokens_per_pass,
         )
         return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
 

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.layout import onto
 from sp_search.engine.weights import FrozenWeights
 from sp_search.prompts.tensors import PromptTensors
 
@@ -39,10 +40,14 @@ class TrialPrompt:
 
     @property
     def first_live_layer(self) -> int | None:
-        """The lowest layer in which the source sees the prompt; None where it never does."""
-        if self.is_infix or (self.tensors.keys is None and self.tensors.prefix is None):
+        """The lowest layer in which the source sees the prompt; None where it never does.
+
+        Without any prompt it is 0: what no infix follows may be asked for `<s>`.
+        """
+        tensors = self.tensors
+        if self.is_infix or (tensors.infix is not None and tensors.keys is None and tensors.prefix is None):
             return None
-        return self.deep_layers.start if self.tensors.keys is not None else 0
+        return self.deep_layers.start if tensors.keys is not None else 0
 
 
 def prefixes(weights: FrozenWeights, prompts: Sequence[TrialPrompt]) -> list[Prefix | None]:
@@ -136,5 +141,5 @@ def _heads(x: Tensor, weights: FrozenWeights) -> Tensor:
 def _hidden(lengths: Sequence[int], longest: int, device: torch.device) -> Tensor | None:
     if all(length == longest for length in lengths):
         return None
-    ends = torch.tensor(lengths, device=device)
+    ends = onto(device, torch.tensor(lengths))
     return torch.arange(longest, device=device) >= ends[:, None]

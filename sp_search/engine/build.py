@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from sp_search.engine.data import TaskData, task_data
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.pack import Pack
+from sp_search.engine.shared import PackParts
 from sp_search.engine.trunk_cache import free_bytes
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
@@ -26,9 +27,6 @@ from sp_search.units.manifest import load_corpus
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
-CPU_TOKENS = 2048
-"""Tokens in one pass on a CPU; more of them leave the caches (docs/performance.md). On a GPU one pass takes all."""
-
 FREE_SHARE = 0.6
 """Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
 
@@ -51,6 +49,7 @@ class PackRecipe:
     device: DeviceName
     dtype: DtypeName
     threads: int
+    tokens_per_pass: int | None  # null = measured
     trunk_cache_gib: float | None  # null = a share of the free memory
 
     def data(self) -> tuple[UnitLM, TaskData]:
@@ -69,22 +68,30 @@ class PackRecipe:
         )
         return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
 
-    def __call__(self) -> Pack:
-        """Build the pack in this process."""
-        torch.set_num_threads(self.threads)
-        lm, data = self.data()
+    def parts(self, lm: UnitLM, data: TaskData) -> PackParts:
+        """What packs of this recipe can share on a machine, of what `data` gave."""
         device = pick_device(self.device)
+        weights = freeze(lm, device, pick_dtype(self.dtype, device)) if device.type == "cpu" else None
+        return PackParts(lm, data, weights, _scores)
+
+    def __call__(self, parts: PackParts | None = None) -> Pack:
+        """Build the pack in this process, of shared parts or of its own."""
+        torch.set_num_threads(self.threads)
+        device = pick_device(self.device)
+        lm, data = self.data() if parts is None else (parts.lm, parts.data)
+        weights = None if parts is None or device.type != "cpu" else parts.weights
         return Pack(
             lm,
             data,
+            weights=weights,
             batch_size=self.batch_size,
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
-            tokens_per_pass=CPU_TOKENS if device.type == "cpu" else 0,
+            tokens_per_pass=self.tokens_per_pass,
             trunk_cache_bytes=self._trunk_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,
-            dtype=pick_dtype(self.dtype, device),
+            dtype=pick_dtype(self.dtype, device) if weights is None else weights.dtype,
         )
 
     def _trunk_cache_bytes(self, device: torch.device) -> int:

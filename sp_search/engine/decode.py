@@ -15,18 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.attention import Part, attend, merge_heads, split_heads
 from sp_search.engine.forward import tail_logits
-from sp_search.engine.layers import Part, attend, feed_forward, merge_heads, project, split_heads
+from sp_search.engine.layers import finish_layer, project
 from sp_search.engine.layout import FIRST_POSITION
 from sp_search.engine.loss import apply_head
-from sp_search.engine.scoring import Asked, Candidate, passes
+from sp_search.engine.passes import PassSize
+from sp_search.engine.scoring import Asked, Candidate, ask
 from sp_search.engine.trunk_cache import TrunkCache
 from sp_search.engine.verbalized import sequence_answers
 from sp_search.engine.weights import FrozenWeights
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, Split
 
-TOKENS_PER_PASS = {"cpu": 8192, "cuda": 65536}
+WRITING_TOKENS = {"cpu": 8192, "cuda": 65536}
 """Source units, and room for answers, of the utterances that are answered together: a step is one row of each."""
 
 LEAVE = 0.25
@@ -49,7 +51,7 @@ def write_answers(
     *,
     longest: int,
     trie: AnswerTrie | None = None,
-    tokens_per_pass: int | None = None,
+    size: PassSize | None = None,
     trunks: TrunkCache | None = None,
 ) -> list[Written]:
     """The likeliest symbol after the likeliest symbol, up to `</s>`.
@@ -60,18 +62,21 @@ def write_answers(
         candidate: the prompt.
         longest: symbols of an answer, at most; 1 or more.
         trie: answers that are legal, none longer than `longest`; None lets any symbol follow any.
-        tokens_per_pass: source units of a batch and the room for its answers; by default what suits the device.
+        size: source units of a batch and the room for its answers; by default what is usual for the device.
         trunks: of these weights, where what no prompt changes is kept; None computes it each time.
 
     Returns:
         An answer an utterance, in their order.
     """
     found: list[Written] = [Written((), 0.0)] * len(split)
-    budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
-    for asked in passes(weights, split, [candidate], budget, trunks, behind=longest):
+
+    def write(asked: Asked) -> None:
         written = _Writing(weights, candidate, asked, longest).to_the_end(trie)
         for utterance, answer in zip(asked.utterances.tolist(), written, strict=True):
             found[utterance] = answer
+
+    size = size or PassSize.usual(weights.device, WRITING_TOKENS)
+    ask(weights, split, [candidate], size, trunks, write, behind=longest)
     return found
 
 
@@ -152,7 +157,7 @@ class _Writing:
 
     def _scores(self, trie: AnswerTrie | None, nodes: list[int]) -> Tensor:
         """Log-probability of each symbol and of `</s>`, (B, C + 1); -inf for what may not follow."""
-        logits = apply_head(self._logits, self._candidate.prompt.tensors.head, 0.0, None)
+        logits = apply_head(self._logits, self._candidate.prompt.tensors.head)
         logp = logits.log_softmax(-1)[:, self._choices]
         if trie is None:
             return logp
@@ -170,8 +175,7 @@ class _Writing:
         x = (fed + weights.positions[self._positions])[None, :, None]  # (1, B, 1, D)
         for layer, columns in zip(weights.layers, self._columns, strict=True):
             query, key, value = split_heads(project(x, layer), weights)
-            mixed = columns.read_by(query, key, value)
-            x = feed_forward(x + F.linear(merge_heads(mixed), *layer.out), layer)
+            x = finish_layer(x, merge_heads(columns.read_by(query, key, value)), layer)
         x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
         self._logits = F.linear(x, *weights.projection).float()[0, :, 0]
 

@@ -1,6 +1,6 @@
 """K trials, one pass over a batch: the unit LM with every trial's prompts, computing only what reaches a loss.
 
-Below a chunk's lowest prompted layer the source is the same for all trials and needs no gradient (the trunk); a deep
+Up to a chunk's lowest prompted layer the source is the same for all trials and needs no gradient (the trunk); a deep
 prompt has no rows of its own; the last layer asks only at scored rows (method.md, "Savings" 1, 5, 6).
 
 K trials in the chunk   B utterances   S source columns   A tail rows   T = S + A   P prompt positions
@@ -17,9 +17,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.attention import (
+    Part,
+    additive,
+    attend,
+    attend_above,
+    attend_last,
+    attend_source,
+    merge_heads,
+    split_heads,
+)
 from sp_search.engine.bank import Prefix, TrialPrompt, prefixes
-from sp_search.engine.layers import Part, additive, decoder_layer, project, split_heads
-from sp_search.engine.layout import FIRST_POSITION, SourceBlock
+from sp_search.engine.layers import finish_layer, project
+from sp_search.engine.layout import FIRST_POSITION, SourceBlock, onto
 from sp_search.engine.trunk import Trunk, source_mask
 from sp_search.engine.weights import FrozenWeights
 
@@ -64,27 +74,15 @@ def tail_logits(
     """
     layers = weights.architecture.layers
     first = _chunk_level(prompts, layers)
-    tail, tail_mask = _embed_tail(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
+    x, tail_mask = _embed_tail(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
     scored = answers.depth.numel() + answers.asks_separator
-    by_layer = prefixes(weights, prompts)
-    whole_mask = tail_mask
-    if first < layers:
-        whole_mask = _whole_mask(source_mask(block, weights.dtype), trunk.padding, tail_mask)
-    x = tail
-    for level, (layer, prefix) in enumerate(zip(weights.layers, by_layer, strict=True)):
-        past = [_prefix_part(prefix)] if prefix is not None else []
-        mask = tail_mask if level < first else whole_mask
-        projected = project(x, layer)  # (K, B, A or T, 3D)
-        if level < first:
-            past.append((trunk.keys[level][None], trunk.values[level][None], trunk.padding[None]))
-        elif level == first:
-            projected = torch.cat([_expand(trunk.projected[level], x), projected], dim=2)  # (K, B, T, 3D)
-            x = torch.cat([_expand(trunk.states[level], x), x], dim=2)  # (K, B, T, D)
-        if read is not None:
-            _, key, value = split_heads(projected, weights)
-            read.append([*past, (key, value, mask[..., -1:, :])])
-        x = decoder_layer(x, projected, layer, weights, past, mask, scored if level == layers - 1 else None)
-    x = x[:, :, -scored:]
+    masks = tail_mask, tail_mask
+    if first < layers - 1:
+        masks = tail_mask, _whole_mask(source_mask(block, weights.dtype), trunk.padding, tail_mask)
+    attention = _Attention(weights, trunk, first, *masks, read)
+    for level, (layer, prefix) in enumerate(zip(weights.layers, prefixes(weights, prompts), strict=True)):
+        x, mixed = attention(x, level, prefix, scored if level == layers - 1 else None)
+        x = finish_layer(x, mixed, layer)
     x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
     return F.linear(x, *weights.projection).float()
 
@@ -94,16 +92,76 @@ def _chunk_level(prompts: Sequence[TrialPrompt], layers: int) -> int:
     return min(layers if level is None else level for level in levels)
 
 
-def _expand(source: Tensor, x: Tensor) -> Tensor:
-    """A trunk tensor (B, S, D') for each of the K trials of x."""
-    return source.expand(len(x), -1, -1, -1)
+@dataclass(frozen=True)
+class _Attention:
+    """What rows take in, layer by layer: the tail's alone, with the source's from the lowest prompted layer on."""
+
+    weights: FrozenWeights
+    trunk: Trunk
+    first: int  # the lowest prompted layer; L where the source sees no prompt
+    tail_mask: Tensor  # (K or 1, B or 1, 1, A, A)
+    whole_mask: Tensor  # (K or 1, B, 1, T, T)
+    read: list[list[Part]] | None
+
+    def __call__(self, x: Tensor, level: int, prefix: Prefix | None, scored: int | None) -> tuple[Tensor, Tensor]:
+        """The rows that leave a layer, as they enter it, and what they take in there.
+
+        Args:
+            x: (K, B, A, D) up to the lowest prompted layer, (K, B, T, D) above.
+            level: the layer's number.
+            prefix: of the layer.
+            scored: in the last layer, how many rows at the end are wanted.
+        """
+        if level > self.first:
+            return self._whole(x, level, prefix, scored or x.shape[2])
+        tail, mixed = self._tail(x, level, prefix, scored or x.shape[2])
+        if level < self.first:
+            return tail, mixed
+        columns = self.trunk.entries[level].state.shape[1]
+        wanted = columns if scored is None else max(0, scored - x.shape[2])  # the row before `<s>` at most
+        source, taken = self._source(len(x), level, prefix, wanted)
+        return torch.cat([source, tail], dim=2), torch.cat([taken, mixed], dim=2)
+
+    def _tail(self, x: Tensor, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
+        """The tail's last rows on the prefix, the source and the tail."""
+        query, key, value = split_heads(project(x, self.weights.layers[level]), self.weights)  # (K, B, H, A, d)
+        trunk = self.trunk
+        past = [*_prefix_part(prefix), (trunk.keys[level][None], trunk.values[level][None], trunk.padding[None])]
+        self._tell(past, key, value, self.tail_mask)
+        mixed = attend(query[..., -rows:, :], [*past, (key, value, self.tail_mask[..., -rows:, :])])
+        return x[:, :, -rows:], merge_heads(mixed)
+
+    def _source(self, trials: int, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
+        """The source's last rows on the prefix and the source, for every trial."""
+        entry = self.trunk.entries[level]
+        start = entry.state.shape[1] - rows
+        source, mixed = (t[:, start:].expand(trials, -1, -1, -1) for t in (entry.state, entry.mixed))
+        if prefix is None:
+            return source, mixed
+        return source, attend_source(entry.query[:, start:], entry.mixed[:, start:], entry.log_sum[:, start:], prefix)
+
+    def _whole(self, x: Tensor, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
+        """The last of all rows on the prefix and on all rows."""
+        layer, heads = self.weights.layers[level], self.weights.architecture.attention_heads
+        length, width = x.shape[2:]
+        if self.read is None and rows * (width + length * heads) < length * (width + rows):  # work of both forms
+            return x[:, :, -rows:], attend_last(x, prefix, self.whole_mask, layer, self.weights, rows)
+        projected = project(x, layer)  # (K, B, T, 3D)
+        self._tell(_prefix_part(prefix), *split_heads(projected, self.weights)[1:], self.whole_mask)
+        return x[:, :, -rows:], attend_above(projected, prefix, self.whole_mask, self.weights, rows)
+
+    def _tell(self, past: list[Part], key: Tensor, value: Tensor, mask: Tensor) -> None:
+        if self.read is not None:
+            self.read.append([*past, (key, value, mask[..., -1:, :])])
 
 
-def _prefix_part(prefix: Prefix) -> Part:
+def _prefix_part(prefix: Prefix | None) -> list[Part]:
+    if prefix is None:
+        return []
     hidden = None
     if prefix.hidden is not None:
         hidden = additive(prefix.hidden, prefix.keys.dtype)[:, None, None, None, :]  # (K, 1, 1, 1, P)
-    return prefix.keys[:, None], prefix.values[:, None], hidden
+    return [(prefix.keys[:, None], prefix.values[:, None], hidden)]
 
 
 def _embed_tail(
@@ -116,18 +174,17 @@ def _embed_tail(
     marks = weights.positions[FIRST_POSITION + 1 + block.units[:, None] + answers.depth]  # (B, 1 + M, D)
     behind = weights.tokens[answers.tokens].expand(trials, batch, -1, -1) + marks[:, 1:]
     start = separators.to(weights.dtype) + marks[:, :1]  # (K, B, 1, D)
-    lead, absent = _lead(weights, block, prompts, answers.asks_separator)
-    tail = torch.cat([lead.expand(trials, batch, -1, -1), start, behind], dim=2)
+    if prompts[0].tensors.infix is None:
+        return torch.cat([start, behind], dim=2), _tail_mask(answers, 0, None, weights.dtype)
+    lead, absent = _lead(weights, prompts, answers.asks_separator)
+    tail = torch.cat([lead.expand(-1, batch, -1, -1), start, behind], dim=2)
     return tail, _tail_mask(answers, lead.shape[2], absent, weights.dtype)
 
 
 def _lead(
-    weights: FrozenWeights, block: SourceBlock, prompts: Sequence[TrialPrompt], asks_separator: bool
+    weights: FrozenWeights, prompts: Sequence[TrialPrompt], asks_separator: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """The rows before `<s>`: the last unit, or the infix; and which of them no row may attend to, (K, rows)."""
-    if prompts[0].tensors.infix is None:
-        last = weights.tokens[block.last_unit] + weights.positions[FIRST_POSITION + block.units]
-        return last[None, :, None], None
+    """The infix, (K, 1, rows, D), and which of its rows no row may attend to, (K, rows)."""
     rows = [prompt.tensors.infix for prompt in prompts if prompt.tensors.infix is not None]
     if prompts[0].is_infix:  # its last row may ask for `<s>`; the deep prompt stands for the keys and values of all
         asking = int(asks_separator)
@@ -135,9 +192,10 @@ def _lead(
         return lead, lead.new_ones(len(rows), asking, dtype=torch.bool)
     longest = max(len(row) for row in rows)
     lead = torch.stack([F.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-    starts = torch.tensor([longest - len(row) for row in rows], device=lead.device)
+    shorter = [longest - len(row) for row in rows]
+    starts = onto(lead.device, torch.tensor(shorter))
     absent = torch.arange(longest, device=lead.device) < starts[:, None]
-    return lead[:, None].to(weights.dtype), absent if starts.any() else None
+    return lead[:, None].to(weights.dtype), absent if any(shorter) else None
 
 
 def _tail_mask(answers: Answers, lead: int, absent: Tensor | None, dtype: torch.dtype) -> Tensor:

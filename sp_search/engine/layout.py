@@ -1,11 +1,8 @@
 """How a batch lies in memory: a source block that needs no answer, and a tail block that asks and answers.
 
-An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds its start,
-padded on the left, so that the tail begins in the same column for every utterance. The tail begins one row before
-`<s>`, with the row that predicts it:
-
-    prefix   source `</s> u1 .. u(N-1)`   tail `uN <s> a1 .. aM`
-    infix    source `</s> u1 .. uN`       tail `I1 .. IQ <s> a1 .. aM` (Q infix rows, which have no position)
+An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds
+`</s> u1 .. uN`, padded on the left, so that the tail begins in the same column for every utterance. The tail is
+`<s> a1 .. aM`; an infix leads it with its rows, which have no position.
 
 B utterances   S source columns   A rows behind the lead (`<s>` and answers)   N source units
 """
@@ -34,20 +31,33 @@ class SourceBlock:
     tokens: Tensor  # (B, S), int64, left-padded
     positions: Tensor  # (B, S), int64; PAD where padded
     units: Tensor  # (B,), int64: N, the units kept of each source
-    last_unit: Tensor  # (B,), int64: uN, the first tail row of a prefix; unused by an infix
-    tokens_in_all: int  # source units and `<s>` over the batch: the papers' gradient divisor, less the answers
+    lengths: tuple[int, ...]  # the same, for the host: reading them off the device would wait for it
 
     def take(self, rows: Sequence[int]) -> SourceBlock:
         """Some of its rows, as wide as before."""
-        chosen = torch.tensor(rows, device=self.tokens.device)
-        lengths = self.units[chosen]
+        return self._at(onto(self.tokens.device, torch.tensor(rows)), rows)
+
+    def part(self, rows: range) -> SourceBlock:
+        """Successive rows of it, a view."""
+        return self if len(rows) == len(self.lengths) else self._at(slice(rows.start, rows.stop), rows)
+
+    def _at(self, where: Tensor | slice, rows: Sequence[int]) -> SourceBlock:
         return SourceBlock(
-            tokens=self.tokens[chosen],
-            positions=self.positions[chosen],
-            units=lengths,
-            last_unit=self.last_unit[chosen],
-            tokens_in_all=int(lengths.sum()) + len(rows),
+            tokens=self.tokens[where],
+            positions=self.positions[where],
+            units=self.units[where],
+            lengths=tuple(self.lengths[row] for row in rows),
         )
+
+    @property
+    def tokens_in_all(self) -> int:
+        """Source units and `<s>` over the batch: the papers' gradient divisor, less the answers."""
+        return sum(self.lengths) + len(self.lengths)
+
+    @property
+    def columns(self) -> list[int]:
+        """How many columns of each row are not padding."""
+        return [length + 1 for length in self.lengths]
 
     @property
     def is_padded(self) -> Tensor:
@@ -55,35 +65,36 @@ class SourceBlock:
         return self.tokens == PAD
 
 
-def source_block(
-    sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, with_last_unit: bool, device: torch.device
-) -> SourceBlock:
+def source_block(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, device: torch.device) -> SourceBlock:
     """Lay out the sources of a batch.
 
     Args:
         sources: the units of each utterance, at least one each.
         max_units: longest source kept, from its start; 0 keeps all.
-        with_last_unit: whether uN stands in the source block (infix) or leads the tail (prefix).
         device: where the tensors go, in one copy each.
     """
     kept = [source[:max_units] if max_units else source for source in sources]
     lengths = np.array([len(source) for source in kept], dtype=np.int64)
-    in_block = lengths + int(with_last_unit)
-    width = int(in_block.max())
+    rows = lengths + 1
+    width = int(rows.max())
     tokens = np.full((len(kept), width), PAD, dtype=np.int64)
     positions = np.full((len(kept), width), PAD, dtype=np.int64)
     for row, source in enumerate(kept):
-        start = width - in_block[row]
+        start = width - rows[row]
         tokens[row, start] = EOS
-        tokens[row, start + 1 :] = source[: in_block[row] - 1]
-        positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + in_block[row])
+        tokens[row, start + 1 :] = source
+        positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + rows[row])
     return SourceBlock(
-        tokens=torch.from_numpy(tokens).to(device),
-        positions=torch.from_numpy(positions).to(device),
-        units=torch.from_numpy(lengths).to(device),
-        last_unit=torch.tensor([int(source[-1]) for source in kept], device=device),
-        tokens_in_all=int(lengths.sum()) + len(kept),
+        tokens=onto(device, torch.from_numpy(tokens)),
+        positions=onto(device, torch.from_numpy(positions)),
+        units=onto(device, torch.from_numpy(lengths)),
+        lengths=tuple(lengths.tolist()),
     )
+
+
+def onto(device: torch.device, tensor: Tensor) -> Tensor:
+    """A tensor of the host on a device, without waiting for what the device is at."""
+    return tensor.to(device, non_blocking=True)
 
 
 def check_lengths(lengths: npt.NDArray[np.int64], answer_units: int, max_positions: int, place: str) -> None:

@@ -38,10 +38,12 @@ def next_unit_logp(weights: FrozenWeights, split: Split, chosen: npt.NDArray[np.
     found = torch.empty(len(chosen), weights.architecture.vocab_size)
     for batch in eval_batches(lengths, TOKENS_PER_BATCH):
         sources = [split.source(int(chosen[i])) for i in batch]
-        block = source_block(sources, max_units=0, with_last_unit=False, device=weights.device)
-        trunk = run_trunk(weights, block, trunk_levels([None], weights.architecture.layers))
+        block = source_block(sources, max_units=0, device=weights.device)
+        trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
         nothing = torch.empty(1, len(batch), 0, dtype=torch.int64, device=weights.device)
-        logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(nothing))[0, :, -1]
+        logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(nothing, asks_separator=False))[
+            0, :, 0
+        ]
         found[torch.from_numpy(batch)] = logits.log_softmax(-1).cpu()
     return found
 

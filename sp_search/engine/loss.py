@@ -5,6 +5,8 @@ K trials   B utterances   A scored rows: behind the lead, behind `<s>`, behind e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,24 +34,26 @@ def scored_nll(logits: Tensor, targets: Tensor) -> Tensor:
     return flat.view(targets.shape)
 
 
-def apply_head(logits: Tensor, head: Tensor | None, dropout: float, generator: torch.Generator | None) -> Tensor:
+def apply_head(logits: Tensor, head: Tensor | None, factors: Tensor | None = None) -> Tensor:
     """A linear verbalizer on the LM's logits: (B, A, V) to (B, A, C + 4), with dropout behind it while training.
 
     Args:
         logits: of one trial, float32.
         head: (C + 4, V), or None where the verbalizer is a one-to-one map and logits stay as they are.
-        dropout: 0 <= dropout < 1; 0 outside training.
-        generator: on the logits' device.
+        factors: (B, A, C + 4), of `dropout_factors`; None for no dropout.
     """
     if head is None:
         return logits
     mapped = F.linear(logits, head)
-    return dropped(mapped, dropout, generator)
+    return mapped if factors is None else mapped * factors
 
 
-def dropped(x: Tensor, dropout: float, generator: torch.Generator | None) -> Tensor:
-    """Dropout from a trial's own generator, so that a trial in a pack draws what it draws alone."""
+def dropout_factors(shape: Sequence[int], dropout: float, generator: torch.Generator) -> Tensor | None:
+    """What dropout multiplies by, 0 or 1 / (1 - dropout), from a trial's own generator; None, undrawn, for none.
+
+    Drawn before the passes of an update and apart from them, so that a trial draws in a pack what it draws alone.
+    """
     if dropout == 0:
-        return x
-    keep = torch.empty_like(x).bernoulli_(1 - dropout, generator=generator)
-    return x * keep / (1 - dropout)
+        return None
+    keep = torch.empty(*shape, device=generator.device).bernoulli_(1 - dropout, generator=generator)
+    return keep / (1 - dropout)

@@ -9,6 +9,7 @@ import torch
 
 from sp_search.engine.answering import Answered, Answerer, Symbols
 from sp_search.engine.data import TaskData
+from sp_search.engine.passes import PassSize
 from sp_search.engine.probing import Probing
 from sp_search.engine.slot import Slot
 from sp_search.engine.trunk_cache import TrunkCache
@@ -26,6 +27,7 @@ class Measurer:
         data: TaskData,
         probing: Probing,
         trunks: TrunkCache,
+        size: PassSize,
         *,
         valid_sample: int,
         seed: int,
@@ -37,11 +39,12 @@ class Measurer:
             data: the corpus and its task.
             probing: answers for the probes.
             trunks: keeps those of the frozen LM.
+            size: of a pass.
             valid_sample: utterances of valid, drawn by the seed, for trials before their full budget; 0: all.
             seed: of that draw.
         """
-        self._weights, self._data, self._probing = weights, data, probing
-        self._answerer = Answerer(weights, data.space, data.task, trunks)
+        self._weights, self._data, self._probing, self._size = weights, data, probing, size
+        self._answerer = Answerer(weights, data.space, data.task, size, trunks)
         whole = data.corpus.splits["valid"], data.answers["valid"]
         self._valid_of = {True: whole, False: _sample(*whole, valid_sample, seed)}
 
@@ -91,7 +94,7 @@ class Measurer:
         if slot.own_lm is None:
             return self._answerer
         own = freeze(slot.own_lm, self._weights.device, self._weights.dtype)
-        return Answerer(own, self._data.space, self._data.task)
+        return Answerer(own, self._data.space, self._data.task, self._size)
 
 
 def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:

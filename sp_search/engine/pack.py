@@ -1,7 +1,6 @@
 """K trials over one frozen LM and one batch stream: the engine's public face.
 
-All trials of a pack see the same batches, so what no prompt reaches is computed once. The pack walks its trials in
-chunks of about `tokens_per_pass`: on a CPU a larger pass leaves the caches, on a GPU one pass takes all.
+All trials of a pack see the same batches, so what no prompt reaches is computed once.
 """
 
 from __future__ import annotations
@@ -12,28 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from sp_search.batches.stream import BatchStream
-from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.data import TaskData
-from sp_search.engine.forward import tail_logits
-from sp_search.engine.layout import SourceBlock, check_lengths, source_block
-from sp_search.engine.loss import apply_head, scored_nll
+from sp_search.engine.layout import check_lengths
 from sp_search.engine.measuring import Measurer
+from sp_search.engine.passes import PassSize
 from sp_search.engine.probing import Probing
-from sp_search.engine.scoring import ChunkKey
 from sp_search.engine.settings import TrialSettings
+from sp_search.engine.sizing import measured_tokens
 from sp_search.engine.slot import Slot, new_slot
 from sp_search.engine.state import load_state, save_state
-from sp_search.engine.trunk import Trunk, live_trunk, trunk_levels
 from sp_search.engine.trunk_cache import TrunkCache
-from sp_search.engine.verbalized import sequence_answers
+from sp_search.engine.update import Updater
 from sp_search.engine.weights import FrozenWeights, freeze
 from sp_search.lm.architecture import UnitLM
-from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Params, Report
 
 
@@ -47,12 +40,13 @@ class Pack:
         *,
         batch_size: int,
         chunk_updates: int,
-        tokens_per_pass: int,
+        tokens_per_pass: int | None,
         trunk_cache_bytes: int,
         valid_sample: int,
         stream_seed: int,
         device: torch.device,
         dtype: torch.dtype,
+        weights: FrozenWeights | None = None,
     ) -> None:
         """Make an empty pack.
 
@@ -61,30 +55,28 @@ class Pack:
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
-            tokens_per_pass: most tokens that trials compute for themselves in one pass; 0 takes all trials in one.
+            tokens_per_pass: most tokens that trials compute for themselves in one pass; None measures what suits.
             trunk_cache_bytes: most memory for what no prompt changes of utterances; 0 computes it each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
             dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
+            weights: the LM's, frozen for that device and dtype; None freezes them here.
         """
         self._lm = lm.to(device, torch.float32)
-        self._weights = freeze(lm, device, dtype)
+        self._weights = weights or freeze(lm, device, dtype)
         self._data = data
-        lengths = np.diff(data.train.offsets)
-        self._longest = int(lengths.max())
-        self._stream = BatchStream(lengths, batch_size, stream_seed)
-        self._batch_size = batch_size
+        self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates
-        self._tokens_per_pass = tokens_per_pass
-        self._device = device
         self._trunks = TrunkCache(self._weights, trunk_cache_bytes)
+        tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
+        self._size = PassSize(tokens)
+        self._updater = Updater(self._weights, data, self._trunks, self._size)
         self._slots: dict[int, Slot] = {}
         self._position = 0
-        self._answers = torch.from_numpy(data.answers["train"].astype(np.int64))
         self._probing = Probing(self._weights, data)
         self._measurer = Measurer(
-            self._weights, data, self._probing, self._trunks, valid_sample=valid_sample, seed=stream_seed
+            self._weights, data, self._probing, self._trunks, self._size, valid_sample=valid_sample, seed=stream_seed
         )
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
@@ -166,7 +158,7 @@ class Pack:
         del self._slots[number]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial is, and what it weighs."""
+        """What a trial is, what it weighs, and the size of the passes it goes through the LM in."""
         slot = self._slots[number]
         named = slot.named()
         inert = sum(named[name].numel() for name in slot.tensors.inert(self._lm.architecture.layers))
@@ -175,6 +167,7 @@ class Pack:
             "trained_parameters": sum(tensor.numel() for tensor in slot.optimizer.param_groups[0]["params"]) + inert,
             "inert_parameters": inert,
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
+            "tokens_per_pass": self._size.tokens,
         }
 
     def _check_lengths(self, settings: TrialSettings) -> None:
@@ -201,83 +194,10 @@ class Pack:
         return reports
 
     def _update(self, slots: Sequence[Slot]) -> None:
-        """One update of each trial on the stream's next batch."""
+        """One update of each trial on the stream's next batch. Never waits for the device."""
         indices = self._stream.batch(self._position)
-        sources = [self._data.train.source(int(i)) for i in indices]
-        symbols = self._answers[torch.from_numpy(indices)]
-        there = symbols != NOTHING
-        tokens = int(there.sum())  # counted before the answers leave for the device
-        symbols = symbols[:, : int(there.sum(1).max())].to(self._device)
         self._probing.backward([slot for slot in slots if slot.settings.method == "probe"], indices)
-        for slot in slots:
-            if slot.own_lm is not None:
-                self._backward_own(slot, slot.own_lm, sources, symbols, tokens)
-        prompted = [slot for slot in slots if slot.settings.method == "prompt"]
-        for key in dict.fromkeys(map(self._key, prompted)):
-            group = [slot for slot in prompted if self._key(slot) == key]
-            prompts = {id(slot): slot.training_prompt() for slot in group}
-            block = source_block(
-                sources, max_units=key.max_source_units, with_last_unit=key.has_infix, device=self._device
-            )
-            live = [prompt.first_live_layer for prompt in prompts.values()]
-            levels = trunk_levels(live, self._lm.architecture.layers)
-            trunk = self._trunks.trunk(block, sources, levels)
-            source = 0 if prompts[id(group[0])].first_live_layer is None else block.tokens.shape[1]
-            for chunk in self._chunks(group, len(indices) * (source + symbols.shape[1] + 2)):
-                of_chunk = [prompts[id(slot)] for slot in chunk]
-                self._backward(self._weights, block, trunk, chunk, of_chunk, symbols, tokens)
+        self._updater.gradients([slot for slot in slots if slot.settings.method != "probe"], indices)
         for slot in slots:
             slot.step(self._position, len(indices))
         self._position += 1
-
-    def _key(self, slot: Slot) -> ChunkKey:
-        """What a slot shares passes by; a limit that no source reaches is none."""
-        key = slot.chunk_key
-        return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
-
-    def _chunks(self, group: list[Slot], tokens: int) -> list[list[Slot]]:
-        """Trials of one key, each with so many tokens of its own, in passes; those with a common trunk together."""
-        size = max(1, self._tokens_per_pass // tokens) if self._tokens_per_pass else len(group)
-        ordered = sorted(group, key=lambda slot: slot.deep_layers.start)
-        return [ordered[start : start + size] for start in range(0, len(ordered), size)]
-
-    def _backward_own(
-        self, slot: Slot, lm: UnitLM, sources: Sequence[npt.NDArray[np.int32]], symbols: Tensor, tokens: int
-    ) -> None:
-        """Leave the gradient of a fine-tuned LM on its weights: the source passes through them too."""
-        weights = freeze(lm, self._device, self._weights.dtype)
-        limit = slot.settings.max_source_units
-        block = source_block(sources, max_units=limit, with_last_unit=False, device=self._device)
-        trunk = live_trunk(weights, block, trunk_levels([None], lm.architecture.layers))
-        self._backward(weights, block, trunk, [slot], [slot.training_prompt()], symbols, tokens)
-
-    def _backward(
-        self,
-        weights: FrozenWeights,
-        block: SourceBlock,
-        trunk: Trunk,
-        chunk: list[Slot],
-        prompts: list[TrialPrompt],
-        symbols: Tensor,
-        answer_tokens: int,
-    ) -> None:
-        """Leave every trial's gradient on its tensors. symbols: (B, M), the answers, of so many tokens in all."""
-        asks = any(slot.settings.score_separator for slot in chunk)
-        ends = any(slot.settings.score_end for slot in chunk)
-        fed = torch.stack([slot.verbalized.fed(symbols) for slot in chunk])
-        answers = sequence_answers(fed if ends else fed[..., :-1], asks_separator=asks)
-        logits = tail_logits(weights, block, trunk, prompts, answers)  # (K, B, asks + M + ends, V)
-        total = logits.new_zeros(())
-        for slot, prompt, of_trial in zip(chunk, prompts, logits, strict=True):
-            settings = slot.settings
-            # A row that only another trial asks for is left out, so that the head's dropout is drawn as it is alone.
-            own = of_trial[:, asks - settings.score_separator : of_trial.shape[1] - (ends - settings.score_end)]
-            targets = slot.verbalized.targets(symbols)[:, not settings.score_separator :][:, : own.shape[1]]
-            mapped = apply_head(own, prompt.tensors.head, settings.verbalizer_dropout, slot.generator)
-            nll = scored_nll(mapped, targets).sum()
-            scored = answer_tokens + len(targets) * (settings.score_separator + settings.score_end)
-            all_tokens = block.tokens_in_all + answer_tokens + len(targets)
-            total = total + nll / (scored if settings.loss_scale == "scored" else all_tokens)
-            slot.loss_sum = slot.loss_sum + nll.detach()
-            slot.scored += scored
-        total.backward()

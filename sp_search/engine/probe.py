@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
-from sp_search.engine.layers import decoder_layer, project
+from sp_search.engine.attention import attend, merge_heads, split_heads
+from sp_search.engine.layers import finish_layer, project
 from sp_search.engine.layout import SourceBlock, source_block
 from sp_search.engine.trunk import source_mask
 from sp_search.engine.weights import FrozenWeights
@@ -108,7 +109,7 @@ def pooled_states(
     found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
     for batch in eval_batches(np.diff(split.offsets), budget):
         sources = [split.source(int(i)) for i in batch]
-        block = source_block(sources, max_units=max_units, with_last_unit=True, device=weights.device)
+        block = source_block(sources, max_units=max_units, device=weights.device)
         states = _states(weights, block, layer)  # (B, S, D)
         if pooling == "last":
             pooled = states[:, -1]  # padding is on the left
@@ -123,7 +124,8 @@ def pooled_states(
 def _states(weights: FrozenWeights, block: SourceBlock, layer: int) -> Tensor:
     """What comes out of a layer, layer-normed without an affine part: (B, S, D), float32."""
     mask = source_mask(block, weights.dtype)
-    x = (weights.tokens[block.tokens] + weights.positions[block.positions])[None]  # (1, B, S, D)
+    x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)
     for below in weights.layers[:layer]:
-        x = decoder_layer(x, project(x, below), below, weights, [], mask, None)
-    return F.layer_norm(x[0].float(), x.shape[-1:])
+        query, key, value = split_heads(project(x, below), weights)  # (B, H, S, d)
+        x = finish_layer(x, merge_heads(attend(query, [(key, value, mask)])), below)
+    return F.layer_norm(x.float(), x.shape[-1:])

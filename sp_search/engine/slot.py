@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.finetune import own_copy, own_named
-from sp_search.engine.loss import dropped
+from sp_search.engine.loss import dropout_factors
 from sp_search.engine.probe import ProbeTensors
 from sp_search.engine.scoring import Candidate, ChunkKey
 from sp_search.engine.settings import TrialSettings
@@ -66,16 +66,34 @@ class Slot:
         """What the trials of a chunk agree in."""
         return self.candidate().chunk_key
 
-    def training_prompt(self) -> TrialPrompt:
-        """The prompt with this step's dropout, drawn from the slot's own generator."""
-        assert isinstance(self.tensors, PromptTensors)
-        rate = self.settings.prompt.dropout if self.settings.prompt is not None else 0.0
-        named = self.tensors.named()
-        wet = {
-            name: dropped(named[name], rate, self.generator)
+    @property
+    def first_live_layer(self) -> int | None:
+        """As the prompt has it."""
+        return self.candidate().prompt.first_live_layer
+
+    def prompt_draws(self) -> dict[str, Tensor]:
+        """An update's dropout on prompt vectors, by tensor; empty for none."""
+        named, rate = self.tensors.named(), self.settings.prompt.dropout if self.settings.prompt is not None else 0.0
+        drawn = {
+            name: dropout_factors(named[name].shape, rate, self.generator)
             for name in ("prefix", "infix", "keys", "values")
             if name in named
         }
+        return {name: factors for name, factors in drawn.items() if factors is not None}
+
+    def head_draws(self, utterances: int, rows: int) -> Tensor | None:
+        """An update's dropout behind a linear verbalizer, (B, rows, C + 4); None for none."""
+        assert isinstance(self.tensors, PromptTensors)
+        if self.tensors.head is None:
+            return None
+        shape = (utterances, rows, len(self.tensors.head))
+        return dropout_factors(shape, self.settings.verbalizer_dropout, self.generator)
+
+    def training_prompt(self, draws: Mapping[str, Tensor]) -> TrialPrompt:
+        """The prompt under an update's `prompt_draws`."""
+        assert isinstance(self.tensors, PromptTensors)
+        named = self.tensors.named()
+        wet = {name: named[name] * factors for name, factors in draws.items()}
         return TrialPrompt(PromptTensors(**(named | wet)), self.deep_layers, self.is_infix)
 
     def candidate(self) -> Candidate:

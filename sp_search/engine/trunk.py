@@ -9,23 +9,45 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.layers import additive, attend, feed_forward, merge_heads, project, split_heads
+from sp_search.engine.attention import additive, attend, merge_heads, split_heads
+from sp_search.engine.layers import finish_layer, project
 from sp_search.engine.layout import SourceBlock
-from sp_search.engine.weights import FrozenWeights
+from sp_search.engine.weights import FrozenLayer, FrozenWeights
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The source where it enters the lowest prompted layer, and what it would take in there without a prompt."""
+
+    state: Tensor  # input of the layer, (B, S, D)
+    query: Tensor  # (B, S, D)
+    mixed: Tensor  # what its attention takes in of the source alone, (B, S, D)
+    log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, S, H), float32
+
+    def part(self, rows: slice) -> Entry:
+        """Some of its B rows, a view."""
+        return Entry(self.state[rows], self.query[rows], self.mixed[rows], self.log_sum[rows])
 
 
 @dataclass(frozen=True)
 class Trunk:
     """What rows above the trunk read of it."""
 
-    keys: list[Tensor]  # per layer below the highest level asked for: (B, H, S, d)
+    keys: list[Tensor]  # of the layers up to the highest level asked for: (B, H, S, d)
     values: list[Tensor]  # the same
-    states: dict[int, Tensor]  # level -> input of that layer, (B, S, D)
-    projected: dict[int, Tensor]  # level -> its queries, keys and values, (B, S, 3D)
+    entries: dict[int, Entry]  # by level
     padding: Tensor  # (B, 1, 1, S), what is added to scores of tail rows on source columns
+
+    def part(self, rows: slice) -> Trunk:
+        """Some of its B rows, a view."""
+        return Trunk(
+            keys=[key[rows] for key in self.keys],
+            values=[value[rows] for value in self.values],
+            entries={level: entry.part(rows) for level, entry in self.entries.items()},
+            padding=self.padding[rows],
+        )
 
 
 def trunk_levels(first_live_layers: Iterable[int | None], layers: int) -> frozenset[int]:
@@ -41,23 +63,31 @@ def run_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int]
 
 def live_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int]) -> Trunk:
     """What `run_trunk` gives, with the gradient that weights of a fine-tuned LM need."""
-    layers, highest = weights.architecture.layers, max(levels)
+    highest = max(levels)
     mask = source_mask(block, weights.dtype)
-    trunk = Trunk([], [], {}, {}, source_padding(block, weights.dtype))
+    trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
     x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)
     for level, layer in enumerate(weights.layers[: highest + 1]):
-        projected = project(x, layer)  # (B, S, 3D)
         if level in levels:
-            trunk.states[level], trunk.projected[level] = x, projected
-        if level == highest:
-            break
-        query, key, value = split_heads(projected, weights)  # (B, H, S, d)
+            key, value, trunk.entries[level] = enter(x, layer, weights, mask)
+        else:
+            query, key, value = split_heads(project(x, layer), weights)  # (B, H, S, d)
         trunk.keys.append(key)
         trunk.values.append(value)
-        if level + 1 < layers:
-            mixed = attend(query, [(key, value, mask)])
-            x = feed_forward(x + F.linear(merge_heads(mixed), *layer.out), layer)
+        if level < min(highest, len(weights.layers) - 1):
+            is_entry = level in levels
+            mixed = trunk.entries[level].mixed if is_entry else merge_heads(attend(query, [(key, value, mask)]))
+            x = finish_layer(x, mixed, layer)
     return trunk
+
+
+def enter(x: Tensor, layer: FrozenLayer, weights: FrozenWeights, mask: Tensor) -> tuple[Tensor, Tensor, Entry]:
+    """Keys, values and the rest of a source (B, S, D) in the lowest prompted layer; mask: `source_mask`."""
+    query, key, value = split_heads(project(x, layer), weights)  # (B, H, S, d)
+    scores = query @ key.transpose(-1, -2) + mask
+    shares = scores.softmax(-1)
+    log_sum = scores.amax(-1).float() - shares.amax(-1).float().log()  # both are of the same column
+    return key, value, Entry(x, merge_heads(query), merge_heads(shares @ value), log_sum.transpose(1, 2))
 
 
 def source_mask(block: SourceBlock, dtype: torch.dtype) -> Tensor:

@@ -17,9 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sp_search.engine.layers import project
 from sp_search.engine.layout import SourceBlock
-from sp_search.engine.trunk import Trunk, run_trunk, source_padding
+from sp_search.engine.trunk import Trunk, enter, run_trunk, source_mask, source_padding
 from sp_search.engine.weights import FrozenWeights
 
 
@@ -54,7 +53,7 @@ class TrunkCache:
         """What `run_trunk` gives for a block that was laid out from these whole sources."""
         if not self._limit or max(levels) == 0:  # below layer 0 there is nothing but embeddings
             return run_trunk(self._weights, block, levels)
-        rows = [int(n) for n in (~block.is_padded).sum(1)]
+        rows = block.columns
         names = [source.tobytes() for source in sources]
         missing = [
             b
@@ -98,22 +97,23 @@ class TrunkCache:
             columns[:, :, b, :, width - n :] = entry.columns[:below, :, :, :n]
             for level, state in states.items():
                 state[b, width - n :] = entry.states[level][:n]
-        return Trunk(
-            keys=list(columns[:, 0]),
-            values=list(columns[:, 1]),
-            states=states,
-            projected={level: project(state, self._weights.layers[level]) for level, state in states.items()},
-            padding=source_padding(block, self._weights.dtype),
-        )
+        trunk = Trunk(list(columns[:, 0]), list(columns[:, 1]), {}, source_padding(block, self._weights.dtype))
+        mask = source_mask(block, self._weights.dtype)
+        for level, state in states.items():
+            key, value, trunk.entries[level] = enter(state, self._weights.layers[level], self._weights, mask)
+            if level == below:
+                trunk.keys.append(key)
+                trunk.values.append(value)
+        return trunk
 
 
 def _rows_of(trunk: Trunk, row: int, count: int, levels: frozenset[int]) -> _Kept:
     """A copy of one row of a trunk, without its padding."""
     columns = [
         torch.stack([key[row, :, -count:], value[row, :, -count:]])
-        for key, value in zip(trunk.keys, trunk.values, strict=True)
+        for key, value in zip(trunk.keys[: max(levels)], trunk.values[: max(levels)], strict=True)
     ]
-    states = {level: state[row, -count:].clone() for level, state in trunk.states.items()}
+    states = {level: entry.state[row, -count:].clone() for level, entry in trunk.entries.items()}
     return _Kept(torch.stack(columns), states, levels)
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-TIME = "utterances_seen"
-METRIC = "objective"
-"""Key of a Tune result: the value of the metric that decides, of which more is better."""
+from sp_search.search.terms import METRIC, TIME
+
 NUMBER = "number"
 """Key of a Tune trial's config: the number of the study's trial, which outlives Tune's own trial ids."""
 

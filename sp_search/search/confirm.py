@@ -1,24 +1,24 @@
 """Does the winner hold up: the best settings again under fresh seeds.
 
-Nothing is asked of Tune here: no run may be stopped, and its processes would have to start once more.
+Nothing is asked of Tune here, for no run may be stopped. One that a killed search cut off goes on from its state.
 """
 
 from __future__ import annotations
 
-import math
-import threading
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from sp_search.search.events import Listeners, is_told
-from sp_search.search.seat import Seat
-from sp_search.search.settings import Leave, SearchSettings
+from sp_search.search.seats import Seats
+from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import CONFIRMED, PARAMS, VALID, best_trials, record_confirmed, trial_seed
+from sp_search.search.terms import Told
 from sp_search.types import ParamValue, Report
 
 FIRST_NUMBER = 1_000_000
@@ -61,16 +61,8 @@ def pending_confirms(study: optuna.Study, best: Sequence[FrozenTrial], settings:
     return [run for run in runs if run.key not in done]
 
 
-TakeSeat = Callable[..., Seat]
-
-
 def run_confirms(
-    study: optuna.Study,
-    space: Space,
-    settings: SearchSettings,
-    workers: Mapping[str, Leave],
-    listeners: Listeners,
-    take_seat: TakeSeat = Seat,
+    study: optuna.Study, space: Space, settings: SearchSettings, seats: Seats, listeners: Listeners
 ) -> None:
     """Make the confirm runs that are missing, in all slots of all workers, and record each as it ends.
 
@@ -78,82 +70,42 @@ def run_confirms(
         study: its best trials are repeated.
         space: says which parameters were searched.
         settings: how many, and how long.
-        workers: by name, each with the way to tell it that a run has ended.
-        listeners: told from this thread alone.
-        take_seat: how a run joins a worker.
+        seats: where they sit.
+        listeners: told.
     """
-    pending = pending_confirms(study, best_trials(study, settings.confirm_top), settings)
-    waiting: SimpleQueue[ConfirmRun] = SimpleQueue()
-    heard: SimpleQueue[tuple[ConfirmRun, str | Report | Exception]] = SimpleQueue()
-    for run in pending:
-        waiting.put(run)
-    for name, leave in [*workers.items()] * settings.slots:
-        threading.Thread(
-            target=_sit, args=(name, leave, settings, waiting, heard, take_seat), name="confirm", daemon=True
-        ).start()
-    last: dict[int, Report] = {}
-    left = len(pending)
-    while left:
-        run, told = heard.get()
-        if told == BEGUN:
+    waiting = deque(pending_confirms(study, best_trials(study, settings.confirm_top), settings))
+    running: dict[int, ConfirmRun] = {}
+    while waiting or running:
+        while waiting and seats.is_free:
+            run = waiting.popleft()
+            running[run.number] = run
             tags = {"role": "confirm", "of_trial": str(run.of_trial), "seed": str(run.seed)}
             listeners.tell("trial_started", run.number, space.searched(run.params), tags)
-        elif isinstance(told, Report):
-            last[run.number] = told
-            metrics = {name: value for name, value in told.metrics.items() if is_told(name)}
-            listeners.tell("reported", run.number, Report(told.utterances_seen, metrics))
-        else:
-            left -= 1
-            _conclude(study, settings, run, last.get(run.number), told, listeners)
-
-
-BEGUN, ENDED = "begun", "ended"
-
-
-def _sit(
-    worker: str,
-    leave: Leave,
-    settings: SearchSettings,
-    waiting: SimpleQueue[ConfirmRun],
-    heard: SimpleQueue[tuple[ConfirmRun, str | Report | Exception]],
-    take_seat: TakeSeat,
-) -> None:
-    """One slot: run after run until none waits."""
-    while True:
-        try:
-            run = waiting.get_nowait()
-        except Empty:
-            return
-        heard.put((run, BEGUN))
-        try:
-            folder = str(settings.trial_folder(run.number))
-            seat = take_seat(worker, run.number, run.params, seed=run.seed, budget=settings.budget, folder=folder)
-            for point in settings.points:
-                report = seat.report(point)
-                heard.put((run, report))
-                if report.diverged:
-                    break
-            heard.put((run, ENDED))
-        except Exception as error:  # noqa: BLE001, told to the search, which goes on with the other runs
-            heard.put((run, error))
-        leave(run.number)
+            seats.ask(seats.take(settings.terms(run.number, run.params, run.seed)), after=0)
+        seat, told = seats.next_told()
+        if isinstance(told, Told):
+            seen, metrics = told.report.utterances_seen, told.report.metrics
+            heard = {name: value for name, value in metrics.items() if is_told(name)}
+            listeners.tell("reported", seat.terms.number, Report(seen, heard))
+            if not told.report.diverged and seen < settings.budget:
+                seats.ask(seat, after=seen)
+                continue
+        seats.leave(seat)
+        seats.free(seat, is_wanted=bool(waiting))
+        _conclude(study, settings, running.pop(seat.terms.number), told, listeners)
 
 
 def _conclude(
-    study: optuna.Study,
-    settings: SearchSettings,
-    run: ConfirmRun,
-    last: Report | None,
-    told: str | Report | Exception,
-    listeners: Listeners,
+    study: optuna.Study, settings: SearchSettings, run: ConfirmRun, told: Told | Exception, listeners: Listeners
 ) -> None:
-    """Record a run that reached its full budget; the others count as failed and are made again by the next search."""
-    value = last.metrics.get(settings.metric, math.nan) if last is not None and told == ENDED else math.nan
-    if last is None or last.diverged or not math.isfinite(value):
+    """Record a run that reached its full budget; another has failed, and the next search makes it anew."""
+    folder = settings.trial_folder(run.number)
+    if isinstance(told, Exception) or told.report.diverged:
         reason = f"the confirm run failed: {told!r}" if isinstance(told, Exception) else "the confirm run diverged"
+        if folder.exists():
+            shutil.rmtree(folder)
         listeners.tell("trial_finished", run.number, "FAIL", reason, {})
         return
-    state = str(settings.trial_folder(run.number))
-    measured = {name: value for name, value in last.metrics.items() if name.startswith(VALID)}
-    record_confirmed(study, run.key, {**measured, "state": state})
-    listeners.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: value})
+    measured = {name: value for name, value in told.report.metrics.items() if name.startswith(VALID)}
+    record_confirmed(study, run.key, {**measured, "state": str(folder)})
+    listeners.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})

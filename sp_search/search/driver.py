@@ -6,18 +6,20 @@ Killed at any moment and started again, it goes on from what the study and the s
 from __future__ import annotations
 
 import math
-import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
 import ray
-from ray import tune
+from ray import cloudpickle
 
 from sp_search.errors import StudyError
 from sp_search.search.asha import Asha
@@ -25,16 +27,18 @@ from sp_search.search.confirm import run_confirms
 from sp_search.search.events import Listeners, Observer
 from sp_search.search.finished import Finished, Keep
 from sp_search.search.searcher import StudySearcher
+from sp_search.search.seats import Seats
 from sp_search.search.session import ray_session
-from sp_search.search.settings import Leave, SearchSettings
+from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import VALID, StudyIdentity, best_trials, counts, past_trials
-from sp_search.search.trainable import PromptTrial
+from sp_search.search.tuning import run_trials
 from sp_search.search.winner import Winner, winner
-from sp_search.search.worker import PackFactory, Worker
+from sp_search.search.worker import PackFactory, PackLike, Worker, pack_of
 
 WORKER_START_S = 600.0
 CLOSE_S = 20.0
+SWITCH_S = 0.0005
 
 
 Conclude = Callable[[Finished, dict[str, Any]], None]
@@ -49,6 +53,7 @@ def run_search(
     observers: Sequence[Observer],
     keep: Keep,
     conclude: Conclude,
+    shared: Any = None,
 ) -> dict[str, Any]:
     """Search to the end.
 
@@ -57,10 +62,11 @@ def run_search(
         identity: what the study is about.
         study: of that identity.
         space: what is searched.
-        make_pack: builds the engine in a worker's process; small, for it is sent there.
+        make_pack: builds the engine in a worker's process of what is shared; small, for it is sent there.
         observers: who is told.
         keep: writes the prompt of a trial that reached its full budget, and says where.
         conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
+        shared: kept once a node; a worker sees its arrays without a copy, and may not write to them.
 
     Returns:
         The summary, as design.md's contract has it.
@@ -71,30 +77,44 @@ def run_search(
     """
     began = time.monotonic()
     listeners = Listeners(observers)
-    with _ray(settings), _terminable():
-        try:
-            listeners.tell("study_opened", study_info(settings, identity))
-            workers = _start_workers(settings, make_pack)
-            leave = {name: worker.remove.remote for name, worker in workers.items()}
-            _run_trials(settings, study, space, leave, listeners, keep)
-            run_confirms(study, space, settings, leave, listeners)
-            best = winner(study, best_trials(study, settings.confirm_top), settings)
-            if best is None:
-                raise StudyError(
-                    f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"
-                )
-            finished = _on_test(settings, best, next(iter(workers.values())))
-            engine_s, worker_s = map(
-                sum, zip(*ray.get([w.time_share.remote() for w in workers.values()]), strict=True)
+    cpus = math.ceil(settings.workers * settings.cpus_per_worker)
+    with _listening(settings, identity, listeners), ray_session(settings.ray_address, cpus), _terminable():
+        here = ray.put(shared)  # as long as this name holds it
+        workers = start_workers(settings, partial(pack_of, make_pack, cloudpickle.dumps(here)))
+        seats, asha = Seats(workers, settings.slots), _asha(settings, study)
+        searcher = StudySearcher(study, space, settings, listeners, keep)
+        ray.get([worker.time_share.remote() for worker in workers], timeout=WORKER_START_S)
+        run_trials(searcher, asha, seats, settings)
+        run_confirms(study, space, settings, seats, listeners)
+        best = winner(study, best_trials(study, settings.confirm_top), settings)
+        if best is None:
+            raise StudyError(
+                f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"
             )
-            summary = _summary(settings, identity, study, best, finished)
-            summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
-            summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
-            conclude(finished, summary)
-            listeners.tell("study_finished", summary)
-        finally:
-            listeners.tell("close", CLOSE_S)
+        finished = _on_test(settings, best, workers)
+        engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in workers]), strict=True))
+        summary = _summary(settings, identity, study, best, finished)
+        summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
+        summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
+        conclude(finished, summary)
+        listeners.tell("study_finished", summary)
     return summary
+
+
+@contextmanager
+def _listening(settings: SearchSettings, identity: StudyIdentity, listeners: Listeners) -> Iterator[None]:
+    """Open a study to its listeners before Ray starts, and close them when it has ended: who uploads, uses that time.
+
+    An uploader's thread gives way every half millisecond, for the search waits for its turn some thousand times.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        listeners.tell("study_opened", study_info(settings, identity))
+        yield
+    finally:
+        listeners.tell("close", CLOSE_S)
+        sys.setswitchinterval(before)
 
 
 @contextmanager
@@ -117,88 +137,42 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextmanager
-def _ray(settings: SearchSettings) -> Iterator[None]:
-    """Ray as a search needs it."""
-    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # a CSV, a JSON and a TensorBoard file a trial
-    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "100000"  # the study is the truth, Tune's snapshot is not
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the progress display is ours
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(settings.staged)
-    os.environ["RAY_maximum_startup_concurrency"] = str(2 * settings.in_flight + 8)  # noqa: SIM112, Ray's own
-    with ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker) + 1):
-        yield
+def start_workers(settings: SearchSettings, make_pack: Callable[[], PackLike]) -> list[Any]:
+    """One actor a device, soon ready; started again by Ray when lost, and asked again what it had been asked."""
+    actor = ray.remote(Worker).options(
+        num_cpus=settings.cpus_per_worker,
+        num_gpus=settings.gpus_per_worker,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=4 * settings.slots + 4,
+    )
+    return [actor.remote(make_pack) for _ in range(settings.workers)]
 
 
-def _start_workers(settings: SearchSettings, make_pack: PackFactory) -> dict[str, Any]:
-    """One actor a device, by name; started again by Ray when lost."""
-    actor = ray.remote(Worker).options
-    names = [f"sp_search-{settings.study}-{os.getpid()}-{i}" for i in range(settings.workers)]
-    workers = {
-        name: actor(
-            name=name,
-            num_cpus=settings.cpus_per_worker,
-            num_gpus=settings.gpus_per_worker,
-            max_restarts=-1,
-            max_concurrency=4 * settings.slots + 4,
-        ).remote(make_pack)
-        for name in names
-    }
-    ray.get([worker.time_share.remote() for worker in workers.values()], timeout=WORKER_START_S)
-    return workers
-
-
-def _run_trials(
-    settings: SearchSettings,
-    study: optuna.Study,
-    space: Space,
-    leave: Mapping[str, Leave],
-    listeners: Listeners,
-    keep: Keep,
-) -> None:
-    asha = Asha(
+def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
+    return Asha(
         budget=settings.budget,
         grace=settings.grace,
         reduction_factor=settings.reduction_factor,
         past=past_trials(study),
     )
-    searcher = StudySearcher(study, space, settings, leave, listeners, keep)
-    tuner = tune.Tuner(
-        tune.with_resources(PromptTrial, {"cpu": settings.cpus_per_trial}),
-        tune_config=tune.TuneConfig(
-            search_alg=searcher,
-            scheduler=asha,
-            num_samples=-1,
-            reuse_actors=True,
-            max_concurrent_trials=None,
-        ),
-        run_config=tune.RunConfig(
-            name="tune",
-            storage_path=str(settings.folder.absolute()),
-            verbose=0,
-            failure_config=tune.FailureConfig(max_failures=0),
-            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-        ),
-    )
-    tuner.fit()
 
 
-def _on_test(settings: SearchSettings, best: Winner, worker: Any) -> Finished:
+def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> Finished:
     """Read the test split, once, with the prompt of every confirm seed of the winner."""
-    number = -1
-    metrics: dict[str, list[dict[str, float]]] = {"valid": [], "test": []}
-    exported = max(range(len(best.runs)), key=lambda i: float(best.runs[i][settings.metric]))
-    facts: dict[str, Any] = {}
-    outcome: dict[str, Any] = {}
-    for at, (seed, run) in enumerate(zip(best.seeds, best.runs, strict=True)):
-        facts = ray.get(worker.start.remote(number, best.params, seed, settings.budget, run["state"]))
-        metrics["test"].append(ray.get(worker.evaluate.remote(number, "test")))
-        if at == exported:
-            outcome = ray.get(worker.outcome.remote(number, "test"))
-        metrics["valid"].append(
+    runs = [
+        replace(settings.terms(-1 - i, best.params, seed), folder=run["state"])
+        for i, (seed, run) in enumerate(zip(best.seeds, best.runs, strict=True))
+    ]
+    found = ray.get([workers[i % len(workers)].evaluate.remote(terms, "test") for i, terms in enumerate(runs)])
+    exported = max(range(len(runs)), key=lambda i: float(best.runs[i][settings.metric]))
+    metrics: dict[str, list[dict[str, float]]] = {
+        "valid": [
             {name.removeprefix(VALID): value for name, value in run.items() if name.startswith(VALID)}
-        )
-        ray.get(worker.remove.remote(number))
+            for run in best.runs
+        ],
+        "test": [of_test for of_test, _ in found],
+    }
     means = {
         split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
         for split, of_seeds in metrics.items()
@@ -209,8 +183,8 @@ def _on_test(settings: SearchSettings, best: Winner, worker: Any) -> Finished:
         seed=best.seeds[exported],
         state=Path(best.runs[exported]["state"]),
         metrics={**means, "exported test": metrics["test"][exported]},
-        facts=facts,
-        outcome=outcome,
+        facts=found[exported][1],
+        outcome=ray.get(workers[0].outcome.remote(runs[exported], "test")),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from sp_search.search.schedule import rungs
 from sp_search.search.settings import SearchSettings
-from sp_search.search.space import Range, Space
+from sp_search.search.space import Range, Space, word
 from sp_search.types import Params
 
 DRAWS = 200
@@ -97,16 +97,8 @@ def _quantile(ascending: Sequence[float], share: float) -> float:
 
 
 def _shown(r: Range) -> str:
-    if r.kind in ("int", "float"):
-        text = f"{r.values[0]:g} to {r.values[1]:g}{', log' if r.log else ''}"
-    else:
-        text = " or ".join(_word(value) for value in r.values)
-    conditions = [f"{name} is {' or '.join(map(_word, values))}" for name, values in r.when]
-    return text + (f", when {' and '.join(conditions)}" if conditions else "")
-
-
-def _word(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value}"
+    conditions = [f"{name} is {' or '.join(map(word, values))}" for name, values in r.when]
+    return r.told + (f", when {' and '.join(conditions)}" if conditions else "")
 
 
 class _Given:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,13 +16,12 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sp_search.search.asha import METRIC, NUMBER, TIME
+from sp_search.search.asha import NUMBER
 from sp_search.search.events import Listeners, is_told
 from sp_search.search.finished import Finished, Keep
-from sp_search.search.settings import Leave, SearchSettings
+from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
 from sp_search.search.study import (
-    FACTS,
     PARAMS,
     REASON,
     SEED,
@@ -32,7 +30,11 @@ from sp_search.search.study import (
     trial_seed,
     twin,
 )
+from sp_search.search.terms import FACTS, METRIC, STATE_FILE, TIME
 from sp_search.types import ParamValue, Report
+
+TERMS, SEEN = "terms", "seen"
+"""Keys of a Tune trial's config: what its worker is told of it, and what it has seen at an earlier start."""
 
 KEPT = 5
 """Trials whose state stays on disk when they end: the best so many."""
@@ -43,7 +45,6 @@ class _Running:
     """A trial in flight."""
 
     number: int
-    worker: str
     params: Mapping[str, ParamValue]
     trial: optuna.Trial
     reported: dict[int, float] = field(default_factory=dict)
@@ -57,20 +58,18 @@ class StudySearcher(Searcher):
         study: optuna.Study,
         space: Space,
         settings: SearchSettings,
-        workers: Mapping[str, Leave],
         listeners: Listeners,
         keep: Keep,
     ) -> None:
-        """Serve a study to trials on the named workers, each with the way to tell it that a trial has ended."""
+        """Serve a study."""
         super().__init__(metric=METRIC, mode="max")
         self._study = study
         self._space = space
         self._settings = settings
-        self._workers = workers
         self._listeners = listeners
         self._keep = keep
         self._running: dict[str, _Running] = {}
-        saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / "state.pt").exists()]
+        saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / STATE_FILE).exists()]
         self._left = reconcile(study, saved)
         if not study.trials:
             for params in settings.first_trials:
@@ -78,16 +77,13 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None while none may start, FINISHED when none is left."""
-        busy = Counter(running.worker for running in self._running.values())
-        worker = min(self._workers, key=lambda name: busy[name])
-        room = self._settings.in_flight + (0 if self._settings.ray_address else self._settings.staged)
-        if len(self._running) >= room:
+        if len(self._running) >= self._settings.in_flight + self._settings.staged:
             return None
         found = self._continued() or self._asked()
         if found is None:
             return Searcher.FINISHED
         trial, params, seed, seen = found
-        running = _Running(trial.number, worker, params, trial, reported=dict(seen))
+        running = _Running(trial.number, params, trial, reported=dict(seen))
         return self._config(trial_id, running, seed, max(seen, default=0))
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -97,7 +93,6 @@ class StudySearcher(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how a trial ended."""
         running = self._running.pop(trial_id)
-        self._workers[running.worker](running.number)  # Tune keeps the trial's process for another; the slot must go
         if result is not None and TIME in result:
             self._keep_report(running, result)
         state, reason = self._outcome(running, result, error)
@@ -126,14 +121,8 @@ class StudySearcher(Searcher):
         self._listeners.tell("trial_started", running.number, searched, {"role": "search", "seed": str(seed)})
         return {
             NUMBER: running.number,
-            "params": dict(running.params),
-            "seed": seed,
-            "seen": seen,
-            "worker": running.worker,
-            "folder": str(self._settings.trial_folder(running.number)),
-            "points": list(self._settings.points),
-            "metric": self._settings.metric,
-            "budget": self._settings.budget,
+            SEEN: seen,
+            TERMS: self._settings.terms(running.number, running.params, seed),
         }
 
     def _continued(self) -> tuple[optuna.Trial, Mapping[str, ParamValue], int, dict[int, float]] | None:
@@ -153,6 +142,7 @@ class StudySearcher(Searcher):
             if known is None:
                 seed = trial_seed(self._settings.seed, trial.number)
                 trial.set_user_attr(SEED, seed)
+                shutil.rmtree(self._settings.trial_folder(trial.number), ignore_errors=True)  # of a study now gone
                 return trial, params, seed, {}
             trial.set_user_attr(REASON, f"same settings as trial {known.number}")
             for seen, value in known.intermediate_values.items():
@@ -171,19 +161,19 @@ class StudySearcher(Searcher):
         running.reported[seen] = value
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
-            running.trial.set_user_attr(FACTS, _facts(result))
+            running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
         metrics = {name: float(result[name]) for name in result if is_told(name)}
         self._listeners.tell("reported", running.number, Report(seen, metrics))
 
     def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
-        trial = self._study.trials[number]
+        trial = self._study.get_trials(deepcopy=False)[number]
         finished = Finished(
             number=number,
             params=trial.user_attrs[PARAMS],
             seed=trial.user_attrs[SEED],
             state=self._settings.trial_folder(number),
             metrics={"valid": {name.removeprefix(VALID): value for name, value in _measured(result).items()}},
-            facts=_facts(result),
+            facts=dict(result.get(FACTS, ())),
         )
         if (folder := self._keep(finished)) is not None:
             self._listeners.tell("artifact", number, folder, "prompt")
@@ -202,19 +192,13 @@ class StudySearcher(Searcher):
 
     def _drop_losers(self) -> None:
         """Delete the states of ended trials but the best few; the study keeps what they reported."""
-        ended = self._study.get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        )
-        done = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+        trials = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
+        done = [trial for trial in trials.values() if trial.state == TrialState.COMPLETE]
         kept = {trial.number for trial in sorted(done, key=lambda t: -(t.value or 0.0))[:KEPT]}
-        for trial in ended:
-            if trial.number not in kept and (folder := self._settings.trial_folder(trial.number)).exists():
+        for folder in self._settings.trial_folders():
+            number = int(folder.name)
+            if number not in kept and number in trials and trials[number].state.is_finished():
                 shutil.rmtree(folder)
-
-
-def _facts(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What a trial weighs; Tune hands a searcher its results flat, as `facts/stored_bytes`."""
-    return {name.removeprefix("facts/"): value for name, value in result.items() if name.startswith("facts/")}
 
 
 def _measured(result: Mapping[str, Any]) -> dict[str, float]:

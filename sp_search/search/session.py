@@ -20,7 +20,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cpus}
-    ray.init(**({"address": address} if address else here), log_to_driver=False, logging_level="ERROR")
+    ray.init(address or "local", **({} if address else here), log_to_driver=False, logging_level="ERROR")
     try:
         yield
     finally:

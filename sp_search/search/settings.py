@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.search.schedule import report_points
+from sp_search.search.terms import Terms
 from sp_search.types import Params
-
-Leave = Callable[[int], object]
-"""Frees the slot of a trial's number in its worker, without waiting for it."""
-RAY_STEPS = 10_000
-"""Ray counts resources in ten-thousandths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,21 +47,26 @@ class SearchSettings:
         return self.workers * self.slots
 
     @property
-    def cpus_per_trial(self) -> float:
-        """What a trial reserves, though it only waits for its worker.
-
-        Ray is started here with one CPU more than the workers take, and all trials in flight just fit in it.
-        """
-        return 0.001 if self.ray_address else math.floor(RAY_STEPS / self.in_flight) / RAY_STEPS
-
-    @property
     def staged(self) -> int:
-        """Trials made ready ahead: Tune hands a stopped trial's process on only to one that is already waiting.
-
-        On a cluster of others nothing keeps a waiting trial from starting, so none is made ahead.
-        """
-        return 1 if self.ray_address else max(1, self.in_flight // 2)
+        """Trials made ready ahead, so that a slot that falls free is taken at once."""
+        return max(1, self.in_flight // 2)
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's state is saved."""
         return self.folder / "trials" / str(number)
+
+    def trial_folders(self) -> list[Path]:
+        """Those that there are, of trials and confirm runs."""
+        trials = self.folder / "trials"
+        return list(trials.iterdir()) if trials.exists() else []
+
+    def terms(self, number: int, params: Params, seed: int) -> Terms:
+        """What a worker is told of a trial."""
+        return Terms(
+            number=number,
+            params=dict(params),
+            seed=seed,
+            budget=self.budget,
+            points=self.points,
+            folder=str(self.trial_folder(number)),
+        )

@@ -30,6 +30,11 @@ class Asker(Protocol):
     def suggest_categorical(self, name: str, choices: list[ParamValue]) -> Any: ...  # noqa: D102
 
 
+def word(value: ParamValue) -> str:
+    """A value as YAML has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 @dataclass(frozen=True)
 class Range:
     """One parameter: a range of numbers, a choice, or (a choice of one) a fixed value."""
@@ -43,6 +48,20 @@ class Range:
     def applies(self, params: Params) -> bool:
         """Whether the conditions hold for what is chosen so far."""
         return all(name in params and params[name] in allowed for name, allowed in self.when)
+
+    def holds(self, value: ParamValue) -> bool:
+        """Whether a value may be drawn."""
+        if self.kind not in ("int", "float"):
+            return any(type(value) is type(known) and value == known for known in self.values)
+        low, high = map(float, self.values)
+        return type(value) in ((int,) if self.kind == "int" else (int, float)) and low <= float(value) <= high
+
+    @property
+    def told(self) -> str:
+        """The values for people: `1 to 40, log`, or `linear or random`."""
+        if self.kind in ("int", "float"):
+            return f"{self.values[0]:g} to {self.values[1]:g}{', log' if self.log else ''}"
+        return " or ".join(map(word, self.values))
 
 
 @dataclass(frozen=True)

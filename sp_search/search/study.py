@@ -11,15 +11,15 @@ from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from sp_search.errors import StudyError
 from sp_search.search.asha import PastTrial
+from sp_search.search.journal import Journal
 from sp_search.types import ParamValue
 
-PARAMS, SEED, REASON, FACTS, CONFIRMED = "params", "seed", "reason", "facts", "confirmed"
-"""Attributes of a trial: its parameters, its seed, why it ended early, what it weighs; of the study: confirm runs."""
+PARAMS, SEED, REASON, CONFIRMED = "params", "seed", "reason", "confirmed"
+"""Attributes of a trial: its parameters, its seed, why it ended early; of the study: confirm runs."""
 
 VALID = "valid_"
 """What a report calls metrics of the validation split."""
@@ -80,13 +80,15 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
         StudyError: there is none of that name.
     """
     try:
+        if storage is None and not folder.exists():
+            raise KeyError(name)
         return optuna.load_study(study_name=name, storage=_storage(storage, folder))
     except KeyError as error:
         raise StudyError(f"study {name}: expected a study in {storage or folder}, found none") from error
 
 
 def _storage(url: str | None, folder: Path) -> str | JournalStorage:
-    return url or JournalStorage(JournalFileBackend(str(folder / "journal.log")))
+    return url or JournalStorage(Journal(folder / "journal.log"))
 
 
 def sampler(seed: int, asked: int) -> optuna.samplers.BaseSampler:

@@ -6,6 +6,7 @@ The index holds a magic word, a version, the element type, the number of sequenc
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,23 @@ def read_sequences(index: Path) -> list[npt.NDArray[np.int64]]:
             f"{data}: expected {int((starts + sizes).max())} elements, got {len(values)}; the file is cut off"
         )
     return [values[start : start + size].astype(np.int64) for start, size in zip(starts, sizes, strict=True)]
+
+
+def databin_units(index: Path) -> Iterator[tuple[str, ...]]:
+    """The units of every sequence of a data-bin split, labelled or not: what stands before `<s>` or `</s>`.
+
+    Raises:
+        DataError: the split can't be read, or a sequence has no units or specials inside.
+    """
+    own = Dictionary.load(index.parent / "dict.txt")
+    for number, ids in enumerate(read_sequences(index), 1):
+        ends = np.flatnonzero((ids == SEPARATOR) | (ids == EOS))
+        units = ids[: ends[0]] if len(ends) else ids
+        if not len(units) or (units < SPECIALS).any() or (units >= len(own)).any():
+            raise DataError(
+                f"{index} sequence {number}: expected units before `<s>` or `</s>`, got ids {ids[:12].tolist()}..."
+            )
+        yield tuple(own.symbol(int(i)) for i in units)
 
 
 def read_databin(index: Path) -> list[Line]:

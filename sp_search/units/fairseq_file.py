@@ -40,7 +40,7 @@ def read_checkpoint(path: Path, needed: str) -> dict[str, Any]:
     import torch
 
     try:
-        with torch.serialization.safe_globals(_allowed()), warnings.catch_warnings():
+        with torch.serialization.safe_globals(allowed_objects()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # it is then refused, or read
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -75,7 +75,8 @@ def model_settings(checkpoint: Mapping[str, Any], path: Path, section: str = "mo
     return {str(key): found[key] for key in found}
 
 
-def _allowed() -> list[Any]:
+def allowed_objects() -> list[Any]:
+    """What a checkpoint may hold beside tensors and plain values."""
     import omegaconf
 
     allowed: list[Any] = [argparse.Namespace, collections.defaultdict, dict, list, int, typing.Any]

@@ -6,7 +6,7 @@ Every line is checked before any is used; all bad lines are counted, the first t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,22 +36,28 @@ Parser = Callable[[str, int], Line]
 def read_lines(
     lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool, field: str = LABELS
 ) -> list[Line]:
-    """Parse all lines of a manifest.
+    """Parse all lines of a manifest; as `each_line`, all at once."""
+    return list(each_line(lines, place, known, labelled=labelled, field=field))
+
+
+def each_line(
+    lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool, field: str = LABELS
+) -> Iterator[Line]:
+    """Parse a manifest line by line; what came before an error is not to be used.
 
     Args:
         lines: with or without line ends.
         place: file name for messages.
-        known: whether the dictionary has a unit.
+        known: whether the dictionary has a unit; it may raise a LineError that says more.
         labelled: whether every line must have labels; else they may be missing. A JSON line whose labels are null is
             then left out.
         field: where a JSON line has its labels.
 
     Raises:
-        DataError: lines are bad, or there are none.
+        DataError: lines are bad, or there are none; after the last line.
     """
-    found: list[Line] = []
     faults: list[str] = []
-    count = 0
+    count = found = 0
     known_units: dict[str, bool] = {}
     parse: Parser | None = None
     for number, raw in enumerate(lines, 1):
@@ -66,7 +72,8 @@ def read_lines(
                 faults.append(f"line {number}: {error}")
         else:
             if line.labels is not None or not labelled:
-                found.append(line)
+                found += 1
+                yield line
     if count:
         more = f" (and {count - SHOWN_FAULTS} more)" if count > SHOWN_FAULTS else ""
         raise DataError(f"{place}: {count} bad lines: " + "; ".join(faults) + more)
@@ -74,7 +81,6 @@ def read_lines(
         raise DataError(
             f"{place}: expected at least one utterance, got {'none with labels' if parse else 'an empty file'}"
         )
-    return found
 
 
 def parser_of(text: str, field: str) -> Parser:

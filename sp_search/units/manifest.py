@@ -9,16 +9,16 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from sp_search.errors import DataError
 from sp_search.types import Corpus, Split
-from sp_search.units.databin import read_databin
+from sp_search.units.databin import databin_units, read_databin
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.lines import LABELS, Line, read_lines
+from sp_search.units.lines import LABELS, Line, LineError, each_line, read_lines
 
 SPLITS = ("train", "valid", "test")
 GZIP_MAGIC = b"\x1f\x8b"
@@ -90,6 +90,26 @@ def read_units(lines: Iterable[str], dictionary: Dictionary, place: str) -> Spli
     return _split(found, dictionary, place)
 
 
+def each_utterance(path: Path, known: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
+    """The units of every utterance of a file in any of the forms, labelled or not, one by one.
+
+    Args:
+        path: of one split.
+        known: whether a unit may be there; it may raise a LineError that says more.
+
+    Raises:
+        DataError: as `read_split`, but only after the last utterance; what came before is not to be used.
+    """
+    if path.suffix != ".idx":
+        for line in each_line(open_text(path), str(path), known, labelled=False):
+            yield line.units
+        return
+    for number, units in enumerate(databin_units(path), 1):
+        for unit in units:
+            _check_known(unit, known, f"{path} sequence {number}")
+        yield units
+
+
 def corpus_fingerprint(splits: Mapping[str, Split]) -> str:
     """sha256 over units and labels of all splits, whatever the file form; ids have no part in it."""
     digest = hashlib.sha256()
@@ -115,11 +135,18 @@ def _split(lines: list[Line], dictionary: Dictionary, name: str) -> Split:
 
 def _known_units(line: Line, dictionary: Dictionary, place: str) -> None:
     for unit in line.units:
-        if dictionary.find(unit) is None:
-            raise DataError(
-                f"{place}: expected units of the LM's dictionary, got {unit!r}; "
-                f"was it made with another k-means model?"
-            )
+        _check_known(unit, lambda symbol: dictionary.find(symbol) is not None, place)
+
+
+def _check_known(unit: str, known: Callable[[str], bool], place: str) -> None:
+    try:
+        if known(unit):
+            return
+    except LineError as error:
+        raise DataError(f"{place}: {error}") from error
+    raise DataError(
+        f"{place}: expected units of the LM's dictionary, got {unit!r}; was it made with another k-means model?"
+    )
 
 
 def open_text(path: Path) -> io.StringIO:

@@ -80,7 +80,7 @@ def test_the_engine_has_the_baselines_loss_and_gradients(shape):
     slow = summed_nll(row_logits(fairseq_decoder(lm), rows, prompt), rows.targets)
 
     weights = freeze(lm, CPU, torch.float32)
-    block = source_block(SOURCES, max_units=0, with_last_unit=tensors.infix is not None, device=CPU)
+    block = source_block(SOURCES, max_units=0, device=CPU)
     trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
     fast = summed_nll(
         tail_logits(weights, block, trunk, [prompt], sequence_answers(ANSWERS[None]))[0], targets_of(ANSWERS)

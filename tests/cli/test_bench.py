@@ -1,4 +1,4 @@
-"""`bench engine`, `bench decode` and `bench papers` on a made-up corpus and a random LM."""
+"""`bench engine`, `bench decode` and `bench papers` on a made-up corpus and a random LM; `bench slots`."""
 
 import json
 
@@ -70,6 +70,19 @@ def test_bench_decode_writes_the_same_with_the_cache_and_without(words, capsys, 
     assert 100 < found["symbols_written"] <= 150
 
 
+@pytest.mark.slow
+def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_same(capsys):
+    own = ["trials=6", "cluster.slots=2", "cluster.workers=1", "plain_trials=2"]
+    sizes = [*own, "schedule.confirm.top=1", "schedule.confirm.seeds=2"]
+    assert main(["bench", "slots", *sizes]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["trials"], sum(found["ended"].values()), found["ended"]["failed"]) == (6, 6, 0)
+    plain = found["plain"]
+    assert plain["s_for_as_many"] == pytest.approx(plain["s"] + 4 * plain["s_per_trial"], abs=0.1)
+    assert found["ratio"] == pytest.approx(plain["s_for_as_many"] / found["s"], rel=0.02)
+    assert 0 < found["ratio_to_upload"] <= found["ratio"]
+
+
 @pytest.mark.parametrize(
     ("command", "word", "fault"),
     [
@@ -82,6 +95,7 @@ def test_bench_decode_writes_the_same_with_the_cache_and_without(words, capsys, 
         ("engine", "baseline=ours", "baseline: expected none or fairseq, got 'ours'"),
         ("decode", "symbols=0", "symbols: expected 1 or more, got 0"),
         ("papers", "baseline=ours", "baseline: expected fairseq or engine, got 'ours'"),
+        ("slots", "plain_trials=1", "plain_trials: expected 0, or 2 or more, got 1"),
         ("papers", "patience=0", "patience: expected 1 or more, got 0"),
     ],
 )

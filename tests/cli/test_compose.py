@@ -207,6 +207,24 @@ def test_each_task_has_its_settings_and_a_space_of_its_name(task):
     assert (asked.decoding, asked.answer_format) == (("best", "words") if asked.slots else ("free", "characters"))
 
 
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_what_a_task_tries_first_lies_in_its_space(task):
+    settings = load_settings([f"task={task}"], Settings)
+    ranges = {r.name: r for r in read_space(settings.space, parameter_types(), layers=4).ranges}
+    for first in settings.schedule.first_trials:
+        params = read_params(first, parameter_types(), layers=4)
+        outside = {
+            name: value
+            for name, value in params.items()
+            if name in ranges and not may_be(ranges[name].kind, ranges[name].values, value)
+        }
+        assert outside == {}
+
+
+def may_be(kind, values, value):
+    return values[0] <= value <= values[1] if kind in ("int", "float") else value in values
+
+
 def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.trials == 10
     assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5

@@ -3,6 +3,8 @@ import json
 import pytest
 
 from sp_search.cli.main import main
+from sp_search.search.study import PARAMS, open_study
+from tests.search.searches import IDENTITY
 from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
 
 
@@ -57,3 +59,33 @@ def test_a_study_that_is_there_is_told(words, tmp_path, capsys):
 def test_what_a_search_would_refuse_a_plan_refuses(words, capsys, more, fault):
     assert main(["plan", *words, *more]) == 2
     assert capsys.readouterr().err == f"sp-search: {fault}\n"
+
+
+def test_a_plan_begins_with_the_best_of_the_study_that_it_is_to_start_from(words, tmp_path, capsys):
+    study = open_study("old", None, tmp_path / "runs" / "old", IDENTITY, seed=0)
+    for value, params in {
+        0.5: {"prompt_length": 33},
+        0.9: {"prompt_length": 44, "lr": 0.01},
+        0.7: {"depth": 9},
+    }.items():
+        trial = study.ask()
+        trial.set_user_attr(PARAMS, params)
+        study.tell(trial, value)
+    assert main(["plan", *words, "warm_start=old", "json=true"]) == 0
+    out, err = capsys.readouterr()
+    first = json.loads(out)["plan"]["first_trials"]
+    assert [(trial["prompt_length"], trial["lr"]) for trial in first[:2]] == [(44, 0.01), (33, "drawn")]
+    assert [trial["prompt_length"] for trial in first[2:]] == [100, 20, 60]
+    assert err == "warm start: trial 2 of old is left out: depth 9 is not 3 to 6\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("gone", "study gone: expected a study in {runs}/gone, found none"),
+        ("mine", "schedule.warm_start: expected another study than mine itself, which goes on anyway"),
+    ],
+)
+def test_a_study_to_start_from_must_be_another_one_that_is_there(words, tmp_path, capsys, name, fault):
+    assert main(["plan", *words, f"warm_start={name}"]) == 2
+    assert capsys.readouterr().err == f"sp-search: {fault.format(runs=tmp_path / 'runs')}\n"

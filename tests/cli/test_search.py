@@ -207,6 +207,8 @@ def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
     folder, _ = searched
     found = json.loads(sp_search(folder, "rerun", LM, "data=data", "prompt=runs/tiny/best").stdout)
     assert found["utterances"] == 512
+    document = json.loads((folder / "runs" / "tiny" / "best" / "prompt.json").read_text())
+    assert found["tokens_per_pass"] == document["facts"]["tokens_per_pass"] > 0
     exported = found["exported"]["exported test"]["accuracy"]
     assert found["again"]["test"]["accuracy"] == pytest.approx(exported, abs=0.051)
     assert found["largest_difference"] < 1e-3

@@ -10,11 +10,15 @@ import pytest
 import torch
 
 from sp_search.demo.build import DEMO, build
+from sp_search.demo.corpus import plan, plan_words
 from sp_search.demo.grammar import intents
 from sp_search.demo.unit_lm import build as build_model
 from sp_search.demo.unit_lm import unit_dictionary
 from sp_search.lm.zoo import load_lm
-from sp_search.metrics.naive_bayes import naive_bayes_accuracy
+from sp_search.metrics.baseline import baseline_answers
+from sp_search.metrics.measures import measure
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.registry import TASKS
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import load_corpus
 from sp_search.units.quantizer import Quantizer
@@ -28,6 +32,7 @@ LARGEST = 12_000_000  # bytes, of all assets together
 TINY = dataclasses.replace(
     DEMO,
     utterances={"train": 60, "valid": 30, "test": 30, "pool": 40},
+    words={"train": 24, "valid": 24, "test": 24},
     units=20,
     quantizer_utterances=20,
     lm=dataclasses.replace(DEMO.lm, layers=1, embed_dim=16, attention_heads=2, epochs=1),
@@ -51,9 +56,11 @@ def test_a_build_from_nothing_gives_a_corpus_and_an_lm_that_load_together(tmp_pa
     assert files_in(tmp_path / "data") + files_in(tmp_path / "lm") == [
         "test.jsonl.gz", "train.jsonl.gz", "valid.jsonl.gz", "checkpoint_best.pt", "dict.txt"
     ]  # fmt: skip
+    words = load_corpus(tmp_path / "data", loaded.dictionary, "tiny", field="keyword")
     assert {name: len(split) for name, split in corpus.splits.items()} == {"train": 60, "valid": 30, "test": 30}
+    assert {name: len(split) for name, split in words.splits.items()} == {"train": 24, "valid": 24, "test": 24}
     assert json.loads((tmp_path / "meta.json").read_text()) == json.loads(json.dumps(meta))
-    assert len(told) == 7
+    assert len(told) == 10
 
 
 def test_the_committed_assets_are_whole_and_small():
@@ -70,23 +77,65 @@ def test_the_committed_assets_were_made_with_the_committed_settings():
 def test_the_committed_corpus_has_every_intent_in_every_split_and_no_voice_in_two():
     splits = {name: records(ASSETS / "data" / f"{name}.jsonl.gz") for name in ("train", "valid", "test")}
     assert {name: len(split) for name, split in splits.items()} == {
-        name: DEMO.utterances[name] for name in ("train", "valid", "test")
+        name: DEMO.utterances[name] + DEMO.words[name] for name in splits
     }
-    variants = {name: {record["voice"].split("+")[1] for record in split} for name, split in splits.items()}
+    variants = {
+        name: {record["voice"].split("+")[1] for record in split if record["voice"]} for name, split in splits.items()
+    }
     assert not variants["train"] & (variants["valid"] | variants["test"])
     assert not variants["valid"] & variants["test"]
-    for split in splits.values():
-        assert {tuple(record["labels"]) for record in split} == set(intents())
-        assert list(split[0]) == ["id", "units", "labels", "text", "voice"]
-        assert len({record["units"] for record in split}) == len(split)
+    for name, split in splits.items():
+        commands = split[: DEMO.utterances[name]]
+        assert {tuple(record["labels"]) for record in commands} == set(intents())
+        assert list(split[0]) == ["id", "units", "labels", "text", "slots", "keyword", "voice"]
+        assert len({record["units"] for record in commands}) == len(commands)
 
 
-def test_naive_bayes_is_neither_lost_nor_at_home_in_the_committed_corpus():
+def test_the_committed_lines_are_those_that_were_planned():
+    for split in ("train", "valid", "test"):
+        planned = plan(split, DEMO.utterances[split], DEMO.seed) + plan_words(split, DEMO.words[split], DEMO.seed)
+        wanted = [
+            (u.id, json.loads(json.dumps(u.said.fields())), u.manner.voice if u.said.text else None) for u in planned
+        ]
+        fields = ("labels", "text", "slots", "keyword")
+        found = [
+            (record["id"], {name: record[name] for name in fields}, record["voice"])
+            for record in records(ASSETS / "data" / f"{split}.jsonl.gz")
+        ]
+        assert found == wanted
+
+
+def test_the_intents_are_those_that_results_were_reported_on():
     corpus = load_corpus(ASSETS / "data", Dictionary.load(ASSETS / "lm" / "dict.txt"), "demo")
-    reached = {name: naive_bayes_accuracy(corpus.splits["train"], corpus.splits[name]) for name in ("valid", "test")}
-    told = json.loads((ASSETS / "meta.json").read_text())["naive_bayes_accuracy"]
-    assert reached == pytest.approx(told, abs=1e-3)
-    assert 0.55 <= reached["test"] <= 0.82
+    assert corpus.fingerprint == "541447d9032bf2db2eb64d44e9c81e8c1138da3947d4be0a5504749cac6d8a21"
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_finds_its_answers_in_the_committed_corpus(task):
+    corpus = load_corpus(ASSETS / "data", Dictionary.load(ASSETS / "lm" / "dict.txt"), "demo", field=task.field)
+    utterances = DEMO.words if task.name == "keyword" else DEMO.utterances
+    assert {name: len(split) for name, split in corpus.splits.items()} == {
+        name: utterances[name] for name in corpus.splits
+    }
+    of_train = LabelSpace.from_split(corpus.splits["train"], task)
+    for name in ("valid", "test"):
+        assert set(LabelSpace.from_split(corpus.splits[name], task).symbols) <= set(of_train.symbols)
+
+
+def test_no_baseline_is_at_home_in_the_committed_corpus():
+    dictionary = Dictionary.load(ASSETS / "lm" / "dict.txt")
+    told = json.loads((ASSETS / "meta.json").read_text())["baselines"]
+    assert list(told) == list(TASKS)
+    for name, task in TASKS.items():
+        splits = load_corpus(ASSETS / "data", dictionary, "demo", field=task.field).splits
+        answers = baseline_answers(task, splits["train"], splits["test"])
+        found = measure([task.decides], answers, splits["test"].answers)[task.decides].value
+        assert found == pytest.approx(told[name]["test"], abs=1e-3)
+    reached = {name: baseline["test"] for name, baseline in told.items()}
+    assert 0.55 <= reached["intent"] <= 0.82
+    assert reached["keyword"] <= 0.95
+    assert reached["slots"] <= 0.6
+    assert reached["asr"] <= 0.3
 
 
 def test_fairseq_builds_the_committed_lm_and_takes_all_its_weights(tmp_path):

@@ -3,6 +3,7 @@ import torch
 
 from sp_search.engine import build
 from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
+from sp_search.engine.sizing import TIMED_TOKENS
 from sp_search.errors import DataError
 from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
@@ -18,7 +19,7 @@ def recipe(tmp_path):
         whole = dict(
             task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache",
             data_name="tiny", data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0,
-            stream_seed=0, device="cpu", dtype="float32", threads=1, trunk_cache_gib=None,
+            stream_seed=0, device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=None,
         )  # fmt: skip
         return PackRecipe(**{**whole, **changes})
 
@@ -31,6 +32,16 @@ def test_names_and_paths_are_enough_to_train_a_trial(recipe, verbalizer):
     pack.add(1, dict(prompt_length=2, depth=1, lr=0.01, verbalizer=verbalizer), seed=0, budget=100)
     report = pack.advance([1], {1: 16})[1]
     assert (report.utterances_seen, report.diverged) == (16, "")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_pack_of_a_recipes_shared_parts_is_the_one_that_loads_its_own(recipe, dtype):
+    losses = []
+    made = recipe(dtype=dtype)
+    for pack in (made(), made(made.parts(*made.data()))):
+        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01, verbalizer="likelihood"), seed=0, budget=100)
+        losses.append(pack.advance([1], {1: 16})[1].metrics["train_loss"])
+    assert losses[0] == losses[1]
 
 
 def test_a_recipe_of_an_absent_corpus_is_refused(recipe, tmp_path):
@@ -64,6 +75,14 @@ def test_a_pack_keeps_trunks_in_as_much_memory_as_it_may(recipe, gib, kept):
     pack.advance([1], {1: 16})
     assert (pack._trunks.bytes > 0) == kept
     assert pack._trunks.bytes <= (2**40 if gib is None else gib * 2**30)
+
+
+def test_a_pack_measures_how_large_its_passes_are_unless_it_is_told(recipe):
+    packs = {asked: recipe(tokens_per_pass=asked)() for asked in (None, 77)}
+    for pack in packs.values():
+        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
+    assert packs[None].facts(1)["tokens_per_pass"] in TIMED_TOKENS
+    assert packs[77].facts(1)["tokens_per_pass"] == 77
 
 
 def test_the_matrix_rate_counts_the_products_made_in_its_time(monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sp_search.engine.decode import write_answers
+from sp_search.engine.passes import PassSize
 from sp_search.engine.weights import freeze
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, SPECIALS
@@ -86,7 +87,7 @@ def test_answers_do_not_depend_on_the_size_of_a_pass(lm, budget):
     weights, split = freeze(lm, CPU, torch.float32), tiny_split("test", 20, seed=4)
     for shape in SHAPES.values():
         one = candidate(lm, **shape)
-        found = write_answers(weights, split, one, longest=LONGEST, tokens_per_pass=budget)
+        found = write_answers(weights, split, one, longest=LONGEST, size=PassSize(budget))
         wanted = write_answers(weights, split, one, longest=LONGEST)
         assert [written.symbols for written in found] == [written.symbols for written in wanted]
 

@@ -97,6 +97,7 @@ def test_facts_count_every_weight_and_a_vector_for_the_separator():
         "trained_parameters": weights + 16,
         "inert_parameters": 0,
         "stored_bytes": 4 * (weights + 16),
+        "tokens_per_pass": 10**6,
     }
 
 

@@ -57,8 +57,7 @@ def prompt_of(scene, seed, **settings):
 
 
 def packed(scene, prompts, *, max_units=0):
-    has_infix = prompts[0].tensors.infix is not None
-    block = source_block(scene.sources, max_units=max_units, with_last_unit=has_infix, device=CPU)
+    block = source_block(scene.sources, max_units=max_units, device=CPU)
     trunk = run_trunk(
         scene.weights, block, trunk_levels([p.first_live_layer for p in prompts], scene.weights.architecture.layers)
     )

@@ -17,7 +17,7 @@ def test_the_engine_matches_the_papers_code_in_logits_loss_and_every_gradient(na
     prompt = TrialPrompt(case.tensors, deep_layers, case.is_infix)
     trunk = run_trunk(weights, case.block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
     logits = tail_logits(weights, case.block, trunk, [prompt], case.answers)[0]
-    logits = apply_head(logits, case.tensors.head, 0.0, None)
+    logits = apply_head(logits, case.tensors.head)
     torch.testing.assert_close(logits, case.logits, rtol=1e-5, atol=1e-5)
 
     loss = scored_nll(logits, case.targets).sum()

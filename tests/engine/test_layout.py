@@ -10,26 +10,18 @@ SOURCES = [np.array(ids, dtype=np.int32) for ids in ([5, 6, 7], [8], [9, 10])]
 
 
 def block(**changes):
-    return source_block(SOURCES, **{"max_units": 0, "with_last_unit": False, "device": CPU, **changes})
+    return source_block(SOURCES, **{"max_units": 0, "device": CPU, **changes})
 
 
-def test_a_prefix_leaves_the_last_unit_to_the_tail():
+def test_sources_end_in_one_column():
     found = block()
-    assert found.tokens.tolist() == [[EOS, 5, 6], [PAD, PAD, EOS], [PAD, EOS, 9]]
-    assert found.positions.tolist() == [[2, 3, 4], [PAD, PAD, 2], [PAD, 2, 3]]
-    assert found.last_unit.tolist() == [7, 8, 10]
-
-
-def test_an_infix_has_all_units_in_the_block():
-    found = block(with_last_unit=True)
     assert found.tokens.tolist() == [[EOS, 5, 6, 7], [PAD, PAD, EOS, 8], [PAD, EOS, 9, 10]]
     assert found.positions.tolist() == [[2, 3, 4, 5], [PAD, PAD, 2, 3], [PAD, 2, 3, 4]]
 
 
 def test_a_source_is_cut_to_its_first_units():
     found = block(max_units=2)
-    assert found.tokens.tolist() == [[EOS, 5], [PAD, EOS], [EOS, 9]]
-    assert found.last_unit.tolist() == [6, 8, 10]
+    assert found.tokens.tolist() == [[EOS, 5, 6], [PAD, EOS, 8], [EOS, 9, 10]]
     assert found.units.tolist() == [2, 1, 2]
 
 
@@ -39,7 +31,7 @@ def test_tokens_in_all_are_the_units_kept_and_a_separator_each(max_units, tokens
 
 
 def test_only_pads_are_padded():
-    assert block().is_padded.tolist() == [[False] * 3, [True, True, False], [True, False, False]]
+    assert block().is_padded.tolist() == [[False] * 4, [True, True, False, False], [True, False, False, False]]
 
 
 def test_utterances_that_just_fit_are_taken():

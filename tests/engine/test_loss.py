@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from sp_search.engine.loss import apply_head, dropped, scored_nll
+from sp_search.engine.loss import apply_head, dropout_factors, scored_nll
 from sp_search.errors import ShapeError
 from sp_search.types import PAD
 
@@ -31,12 +31,11 @@ def test_targets_of_another_shape_are_refused():
 
 def test_logits_stay_as_they_are_without_a_head():
     logits = torch.zeros(1, 2, 3)
-    assert apply_head(logits, None, 0.5, None) is logits
+    assert apply_head(logits, None, torch.zeros(1, 2, 3)) is logits
 
 
 def test_dropout_is_drawn_from_the_generator_it_is_given():
-    x = torch.ones(200)
-    one, again, other = (dropped(x, 0.5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    one, again, other = (dropout_factors([200], 0.5, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert torch.equal(one, again)
     assert not torch.equal(one, other)
     assert set(one.tolist()) == {0.0, 2.0}
@@ -45,5 +44,11 @@ def test_dropout_is_drawn_from_the_generator_it_is_given():
 def test_no_dropout_draws_nothing():
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
-    dropped(torch.ones(5), 0.0, generator)
+    assert dropout_factors([5], 0.0, generator) is None
     assert torch.equal(generator.get_state(), before)
+
+
+def test_dropout_behind_a_head_is_what_it_was_drawn_as():
+    logits, head = torch.randn(2, 3, 5), torch.randn(4, 5)
+    factors = dropout_factors([2, 3, 4], 0.5, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(apply_head(logits, head, factors), (logits @ head.T) * factors)

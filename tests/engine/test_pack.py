@@ -37,7 +37,7 @@ def alone(tmp_path_factory):
 
 @pytest.fixture(
     scope="module",
-    params=[(0, 0), (1, 0), (200, 10**9), (400, 40_000)],
+    params=[(10**6, 0), (1, 0), (200, 10**9), (400, 40_000)],
     ids=lambda sizes: "{} tokens a pass, {} bytes of trunks".format(*sizes),
 )
 def together(request, tmp_path_factory):
@@ -155,6 +155,7 @@ def test_facts_count_what_is_stored_and_what_of_it_is_inert():
         "trained_parameters": 32 + 96 + 96 + 16,
         "inert_parameters": 32,
         "stored_bytes": 4 * 240,
+        "tokens_per_pass": 10**6,
     }
 
 

@@ -129,6 +129,7 @@ def test_facts_count_the_linear_layer_as_trained_and_the_standardisation_as_stor
         "trained_parameters": trained,
         "inert_parameters": 0,
         "stored_bytes": 4 * (trained + 2 * 16),
+        "tokens_per_pass": 10**6,
     }
 
 

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.passes import PassSize
 from sp_search.engine.scoring import Candidate, score_answers
 from sp_search.engine.verbalized import Verbalized, answer_tree
 from sp_search.engine.weights import freeze
@@ -86,7 +87,7 @@ def test_scores_do_not_depend_on_the_size_of_a_pass(lm, budget):
         LEGAL["a branching tree"], CPU
     )  # fmt: skip
     candidates = [candidate(lm, **shape) for shape in PROMPTS.values()]
-    found = score_answers(weights, split, tree, candidates, budget)
+    found = score_answers(weights, split, tree, candidates, PassSize(budget))
     torch.testing.assert_close(found, score_answers(weights, split, tree, candidates), rtol=1e-5, atol=2e-5)
 
 

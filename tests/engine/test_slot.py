@@ -66,7 +66,7 @@ def test_a_gradient_is_clipped_over_all_tensors_of_the_trial_to_norm_1():
 def test_dropout_hides_the_share_asked_for_and_scales_what_stays():
     settings = TrialSettings.from_params(dict(prompt_length=500, depth=1, lr=0.1, dropout=0.25))
     slot = new_slot(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
-    wet, dry = slot.training_prompt().tensors.keys, slot.tensors.keys
+    wet, dry = slot.training_prompt(slot.prompt_draws()).tensors.keys, slot.tensors.keys
     kept = wet != 0
     assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.02)
     torch.testing.assert_close(wet[kept], dry[kept] / 0.75)
@@ -75,7 +75,7 @@ def test_dropout_hides_the_share_asked_for_and_scales_what_stays():
 def test_the_separator_and_the_head_are_never_dropped():
     settings = TrialSettings.from_params(dict(prompt_length=2, depth=1, lr=0.1, dropout=0.9, verbalizer="linear"))
     slot = new_slot(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
-    wet = slot.training_prompt().tensors
+    wet = slot.training_prompt(slot.prompt_draws()).tensors
     assert wet.separator is slot.tensors.separator
     assert wet.head is slot.tensors.head
 

@@ -1,5 +1,7 @@
 """What is put together from kept rows against the trunk computed at once."""
 
+from dataclasses import astuple
+
 import numpy as np
 import pytest
 import torch
@@ -30,9 +32,9 @@ def sources():
     return [draw.integers(4, 24, n).astype(np.int32) for n in LENGTHS]
 
 
-def check(cache, weights, sources, chosen, live, *, max_units=0, with_last_unit=True):
+def check(cache, weights, sources, chosen, live, *, max_units=0):
     whole = [sources[i] for i in chosen]
-    block = source_block(whole, max_units=max_units, with_last_unit=with_last_unit, device=CPU)
+    block = source_block(whole, max_units=max_units, device=CPU)
     levels = trunk_levels(live, LAYERS)
     found, wanted = cache.trunk(block, whole, levels), run_trunk(weights, block, levels)
     seen = ~block.is_padded
@@ -40,11 +42,12 @@ def check(cache, weights, sources, chosen, live, *, max_units=0, with_last_unit=
     pairs = [*zip(found.keys, wanted.keys, strict=False), *zip(found.values, wanted.values, strict=False)]
     for ours, plain in pairs:
         torch.testing.assert_close(ours.transpose(1, 2)[seen], plain.transpose(1, 2)[seen], rtol=1e-5, atol=1e-5)
-    for level, state in wanted.states.items():
-        torch.testing.assert_close(found.states[level][seen], state[seen], rtol=1e-5, atol=1e-5)
-        torch.testing.assert_close(found.projected[level][seen], wanted.projected[level][seen], rtol=1e-5, atol=1e-5)
+    for level, entry in wanted.entries.items():
+        for ours, plain in zip(astuple(found.entries[level]), astuple(entry), strict=True):
+            torch.testing.assert_close(ours[seen], plain[seen], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.padding, wanted.padding, rtol=0, atol=0)
-    assert all(torch.isfinite(tensor).all() for tensor in (*found.keys, *found.values, *found.projected.values()))
+    entered = [tensor for entry in found.entries.values() for tensor in astuple(entry)]
+    assert all(torch.isfinite(tensor).all() for tensor in (*found.keys, *found.values, *entered))
 
 
 @pytest.mark.parametrize("live", [[None], [2], [1, None], [0, 2], [0]], ids=str)
@@ -60,7 +63,7 @@ def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weig
     cache = TrunkCache(weights, 10**9)
     for _ in range(2):
         check(cache, weights, sources, [0, 1, 2], [None], max_units=4)
-        check(cache, weights, sources, [2, 3], [1], with_last_unit=False)
+        check(cache, weights, sources, [2, 3], [1])
         check(cache, weights, sources, [0, 2, 3], [None, 2])
     kept = cache.bytes
     check(cache, weights, sources, [3, 2, 0], [1, 2, None])

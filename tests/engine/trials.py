@@ -127,7 +127,16 @@ def assert_same(one: Trained, other: Trained) -> None:
     torch.testing.assert_close(torch.tensor(one.train_loss), torch.tensor(other.train_loss), **close)
     assert set(one.tensors) == set(other.tensors)
     for name, tensor in other.tensors.items():
-        torch.testing.assert_close(one.tensors[name], tensor, **close, msg=lambda text, name=name: f"{name}: {text}")
+        ours, theirs = (felt(name, of_trial) for of_trial in (one.tensors[name], tensor))
+        torch.testing.assert_close(ours, theirs, **close, msg=lambda text, name=name: f"{name}: {text}")
     assert set(one.metrics) == set(other.metrics)
     for name, value in other.metrics.items():
         torch.testing.assert_close(torch.tensor(one.metrics[name]), torch.tensor(value), **close)
+
+
+def felt(name: str, tensor: Tensor) -> Tensor:
+    """A tensor without a key bias: softmax makes its gradient zero but for rounding, which Adam blows up."""
+    if not name.endswith("qkv_bias"):
+        return tensor
+    query, _, value = tensor.chunk(3)
+    return torch.cat([query, value])

@@ -42,7 +42,7 @@ def engine_tail(lm, sources, answers):
     """Logits (B, 2 + M, V): rows that predict `<s>`, the answer and `</s>`."""
     weights = freeze(lm, CPU, torch.float32)
     prompt = TrialPrompt(unprompted(lm), range(0), is_infix=False)
-    block = source_block(sources, max_units=0, with_last_unit=False, device=CPU)
+    block = source_block(sources, max_units=0, device=CPU)
     trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
     return tail_logits(weights, block, trunk, [prompt], sequence_answers(answers[None]))[0]
 

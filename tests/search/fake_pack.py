@@ -18,7 +18,7 @@ def curve(params: Params, seen: int) -> float:
 class FakePack:
     """Keeps numbers instead of prompts; `pause_s` is how long a chunk takes."""
 
-    def __init__(self, pause_s: float = 0.0) -> None:
+    def __init__(self, shared: None = None, pause_s: float = 0.0) -> None:
         self._slots: dict[int, tuple[Params, int]] = {}
         self._pause_s = pause_s
 

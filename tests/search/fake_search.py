@@ -51,7 +51,7 @@ def main(order: str) -> None:
     """Search as the JSON says: runs, pause_s, space, and changes of the settings."""
     asked = json.loads(order)
     runs = Path(asked.pop("runs"))
-    make_pack = partial(FakePack, asked.pop("pause_s", 0.0))
+    make_pack = partial(FakePack, pause_s=asked.pop("pause_s", 0.0))
     space = lr_space(asked.pop("space", None))
     observers = [EventFile(runs / "events.jsonl")]
     study = new_study(runs)

@@ -7,12 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
+import ray
+from ray import cloudpickle
 
-from tests.search.fake_pack import curve
-from tests.search.searches import new_study
+from sp_search.search.confirm import FIRST_NUMBER
+from sp_search.search.driver import start_workers
+from sp_search.search.session import ray_session
+from sp_search.search.worker import pack_of
+from tests.search.fake_pack import FakePack, curve
+from tests.search.searches import new_study, settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -67,6 +75,7 @@ def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(tmp
     assert exported["intervals"]["accuracy"] == pytest.approx([value - 0.01, value + 0.01])
     assert exported["train_s"] == 0.5
     assert summary["wall_s"] > 0
+    assert best.user_attrs["facts"] == {"trained_parameters": 7}
 
 
 def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(tmp_path):
@@ -128,6 +137,49 @@ def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports
     assert sum(summary["trials"].values()) == 4
     reported = [tuple(event) for event in events(tmp_path, "reported")]
     assert len(reported) == len(set(reported))
+
+
+def test_a_confirm_run_cut_off_goes_on_from_its_last_report(tmp_path):
+    def confirmed():
+        return [seen for number, seen in events(tmp_path, "reported") if number >= FIRST_NUMBER]
+
+    order = {"trials": 2, "confirm_top": 1, "confirm_seeds": 1}
+    killed = begin(tmp_path, pause_s=0.1, **order)
+    wait_for(lambda: 400 in confirmed(), killed)
+    kill_all(killed)
+    finish(begin(tmp_path, **order))
+    assert (confirmed().count(100), confirmed()[-1]) == (1, 1600), "from nothing it would report at 100 again"
+
+
+def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(tmp_path):
+    config = settings(tmp_path, workers=2)
+    with ray_session(None, 2):
+        here = ray.put(np.arange(1_000_000))
+        workers = start_workers(config, partial(pack_of, Lender, cloudpickle.dumps(here)))
+        told = [worker.report.remote(config.terms(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
+        (one, other) = (told.facts for told in ray.get(told))
+    assert one == other
+    assert (one["writable"], one["last"]) == (False, 999_999)
+    assert "plasma" in one["name"]
+
+
+class Lender(FakePack):
+    """Tells where the array that it shares lies."""
+
+    def __init__(self, shared):
+        super().__init__()
+        self._shared = shared
+
+    def facts(self, number):
+        address = self._shared.ctypes.data
+        for line in Path("/proc/self/maps").read_text().splitlines():
+            area, _, offset, device, inode, *name = line.split(maxsplit=5)
+            first, end = (int(edge, 16) for edge in area.split("-"))
+            if first <= address < end:
+                place = [device, inode, address - first + int(offset, 16)]
+                can_write, last = self._shared.flags.writeable, int(self._shared[-1])
+                return {"name": " ".join(name), "place": place, "writable": can_write, "last": last}
+        raise AssertionError("an array lies somewhere")
 
 
 def test_a_trial_whose_engine_breaks_fails_and_the_search_goes_on(tmp_path):

@@ -4,10 +4,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sp_search.search.asha import METRIC, NUMBER, TIME
+from sp_search.search.asha import NUMBER
 from sp_search.search.events import Listeners
-from sp_search.search.searcher import KEPT, StudySearcher
-from sp_search.search.study import FACTS, REASON, trial_seed
+from sp_search.search.searcher import KEPT, SEEN, TERMS, StudySearcher
+from sp_search.search.study import REASON, trial_seed
+from sp_search.search.terms import FACTS, METRIC, TIME, Terms
 from tests.search.searches import lr_space, new_study, settings
 
 FINISHED = StudySearcher.FINISHED
@@ -33,17 +34,15 @@ class Heard:
 
 
 class Search:
-    """A searcher on a study in a folder, with what it tells and whom it removes."""
+    """A searcher on a study in a folder, with what it tells and keeps."""
 
-    def __init__(self, runs, workers=("w",), space=None, **changes):
+    def __init__(self, runs, space=None, **changes):
         self.settings = settings(runs, **changes)
         self.study = new_study(runs)
         self.heard = Heard()
-        self.removed = []
         self.kept = []
-        leave = {name: lambda number, name=name: self.removed.append((name, number)) for name in workers}
         self.searcher = StudySearcher(
-            self.study, space or lr_space(), self.settings, leave, Listeners([self.heard]), self.keep
+            self.study, space or lr_space(), self.settings, Listeners([self.heard]), self.keep
         )
 
     def keep(self, finished):
@@ -75,11 +74,11 @@ def state_of(search, number):
 def test_a_trial_is_given_all_it_needs(search):
     config = search.searcher.suggest("a")
     trial = search.study.trials[0]
-    assert config == {
-        NUMBER: 0, "params": trial.params, "seed": trial_seed(0, 0), "seen": 0, "worker": "w",
-        "folder": str(search.settings.trial_folder(0)), "points": [100, 400, 1600], "budget": 1600,
-        "metric": "valid_accuracy",
-    }  # fmt: skip
+    folder = str(search.settings.trial_folder(0))
+    terms = Terms(
+        number=0, params=trial.params, seed=trial_seed(0, 0), budget=1600, points=(100, 400, 1600), folder=folder
+    )
+    assert config == {NUMBER: 0, SEEN: 0, TERMS: terms}
 
 
 def test_no_trial_is_given_while_all_slots_and_the_stage_are_taken(search):
@@ -89,9 +88,10 @@ def test_no_trial_is_given_while_all_slots_and_the_stage_are_taken(search):
     assert search.searcher.suggest("5") is not None
 
 
-def test_trials_go_to_the_worker_with_the_fewest(tmp_path):
-    search = Search(tmp_path, workers=("v", "w"))
-    assert [search.searcher.suggest(str(i))["worker"] for i in range(3)] == ["v", "w", "v"]
+def test_a_new_trial_finds_nothing_in_its_folder_that_a_study_now_gone_has_left(search):
+    save_state(search, 0)
+    search.searcher.suggest("a")
+    assert not search.settings.trial_folder(0).exists()
 
 
 def test_a_trial_of_full_budget_is_complete_with_its_last_value(search):
@@ -137,17 +137,9 @@ def test_a_trial_of_full_budget_leaves_its_prompt_and_a_pruned_one_does_not(sear
     assert ("artifact", 0, kept.state / "prompt", "prompt") in search.heard.events
 
 
-def test_every_end_frees_the_slot_in_the_worker(search):
-    search.searcher.suggest("a")
-    search.searcher.suggest("b")
-    search.end("b", 100, 0.2)
-    search.end("a", error=True)
-    assert search.removed == [("w", 1), ("w", 0)]
-
-
 def test_observers_hear_of_starts_reports_and_ends(search):
     search.searcher.suggest("a")
-    search.report("a", 100, 0.2, valid_loss=1.5, **{"facts/x": 1})
+    search.report("a", 100, 0.2, valid_loss=1.5, facts=(("x", 1),))
     search.end("a", 200, 0.3)
     assert search.heard.events == [
         ("started", 0, {"role": "search", "seed": str(trial_seed(0, 0))}),
@@ -159,7 +151,7 @@ def test_observers_hear_of_starts_reports_and_ends(search):
 
 def test_first_trials_are_tried_before_the_sampler_draws(tmp_path):
     search = Search(tmp_path, first_trials=({"lr": 0.11}, {"lr": 0.22}))
-    assert [search.searcher.suggest(str(i))["params"]["lr"] for i in range(2)] == [0.11, 0.22]
+    assert [search.searcher.suggest(str(i))[TERMS].params["lr"] for i in range(2)] == [0.11, 0.22]
 
 
 def test_settings_tried_before_are_answered_from_the_study(tmp_path):
@@ -188,9 +180,8 @@ def save_state(search, number):
 
 
 def test_what_a_trial_weighs_is_in_the_study_and_with_what_is_kept(search):
-    """Tune hands a searcher its results flat."""
     search.searcher.suggest("a")
-    search.end("a", 1600, 0.5, **{"facts/method": "prompt", "facts/stored_bytes": 28})
+    search.end("a", 1600, 0.5, facts=(("method", "prompt"), ("stored_bytes", 28)))
     assert search.study.trials[0].user_attrs[FACTS] == {"method": "prompt", "stored_bytes": 28}
     assert search.kept[0].facts == {"method": "prompt", "stored_bytes": 28}
 
@@ -227,9 +218,9 @@ def test_a_killed_search_goes_on_with_the_trials_it_had_before_new_ones(tmp_path
         TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL,
     ]  # fmt: skip
     continued, new = search.searcher.suggest("a"), search.searcher.suggest("b")
-    assert (continued[NUMBER], continued["seen"], continued["seed"]) == (1, 200, trial_seed(0, 1))
-    assert continued["params"] == killed.study.trials[1].params
-    assert (new[NUMBER], new["seen"]) == (3, 0)
+    assert (continued[NUMBER], continued[SEEN], continued[TERMS].seed) == (1, 200, trial_seed(0, 1))
+    assert continued[TERMS].params == killed.study.trials[1].params
+    assert (new[NUMBER], new[SEEN]) == (3, 0)
     search.end("a", 1600, 0.8)
     assert search.study.trials[1].intermediate_values == {100: 0.3, 200: 0.4, 1600: 0.8}
 

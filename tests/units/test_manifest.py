@@ -8,7 +8,15 @@ import pytest
 from sp_search.errors import DataError
 from sp_search.types import Corpus
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.manifest import SPLITS, corpus_fingerprint, load_corpus, read_split, read_units, split_file
+from sp_search.units.manifest import (
+    SPLITS,
+    corpus_fingerprint,
+    each_utterance,
+    load_corpus,
+    read_split,
+    read_units,
+    split_file,
+)
 from tests.shared import shared
 from tests.tiny import as_lines, split_of, tiny_corpus, tiny_dictionary
 
@@ -208,3 +216,21 @@ def test_a_part_of_the_training_split_is_always_the_same_and_in_every_larger_par
     assert_same_columns(small.splits["train"], whole.splits["train"].take(np.array(kept)))
     assert_same_columns(small.splits["valid"], whole.splits["valid"])
     assert part(0).fingerprint == part(40).fingerprint == part(99).fingerprint == whole.fingerprint
+
+
+def test_utterances_come_one_by_one_from_every_form_with_labels_or_without(tmp_path):
+    split = tiny_corpus().splits["valid"]
+    wanted = [tuple(tiny_dictionary().symbol(int(u)) for u in split.source(i)) for i in range(len(split))]
+    for form in FORMS:
+        (tmp_path / "a").write_text("\n".join(in_form(form, split, tiny_dictionary())))
+        assert list(each_utterance(tmp_path / "a", lambda unit: True)) == wanted
+    (tmp_path / "a").write_text("\n".join(" ".join(units) for units in wanted))
+    assert list(each_utterance(tmp_path / "a", lambda unit: True)) == wanted
+
+
+def test_bad_utterances_are_named_after_the_last_one(tmp_path):
+    (tmp_path / "a").write_text("1 2\n3 x\n4\ny\n")
+    with pytest.raises(
+        DataError, match=r"a: 2 bad lines: line 2: expected units of the dictionary, got 'x'; .*line 4"
+    ):
+        list(each_utterance(tmp_path / "a", str.isdecimal))

@@ -1,0 +1,78 @@
+"""A whole search of idle trials, in a folder of its own: study, Tune, ASHA, tracking, confirm runs, the test split.
+
+`python -m sp_search.bench.idle_search '{"trials": 256, ...}'`, as `bench/slots.py` calls it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from sp_search.bench.idle_pack import IdlePack
+from sp_search.bench.slots import IdleSearch
+from sp_search.search.driver import run_search
+from sp_search.search.finished import Finished
+from sp_search.search.settings import SearchSettings
+from sp_search.search.space import read_space
+from sp_search.search.study import StudyIdentity, open_study
+from sp_search.tracking.cursor import Cursor
+from sp_search.tracking.observer import MlflowTracker
+from sp_search.tracking.spool import Spool
+
+IDENTITY = StudyIdentity("idle", "none", "none", "none", "none")
+
+
+def main(order: str) -> None:
+    """Search, and print what became of the trials, and how long MLflow was waited for in the end."""
+    asked = IdleSearch(**json.loads(order))
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(_searched(asked, Path(folder))))
+
+
+def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
+    settings = SearchSettings(
+        study="idle",
+        runs=folder,
+        **vars(asked),
+        metric="valid_accuracy",
+        seed=0,
+        first_trials=(),
+        cpus_per_worker=1.0,
+        gpus_per_worker=0.0,
+        ray_address=None,
+    )
+    space = read_space({"ceiling": {"float": [0.1, 0.9]}}, {"ceiling": float}, layers=1)
+    study = open_study("idle", None, settings.folder, IDENTITY, seed=0)
+    uri = f"sqlite:///{folder}/mlflow.db"
+    tracker = _Tracker(settings.folder, uri)
+
+    def keep(finished: Finished) -> Path:
+        return finished.state / "state.pt"
+
+    def conclude(finished: Finished, summary: dict[str, Any]) -> None:
+        """Nothing is to be kept."""
+
+    summary = run_search(settings, IDENTITY, study, space, IdlePack, [tracker], keep, conclude, asked.budget // 3)
+    left = Cursor(Spool(settings.folder / "spool"), uri).left()
+    waited = {"s_waiting_for_upload": round(tracker.closing_s, 2), "events_not_in_mlflow": left}
+    return {"ended": summary["trials"], **waited}
+
+
+class _Tracker(MlflowTracker):
+    """Knows how long the end of the search waits for MLflow."""
+
+    closing_s = 0.0
+
+    def close(self, timeout_s: float) -> int:
+        began = time.monotonic()
+        left = super().close(timeout_s)
+        self.closing_s = time.monotonic() - began
+        return left
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,208 @@
+"""Attention over columns that lie in several tensors, and three forms of it that compute less.
+
+    attend         any rows, any columns
+    attend_above   rows of one tensor on themselves and on a prefix: the layers above the lowest prompted one
+    attend_source  rows of the source in that layer: what they are to each other is the same for all trials
+    attend_last    the last layer: a few rows ask, so keys and values of all rows cost more than the questions
+
+K trials   B utterances   T rows   R rows that ask   P prompt positions   H heads   d head width   D embedding size
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sp_search.engine.bank import Prefix
+from sp_search.engine.weights import FrozenLayer, FrozenWeights
+
+Part = tuple[Tensor, Tensor, Tensor | None]
+"""Keys and values (..., H, columns, d), and what is added to the scores on them or None."""
+
+
+def attend(query: Tensor, parts: list[Part]) -> Tensor:
+    """Attention over columns that lie in several tensors, one softmax over all of them.
+
+    Written out: torch's fused CPU kernel has a slow backward at these lengths.
+    """
+    scores = []
+    for key, _, mask in parts:
+        score = _product(query, key.transpose(-1, -2))
+        scores.append(score if mask is None else score + mask)
+    attended = torch.cat(scores, dim=-1) if len(scores) > 1 else scores[0]
+    attended = attended.softmax(-1)
+    shares = attended.split([score.shape[-1] for score in scores], dim=-1)
+    mixed = _product(shares[0], parts[0][1])
+    for share, (_, value, _) in zip(shares[1:], parts[1:], strict=True):
+        mixed = mixed + _product(share, value)
+    return mixed
+
+
+def attend_above(projected: Tensor, prefix: Prefix | None, mask: Tensor, weights: FrozenWeights, rows: int) -> Tensor:
+    """The last R of T rows on all of them and on a prefix.
+
+    Args:
+        projected: queries, keys and values of all rows, (K, B, T, 3D).
+        prefix: of the layer; every row sees it.
+        mask: what is added to the scores of the rows on each other, (K or 1, B, 1, T, T).
+        weights: the LM's.
+        rows: R.
+
+    Returns:
+        (K, B, R, D).
+    """
+    trials, architecture = len(projected), weights.architecture
+    mask = mask[..., -rows:, :]
+    if prefix is None:
+        keys = values = projected.new_empty(trials, architecture.attention_heads, 0, architecture.head_dim)
+    else:
+        keys, values = prefix.keys, prefix.values
+        if prefix.hidden is None:
+            mask = F.pad(mask, (keys.shape[2], 0))
+        else:
+            hidden = additive(prefix.hidden, mask.dtype)[:, None, None, None].expand(-1, mask.shape[1], 1, rows, -1)
+            mask = torch.cat([hidden, mask.expand(trials, -1, -1, -1, -1)], dim=-1)
+    return _SelfAttention.apply(projected, keys, values, mask, rows)  # type: ignore[no-untyped-call]
+
+
+class _SelfAttention(torch.autograd.Function):
+    """By hand, so that the prefix and the rows' own columns lie in one tensor, and their gradients in another."""
+
+    @staticmethod
+    def forward(ctx: Any, projected: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: int) -> Tensor:
+        trials, batch, length, _ = projected.shape
+        heads, prompt, width = keys.shape[1:]
+        query, key, value = projected.unflatten(-1, (3, heads, width)).unbind(-3)  # (K, B, T, H, d)
+        query = query[:, :, -rows:].transpose(2, 3).flatten(0, 2)  # (K * B * H, R, d)
+        key, value = (
+            torch.cat([first[:, None].expand(-1, batch, -1, -1, -1), own.transpose(2, 3)], dim=3).flatten(0, 2)
+            for first, own in ((keys, key), (values, value))
+        )  # (K * B * H, P + T, d)
+        seen = mask.expand(trials, batch, heads, rows, prompt + length).clone(memory_format=torch.contiguous_format)
+        scores = seen.flatten(0, 2)
+        shares = torch.baddbmm(scores, query, key.transpose(1, 2), out=scores).softmax(-1)
+        ctx.save_for_backward(query, key, value, shares)
+        ctx.sizes = trials, batch, heads, length
+        return torch.bmm(shares, value).unflatten(0, (trials, batch, heads)).transpose(2, 3).flatten(3)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
+        query, key, value, shares = ctx.saved_tensors
+        trials, batch, heads, length = ctx.sizes
+        above = upstream[0].unflatten(-1, (heads, -1)).transpose(2, 3).flatten(0, 2)  # (K * B * H, R, d)
+        on_scores = torch.ops.aten._softmax_backward_data(
+            torch.bmm(above, value.transpose(1, 2)), shares, -1, shares.dtype
+        )
+        on_keys, on_values = torch.bmm(on_scores.transpose(1, 2), query), torch.bmm(shares.transpose(1, 2), above)
+        split = (trials, batch, heads)
+        on_projected = query.new_empty(trials, batch, length, 3, heads, query.shape[-1])
+        rows, prompt = query.shape[1], key.shape[1] - length
+        on_projected[:, :, : length - rows, 0] = 0
+        on_projected[:, :, length - rows :, 0] = torch.bmm(on_scores, key).unflatten(0, split).transpose(2, 3)
+        on_prefix = []
+        for at, found in enumerate((on_keys, on_values), start=1):
+            columns = found.unflatten(0, split)  # (K, B, H, P + T, d)
+            on_projected[:, :, :, at] = columns[:, :, :, prompt:].transpose(2, 3)
+            on_prefix.append(columns[:, :, :, :prompt].sum(1))
+        return on_projected.flatten(3), *on_prefix, None, None
+
+
+def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: Prefix) -> Tensor:
+    """Rows of the source on a prefix and on each other, where the latter is known already.
+
+    All they see of each other is one more column: its value is what they take in without a prefix, its score the
+    logarithm of the sum of their scores' exponentials.
+
+    Args:
+        query: (B, T, D).
+        mixed: what the rows take in without a prefix, (B, T, D).
+        log_sum: (B, T, H), float32.
+        prefix: of the layer.
+
+    Returns:
+        (K, B, T, D).
+    """
+    (batch, rows, _), (trials, heads, prompt, _) = query.shape, prefix.keys.shape
+    asking = query.unflatten(-1, (heads, -1)).flatten(0, 1).transpose(0, 1)  # (H, B * T, d)
+    keys = prefix.keys.permute(1, 3, 0, 2).flatten(2)  # (H, d, K * P)
+    scores = (asking @ keys).view(heads, batch, rows, trials, prompt).permute(3, 1, 2, 0, 4).float()
+    if prefix.hidden is not None:
+        scores = scores + additive(prefix.hidden, scores.dtype)[:, None, None, None]
+    column = log_sum[None, ..., None].expand(trials, -1, -1, -1, -1)
+    shares = torch.cat([scores, column], dim=-1).softmax(-1).to(query.dtype)  # (K, B, T, H, P + 1)
+    of_prefix = shares[..., :-1].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values  # (K, H, B * T, d)
+    of_prefix = of_prefix.unflatten(2, (batch, rows)).permute(0, 2, 3, 1, 4)
+    return torch.addcmul(of_prefix, shares[..., -1:], mixed.unflatten(-1, (heads, -1))).flatten(-2)
+
+
+def attend_last(
+    x: Tensor, prefix: Prefix | None, mask: Tensor, layer: FrozenLayer, weights: FrozenWeights, rows: int
+) -> Tensor:
+    """`attend_above` from what enters the layer, (K, B, T, D), with key and value projections on the R rows' side.
+
+    A score q . (W_k x + b_k) is (W_k' q) . x + q . b_k, and a mean of values W_v x + b_v is W_v of the mean of x.
+    """
+    heads, width = weights.architecture.attention_heads, weights.architecture.head_dim
+    normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
+    (to_query, to_key, to_value), (of_query, of_key, of_value) = (t.chunk(3) for t in layer.qkv)
+    query = F.linear(normed[:, :, -rows:], to_query, of_query).unflatten(-1, (heads, width))  # (K, B, R, H, d)
+    asking = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
+    scores = (asking @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
+    offset = (query * of_key.view(heads, width)).sum(-1, keepdim=True)
+    scores = scores + offset + mask[..., -rows:, :].transpose(2, 3)
+    if prefix is not None:
+        ahead = query.permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.keys.transpose(-1, -2)  # (K, H, B * R, P)
+        ahead = ahead.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)  # (K, B, R, H, P)
+        if prefix.hidden is not None:
+            ahead = ahead + additive(prefix.hidden, ahead.dtype)[:, None, None, None]
+        scores = torch.cat([ahead, scores], dim=-1)
+    shares = scores.softmax(-1)
+    own = shares[..., -x.shape[2] :]
+    read = (own.flatten(2, 3) @ normed).unflatten(2, (rows, heads))  # (K, B, R, H, D)
+    mixed = _by_head(read, to_value.view(heads, width, -1).transpose(1, 2))  # (K, B, R, H, d)
+    mixed = mixed + own.sum(-1, keepdim=True) * of_value.view(heads, width)
+    if prefix is not None:
+        of_prefix = shares[..., : -x.shape[2]].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values
+        mixed = mixed + of_prefix.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)
+    return mixed.flatten(-2)
+
+
+def _by_head(x: Tensor, weight: Tensor) -> Tensor:
+    """(K, B, R, H, n) by (H, n, m), head by head: (K, B, R, H, m)."""
+    product = x.flatten(0, 2).transpose(0, 1) @ weight  # (H, K * B * R, m)
+    return product.transpose(0, 1).unflatten(0, x.shape[:3])
+
+
+def _product(rows: Tensor, shared: Tensor) -> Tensor:
+    """rows @ shared, (..., H, R, n) by (..., H, n, m), where all trials or all utterances may have one right side.
+
+    Then theirs are one product of more rows: broadcasting would copy the right side for each of them.
+    """
+    if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
+        folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
+        return folded.unflatten(2, (len(rows), -1)).permute(2, 0, 1, 3, 4)
+    if rows.dim() == 5 and shared.shape[1] == 1 < rows.shape[1]:
+        folded = rows.transpose(1, 2).flatten(2, 3) @ shared[:, 0]  # (K, H, B * R, m)
+        return folded.unflatten(2, (rows.shape[1], -1)).transpose(1, 2)
+    return rows @ shared
+
+
+def split_heads(projected: Tensor, weights: FrozenWeights) -> tuple[Tensor, Tensor, Tensor]:
+    """(..., T, 3D) to queries, keys and values, each (..., H, T, d)."""
+    architecture = weights.architecture
+    split = projected.unflatten(-1, (3, architecture.attention_heads, architecture.head_dim))
+    query, key, value = split.unbind(-3)
+    return query.transpose(-2, -3), key.transpose(-2, -3), value.transpose(-2, -3)
+
+
+def merge_heads(mixed: Tensor) -> Tensor:
+    """(..., H, T, d) to (..., T, D)."""
+    return mixed.transpose(-2, -3).flatten(-2)
+
+
+def additive(masked: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: -inf where masked, else 0; of the same shape."""
+    return torch.zeros_like(masked, dtype=dtype).masked_fill(masked, -torch.inf)

@@ -1,0 +1,82 @@
+"""What goes through the LM at once: a number of tokens that all passes keep to, halved where memory runs out.
+
+A pass takes some trials and some rows of a batch. On a CPU a large one leaves the caches and a small one wastes the
+processor; a GPU takes what its memory holds. The size changes the time, never the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+
+import torch
+
+from sp_search.errors import ConfigError
+
+Work = Callable[[range, range], object]
+"""Takes trials and rows through the LM. Where it raises it leaves nothing behind, so it can be done again."""
+
+
+class PassSize:
+    """Most tokens of a pass. Once halved it stays so, for what follows is no smaller."""
+
+    def __init__(self, tokens: int) -> None:
+        """1 or more."""
+        self.tokens = tokens
+
+    @classmethod
+    def usual(cls, device: torch.device, tokens: Mapping[str, int]) -> PassSize:
+        """Of a table by device, where nothing was measured."""
+        return cls(tokens.get(device.type, tokens["cuda"]))
+
+    def pieces(self, trials: range, rows: range, row_tokens: int) -> list[tuple[range, range]]:
+        """Trials and rows in passes of like size: trials apart first, rows where one trial alone is too much."""
+        whole = len(rows) * row_tokens
+        if len(trials) > 1 or whole <= self.tokens:
+            return [(some, rows) for some in _evenly(trials, self.tokens // whole)]
+        return [(trials, some) for some in _evenly(rows, self.tokens // row_tokens)]
+
+
+def in_passes(size: PassSize, trials: int, rows: int, row_tokens: int, work: Work) -> None:
+    """Do the work for every row of every trial once, in order.
+
+    Args:
+        size: of a pass; halved when one does not fit into memory, which is then done again in parts.
+        trials: 1 or more.
+        rows: 1 or more.
+        row_tokens: tokens that one row of one trial takes through the LM, 1 or more.
+        work: what to do.
+
+    Raises:
+        ConfigError: one row of one trial does not fit.
+    """
+    waiting = [(range(trials), range(rows))]
+    while waiting:
+        pieces = size.pieces(*waiting.pop(), row_tokens)
+        if len(pieces) > 1:
+            waiting += reversed(pieces)
+        elif error := _out_of_memory(work, *pieces[0]):
+            torch.cuda.empty_cache()  # does nothing where CUDA is not in use
+            tokens = len(pieces[0][0]) * len(pieces[0][1]) * row_tokens
+            if tokens == row_tokens:
+                raise ConfigError(
+                    f"engine: expected memory for one utterance of one trial, {tokens} tokens, got none left; lower "
+                    f"engine.trunk_cache_gib, max_source_units or prompt_length, or give the worker a larger device"
+                ) from error
+            size.tokens = tokens // 2
+            waiting += pieces
+
+
+def _out_of_memory(work: Work, trials: range, rows: range) -> torch.OutOfMemoryError | None:
+    try:
+        work(trials, rows)
+    except torch.OutOfMemoryError as error:
+        return error.with_traceback(None)  # its frames would keep the tensors of the pass
+    return None
+
+
+def _evenly(whole: range, most: int) -> list[range]:
+    """In as few parts as can be that hold at most so many, or one, each."""
+    parts = -(-len(whole) // max(1, most))
+    edges = [len(whole) * part // parts for part in range(parts + 1)]
+    return [whole[start:end] for start, end in pairwise(edges)]

@@ -1,0 +1,42 @@
+"""Optuna's journal file, made durable once a second instead of at every line.
+
+A line is one write: it outlives the process at once. Forcing every line to the disk took 5 ms, ten times a trial; as
+with MLflow's spool, what a crash of the whole machine can cost is the last second.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+
+DURABLE_EVERY_S = 1.0
+
+
+class Journal(JournalFileBackend):
+    """A study's journal, in the format of Optuna's own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a journal, or begin one."""
+        self._path = path
+        self._others_out = JournalFileSymlinkLock(str(path))
+        self._durable_at = time.monotonic()
+        super().__init__(str(path), self._others_out)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Add entries; other processes wait meanwhile."""
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        self._others_out.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines.encode())
+                file.flush()
+                if time.monotonic() - self._durable_at > DURABLE_EVERY_S:
+                    os.fsync(file.fileno())
+                    self._durable_at = time.monotonic()
+        finally:
+            self._others_out.release()

@@ -1,0 +1,114 @@
+"""Each form of attention against one softmax over all columns of one row, in values and gradients."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sp_search.engine.attention import attend_above, attend_last, attend_source
+from sp_search.engine.bank import Prefix
+from sp_search.engine.layers import finish_layer, project
+from sp_search.engine.trunk import enter
+from sp_search.engine.weights import freeze
+from sp_search.lm.architecture import Architecture, random_lm
+from tests.tiny import CPU
+
+TRIALS, BATCH, LENGTH, PROMPT, WIDTH, HEADS = 3, 2, 7, 4, 16, 2
+SHAPE = Architecture(
+    layers=1, embed_dim=WIDTH, ffn_embed_dim=24, attention_heads=HEADS, vocab_size=12, max_positions=16
+)
+PREFIXES = {"none": None, "of one length": [PROMPT] * TRIALS, "of three lengths": [PROMPT, 0, 2]}
+CLOSE = dict(rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def weights():
+    lm = random_lm(SHAPE, seed=0)
+    draw = torch.Generator().manual_seed(9)
+    lm.layers[0].qkv_bias.normal_(generator=draw)
+    return freeze(lm, CPU, torch.float32)
+
+
+def drawn(*sizes, seed):
+    return torch.randn(sizes, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def prefix_of(lengths):
+    if lengths is None:
+        return None
+    size = TRIALS, HEADS, PROMPT, WIDTH // HEADS
+    hidden = None if set(lengths) == {PROMPT} else torch.arange(PROMPT) >= torch.tensor(lengths)[:, None]
+    return Prefix(drawn(*size, seed=1), drawn(*size, seed=2), hidden)
+
+
+def masks():
+    """Utterance 0 has two pads before it; a pad sees itself."""
+    visible = torch.ones(BATCH, LENGTH, LENGTH, dtype=torch.bool).tril()
+    visible[0, :, :2] = torch.eye(LENGTH, dtype=torch.bool)[:, :2]
+    return torch.zeros(BATCH, 1, LENGTH, LENGTH).masked_fill(~visible[:, None], -math.inf)
+
+
+def one_by_one(projected, prefix, mask):
+    """(K, B, T, D): the attention of every row, trial by trial, utterance by utterance, head by head."""
+    width = WIDTH // HEADS
+    found = torch.empty(TRIALS, BATCH, LENGTH, WIDTH)
+    for k in range(TRIALS):
+        for b in range(BATCH):
+            for h in range(HEADS):
+                query, key, value = (t[:, h * width : (h + 1) * width] for t in projected[k, b].chunk(3, dim=-1))
+                scores = query @ key.T + mask[b, 0]
+                if prefix is not None:
+                    ahead = query @ prefix.keys[k, h].T
+                    if prefix.hidden is not None:
+                        ahead = ahead.masked_fill(prefix.hidden[k], -math.inf)
+                    scores, value = torch.cat([ahead, scores], dim=1), torch.cat([prefix.values[k, h], value])
+                found[k, b, :, h * width : (h + 1) * width] = scores.softmax(-1) @ value
+    return found
+
+
+def assert_same(ours, plain, leaves):
+    torch.testing.assert_close(ours, plain, **CLOSE)
+    upstream = drawn(*ours.shape, seed=7).detach()
+    found, wanted = (torch.autograd.grad((out * upstream).sum(), leaves) for out in (ours, plain))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=2e-5)
+
+
+def leaves_of(prefix):
+    return [] if prefix is None else [prefix.keys, prefix.values]
+
+
+@pytest.mark.parametrize("rows", [LENGTH, 2], ids=["all rows", "the last two"])
+@pytest.mark.parametrize("lengths", PREFIXES.values(), ids=PREFIXES)
+def test_rows_above_the_trunk_attend_to_the_prefix_and_to_each_other(weights, lengths, rows):
+    projected, prefix = drawn(TRIALS, BATCH, LENGTH, 3 * WIDTH, seed=3), prefix_of(lengths)
+    ours = attend_above(projected, prefix, masks()[None], weights, rows)
+    plain = one_by_one(projected, prefix, masks())[:, :, -rows:]
+    assert_same(ours, plain, [projected, *leaves_of(prefix)])
+
+
+@pytest.mark.parametrize("rows", [LENGTH, 2], ids=["all rows", "the last two"])
+@pytest.mark.parametrize("lengths", PREFIXES.values(), ids=PREFIXES)
+def test_the_last_layer_attends_as_if_it_had_keys_and_values(weights, lengths, rows):
+    x, prefix, layer = drawn(TRIALS, BATCH, LENGTH, WIDTH, seed=4), prefix_of(lengths), weights.layers[0]
+    ours = attend_last(x, prefix, masks()[None], layer, weights, rows)
+    plain = one_by_one(project(x, layer), prefix, masks())[:, :, -rows:]
+    assert_same(ours, plain, [x, *leaves_of(prefix)])
+
+
+@pytest.mark.parametrize("lengths", list(PREFIXES.values())[1:], ids=list(PREFIXES)[1:])
+def test_what_source_rows_are_to_each_other_stands_for_their_columns(weights, lengths):
+    x, prefix, layer = drawn(BATCH, LENGTH, WIDTH, seed=5).detach(), prefix_of(lengths), weights.layers[0]
+    _, _, entry = enter(x, layer, weights, masks())
+    ours = attend_source(entry.query, entry.mixed, entry.log_sum, prefix)
+    plain = one_by_one(project(x, layer).expand(TRIALS, -1, -1, -1), prefix, masks())
+    assert_same(ours, plain, leaves_of(prefix))
+
+
+def test_what_leaves_a_layer_and_its_gradients_are_those_of_the_plain_form(weights):
+    layer = weights.layers[0]
+    x, mixed = drawn(TRIALS, BATCH, LENGTH, WIDTH, seed=5), drawn(TRIALS, BATCH, LENGTH, WIDTH, seed=6)
+    middle = x + F.linear(mixed, *layer.out)
+    plain = middle + F.linear(F.relu(F.linear(F.layer_norm(middle, (WIDTH,)), *layer.fc1)), *layer.fc2)
+    assert_same(finish_layer(x, mixed, layer), plain, [x, mixed])

@@ -1,0 +1,53 @@
+"""The journal, against Optuna's own reading of it."""
+
+import os
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from sp_search.search import journal
+from sp_search.search.journal import Journal
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """How often a file was forced to the disk."""
+    calls = []
+    monkeypatch.setattr(os, "fsync", calls.append)
+    return calls
+
+
+def trials_in(path, count):
+    study = optuna.create_study(storage=JournalStorage(Journal(path)), study_name="s")
+    for number in range(count):
+        trial = study.ask({"x": optuna.distributions.FloatDistribution(0, 1)})
+        trial.report(number / 10, 100)
+        study.tell(trial, number)
+    return study
+
+
+def test_optunas_own_backend_reads_what_was_written(tmp_path):
+    study = trials_in(tmp_path / "j", 3)
+    read = optuna.load_study(storage=JournalStorage(JournalFileBackend(str(tmp_path / "j"))), study_name="s")
+    assert read.trials == study.trials
+    assert [trial.value for trial in read.trials] == [0, 1, 2]
+
+
+def test_two_that_write_in_turns_see_each_others_trials(tmp_path):
+    study = trials_in(tmp_path / "j", 1)
+    other = optuna.load_study(storage=JournalStorage(Journal(tmp_path / "j")), study_name="s")
+    other.tell(other.ask(), 7.0)
+    study.tell(study.ask(), 8.0)
+    assert [trial.value for trial in other.trials] == [0, 7.0, 8.0]
+
+
+def test_lines_are_forced_to_the_disk_once_a_second(tmp_path, synced, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(journal.time, "monotonic", lambda: clock[0])
+    backend = Journal(tmp_path / "j")
+    for clock[0] in (0.1, 0.9, 1.5, 2.0, 2.6):
+        backend.append_logs([{"at": clock[0]}])
+    assert len(synced) == 2
+    assert [log["at"] for log in backend.read_logs(0)] == [0.1, 0.9, 1.5, 2.0, 2.6]
