@@ -75,7 +75,7 @@ def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(tmp
     assert exported["intervals"]["accuracy"] == pytest.approx([value - 0.01, value + 0.01])
     assert exported["train_s"] == 0.5
     assert summary["wall_s"] > 0
-    assert best.user_attrs["facts"] == {"trained_parameters": 7}
+    assert best.user_attrs["facts"] == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
 
 
 def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(tmp_path):
