@@ -65,6 +65,7 @@ def _logged(log: Path, progress: logging.Handler, level: int) -> Iterator[None]:
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(file)
     root.setLevel(level)
+    bars.disabled = False  # logging.config, as MLflow's store uses it, disables all loggers that are there
     bars.addHandler(progress)
     logging.captureWarnings(True)
     try:

@@ -9,6 +9,7 @@ from fairseq.checkpoint_utils import load_model_ensemble
 
 from sp_search.errors import ConfigError
 from sp_search.lm.zoo import load_lm
+from sp_search.pretrain.training import BARS
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import EOS, SEPARATOR, SPECIALS
 from tests.fairseq_models import fairseq_logits
@@ -86,6 +87,13 @@ def test_all_that_fairseq_says_goes_to_a_file_and_logging_is_as_before(tmp_path,
     assert capfd.readouterr() == ("", "")
     assert "TransformerLanguageModel" in (tmp_path / "lm" / "training" / "fairseq.log").read_text()
     assert (logging.getLogger().handlers, logging.getLogger().level) == before
+
+
+def test_a_logger_that_others_have_disabled_is_heard_all_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging.getLogger(BARS), "disabled", True)
+    told = []
+    trained(tmp_path, told.append, updates=1)
+    assert any(line.startswith("1 of 1 updates: perplexity") for line in told)
 
 
 def test_a_training_that_was_cut_off_goes_on_to_the_very_same_weights(done, tmp_path):
