@@ -60,12 +60,12 @@ def _logged(log: Path, progress: logging.Handler, level: int) -> Iterator[None]:
 
     `fairseq_cli.train` would set logging to stdout up as it is imported, unless there is a handler already.
     """
-    root, bars = logging.getLogger(), logging.getLogger(BARS)
-    file, before = logging.FileHandler(log, encoding="utf-8"), root.level
+    root, fairseq, bars = logging.getLogger(), logging.getLogger("fairseq"), logging.getLogger(BARS)
+    file, before = logging.FileHandler(log, encoding="utf-8"), (root.level, fairseq.level)
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root.addHandler(file)
     root.setLevel(level)
-    bars.disabled = False  # logging.config, as MLflow's store uses it, disables all loggers that are there
+    fairseq.setLevel(level)  # a speech encoder has quieted it in its process
     bars.addHandler(progress)
     logging.captureWarnings(True)
     try:
@@ -73,6 +73,7 @@ def _logged(log: Path, progress: logging.Handler, level: int) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         bars.removeHandler(progress)
-        root.setLevel(before)
+        root.setLevel(before[0])
+        fairseq.setLevel(before[1])
         root.removeHandler(file)
         file.close()
