@@ -22,13 +22,12 @@ from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.attention import attend, merge_heads, split_heads
 from sp_search.engine.layers import finish_layer, project
 from sp_search.engine.layout import SourceBlock, source_block
+from sp_search.engine.passes import PassSize
+from sp_search.engine.scoring import SCORING_TOKENS
 from sp_search.engine.trunk import source_mask
 from sp_search.engine.weights import FrozenWeights
 from sp_search.errors import CheckpointError
 from sp_search.types import Split
-
-TOKENS_PER_PASS = {"cpu": 2048, "cuda": 65536}
-"""Source units; on a CPU more leaves the caches."""
 
 
 @dataclass
@@ -105,7 +104,7 @@ def pooled_states(
         max_units: longest source kept, from its start; 0 keeps all.
         tokens_per_pass: source units; None takes what suits the device.
     """
-    budget = tokens_per_pass or TOKENS_PER_PASS.get(weights.device.type, TOKENS_PER_PASS["cuda"])
+    budget = tokens_per_pass or PassSize.usual(weights.device, SCORING_TOKENS).tokens
     found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
     for batch in eval_batches(np.diff(split.offsets), budget):
         sources = [split.source(int(i)) for i in batch]
