@@ -91,7 +91,7 @@ def _by_full_forwards(
     found: list[tuple[int, ...]] = [()] * len(split)
     written = torch.empty(len(split), 0, dtype=torch.int64, device=weights.device)
     for _ in range(longest):
-        whole = laid_out(weights, split, [candidate], (0,), np.arange(len(split)), TrunkCache(weights, 0))
+        whole = laid_out(weights, split, [candidate], (0,), np.arange(len(split)), TrunkCache(weights, 0, rows=0))
         fed = sequence_answers(
             candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], asks_separator=False
         )

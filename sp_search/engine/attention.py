@@ -10,6 +10,7 @@ K trials   B utterances   T rows   R rows that ask   P prompt positions   H head
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -192,10 +193,20 @@ def _product(rows: Tensor, shared: Tensor) -> Tensor:
 
 def split_heads(projected: Tensor, weights: FrozenWeights) -> tuple[Tensor, Tensor, Tensor]:
     """(..., T, 3D) to queries, keys and values, each (..., H, T, d)."""
+    query, key, value = _by_heads(projected, 3, weights)
+    return query, key, value
+
+
+def split_columns(projected: Tensor, weights: FrozenWeights) -> tuple[Tensor, Tensor]:
+    """(..., T, 2D) to keys and values, each (..., H, T, d)."""
+    key, value = _by_heads(projected, 2, weights)
+    return key, value
+
+
+def _by_heads(projected: Tensor, parts: int, weights: FrozenWeights) -> Iterator[Tensor]:
     architecture = weights.architecture
-    split = projected.unflatten(-1, (3, architecture.attention_heads, architecture.head_dim))
-    query, key, value = split.unbind(-3)
-    return query.transpose(-2, -3), key.transpose(-2, -3), value.transpose(-2, -3)
+    split = projected.unflatten(-1, (parts, architecture.attention_heads, architecture.head_dim))
+    return (part.transpose(-2, -3) for part in split.unbind(-3))
 
 
 def merge_heads(mixed: Tensor) -> Tensor:

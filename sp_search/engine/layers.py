@@ -21,6 +21,12 @@ def project(x: Tensor, layer: FrozenLayer) -> Tensor:
     return F.linear(F.layer_norm(x, x.shape[-1:]), *layer.qkv)
 
 
+def project_columns(x: Tensor, layer: FrozenLayer) -> Tensor:
+    """The last two thirds of `project`: keys and values alone, (..., D) to (..., 2D)."""
+    width = x.shape[-1]
+    return F.linear(F.layer_norm(x, (width,)), *(part[width:] for part in layer.qkv))
+
+
 def finish_layer(x: Tensor, mixed: Tensor, layer: FrozenLayer) -> Tensor:
     """What leaves a layer: of what entered it and what its attention took in, both (..., T, D)."""
     x = x + F.linear(mixed, *layer.out)

@@ -68,7 +68,8 @@ class Pack:
         self._data = data
         self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates
-        self._trunks = TrunkCache(self._weights, trunk_cache_bytes)
+        rows = sum(int((np.diff(data.corpus.splits[name].offsets) + 1).sum()) for name in ("train", "valid"))
+        self._trunks = TrunkCache(self._weights, trunk_cache_bytes, rows=rows)
         tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
         self._size = PassSize(tokens)
         self._updater = Updater(self._weights, data, self._trunks, self._size)

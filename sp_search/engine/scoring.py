@@ -96,7 +96,7 @@ def ask(
     """
     lengths = np.diff(split.offsets) + behind
     size = size or PassSize.usual(weights.device, SCORING_TOKENS)
-    trunks = trunks or TrunkCache(weights, 0)
+    trunks = trunks or TrunkCache(weights, 0, rows=0)
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
         for batch in eval_batches(lengths, size.tokens):

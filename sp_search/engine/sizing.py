@@ -140,7 +140,7 @@ def _step(lm: UnitLM, weights: FrozenWeights, data: TaskData, order: npt.NDArray
         {"prompt_length": 20, "depth": depth, "side": "bottom", "lr": 0.01, "verbalizer": "linear"}
     )
     slot = new_slot(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=1)
-    updater = Updater(weights, data, TrunkCache(weights, 0), PassSize(UNBOUNDED))
+    updater = Updater(weights, data, TrunkCache(weights, 0, rows=0), PassSize(UNBOUNDED))
     lengths, behind = np.diff(data.train.offsets), data.answers["train"].shape[1] + 2
 
     def step(rows: int) -> int:

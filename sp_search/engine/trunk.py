@@ -5,14 +5,14 @@ B utterances   S source columns   L layers   H heads   d head width   D embeddin
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from sp_search.engine.attention import additive, attend, merge_heads, split_heads
-from sp_search.engine.layers import finish_layer, project
+from sp_search.engine.attention import additive, attend, merge_heads, split_columns, split_heads
+from sp_search.engine.layers import finish_layer, project, project_columns
 from sp_search.engine.layout import SourceBlock
 from sp_search.engine.weights import FrozenLayer, FrozenWeights
 
@@ -56,18 +56,24 @@ def trunk_levels(first_live_layers: Iterable[int | None], layers: int) -> frozen
 
 
 @torch.no_grad()
-def run_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int]) -> Trunk:
-    """Run the source up to the highest of `trunk_levels`."""
-    return live_trunk(weights, block, levels)
+def run_trunk(
+    weights: FrozenWeights, block: SourceBlock, levels: frozenset[int], inputs: list[Tensor] | None = None
+) -> Trunk:
+    """Run the source up to the highest of `trunk_levels`; inputs takes what enters each layer, (B, S, D)."""
+    return live_trunk(weights, block, levels, inputs)
 
 
-def live_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int]) -> Trunk:
+def live_trunk(
+    weights: FrozenWeights, block: SourceBlock, levels: frozenset[int], inputs: list[Tensor] | None = None
+) -> Trunk:
     """What `run_trunk` gives, with the gradient that weights of a fine-tuned LM need."""
     highest = max(levels)
     mask = source_mask(block, weights.dtype)
     trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
-    x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)
+    x = embed_source(weights, block)
     for level, layer in enumerate(weights.layers[: highest + 1]):
+        if inputs is not None:
+            inputs.append(x)
         if level in levels:
             key, value, trunk.entries[level] = enter(x, layer, weights, mask)
         else:
@@ -79,6 +85,41 @@ def live_trunk(weights: FrozenWeights, block: SourceBlock, levels: frozenset[int
             mixed = trunk.entries[level].mixed if is_entry else merge_heads(attend(query, [(key, value, mask)]))
             x = finish_layer(x, mixed, layer)
     return trunk
+
+
+def trunk_of_parts(
+    weights: FrozenWeights,
+    block: SourceBlock,
+    levels: frozenset[int],
+    columns: Tensor,
+    inputs: Mapping[int, Tensor],
+) -> Trunk:
+    """The trunk of a block from what `run_trunk` made on its way, without attention and feed-forward.
+
+    Args:
+        weights: the frozen LM.
+        block: the sources.
+        levels: `trunk_levels`.
+        columns: keys and values of the lowest L' layers, (L', 2, B, H, S, d).
+        inputs: by layer, what enters it, (B, S, D): of all levels, and of the layers below that columns lack.
+    """
+    mask = source_mask(block, weights.dtype)
+    trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
+    for level, layer in enumerate(weights.layers[: max(levels) + 1]):
+        if level in levels:
+            key, value, trunk.entries[level] = enter(inputs[level], layer, weights, mask)
+        elif level < len(columns):
+            key, value = columns[level]
+        else:
+            key, value = split_columns(project_columns(inputs[level], layer), weights)
+        trunk.keys.append(key)
+        trunk.values.append(value)
+    return trunk
+
+
+def embed_source(weights: FrozenWeights, block: SourceBlock) -> Tensor:
+    """What enters layer 0, (B, S, D)."""
+    return weights.tokens[block.tokens] + weights.positions[block.positions]
 
 
 def enter(x: Tensor, layer: FrozenLayer, weights: FrozenWeights, mask: Tensor) -> tuple[Tensor, Tensor, Entry]:

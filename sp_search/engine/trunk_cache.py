@@ -3,12 +3,12 @@
 The batches of two epochs differ, so each source is kept by itself and a batch's trunk is put together from them.
 A source is known by its units. It is causal: what is kept of a whole one serves the same source cut short.
 
-B utterances   S source columns   n source rows of one utterance   L levels kept   H heads   d head width
+B utterances   S source columns   n rows of one source   L layers   H heads   d head width   D embedding size
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,34 +18,52 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.layout import SourceBlock
-from sp_search.engine.trunk import Trunk, enter, run_trunk, source_mask, source_padding
+from sp_search.engine.trunk import Trunk, embed_source, run_trunk, trunk_of_parts
 from sp_search.engine.weights import FrozenWeights
+
+
+@dataclass(frozen=True)
+class _Needs:
+    """What a source's trunk is put together from."""
+
+    columns: int  # layers, from the lowest up, of which keys and values are kept
+    inputs: frozenset[int]  # layers above the lowest of which what enters them is kept
+
+    def __or__(self, other: _Needs) -> _Needs:
+        return _Needs(max(self.columns, other.columns), self.inputs | other.inputs)
 
 
 @dataclass(frozen=True)
 class _Kept:
     """One source's rows of a trunk."""
 
-    columns: Tensor  # (L, 2, H, n, d): keys and values of every layer below the highest level
-    states: dict[int, Tensor]  # level -> input of that layer, (n, D)
-    levels: frozenset[int]
+    needs: _Needs  # that it meets
+    columns: Tensor  # (L', 2, H, n, d): keys and values
+    inputs: Mapping[int, Tensor]  # by layer, (n, D)
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (self.columns, *self.states.values()))
+        return sum(tensor.nbytes for tensor in (self.columns, *self.inputs.values()))
 
-    def serves(self, levels: frozenset[int], rows: int) -> bool:
-        """Whether a trunk of these levels with so many rows of the utterance can be made from it."""
-        return levels <= self.levels and self.columns.shape[-2] >= rows
+    def serves(self, needs: _Needs, rows: int) -> bool:
+        """Whether a trunk with so many rows of the source can be put together from it."""
+        return needs | self.needs == self.needs and rows <= self.columns.shape[-2]
 
 
 class TrunkCache:
-    """Trunks by source. First come, first kept: every utterance returns once an epoch, so none is worth more."""
+    """Trunks by source. First come, first kept: every utterance returns once an epoch, so none is worth more.
 
-    def __init__(self, weights: FrozenWeights, limit_bytes: int) -> None:
-        """Keep at most so many bytes; 0 keeps nothing."""
+    Where the keys and values of all sources would not fit, what enters the layers is kept instead, in less than half
+    the memory, and keys and values are made of it again, for a sixth of a layer's products.
+    """
+
+    def __init__(self, weights: FrozenWeights, limit_bytes: int, *, rows: int) -> None:
+        """Keep at most so many bytes, 0 keeps nothing, of sources that have so many rows in all."""
         self._weights = weights
         self._limit = limit_bytes
+        architecture = weights.architecture
+        row_bytes = 2 * architecture.layers * architecture.embed_dim * weights.dtype.itemsize
+        self._keeps_columns = rows * row_bytes <= limit_bytes
         self._kept: dict[bytes, _Kept] = {}
         self.bytes = 0
 
@@ -53,26 +71,32 @@ class TrunkCache:
         """What `run_trunk` gives for a block that was laid out from these whole sources."""
         if not self._limit or max(levels) == 0:  # below layer 0 there is nothing but embeddings
             return run_trunk(self._weights, block, levels)
-        rows = block.columns
+        needs = self._needs(levels)
         names = [source.tobytes() for source in sources]
-        missing = [
-            b
-            for b, (name, n) in enumerate(zip(names, rows, strict=True))
-            if name not in self._kept or not self._kept[name].serves(levels, n)
-        ]
-        known = [self._kept[names[b]].levels for b in missing if names[b] in self._kept]
+        missing = [b for b, n in enumerate(block.columns) if not self._has(names[b], needs, n)]
         fresh: dict[int, _Kept] = {}
         if missing:
-            part = block if len(missing) == len(rows) else block.take(missing)
-            reached = levels.union(*known)  # else two kinds of trials would take turns to push out the other's rows
-            computed = run_trunk(self._weights, part, reached)
-            fresh = {b: _rows_of(computed, at, rows[b], reached) for at, b in enumerate(missing)}
-            for b, entry in fresh.items():
-                self._keep(names[b], entry)
+            part = block if len(missing) == len(names) else block.take(missing)
+            for b in missing:  # what is there stays, else two kinds of trials would push out the other's by turns
+                needs = needs | self._kept[names[b]].needs if names[b] in self._kept else needs
+            inputs: list[Tensor] = []
+            computed = run_trunk(self._weights, part, levels | {max(needs.columns, *needs.inputs, 0)}, inputs)
+            for at, b in enumerate(missing):
+                fresh[b] = _rows_of(computed, inputs, at, block.columns[b], needs)
+                self._keep(names[b], fresh[b])
             if part is block:
                 return computed
         entries = [fresh[b] if b in fresh else self._kept[name] for b, name in enumerate(names)]
-        return self._joined(block, entries, rows, levels)
+        return self._joined(block, entries, levels)
+
+    def _needs(self, levels: frozenset[int]) -> _Needs:
+        layers, highest = len(self._weights.layers), max(levels)
+        if self._keeps_columns:
+            return _Needs(highest, levels & frozenset(range(1, layers)))
+        return _Needs(0, frozenset(range(1, min(highest + 1, layers))))
+
+    def _has(self, name: bytes, needs: _Needs, rows: int) -> bool:
+        return name in self._kept and self._kept[name].serves(needs, rows)
 
     def _keep(self, name: bytes, entry: _Kept) -> None:
         before = self._kept[name].bytes if name in self._kept else 0
@@ -81,40 +105,27 @@ class TrunkCache:
             self.bytes += entry.bytes - before
 
     @torch.no_grad()
-    def _joined(
-        self, block: SourceBlock, entries: Sequence[_Kept], rows: Sequence[int], levels: frozenset[int]
-    ) -> Trunk:
-        """One trunk of several utterances' rows, padded on the left as the block is."""
-        below, width = max(levels), block.tokens.shape[1]
+    def _joined(self, block: SourceBlock, entries: Sequence[_Kept], levels: frozenset[int]) -> Trunk:
+        """One trunk of several sources' rows, padded on the left as the block is."""
+        needs, width = self._needs(levels), block.tokens.shape[1]
         _, two, heads, _, d = entries[0].columns.shape
-        columns = entries[0].columns.new_zeros(below, two, len(entries), heads, width, d)
-        states = {
-            level: entries[0].states[level].new_zeros(len(entries), width, heads * d)
-            for level in levels
-            if level < self._weights.architecture.layers
-        }
-        for b, (entry, n) in enumerate(zip(entries, rows, strict=True)):
-            columns[:, :, b, :, width - n :] = entry.columns[:below, :, :, :n]
-            for level, state in states.items():
-                state[b, width - n :] = entry.states[level][:n]
-        trunk = Trunk(list(columns[:, 0]), list(columns[:, 1]), {}, source_padding(block, self._weights.dtype))
-        mask = source_mask(block, self._weights.dtype)
-        for level, state in states.items():
-            key, value, trunk.entries[level] = enter(state, self._weights.layers[level], self._weights, mask)
-            if level == below:
-                trunk.keys.append(key)
-                trunk.values.append(value)
-        return trunk
+        columns = entries[0].columns.new_zeros(needs.columns, two, len(entries), heads, width, d)
+        inputs = {level: columns.new_zeros(len(entries), width, heads * d) for level in needs.inputs}
+        for b, (entry, n) in enumerate(zip(entries, block.columns, strict=True)):
+            columns[:, :, b, :, width - n :] = entry.columns[: needs.columns, :, :, :n]
+            for level, state in inputs.items():
+                state[b, width - n :] = entry.inputs[level][:n]
+        inputs[0] = embed_source(self._weights, block)
+        return trunk_of_parts(self._weights, block, levels, columns, inputs)
 
 
-def _rows_of(trunk: Trunk, row: int, count: int, levels: frozenset[int]) -> _Kept:
-    """A copy of one row of a trunk, without its padding."""
-    columns = [
-        torch.stack([key[row, :, -count:], value[row, :, -count:]])
-        for key, value in zip(trunk.keys[: max(levels)], trunk.values[: max(levels)], strict=True)
-    ]
-    states = {level: entry.state[row, -count:].clone() for level, entry in trunk.entries.items()}
-    return _Kept(torch.stack(columns), states, levels)
+def _rows_of(trunk: Trunk, inputs: Sequence[Tensor], row: int, count: int, needs: _Needs) -> _Kept:
+    """A copy of one row of a trunk, without its padding; inputs: what entered its layers."""
+    pairs = zip(trunk.keys[: needs.columns], trunk.values[: needs.columns], strict=True)
+    columns = [torch.stack([key[row, :, -count:], value[row, :, -count:]]) for key, value in pairs]
+    none = trunk.keys[0].new_empty(0, 2, *trunk.keys[0][row, :, -count:].shape)
+    states = {level: inputs[level][row, -count:].clone() for level in needs.inputs}
+    return _Kept(needs, torch.stack(columns) if columns else none, states)
 
 
 def free_bytes(device: torch.device) -> int:

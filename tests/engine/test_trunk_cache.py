@@ -1,6 +1,6 @@
 """What is put together from kept rows against the trunk computed at once."""
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -18,7 +18,8 @@ SHAPE = Architecture(
     layers=LAYERS, embed_dim=32, ffn_embed_dim=48, attention_heads=4, vocab_size=24, max_positions=40
 )
 LENGTHS = (7, 1, 12, 4, 9, 3)
-ROW_BYTES = LAYERS * 2 * 32 * 4
+ROW_BYTES = {0: LAYERS * 2 * 32 * 4, 10**9: (LAYERS - 1) * 32 * 4}
+"""By how many rows are said to come: where all fit, keys and values are kept, else what enters the layers."""
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +52,18 @@ def check(cache, weights, sources, chosen, live, *, max_units=0):
 
 
 @pytest.mark.parametrize("live", [[None], [2], [1, None], [0, 2], [0]], ids=str)
-@pytest.mark.parametrize("limit", [0, 10 * ROW_BYTES, 10**9], ids=["none", "some", "all"])
-def test_every_batch_has_the_trunk_that_is_computed_at_once(weights, sources, live, limit):
-    cache = TrunkCache(weights, limit)
+@pytest.mark.parametrize("limit", [0, 10 * ROW_BYTES[0], 10**9], ids=["none", "some", "all"])
+@pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
+def test_every_batch_has_the_trunk_that_is_computed_at_once(weights, sources, live, limit, rows):
+    cache = TrunkCache(weights, limit, rows=rows)
     for chosen in ([0, 1, 2], [3, 4, 5], [2, 0, 5], [4, 1, 3], [5, 4, 3, 2, 1, 0]):
         check(cache, weights, sources, chosen, live)
         assert cache.bytes <= limit
 
 
-def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weights, sources):
-    cache = TrunkCache(weights, 10**9)
+@pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
+def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weights, sources, rows):
+    cache = TrunkCache(weights, 10**9, rows=rows)
     for _ in range(2):
         check(cache, weights, sources, [0, 1, 2], [None], max_units=4)
         check(cache, weights, sources, [2, 3], [1])
@@ -70,12 +73,15 @@ def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weig
     assert cache.bytes == kept
 
 
-def test_a_kept_utterance_is_not_computed_again(weights, sources):
-    cache = TrunkCache(weights, 10**9)
+@pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
+def test_a_kept_utterance_is_not_computed_again(weights, sources, rows):
+    cache = TrunkCache(weights, 10**9, rows=rows)
     check(cache, weights, sources, [0, 1, 2], [None])
-    assert cache.bytes == ROW_BYTES * sum(n + 1 for n in LENGTHS[:3])  # `</s>` in front of each
-    broken = freeze(random_lm(SHAPE, seed=5), CPU, torch.float32)
-    cache._weights = broken
+    assert cache.bytes == ROW_BYTES[rows] * sum(n + 1 for n in LENGTHS[:3])  # `</s>` in front of each
+    other = freeze(random_lm(SHAPE, seed=5), CPU, torch.float32)
+    both = zip(weights.layers, other.layers, strict=True)
+    layers = [replace(layer, out=wrong.out, fc1=wrong.fc1, fc2=wrong.fc2) for layer, wrong in both]
+    cache._weights = replace(weights, layers=layers)
     check(cache, weights, sources, [2, 1], [None])
 
 

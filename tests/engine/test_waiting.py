@@ -53,7 +53,7 @@ def slot_on_meta(params, lm, data):
 def test_an_update_of_prompts_of_every_kind_waits_for_nothing(tokens, trunk_bytes):
     lm, data = tiny_lm(), tiny_data()
     weights = freeze(lm, META, torch.float32)
-    updater = Updater(weights, data, TrunkCache(weights, trunk_bytes), PassSize(tokens))
+    updater = Updater(weights, data, TrunkCache(weights, trunk_bytes, rows=0), PassSize(tokens))
     slots = [slot_on_meta(params, lm, data) for params in TRIALS.values() if "method" not in params]
     with NoWaiting():
         for position in range(2):  # the second batch meets utterances of the first
