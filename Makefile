@@ -17,6 +17,7 @@ SETTINGS = $(call set,task,$(TASK)) $(call set,method,$(METHOD)) $(call set,spac
 	$(call set,lm,$(LM)) $(call set,data,$(DATA)) $(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
 CORPUS = $(call set,lm,$(LM)) $(call set,data,$(DATA))
 ENGINE = $(RUN) sp_search.cli bench engine
+EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: behind the first, trunks are kept
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -32,9 +33,11 @@ ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=50
 
 bench: $(STAMP) ## Measure the engine beside fairseq's decoder, then trials beside a plain Tuner's, a JSON line each [LM= DATA= OVERRIDES=]
 	@set -f; $(ENGINE) dtype=float32 baseline=fairseq $(CORPUS) $(OVERRIDES)
-	@set -f; $(ENGINE) baseline=fairseq $(CORPUS) $(OVERRIDES)
-	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 baseline=fairseq $(CORPUS) $(OVERRIDES)
-	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 position=infix baseline=fairseq $(CORPUS) $(OVERRIDES)
+	@set -f; for depth in layers layers/2 layers/4; do $(ENGINE) depth=$$depth $(EPOCHS) baseline=fairseq $(CORPUS) $(OVERRIDES) || exit; done
+	@set -f; $(ENGINE) trials=5 batch_size=8 prompt_length=20 position=infix $(EPOCHS) updates=40 baseline=fairseq $(CORPUS) $(OVERRIDES)
+	@set -f; $(ENGINE) trials=8 baseline=alone $(CORPUS) $(OVERRIDES)
+	@set -f; $(ENGINE) trials=8 depth=layers/2 engine.trunk_cache_gib=0 baseline=alone $(CORPUS) $(OVERRIDES)
+	@set -f; $(ENGINE) lm=random:12x1024x16 updates=2 stretches=3 baseline=fairseq $(call set,data,$(DATA)) $(OVERRIDES)
 	@$(RUN) sp_search.cli bench slots
 
 bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= DATA= TRIALS=64 OVERRIDES= PAPERS=]

@@ -1,8 +1,8 @@
 """How fast trials train: whole updates (forward, backward, Adam), timed in stretches of the batch stream.
 
-The first stretch warms up and counts the work of its matrix products as torch sees them, not by a formula. The
-machine may be shared with other processes: its rate is measured around every stretch, and two courses that are
-compared take turns.
+The first stretch warms up, and fills what is kept between epochs where it is one; the second counts the work of its
+matrix products as torch sees them, not by a formula. The machine may be shared with other processes: its rate is
+measured around every stretch, and two courses that are compared take turns.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from sp_search.types import Params
 NEVER = sys.maxsize
 RATE_S = 0.1
 SEED = 0
+FIRST_TIMED = 2
+"""Number of the first stretch against the clock."""
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,19 @@ class Course:
     def __init__(
         self, train: Callable[[int], object], sizes: Sequence[Stretch], dtype: torch.dtype, device: torch.device
     ) -> None:
-        """Train on stretch 0, to warm up and to count the work.
+        """Train on stretch 0, to warm up, and on stretch 1, to count the work.
 
         Args:
             train: trains on a stretch, by number, and waits for the device.
-            sizes: of every stretch; the first is not timed.
+            sizes: of every stretch; those from FIRST_TIMED on are timed.
             dtype: of the products that the machine's rate is measured in.
             device: where it trains.
         """
         self._train, self._sizes, self._dtype, self._device = train, sizes, dtype, device
+        train(0)
         with FlopCounterMode(display=False) as counter:
-            train(0)
-        self._work_per_token = counter.get_total_flops() / sizes[0].tokens
+            train(1)
+        self._work_per_token = counter.get_total_flops() / sizes[1].tokens
 
     def timed(self, number: int) -> Timed:
         """Train on a stretch against the clock."""
@@ -150,7 +153,7 @@ def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed]) -> float:
 
 
 def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> list[Stretch]:
-    """What the first stretch and so many timed ones hold for these trials.
+    """What the first stretches and so many timed ones hold for these trials.
 
     It reads the corpus for itself and lets it go, with the LM that comes along, before anything is measured.
     """
@@ -160,7 +163,7 @@ def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) 
     behind = (data.answers["train"] != NOTHING).sum(axis=1) + 2
     stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
     sizes = []
-    for first in range(0, (1 + stretches) * recipe.chunk_updates, recipe.chunk_updates):
+    for first in range(0, (FIRST_TIMED + stretches) * recipe.chunk_updates, recipe.chunk_updates):
         chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
         units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
         utterances = len(trials) * len(chosen)

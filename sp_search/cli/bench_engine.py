@@ -2,9 +2,12 @@
 
 A pack of `trials` equal trials makes whole updates, Adam included; utterances_per_s counts the utterances of every
 trial, and matrix_share is what it uses of the machine's rate in one large product. peak_memory_bytes is of the whole
-process after the first stretch. baseline=fairseq trains the same batches through fairseq's own decoder in turns, one
-trial with its prompt as rows, in float32; ratio is ours by it. The trial is the papers' setting; prompt_length=20
-depth=6 side=top position=infix change it, as does any space.NAME=VALUE.
+process after its first stretches. The trial is the papers' setting; prompt_length=20 depth=layers/2 side=top
+position=infix change it, as does any space.NAME=VALUE.
+
+A baseline goes through the same batches in turns, and ratio is ours by it. baseline=fairseq is the papers' way: one
+trial through fairseq's own decoder in float32, its prompt rows before the source in all layers. baseline=alone is one
+trial of the pack by itself, as trials one after the other would be trained.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any, Literal
 
 import torch
 
-from sp_search.bench.speed import baseline_course, engine_course, medians, peak_memory, speed_ratio
+from sp_search.bench.speed import FIRST_TIMED, baseline_course, engine_course, medians, peak_memory, speed_ratio
 from sp_search.cli.parts import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.build import dtype_name, pick_device, pick_dtype
@@ -29,7 +32,7 @@ BOTH = ("utterances_per_s", "tokens_per_s")  # torch counts no work in the fused
 class BenchEngineSettings(Settings):
     """What is timed."""
 
-    baseline: Literal["none", "fairseq"] = "none"  # what the same batches go through beside the engine
+    baseline: Literal["none", "fairseq", "alone"] = "none"  # what the same batches go through beside the pack
     updates: int = 10  # in a stretch
     stretches: int = 5  # timed; the median counts
 
@@ -44,7 +47,8 @@ def run(config: BenchEngineSettings) -> int:
     torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
     recipe = replace(recipe, dtype=dtype_name(pick_dtype(recipe.dtype, device)))  # measured once, not again
-    params = only_trial(config, recipe.data()[0].architecture.layers)
+    layers = recipe.data()[0].architecture.layers
+    params = only_trial(config, layers)
     prompt, trials = TrialSettings.from_params(params).prompt, config.schedule.trials
     line: dict[str, Any] = {
         "lm": config.lm.name,
@@ -56,15 +60,22 @@ def run(config: BenchEngineSettings) -> int:
         "device": str(device),
         "threads": recipe.threads,
     }
-    ours = engine_course(recipe, [params] * trials, config.stretches)
+    courses = [engine_course(recipe, [params] * trials, config.stretches)]
     line |= peak_memory(device)
-    courses = [ours] if config.baseline == "none" else [ours, baseline_course(recipe, params, config.stretches)]
-    turns = [[course.timed(number) for course in courses] for number in range(1, 1 + config.stretches)]
+    if config.baseline == "fairseq":
+        everywhere = {**params, "position": "prefix", "depth": layers, "side": "top"}
+        courses.append(baseline_course(recipe, everywhere, config.stretches))
+    elif config.baseline == "alone":
+        courses.append(engine_course(recipe, [params], config.stretches))
+    turns = [
+        [course.timed(number) for course in courses] for number in range(FIRST_TIMED, FIRST_TIMED + config.stretches)
+    ]
     engine, *baseline = zip(*turns, strict=True)
     line |= medians(engine, *BOTH, "gflop_per_s", "matrix_gflop_per_s", "matrix_share")
     line["utterances_per_s_and_trial"] = round(line["utterances_per_s"] / trials, 3)
     for slow in baseline:
-        line["baseline"] = {"name": config.baseline, "dtype": "float32", "trials": 1, **medians(slow, *BOTH)}
+        dtype = "float32" if config.baseline == "fairseq" else recipe.dtype
+        line["baseline"] = {"name": config.baseline, "dtype": dtype, "trials": 1, **medians(slow, *BOTH)}
         line["ratio"] = speed_ratio(engine, slow)
     print(json.dumps(line))
     return 0

@@ -36,6 +36,15 @@ def test_bench_engine_prints_one_line_with_the_ratio_to_fairseq(words, capsys):
     assert found["ratio"] == pytest.approx(ratio, rel=0.02)
 
 
+def test_bench_engine_sets_a_pack_beside_one_of_its_trials(words, capsys):
+    own = ["trials=3", "batch_size=4", "dtype=float32", "depth=1", "baseline=alone", "updates=1", "stretches=1"]
+    assert main(["bench", "engine", *words, *own]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["trials"], found["baseline"]["trials"], found["baseline"]["dtype"]) == (3, 1, "float32")
+    ratio = found["utterances_per_s"] / found["baseline"]["utterances_per_s"]
+    assert found["ratio"] == pytest.approx(ratio, rel=0.02)
+
+
 def test_bench_engine_without_a_baseline_is_of_the_papers_setting(words, capsys):
     assert main(["bench", "engine", *words, "updates=1", "stretches=1"]) == 0
     found = json.loads(capsys.readouterr().out)
@@ -92,7 +101,7 @@ def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_sam
             "space: expected one value for each parameter, got a range for prompt_length, depth",
         ),
         ("engine", "updates=0", "updates: expected 1 or more, got 0"),
-        ("engine", "baseline=ours", "baseline: expected none or fairseq, got 'ours'"),
+        ("engine", "baseline=ours", "baseline: expected none or fairseq or alone, got 'ours'"),
         ("decode", "symbols=0", "symbols: expected 1 or more, got 0"),
         ("papers", "baseline=ours", "baseline: expected fairseq or engine, got 'ours'"),
         ("slots", "plain_trials=1", "plain_trials: expected 0, or 2 or more, got 1"),
