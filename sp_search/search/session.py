@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,4 +25,18 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     try:
         yield
     finally:
-        ray.shutdown()
+        with _uncollected():
+            ray.shutdown()
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No thread collects garbage: an object of Ray's that one frees while Ray shuts down ends the process."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
