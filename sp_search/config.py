@@ -152,15 +152,18 @@ class TrackingSettings:
 class ClusterSettings:
     """Ray's workers, one a device, and the trial slots that share each."""
 
-    address: str | None  # a running cluster, or auto; null = start Ray on this machine
-    workers: int | None  # null = one a GPU; without one, two that share the cores
+    address: str | None  # a running cluster that this machine is a node of, or auto; null = start Ray here
+    nodes: int | None  # of that cluster, which are waited for; null = those that are there
+    workers: int | None  # null = one a GPU; without one, two a machine that share its cores
     slots: int  # trials in flight on a worker
-    cpus_per_worker: float | None  # above 0; null = an even share of the machine's cores
+    cpus_per_worker: float | None  # above 0; null = an even share of a machine's cores
     gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0
     storage: str | None  # Optuna's URL of the study; null = a journal file in the study's folder
 
     def __post_init__(self) -> None:
-        faults = below_one(self, "workers", "slots")
+        faults = below_one(self, "nodes", "workers", "slots")
+        if (self.address or "").startswith("ray://"):
+            faults.append(f"address: expected auto or HOST:PORT, for a search runs on a node, got {self.address}")
         if self.cpus_per_worker is not None and not self.cpus_per_worker > 0:
             faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
         if self.gpus_per_worker is not None and not self.gpus_per_worker >= 0:

@@ -17,7 +17,8 @@ SCHEDULE = {
     "warm_start": None, "first_trials": [], "confirm": ConfirmSettings(top=1, seeds=1),
 }  # fmt: skip
 CLUSTER = {
-    "address": None, "workers": None, "slots": 1, "cpus_per_worker": 0.5, "gpus_per_worker": 0.0, "storage": None,
+    "address": None, "nodes": None, "workers": None, "slots": 1, "cpus_per_worker": 0.5, "gpus_per_worker": 0.0,
+    "storage": None,
 }  # fmt: skip
 
 
@@ -45,6 +46,11 @@ def test_a_schedule_out_of_range_lists_its_faults(change, fault):
     ("change", "fault"),
     [
         ({"workers": 0}, "workers: expected 1 or more, got 0"),
+        (
+            {"nodes": 0, "address": "ray://head:10001"},
+            "nodes: expected 1 or more, got 0; address: expected auto or HOST:PORT, for a search runs on a node, got "
+            "ray://head:10001",
+        ),
         ({"cpus_per_worker": 0.0}, "cpus_per_worker: expected above 0, got 0.0"),
         ({"gpus_per_worker": float("nan")}, "gpus_per_worker: expected 0 or more, got nan"),
     ],

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from sp_search.bench.speed import engine_course, medians
+from sp_search.cli.joining import joined
 from sp_search.cli.parts import recipe_of
 from sp_search.cli.planning import Planned, lines
 from sp_search.cli.searching import search_settings, space_of
@@ -44,11 +45,18 @@ class PlanSettings(Settings):
 
 def run(config: PlanSettings) -> int:
     """Print the plan."""
+    with joined(config) as sized:
+        planned = _planned(sized)
+    print(json.dumps(asdict(planned) | {"hours": planned.hours}) if config.json else "\n".join(lines(planned)))
+    return 0
+
+
+def _planned(config: PlanSettings) -> Planned:
     recipe = recipe_of(config)
     lm, data = recipe.data()
     settings = search_settings(config, lm.architecture.layers)
     space = space_of(config, recipe.task, lm.architecture.layers)
-    planned = Planned(
+    return Planned(
         study=settings.study,
         is_new=not settings.folder.exists(),
         trials=settings.trials,
@@ -60,8 +68,6 @@ def run(config: PlanSettings) -> int:
         rate=worker_rate(recipe, settings, space) * settings.workers if config.measure else config.rate,
         is_measured=config.measure,
     )
-    print(json.dumps(asdict(planned) | {"hours": planned.hours}) if config.json else "\n".join(lines(planned)))
-    return 0
 
 
 def worker_rate(recipe: PackRecipe, settings: SearchSettings, space: Space) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from sp_search.cli.joining import joined
 from sp_search.cli.parts import corpus_quantizer, recipe_of
 from sp_search.cli.searching import baseline_by_split, export_document, search_settings, space_of
 from sp_search.config import Settings
@@ -27,6 +28,13 @@ from sp_search.tracking.uri import default_uri
 def run(config: Settings) -> int:
     """Search, and print the path of the summary."""
     torch.set_num_threads(1)  # this process only asks and listens
+    with joined(config) as sized:
+        path = _search(sized)
+    print(path)  # behind whatever Ray has to say
+    return 0
+
+
+def _search(config: Settings) -> Path:
     recipe = recipe_of(config)
     lm, data = recipe.data()
     quantizer = corpus_quantizer(config)
@@ -71,5 +79,4 @@ def run(config: Settings) -> int:
     unfinished = Path(f"{path}.part")
     unfinished.write_text(json.dumps(summary, indent=2) + "\n")
     unfinished.replace(path)
-    print(path)
-    return 0
+    return path

@@ -21,8 +21,9 @@ import optuna
 import ray
 from ray import cloudpickle
 
-from sp_search.errors import StudyError
+from sp_search.errors import ConfigError, StudyError
 from sp_search.search.asha import Asha
+from sp_search.search.cluster import check_folder
 from sp_search.search.confirm import run_confirms
 from sp_search.search.events import Listeners, Observer
 from sp_search.search.finished import Finished, Keep
@@ -72,18 +73,21 @@ def run_search(
         The summary, as design.md's contract has it.
 
     Raises:
-        StudyError: no trial reached its full budget.
+        ConfigError: the cluster can't be joined, has no room, or a node of it doesn't see the study's folder.
+        StudyError: no trial reached its full budget, or a worker is gone for good.
         KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
     """
     began = time.monotonic()
     listeners = Listeners(observers)
     cpus = math.ceil(settings.workers * settings.cpus_per_worker)
     with _listening(settings, identity, listeners), ray_session(settings.ray_address, cpus), _terminable():
+        if settings.ray_address is not None:
+            check_folder(settings.folder)
         here = ray.put(shared)  # as long as this name holds it
         workers = start_workers(settings, partial(pack_of, make_pack, cloudpickle.dumps(here)))
         seats, asha = Seats(workers, settings.slots), _asha(settings, study)
         searcher = StudySearcher(study, space, settings, listeners, keep)
-        ray.get([worker.time_share.remote() for worker in workers], timeout=WORKER_START_S)
+        wait_for_workers(settings, workers)
         run_trials(searcher, asha, seats, settings)
         run_confirms(study, space, settings, seats, listeners)
         best = winner(study, best_trials(study, settings.confirm_top), settings)
@@ -145,8 +149,26 @@ def start_workers(settings: SearchSettings, make_pack: Callable[[], PackLike]) -
         max_restarts=-1,
         max_task_retries=-1,
         max_concurrency=4 * settings.slots + 4,
+        scheduling_strategy="SPREAD",
     )
     return [actor.remote(make_pack) for _ in range(settings.workers)]
+
+
+def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
+    """Return when all have made their packs.
+
+    Raises:
+        ConfigError: some don't even start in ten minutes, as where others hold the cluster.
+    """
+    asked = [worker.time_share.remote() for worker in workers]
+    ready, late = ray.wait(asked, num_returns=len(asked), timeout=WORKER_START_S)
+    ray.get(ready)
+    if late:
+        raise ConfigError(
+            f"cluster: expected {len(asked)} workers of {settings.cpus_per_worker:g} CPUs and "
+            f"{settings.gpus_per_worker:g} GPUs within {WORKER_START_S:.0f} s, got {len(ready)}; "
+            f"`ray status` says who holds the rest; wait for them, or ask for fewer with cluster.workers="
+        )
 
 
 def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:

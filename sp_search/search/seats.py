@@ -13,6 +13,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayError
 
+from sp_search.search.pulse import EVERY_S, Pulse
 from sp_search.search.terms import Terms, Told
 from sp_search.search.worker import report_elsewhere
 
@@ -34,6 +35,7 @@ class Seats:
     def __init__(self, workers: Sequence[Any], slots: int) -> None:
         """Serve so many slots on each of these actors."""
         self._workers = workers
+        self._pulse = Pulse(workers)
         self._slots = slots
         self._taken: list[Seat] = []
         self._waiting: dict[Any, Seat] = {}
@@ -59,12 +61,27 @@ class Seats:
         """The same as an object reference to what Tune takes."""
         return self._workers[seat.worker].tune_result.remote(seat.terms, after, metric)
 
+    def check(self) -> None:
+        """To be called often while trials are waited for.
+
+        Raises:
+            StudyError: as `Pulse.check`.
+        """
+        self._pulse.check()
+
     def next_told(self) -> tuple[Seat, Told | RayError]:
-        """Wait for the first of what was asked for: a report, or why there is none."""
-        (ready,), _ = ray.wait(list(self._waiting), num_returns=1)
-        seat = self._waiting.pop(ready)
+        """Wait for the first of what was asked for: a report, or why there is none.
+
+        Raises:
+            StudyError: as `check`.
+        """
+        ready: list[Any] = []
+        while not ready:
+            ready, _ = ray.wait(list(self._waiting), num_returns=1, timeout=EVERY_S)
+            self.check()
+        seat = self._waiting.pop(ready[0])
         try:
-            return seat, cast(Told, ray.get(ready))
+            return seat, cast(Told, ray.get(ready[0]))
         except RayError as error:
             return seat, error
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sp_search.errors import ConfigError
+
+KNOCK_S = 10.0
+
 
 @contextmanager
 def ray_session(address: str | None, cpus: int) -> Iterator[None]:
-    """Join the cluster at an address, or start Ray here with so many CPUs; one that runs already is left running."""
+    """Join the cluster at an address, or start Ray here with so many CPUs; one that runs already is left running.
+
+    Raises:
+        ConfigError: there is no cluster at the address, or it doesn't let us in.
+    """
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -20,8 +29,11 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cpus}
-    ray.init(address or "local", **({} if address else here), log_to_driver=False, logging_level="ERROR")
+    if address is None:
+        here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cpus}
+        ray.init("local", **here, log_to_driver=False, logging_level="ERROR")
+    else:
+        _join(address)
     try:
         yield
     finally:
@@ -40,3 +52,21 @@ def _uncollected() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _join(address: str) -> None:
+    """Join, having knocked: Ray itself tries an address where nobody answers for a quarter of an hour."""
+    import ray
+    from ray._private.services import canonicalize_bootstrap_address
+    from ray.exceptions import RayError
+
+    try:
+        host, _, port = str(canonicalize_bootstrap_address(address)).rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+        ray.init(address, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError, RayError) as error:
+        why = " ".join(str(error).split())
+        raise ConfigError(
+            f"cluster.address: expected a Ray cluster that this machine is a node of, got {address}: {why:.300}; "
+            f"see cluster/README.md"
+        ) from error

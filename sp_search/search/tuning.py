@@ -34,6 +34,9 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, seats: Seats,
         scheduler: stops some.
         seats: where they sit.
         settings: how many are made ready ahead, what decides, and where Tune keeps an empty folder a trial.
+
+    Raises:
+        StudyError: a worker is gone for good.
     """
     experiment = Experiment("tune", Trainable, storage_path=str(settings.folder.absolute()))
     controller = _Controller(
@@ -46,6 +49,7 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, seats: Seats,
     controller.update_max_pending_trials(settings.staged)
     while not controller.is_finished():
         controller.step()
+        seats.check()
     seats.clear()
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sp_search.errors import CheckpointError, ConfigError, DataError
+from sp_search.errors import CheckpointError, DataError
+from sp_search.search.cluster import nodes, share
 from sp_search.search.session import ray_session
 from sp_search.units.pool import CHUNK
 from sp_search.units.recordings import Recording
@@ -50,7 +51,7 @@ def hear_on_cluster(
 
     with ray_session(address, max(1, round((workers or 1) * cpus))):
         blocks = min(-(-len(rows) // CHUNK), MAX_BLOCKS)
-        count = min(workers or _room(cpus, gpus), blocks)
+        count = min(workers or share(nodes(None), None, cpus, gpus).workers, blocks)
         _quiet()
         found = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             _UnitActor,
@@ -104,20 +105,6 @@ def _row(key: str, recording: Recording) -> Columns:
 def _recording(path: str, start_s: float, duration_s: float) -> Recording:
     end = None if duration_s < 0 else duration_s
     return Recording(id=path, split="", path=Path(path), labels=(), start_s=start_s, duration_s=end)
-
-
-def _room(cpus: float, gpus: float) -> int:
-    """Actors that fit in the cluster."""
-    import ray
-
-    has = ray.cluster_resources()
-    count = int(min([has.get("CPU", 0.0) / cpus, *([has.get("GPU", 0.0) / gpus] if gpus else [])]))
-    if count < 1:
-        raise ConfigError(
-            f"cluster: expected room for one worker of {cpus:g} CPUs and {gpus:g} GPUs, got a cluster of "
-            f"{has.get('CPU', 0.0):g} and {has.get('GPU', 0.0):g}"
-        )
-    return count
 
 
 def _quiet() -> None:

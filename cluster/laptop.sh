@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# A Ray cluster of several nodes on this machine, for one command and as long as it runs: a cluster to try things on.
+# Ray's nodes listen on all addresses of the machine; the token, made for each run, keeps others out.
+#   NODES=2 CPUS=1 cluster/laptop.sh make search TASK=intent OVERRIDES="cluster=ray cluster.nodes=2"
+set -euo pipefail
+umask 077
+[ $# -gt 0 ] || { echo "usage: [NODES=2] [CPUS=1] $0 COMMAND..." >&2; exit 2; }
+here=$(cd "$(dirname "$0")/.." && pwd)
+export PATH=$here/.venv/bin:$PATH
+
+work=$(mktemp -d /tmp/ray.XXXXXX) # Ray's sockets lie here, whose paths must be short
+export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$work/token RAY_USAGE_STATS_ENABLED=0
+python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOKEN_PATH"
+head=$(python -c 'import ray; print(ray.util.get_node_ip_address())')
+port=$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+
+running=()
+stop() {
+  trap - EXIT
+  kill "${running[@]}" 2>/dev/null || true
+  wait
+  rm -rf "$work"
+}
+trap stop EXIT
+trap 'kill -TERM "${command:-}" 2>/dev/null || exit 143' TERM INT
+
+node() {
+  ray start --block --num-cpus="${CPUS:-1}" --disable-usage-stats "$@" >>"$work/log" 2>&1 </dev/null &
+  running+=($!)
+}
+
+node --head --node-ip-address="$head" --port="$port" --temp-dir="$work" --include-dashboard=false
+until (exec 3<>"/dev/tcp/$head/$port") 2>/dev/null; do
+  kill -0 "${running[0]}" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+  sleep 0.2
+done
+for ((others = 1; others < ${NODES:-2}; others++)); do node --address="$head:$port"; done
+
+export RAY_ADDRESS=$head:$port
+"$@" &
+command=$!
+code=0
+wait "$command" || code=$?
+while kill -0 "$command" 2>/dev/null; do # a signal ends the first wait before the command
+  code=0
+  wait "$command" || code=$?
+done
+exit "$code"

@@ -1,0 +1,144 @@
+"""A cluster that was joined: the workers it has room for, and whether all its nodes see the folder of a study."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from sp_search.errors import ConfigError
+
+NODES_S = 600.0
+"""How long nodes that are on their way are waited for."""
+
+LOOK_S = 120.0
+"""How long a node may take to say what it sees: its first process takes seconds to start."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of a cluster, and what it lends to Ray."""
+
+    node_id: str
+    address: str
+    cpus: float
+    gpus: float
+
+    def room(self, cpus: float, gpus: float) -> int:
+        """Workers of so many CPUs and GPUs that fit here."""
+        return int(min(self.cpus / cpus, self.gpus / gpus if gpus else math.inf))
+
+
+@dataclass(frozen=True)
+class Share:
+    """The workers of a search, and what each takes."""
+
+    workers: int
+    cpus: float
+    gpus: float
+
+
+def nodes(at_least: int | None) -> list[Node]:
+    """The nodes of the cluster, once there are so many.
+
+    Raises:
+        ConfigError: there are fewer after ten minutes.
+    """
+    deadline = time.monotonic() + NODES_S
+    while True:
+        found = [
+            Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
+            for n in ray.nodes()
+            if n["Alive"]
+        ]
+        if len(found) >= (at_least or 1):
+            return found
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"cluster.nodes: expected {at_least} nodes within {NODES_S:.0f} s, got {len(found)}; start the "
+                f"others, or ask for fewer"
+            )
+        time.sleep(1)
+
+
+def share(there: Sequence[Node], workers: int | None, cpus: float | None, gpus: float) -> Share:
+    """The workers that a cluster has room for: one a GPU, or two a node that share its cores.
+
+    Args:
+        there: its nodes.
+        workers: how many, where that is asked for.
+        cpus: of each, where that is asked for; else the even share of the smallest node that has room for one.
+        gpus: of each; 0 is none.
+
+    Raises:
+        ConfigError: there is no room for them.
+    """
+    hosts = [node for node in there if node.room(cpus or 1.0, gpus)]
+    if not cpus:
+        most = math.ceil(workers / max(1, len(hosts))) if workers else 2
+        cpus = min((_even(node, most, gpus) for node in hosts), default=1.0)
+    room = sum(node.room(cpus, gpus) for node in there)
+    if room < (workers or 1):
+        has = ", ".join(f"{node.address} with {node.cpus:g} and {node.gpus:g}" for node in there)
+        raise ConfigError(
+            f"cluster: expected room for {workers or 1} workers of {cpus:g} CPUs and {gpus:g} GPUs each, got {has}; "
+            f"ask for less with cluster.workers, cpus_per_worker or gpus_per_worker, or wait with cluster.nodes"
+        )
+    return Share(workers or room, cpus, gpus)
+
+
+def check_folder(folder: Path) -> None:
+    """Have every node look into a study's folder, for the states of trials go from node to node through it.
+
+    Raises:
+        ConfigError: a node doesn't see it, may not write there, or can't run this program.
+    """
+    left, word = folder.absolute() / "seen-by-every-node", uuid4().hex
+    left.write_text(word)
+    look = ray.remote(num_cpus=0, max_retries=0)(_look)
+    asked = {
+        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
+            left, word
+        ): node
+        for node in nodes(None)
+    }
+    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_S)
+    left.unlink()
+    faults = {asked[ref].address: f"no answer within {LOOK_S:.0f} s" for ref in late}
+    for ref in done:
+        try:
+            fault = ray.get(ref)
+        except RayError as error:
+            fault = str(error).strip().rpartition("\n")[2]
+        if fault:
+            faults[asked[ref].address] = fault
+    if faults:
+        raise ConfigError(
+            f"runs: expected a folder that every node sees as {folder.absolute()}, got "
+            f"{'; '.join(f'from {address}: {fault}' for address, fault in faults.items())}; "
+            f"set runs= to one on shared storage, see cluster/README.md"
+        )
+
+
+def _even(node: Node, most: int, gpus: float) -> float:
+    """CPUs of each where a node has as many workers as GPUs, or so many at most."""
+    return max(1.0, node.cpus // (node.room(1.0, gpus) if gpus else min(most, node.cpus)))
+
+
+def _look(left: Path, word: str) -> str:
+    """What is wrong with what the driver left in the folder, as seen from here; nothing as a rule."""
+    try:
+        found = left.read_text()
+    except OSError as error:
+        return str(error)
+    if found != word:
+        return "another folder of that name"
+    return "" if os.access(left.parent, os.W_OK) else "no permission to write"
