@@ -118,5 +118,13 @@ def as_lines(split: Split, dictionary: Dictionary) -> list[str]:
     ]
 
 
+def write_tiny_corpus(folder: Path, **counts: int) -> Path:
+    """A folder of text files, one a split of so many utterances, as a search takes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in tiny_corpus(**counts).splits.items():
+        (folder / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    return folder
+
+
 def write_dictionary(path: Path, dictionary: Dictionary) -> None:
     path.write_text("".join(f"{symbol} 1\n" for symbol in dictionary.symbols))
