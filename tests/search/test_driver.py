@@ -1,5 +1,6 @@
 """Whole searches through Ray: to the end, and in processes of their own killed, interrupted, with a worker lost."""
 
+import gc
 import json
 import os
 import re
@@ -94,6 +95,19 @@ def test_an_ended_search_of_the_same_total_is_done_at_once_and_says_the_same(in_
     first = search(tmp_path, trials=3)
     again = search(tmp_path, trials=3)
     assert again["best"] == first["best"]
+
+
+def test_a_search_gives_its_workers_cores_back_at_once(in_ray, tmp_path):
+    cores = ray.cluster_resources()["CPU"]
+    gc.disable()  # what only the collector would free may stay for minutes
+    try:
+        search(tmp_path, trials=1, cpus_per_worker=cores)
+        deadline = time.monotonic() + 20
+        while ray.available_resources().get("CPU") != cores:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        gc.enable()
 
 
 def test_sigterm_ends_a_search_and_the_observers_are_closed(tmp_path):
