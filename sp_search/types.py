@@ -57,7 +57,6 @@ class Corpus:
     name: str
     splits: Mapping[str, Split]  # train, valid, test
     fingerprint: str  # sha256 over units and labels of every split, hex
-    dictionary_fingerprint: str  # sha256 over the dictionary's symbols, hex
 
 
 @dataclass(frozen=True)

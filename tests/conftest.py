@@ -6,13 +6,21 @@ import pytest
 import torch
 
 from sp_search.published import transfer
+from sp_search.search.session import ray_session
 from tests.file_server import FileServer
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def _one_torch_thread():
-    """For the tests themselves; those that start processes leave theirs alone."""
+    """For each test anew, since a command may take all cores; processes that tests start are left alone."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def in_ray() -> Iterator[None]:
+    """One Ray for all searches of a file that run in this process; those of other processes start their own."""
+    with ray_session(None, 4):
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

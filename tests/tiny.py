@@ -75,14 +75,14 @@ def tiny_split(name: str, count: int, seed: int) -> Split:
     return split_of(sources, answers, name)
 
 
-def corpus_of(splits: dict[str, Split], dictionary: Dictionary, name: str = "tiny") -> Corpus:
-    return Corpus(name, splits, corpus_fingerprint(splits), dictionary.fingerprint)
+def corpus_of(splits: dict[str, Split], name: str = "tiny") -> Corpus:
+    return Corpus(name, splits, corpus_fingerprint(splits))
 
 
 def tiny_corpus(train: int = 40, valid: int = 12, test: int = 12) -> Corpus:
     counts = {"train": train, "valid": valid, "test": test}
     splits = {name: tiny_split(name, count, seed) for seed, (name, count) in enumerate(counts.items())}
-    return corpus_of(splits, tiny_dictionary())
+    return corpus_of(splits)
 
 
 def no_scores(data: TaskData) -> Scores:
@@ -100,7 +100,7 @@ def tiny_texts(**settings: str | int) -> TaskData:
         for name, split in tiny_corpus().splits.items()
     }
     task = get_task("asr", **{"answer_format": "characters", "decoding": "free", **settings})
-    return task_data(corpus_of(spoken, tiny_dictionary()), tiny_dictionary(), task, no_scores)
+    return task_data(corpus_of(spoken), tiny_dictionary(), task, no_scores)
 
 
 def tiny_pack(lm: UnitLM | None = None, data: TaskData | None = None, **changes: int) -> Pack:
@@ -116,6 +116,14 @@ def as_lines(split: Split, dictionary: Dictionary) -> list[str]:
         f"{' '.join(dictionary.symbol(int(unit)) for unit in split.source(i))} <s> {' '.join(split.answers[i])}"
         for i in range(len(split))
     ]
+
+
+def write_tiny_corpus(folder: Path, **counts: int) -> Path:
+    """A folder of text files, one a split of so many utterances, as a search takes it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, split in tiny_corpus(**counts).splits.items():
+        (folder / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    return folder
 
 
 def write_dictionary(path: Path, dictionary: Dictionary) -> None:

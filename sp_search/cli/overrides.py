@@ -27,7 +27,10 @@ GROUPS = ("task", "lm", "data", "units", "method", "space", "schedule", "trackin
 GIVEN = "given"
 """The option that a path, or an LM without a file of its own, becomes."""
 
-TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", "units": "a YAML file", "space": "a YAML file"}
+HOLDS = {"space": "ranges", "schedule": "schedule settings", "units": "unit settings"}
+"""The groups whose option may be a YAML file, and of what."""
+
+TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", **dict.fromkeys(HOLDS, "a YAML file")}
 """The groups whose option may be a path, and to what."""
 SHORT = {
     "trials": "schedule.trials",
@@ -129,10 +132,9 @@ def _choose(group: str, value: str, request: Request) -> None:
         what = [*names, *([f"{TAKES_PATH[group]} that exists"] if group in TAKES_PATH else [])]
         near = did_you_mean(value, names)
         raise ConfigError(f"{group}: expected {' or '.join(what)}, got {value!r}{near}")
-    if group == "space":
-        request.given[group] = _read_yaml(path, "ranges")
-    elif group == "units":
-        request.given[group] = {"name": path.stem} | _read_yaml(path, "unit settings")
+    if group in HOLDS:
+        named = {"name": path.stem} if group == "units" else {}
+        request.given[group] = named | _read_yaml(path, HOLDS[group])
     else:
         request.given[group] = {"name": _name_of(path), "path": str(path)}
     request.hydra.append(f"{group}={GIVEN}")

@@ -10,13 +10,8 @@ Answer = tuple[str, ...]
 
 
 def hits(predicted: Sequence[Answer], wanted: Sequence[Answer]) -> Tally:
-    """Accuracy with what its confidence interval needs: 1 for each whole answer that is right."""
+    """Accuracy, the share of whole answers that are right; lengths must agree and be above 0."""
     return Tally.of([(p == w, 1) for p, w in zip(predicted, wanted, strict=True)])
-
-
-def accuracy(predicted: Sequence[Answer], wanted: Sequence[Answer]) -> float:
-    """The share of whole answers that are right; lengths must agree and be above 0."""
-    return hits(predicted, wanted).value
 
 
 def slot_hits(predicted: Sequence[Answer], wanted: Sequence[Answer], slot: int) -> Tally:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.naive_bayes import MultinomialNB
 
-from sp_search.metrics.accuracy import Answer, accuracy
+from sp_search.metrics.accuracy import Answer
 from sp_search.types import Split
 
 SMOOTHING = 1.0
@@ -48,16 +48,6 @@ class NaiveBayes:
 def unit_ids(*splits: Split) -> int:
     """Ids from 0 to the largest in the splits."""
     return max(int(split.tokens.max()) for split in splits) + 1
-
-
-def naive_bayes_answers(train: Split, test: Split) -> list[Answer]:
-    """Fit on one split and answer another."""
-    return NaiveBayes(train, unit_ids(train, test)).answers(test)
-
-
-def naive_bayes_accuracy(train: Split, test: Split) -> float:
-    """The baseline's accuracy on a labelled split."""
-    return accuracy(naive_bayes_answers(train, test), test.answers)
 
 
 def _counts(split: Split, ids: int) -> csr_matrix:

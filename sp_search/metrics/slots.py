@@ -53,19 +53,17 @@ def slot_value_cer(predicted: Sequence[Sequence[Slot]], wanted: Sequence[Sequenc
     return Tally.of([_value_errors(p, w) for p, w in _by_utterance(predicted, wanted)])
 
 
-def slot_edit_f1(
-    predicted: Sequence[Sequence[Slot]], wanted: Sequence[Sequence[Slot]], *, only_wanted_types: bool = False
-) -> Tally:
+def slot_edit_f1(predicted: Sequence[Sequence[Slot]], wanted: Sequence[Sequence[Slot]]) -> Tally:
     """F1 over whole slots of all utterances: 2 TP of 2 TP + FP + FN.
 
     A wanted value that is among the predicted ones of its type is a TP, else an FN, and an FP too where its type was
-    predicted. Values of a type that nobody wanted are FPs, unless `only_wanted_types` ("part" in SUPERB's code, the
-    other being "full"); a second prediction of a wanted type costs nothing.
+    predicted. Values of a type that nobody wanted are FPs ("full" in SUPERB's code, not "part"); a second prediction
+    of a wanted type costs nothing.
 
     Raises:
         DataError: there are no slots on either side.
     """
-    return Tally.of([_edits(p, w, only_wanted_types) for p, w in _by_utterance(predicted, wanted)])
+    return Tally.of([_edits(p, w) for p, w in _by_utterance(predicted, wanted)])
 
 
 def _by_utterance(
@@ -98,14 +96,14 @@ def _value_errors(predicted: _ByType, wanted: _ByType) -> tuple[float, float]:
     return errors, length
 
 
-def _edits(predicted: _ByType, wanted: _ByType, only_wanted_types: bool) -> tuple[float, float]:
+def _edits(predicted: _ByType, wanted: _ByType) -> tuple[float, float]:
     """2 TP, and 2 TP + FP + FN."""
     right = sum(value in predicted.get(kind, ()) for kind, values in wanted.items() for value in values)
     missed = sum(map(len, wanted.values())) - right
     substituted = sum(
         value not in predicted[kind] for kind in wanted.keys() & predicted.keys() for value in wanted[kind]
     )
-    unwanted = 0 if only_wanted_types else sum(len(predicted[kind]) for kind in predicted.keys() - wanted.keys())
+    unwanted = sum(len(predicted[kind]) for kind in predicted.keys() - wanted.keys())
     return 2 * right, 2 * right + missed + substituted + unwanted
 
 

@@ -80,11 +80,12 @@ def run_search(
     began = time.monotonic()
     listeners = Listeners(observers)
     cpus = math.ceil(settings.workers * settings.cpus_per_worker)
-    with _listening(settings, identity, listeners), ray_session(settings.ray_address, cpus), _terminable():
-        if settings.ray_address is not None:
-            check_folder(settings.folder)
-        here = ray.put(shared)  # as long as this name holds it
-        workers = start_workers(settings, partial(pack_of, make_pack, cloudpickle.dumps(here)))
+    with (
+        _listening(settings, identity, listeners),
+        ray_session(settings.ray_address, cpus),
+        _terminable(),
+        _workers(settings, make_pack, shared) as workers,
+    ):
         seats, asha = Seats(workers, settings.slots), _asha(settings, study)
         searcher = StudySearcher(study, space, settings, listeners, keep)
         wait_for_workers(settings, workers)
@@ -139,6 +140,20 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _workers(settings: SearchSettings, make_pack: PackFactory, shared: Any) -> Iterator[list[Any]]:
+    """The workers of a search, gone when it ends: their devices are free for the next one of this process."""
+    if settings.ray_address is not None:
+        check_folder(settings.folder)
+    here = ray.put(shared)  # as long as this name holds it
+    workers = start_workers(settings, partial(pack_of, make_pack, cloudpickle.dumps(here)))
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            ray.kill(worker)
 
 
 def start_workers(settings: SearchSettings, make_pack: Callable[[], PackLike]) -> list[Any]:

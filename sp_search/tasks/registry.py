@@ -11,8 +11,6 @@ from sp_search.units.lines import LABELS
 
 AnswerFormat = Literal["words", "characters"]
 Decoding = Literal["best", "free", "legal"]
-FORMATS: tuple[AnswerFormat, ...] = ("words", "characters")
-DECODINGS: tuple[Decoding, ...] = ("best", "free", "legal")
 BLANK = "|"
 """The symbol between two words that are spelled."""
 

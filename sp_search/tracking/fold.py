@@ -1,7 +1,7 @@
 """Events in, one update a run out: many reports of a trial become one request.
 
 The status a run should have is followed here too: a trial that a killed search left running is closed when the study
-is continued without it, and opened again when the trial goes on.
+is continued, and opened again when the trial goes on.
 """
 
 from __future__ import annotations
@@ -70,12 +70,8 @@ def fold(events: Iterable[Event], statuses: Statuses) -> tuple[Updates, list[str
 
 
 def _study_opened(event: Event, updates: Updates, statuses: Statuses) -> None:
-    continued = set(event.data["continued"])
-    for number in [number for number, status in statuses.items() if number is not None]:
-        if number in continued:
-            _set_status(number, RUNNING, event, updates, statuses)
-        elif statuses[number] == RUNNING:
-            _kill(number, "left running by a search that was stopped", event, updates, statuses)
+    for number in [number for number, status in statuses.items() if status == RUNNING and number is not None]:
+        _kill(number, "left running by a search that was stopped", event, updates, statuses)
     updates[None].start = Start(event.data["name"], event.time_ms, event.data["tags"])
     _set_status(None, RUNNING, event, updates, statuses)
 

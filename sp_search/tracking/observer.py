@@ -1,7 +1,7 @@
 """What a search tells, kept for MLflow: every method only appends to the study's spool.
 
     tracker = MlflowTracker(runs_dir / study, tracking_uri)
-    tracker.study_opened({"study": ..., "task": ..., "data_fingerprint": ..., "lm": ..., ...}, continued=[7])
+    tracker.study_opened({"study": ..., "task": ..., "data_fingerprint": ..., "lm": ..., ...})
     tracker.trial_started(8, params, {"seed": 0});  tracker.reported(8, report);  tracker.trial_finished(8, "PRUNED")
     tracker.study_finished(summary);  tracker.close(timeout_s=10)
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,12 @@ class MlflowTracker:
         """The study's run in MLflow; empty as long as MLflow has not answered."""
         return self._uploader.run_id or ""
 
-    def study_opened(self, info: Mapping[str, Any], continued: Sequence[int] = ()) -> None:
-        """The search begins, or goes on.
+    def study_opened(self, info: Mapping[str, Any]) -> None:
+        """The search begins, or goes on; trials that a killed search left running are closed until they go on too.
 
         Args:
             info: study, task, data_fingerprint, and all else that a run should carry as a tag: data, lm,
                 lm_fingerprint, seed, study_id (what tells this study from another of its name), ...
-            continued: trials that go on from a checkpoint; others that a killed search left running are closed.
 
         Raises:
             ConfigError: info lacks what a study is known by.
@@ -92,7 +91,7 @@ class MlflowTracker:
             for event in self._spool.all_events():
                 self._history.replay(event)
         self._study = tags
-        told = {"name": info["study"], "tags": tags, "continued": list(continued)}
+        told = {"name": info["study"], "tags": tags}
         told["experiment"] = self._experiment or f"sp_search/{info['task']}"
         self._writer.append("study_opened", None, told)
         self._ended = False

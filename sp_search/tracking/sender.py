@@ -83,7 +83,7 @@ class Sender:
         """Close trials left running by a search whose spool is gone: no event of this one speaks of them."""
         running = {number for number, run in self._runs.items() if number is not None and run.status == RUNNING}
         for event in self._spool.all_events() if running else ():
-            running -= {event.number, *event.data.get("continued", ())}
+            running.discard(event.number)
         for number in running:
             self._store.set_status(self._runs[number].run_id, KILLED, now_ms())
             self._runs[number] = RunRef(self._runs[number].run_id, KILLED)

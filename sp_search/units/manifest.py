@@ -46,7 +46,7 @@ def load_corpus(
     if 0 < train_utterances < (there := len(splits["train"])):
         drawn = np.random.default_rng(0).permutation(there)[:train_utterances]
         splits["train"] = splits["train"].take(np.sort(drawn))
-    return Corpus(name, splits, corpus_fingerprint(splits), dictionary.fingerprint)
+    return Corpus(name, splits, corpus_fingerprint(splits))
 
 
 def split_file(folder: Path, split: str) -> Path:

@@ -18,15 +18,14 @@ from sp_search.bench.speed import (
 )
 from sp_search.engine.build import PackRecipe
 from sp_search.tasks.registry import get_task
-from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
+from tests.tiny import CPU, tiny_corpus, write_tiny_corpus
 
 PARAMS = dict(prompt_length=2, depth=1, lr=0.01, position="infix")
 
 
 @pytest.fixture
 def recipe(tmp_path):
-    for name, split in tiny_corpus().splits.items():
-        (tmp_path / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    write_tiny_corpus(tmp_path)
     return PackRecipe(
         task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
         data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=3,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sp_search.cli.main import main
-from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+from tests.tiny import write_tiny_corpus
 
 SIZES = {"lm", "data", "batch_size", "trials", "dtype", "device", "threads"}
 SIZES |= {"prompt_length", "depth", "side", "position"}
@@ -15,9 +15,7 @@ OURS = {"utterances_per_s_and_trial", "gflop_per_s", "matrix_gflop_per_s", "matr
 
 @pytest.fixture
 def words(tmp_path):
-    (tmp_path / "data").mkdir()
-    for name, split in tiny_corpus().splits.items():
-        (tmp_path / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    write_tiny_corpus(tmp_path / "data")
     return ["lm=random:2x16x2", f"data={tmp_path}/data", f"cache={tmp_path}", "engine.threads=1", "engine.device=cpu"]
 
 

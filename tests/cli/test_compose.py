@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -107,7 +107,8 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
             "did you mean gslm_hubert100?",
         ),
         ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
-        ("schedule=", f"schedule: expected {' or '.join(options('schedule'))}, got ''"),
+        ("schedule=", "schedule: expected default or a YAML file that exists, got ''"),
+        ("cluster=", f"cluster: expected {' or '.join(options('cluster'))}, got ''"),
         ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
         ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),
         ("study=${trails}", "settings: Interpolation key 'trails' not found full_key: study object_type=dict"),
@@ -229,6 +230,25 @@ def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.trials == 10
     assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5
     assert load_settings(["task=asr"], Settings).schedule.budget == 24000  # the demo's
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("method", ["prompt", "finetune"])
+def test_a_schedule_that_is_named_outdoes_what_task_corpus_and_method_would_have(tmp_path, task, method):
+    path = tmp_path / "mine.yaml"
+    path.write_text("trials: 7\nbudget: 3000\nconfirm: {top: 1}\n")
+    words = [f"task={task}", f"method={method}"]
+    usual, mine = (load_settings([*words, *more], Settings).schedule for more in ([], [f"schedule={path}"]))
+    assert mine == replace(usual, trials=7, budget=3000, confirm=replace(usual.confirm, top=1))
+    default = load_settings([*words, "schedule=default", "trials=5"], Settings).schedule
+    assert (default.trials, default.budget, default.confirm.top) == (5, 128000, 3)
+
+
+def test_a_schedule_with_an_unknown_setting_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("trails: 7\n")
+    with pytest.raises(ConfigError, match=r"^schedule\.trails: no such setting; did you mean schedule\.trials\?$"):
+        load_settings([f"schedule={path}"], Settings)
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))

@@ -6,23 +6,21 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.cli.test_search import LM, SHORT, sp_search
-from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+from tests.cli.commands import LM, SHORT, sp_search
+from tests.tiny import write_tiny_corpus
 
 pytestmark = pytest.mark.slow
-WORDS = [word for word in SHORT if not word.startswith(("study=", "trials="))] + ["trials=3"]
+WORDS = [LM, "data=data", *SHORT, "trials=3", "cluster.workers=1"]
 
 
 @pytest.fixture(scope="module")
-def searched(tmp_path_factory):
+def searched(in_ray, tmp_path_factory):
     """A folder with a corpus in `data` and a study of each method, and their summaries."""
     folder = tmp_path_factory.mktemp("methods")
-    (folder / "data").mkdir()
-    for name, split in tiny_corpus(train=200, valid=40, test=40).splits.items():
-        (folder / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    write_tiny_corpus(folder / "data", train=200, valid=40, test=40)
     summaries = {}
     for method in ("prompt", "finetune", "probe"):
-        done = sp_search(folder, "search", LM, "data=data", f"method={method}", *WORDS)
+        done = sp_search(folder, "search", *WORDS, f"method={method}")
         summaries[method] = json.loads(Path(done.stdout.splitlines()[-1]).read_text())
     return folder, summaries
 

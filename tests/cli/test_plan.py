@@ -5,14 +5,12 @@ import pytest
 from sp_search.cli.main import main
 from sp_search.search.study import PARAMS, open_study
 from tests.search.searches import IDENTITY
-from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+from tests.tiny import write_tiny_corpus
 
 
 @pytest.fixture
 def words(tmp_path):
-    (tmp_path / "data").mkdir()
-    for name, split in tiny_corpus().splits.items():
-        (tmp_path / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    write_tiny_corpus(tmp_path / "data")
     own = ["engine.threads=1", "engine.device=cpu", "cluster.workers=2", "study=mine"]
     return ["lm=random:6x16x2", f"data={tmp_path}/data", f"cache={tmp_path}", f"runs={tmp_path}/runs", *own]
 

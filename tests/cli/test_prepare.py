@@ -11,7 +11,6 @@ import soundfile
 from sklearn.cluster import MiniBatchKMeans
 
 from sp_search.cli.main import main
-from sp_search.search.session import ray_session
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import get_task
 from sp_search.units.audio import load_audio
@@ -166,11 +165,10 @@ def test_a_published_corpus_becomes_a_folder_that_a_search_takes(tmp_path, form)
 
 
 @pytest.mark.slow
-def test_a_cluster_gives_the_same_bytes(tmp_path):
+def test_a_cluster_gives_the_same_bytes(in_ray, tmp_path):
     path = corpus(tmp_path / "in", count=40)
     assert prepare(f"corpus={path}", f"to={tmp_path / 'here'}", *fit(20)) == 0
-    with ray_session(None, 2):
-        assert prepare(f"corpus={path}", f"to={tmp_path / 'there'}", *fit(20), "cluster.address=auto") == 0
+    assert prepare(f"corpus={path}", f"to={tmp_path / 'there'}", *fit(20), "cluster.address=auto") == 0
     for split in ("train", "valid", "test"):
         here, there = (tmp_path / place / f"{split}.jsonl.gz" for place in ("here", "there"))
         assert here.read_bytes() == there.read_bytes()

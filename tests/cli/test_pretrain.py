@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sp_search.cli.main import main
-from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
+from tests.tiny import write_tiny_corpus
 
 SMALL = [
     "layers=2", "embed_dim=16", "ffn_embed_dim=32", "attention_heads=2", "max_positions=64", "lr=0.01",
@@ -16,11 +16,8 @@ SMALL = [
 
 @pytest.fixture
 def data(tmp_path):
-    """A labelled corpus of sixteen units, as a search takes it."""
-    (tmp_path / "data").mkdir()
-    for name, split in tiny_corpus(train=60, valid=20, test=20).splits.items():
-        (tmp_path / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
-    return tmp_path / "data"
+    """A labelled corpus of sixteen units."""
+    return write_tiny_corpus(tmp_path / "data", train=60, valid=20, test=20)
 
 
 @pytest.mark.slow

@@ -2,55 +2,33 @@
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import mlflow
 import pytest
 
 from sp_search.units.audio import load_audio
-from tests.tiny import UNITS, as_lines, tiny_corpus, tiny_dictionary
+from tests.cli.commands import LM, SHORT, sp_search, sp_search_alone
+from tests.tiny import UNITS, write_tiny_corpus
 from tests.units.speech import quantizer, write_hum
 
 pytestmark = pytest.mark.slow
-LM = "lm=random:2x32x2"
-SHORT = [
-    "trials=4", "schedule.budget=512", "schedule.grace=128", "schedule.batch_size=8", "schedule.chunk_updates=4",
-    "schedule.confirm.top=1", "schedule.confirm.seeds=2", "cluster.slots=2", "study=tiny",
-]  # fmt: skip
+WORDS = [LM, "data=data", *SHORT, "study=tiny", "trials=4"]
 EXPORTED = ["README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
 BEST = {
     "trial", "params", "valid", "test", "exported", "method", "trained_parameters", "stored_bytes", "seeds",
 }  # fmt: skip
 
 
-def sp_search(folder, *words, stdin=None, expect=0):
-    command = [sys.executable, "-m", "sp_search.cli", *words]
-    environment = {
-        **os.environ,
-        "XDG_CACHE_HOME": str(folder / "cache"),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    done = subprocess.run(
-        command, cwd=folder, env=environment, input=stdin, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == expect, done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
     """A folder with a corpus in `data`, as if prepared, and an ended search, and what the search printed."""
     folder = tmp_path_factory.mktemp("searched")
-    (folder / "data").mkdir()
-    for name, split in tiny_corpus(train=200, valid=40, test=40).splits.items():
-        (folder / "data" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
+    write_tiny_corpus(folder / "data", train=200, valid=40, test=40)
     made_by = quantizer(units=UNITS)
     made_by.save(folder / "data" / "quantizer.safetensors")
     (folder / "data" / "meta.json").write_text(json.dumps({"quantizer_fingerprint": made_by.fingerprint}))
-    return folder, sp_search(folder, "search", LM, "data=data", *SHORT)
+    return folder, sp_search_alone(folder, "search", *WORDS)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +98,7 @@ def test_predict_agrees_with_evaluate_and_takes_files_pipes_and_gzip(searched):
     outputs = [
         sp_search(folder, *words, "input=data/test.txt").stdout,
         sp_search(folder, *words, "input=test.gz").stdout,
-        sp_search(folder, *words, stdin=text).stdout,
+        sp_search_alone(folder, *words, stdin=text).stdout,
     ]
     assert outputs[0] == outputs[1] == outputs[2]
     answered = [json.loads(line)["labels"] for line in outputs[0].splitlines()]
@@ -155,17 +133,16 @@ def test_the_winner_answers_a_clip_as_its_units(searched):
 
 def test_a_prompt_on_another_lm_ends_with_2_and_one_line(searched):
     folder, _ = searched
-    done = sp_search(folder, "predict", "lm=random:2x16x2", "prompt=runs/tiny/best", stdin="1 2 3\n", expect=2)
+    words = ("predict", "lm=random:2x16x2", "prompt=runs/tiny/best")
+    done = sp_search_alone(folder, *words, stdin="1 2 3\n", expect=2)
     assert "expected the LM it was trained on (fingerprint" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_study_name_with_other_data_ends_with_2_and_one_line(searched):
     folder, _ = searched
-    (folder / "other").mkdir(exist_ok=True)
-    for name, split in tiny_corpus(train=100, valid=20, test=20).splits.items():
-        (folder / "other" / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())) + "\n")
-    done = sp_search(folder, "search", LM, "data=other", *SHORT, expect=2)
+    write_tiny_corpus(folder / "other", train=100, valid=20, test=20)
+    done = sp_search(folder, "search", *WORDS, "data=other", expect=2)
     assert "study tiny: expected its data fingerprint" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
@@ -175,9 +152,9 @@ def test_sync_has_nothing_left_after_a_search(searched):
     assert "0 left" in sp_search(folder, "sync").stdout
 
 
-def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searched, summary):
+def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searched, summary, in_ray):
     folder, _ = searched
-    words = ("search", LM, "data=data", *SHORT)
+    words = ("search", *WORDS, "cluster.workers=1")
     again = json.loads(Path(sp_search(folder, *words).stdout.splitlines()[-1]).read_text())
     assert (again["trials"], again["best"], again["mlflow_run_id"]) == (
         summary["trials"], summary["best"], summary["mlflow_run_id"],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_search import LM, SHORT, sp_search
+from tests.cli.commands import LM, SHORT, sp_search
 from tests.tiny import tiny_dictionary, tiny_texts
 
 pytestmark = pytest.mark.slow
@@ -31,12 +31,12 @@ def write_corpus(folder):
 
 
 @pytest.fixture(scope="module", params=sorted(METRICS))
-def searched(request, tmp_path_factory):
+def searched(in_ray, request, tmp_path_factory):
     """The task, a folder with its corpus in `data` and an ended search, and the search's summary."""
     folder = tmp_path_factory.mktemp(request.param)
     write_corpus(folder / "data")
-    words = [f"task={request.param}", LM, "data=data", *SHORT, "tracking.enabled=false"]
-    done = sp_search(folder, "search", *words)
+    words = [f"task={request.param}", LM, "data=data", *SHORT, "study=tiny", "trials=4", "cluster.workers=1"]
+    done = sp_search(folder, "search", *words, "tracking.enabled=false")
     return request.param, folder, json.loads(Path(done.stdout.splitlines()[-1]).read_text()), done.stderr
 
 

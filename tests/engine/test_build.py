@@ -6,14 +6,13 @@ from sp_search.engine.build import PackRecipe, pick_device, pick_dtype
 from sp_search.engine.sizing import TIMED_TOKENS
 from sp_search.errors import DataError
 from sp_search.tasks.registry import get_task
-from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary
+from tests.tiny import CPU, write_tiny_corpus
 
 
 @pytest.fixture
 def recipe(tmp_path):
     """A random LM of a hundred units over the made-up corpus, written as a user would."""
-    for name, split in tiny_corpus().splits.items():
-        (tmp_path / f"{name}.txt").write_text("\n".join(as_lines(split, tiny_dictionary())))
+    write_tiny_corpus(tmp_path)
 
     def recipe(**changes):
         whole = dict(

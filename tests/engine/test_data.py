@@ -42,7 +42,7 @@ def test_a_label_that_training_never_had_is_refused(split):
         DataError,
         match=rf"^{split} utterance 1: expected labels of the training split, got 'oven'; known are on, lamp",
     ):
-        task_data(corpus_of(splits, tiny_dictionary()), tiny_dictionary(), INTENT, no_scores)
+        task_data(corpus_of(splits), tiny_dictionary(), INTENT, no_scores)
 
 
 def test_likelihood_scores_are_made_once_and_only_when_a_trial_asks_for_them():
@@ -72,7 +72,7 @@ def many_labels():
     splits = {
         name: split_of([[SPECIALS + i] for i in range(7)], answers, name) for name in ("train", "valid", "test")
     }
-    return task_data(corpus_of(splits, tiny_dictionary()), tiny_dictionary(), INTENT, no_scores)
+    return task_data(corpus_of(splits), tiny_dictionary(), INTENT, no_scores)
 
 
 def test_a_trial_with_more_labels_than_units_is_refused_with_the_advice_to_use_linear():

@@ -8,7 +8,7 @@ import torch
 
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.predictor import check_partner, labelled_answers, load_predictor
-from sp_search.metrics.accuracy import accuracy
+from sp_search.metrics.accuracy import hits
 from sp_search.prompts.file import load_prompt, save_prompt
 from tests.export.winner import DEEP
 from tests.tiny import ANSWERS, CPU, split_of, tiny_dictionary, tiny_lm
@@ -54,7 +54,7 @@ def one_utterance(split, i):
 def test_an_export_is_as_accurate_as_the_trial_was(each):
     test = each.data.corpus.splits["test"]
     predicted = [prediction.labels for prediction in answers(each, test)]
-    assert accuracy(predicted, test.answers) == pytest.approx(each.pack.evaluate(0, "test")["accuracy"])
+    assert hits(predicted, test.answers).value == pytest.approx(each.pack.evaluate(0, "test")["accuracy"])
 
 
 def test_an_export_answers_every_utterance_as_the_trial_does(each, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from sp_search.metrics.baseline import baseline_answers, baseline_name, fitted_baseline, most_frequent_answers
 from sp_search.metrics.measures import measure, measure_slots, with_intervals
-from sp_search.metrics.naive_bayes import NaiveBayes, naive_bayes_answers, unit_ids
+from sp_search.metrics.naive_bayes import NaiveBayes, unit_ids
 from sp_search.tasks.registry import TASKS
 from tests.tiny import split_of, tiny_split
 
@@ -56,7 +56,7 @@ def test_the_most_frequent_answer_is_the_first_seen_of_equals():
 
 def test_classes_are_held_against_naive_bayes_and_written_answers_against_the_most_frequent():
     train, test = tiny_split("train", 40, 0), tiny_split("test", 12, 1)
-    assert baseline_answers(TASKS["intent"], train, test) == naive_bayes_answers(train, test)
+    assert baseline_answers(TASKS["intent"], train, test) == NaiveBayes(train, unit_ids(train, test)).answers(test)
     assert baseline_answers(TASKS["asr"], train, test) == most_frequent_answers(train, test)
     assert {name: baseline_name(task) for name, task in TASKS.items()} == {
         "keyword": "naive Bayes", "intent": "naive Bayes",

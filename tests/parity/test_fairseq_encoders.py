@@ -33,6 +33,7 @@ from sp_search.units.quantizer import Quantizer, nearest
 from sp_search.units.textless import encoder_of
 from sp_search.units.unitizer import UnitizerRecipe
 from tests.shared import shared
+from tests.units.speech import hum
 
 TINY = dict(encoder_layers=3, encoder_embed_dim=32, encoder_ffn_embed_dim=64, encoder_attention_heads=4)
 TINY["conv_feature_layers"] = "[(48,10,5)] + [(48,3,2)] * 4 + [(48,2,2)] * 2"
@@ -43,15 +44,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm")
 
 def settings(kind, layer, window_s=100.0, overlap_s=10.0):
     return EncoderSettings(kind=kind, layer=layer, window_s=window_s, overlap_s=overlap_s)
-
-
-def sound(seconds, seed=0):
-    rng = np.random.default_rng(seed)
-    time = np.arange(int(16_000 * seconds)) / 16_000
-    voiced = np.sin(
-        2 * np.pi * np.cumsum(rng.uniform(80, 400, len(time) // 800 + 1).repeat(800)[: len(time)]) / 16_000
-    )
-    return (0.3 * voiced + 0.05 * rng.standard_normal(len(time))).astype(np.float32)
 
 
 def write(path, audio):
@@ -82,8 +74,8 @@ def hubert_reader(model, layer, normalize=False):
 def test_hubert_gives_the_frames_of_fairseqs_reader(tmp_path, normalize, seconds):
     model = hubert(**TINY)
     save_hubert(tmp_path / "h.pt", model, HubertConfig(label_rate=50, **TINY), normalize)
-    wanted = hubert_reader(model, 2, normalize).get_feats(str(write(tmp_path / "a.wav", sound(seconds))))
-    found = Encoder(settings("hubert", 2), tmp_path / "h.pt", "cpu")(sound(seconds))
+    wanted = hubert_reader(model, 2, normalize).get_feats(str(write(tmp_path / "a.wav", hum(seconds))))
+    found = Encoder(settings("hubert", 2), tmp_path / "h.pt", "cpu")(hum(seconds))
     np.testing.assert_array_equal(found, wanted.numpy())
 
 
@@ -115,7 +107,7 @@ def test_units_hubert_alone_takes_the_published_model_and_clusters(tmp_path, fil
     model = hubert(**shape)
     save_hubert(tmp_path / "h.pt", model, HubertConfig(label_rate=50, **shape))
     clusters = MiniBatchKMeans(5, n_init=1, random_state=0)
-    reader, path = hubert_reader(model, 6), write(tmp_path / "a.wav", sound(3))
+    reader, path = hubert_reader(model, 6), write(tmp_path / "a.wav", hum(3))
     features = reader.get_feats(str(path)).numpy()
     joblib.dump(clusters.fit(features), tmp_path / "km.bin")
     for files, name, file in ((ENCODERS, "hubert", "h.pt"), (QUANTIZERS, "hubert100", "km.bin")):
@@ -153,8 +145,8 @@ def test_wav2vec2_gives_the_frames_of_fairseqs_reader(tmp_path, layer, old):
     reader.model, reader.layer, reader.use_cuda = model, layer, False
     reader.task = SimpleNamespace(cfg=SimpleNamespace(sample_rate=16_000))
     with torch.no_grad():
-        wanted = reader.get_feats(str(write(tmp_path / "a.wav", sound(1.7))))
-    found = Encoder(settings("w2v2", layer), tmp_path / "w.pt", "cpu")(sound(1.7))
+        wanted = reader.get_feats(str(write(tmp_path / "a.wav", hum(1.7))))
+    found = Encoder(settings("w2v2", layer), tmp_path / "w.pt", "cpu")(hum(1.7))
     np.testing.assert_array_equal(found, wanted.numpy())
 
 
@@ -172,7 +164,7 @@ def save_cpc(path):
 @pytest.mark.parametrize("samples", [160, 16_000, 64_000, 70_001, 128_500, 200_000])
 def test_cpc_gives_the_frames_of_fairseqs_reader(tmp_path, samples):
     save_cpc(tmp_path / "c.pt")
-    audio = sound(samples / 16_000)
+    audio = hum(samples / 16_000)
     reader = cpc.CpcFeatureReader(str(tmp_path / "c.pt"), layer=2, use_cuda=False)
     wanted = reader.get_feats(str(write(tmp_path / "a.wav", audio))).numpy()
     found = Encoder(settings("cpc", 2), tmp_path / "c.pt", "cpu")(audio)
@@ -183,7 +175,7 @@ def test_cpc_keeps_no_frame_twice_where_less_than_a_frame_is_left(tmp_path):
     """fairseq's reader would append all frames once more: it keeps the last `-0:` of them."""
     save_cpc(tmp_path / "c.pt")
     encoder = Encoder(settings("cpc", 2), tmp_path / "c.pt", "cpu")
-    assert encoder(sound(64_159 / 16_000)).shape == (400, 16)
+    assert encoder(hum(64_159 / 16_000)).shape == (400, 16)
 
 
 @pytest.mark.parametrize("mode", ["default", "layer_norm"])
@@ -194,11 +186,11 @@ def test_windows_leave_the_frames_where_their_overlap_covers_all_that_a_frame_de
     with torch.no_grad():
         model.encoder.layers[0].self_attn.out_proj.weight.zero_()
     save_hubert(tmp_path / "h.pt", model, HubertConfig(label_rate=50, **shape))
-    audio = sound(9.987) * np.linspace(0.1, 1, int(16_000 * 9.987), dtype=np.float32)
+    audio = hum(9.987) * np.linspace(0.1, 1, int(16_000 * 9.987), dtype=np.float32)
     whole = Encoder(settings("hubert", 1), tmp_path / "h.pt", "cpu")(audio)
     encoder = Encoder(settings("hubert", 1, window_s=2.0, overlap_s=1.5), tmp_path / "h.pt", "cpu")
     np.testing.assert_allclose(encoder(audio), whole, rtol=1e-3, atol=1e-4)
-    short = sound(1.9, seed=1)
+    short = hum(1.9, seed=1)
     np.testing.assert_array_equal(encoder(short), Encoder(settings("hubert", 1), tmp_path / "h.pt", "cpu")(short))
 
 

@@ -1,9 +1,9 @@
-"""One of two processes that train together, as two GPUs would: `python -m tests.pretrain.one_of_two FOLDER RANK ...`.
+"""One of two processes that train together, as two GPUs would.
 
 Only what needs a GPU is another way: gloo carries the gradients, through fairseq's wrapper that can do without one.
 """
 
-import sys
+import os
 from pathlib import Path
 
 import torch
@@ -13,7 +13,9 @@ from sp_search.pretrain.training import train
 from tests.pretrain.counting import recipe
 
 
-def main(folder: Path, rank: int, port: int, updates: int) -> None:
+def train_as(rank: int, folder: Path, port: int, updates: int) -> None:
+    """What it tells goes to `RANK.told`, what fairseq says to `RANK.log`."""
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     torch.set_num_threads(1)
     training = folder / "lm" / "training"
     asked = recipe(dropout=0.0, updates=updates)
@@ -24,8 +26,5 @@ def main(folder: Path, rank: int, port: int, updates: int) -> None:
     group.distributed_no_spawn = True
     group.distributed_backend, group.ddp_backend = "gloo", "legacy_ddp"
     cfg.optimization.update_freq = [asked.passes(2)]
-    train(cfg, folder / f"{rank}.log", lambda line: print(line, flush=True))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    with (folder / f"{rank}.told").open("w") as told:
+        train(cfg, folder / f"{rank}.log", lambda line: print(line, file=told, flush=True))

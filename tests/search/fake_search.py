@@ -1,6 +1,6 @@
-"""A whole search of fake packs in a process of its own: `python -m tests.search.fake_search '{"runs": ...}'`.
+"""A whole search of fake packs, here or in a process: `python -m tests.search.fake_search '{"runs": ...}'`.
 
-Prints the summary as its last line; `events.jsonl` in the runs folder gets a line for whatever observers are told.
+`events.jsonl` in the runs folder gets a line for whatever observers are told.
 """
 
 import json
@@ -47,17 +47,13 @@ class EventFile:
         self._write("closed", time.time())
 
 
-def main(order: str) -> None:
-    """Search as the JSON says: runs, pause_s, space, and changes of the settings."""
-    asked = json.loads(order)
-    runs = Path(asked.pop("runs"))
-    make_pack = partial(FakePack, pause_s=asked.pop("pause_s", 0.0))
-    space = lr_space(asked.pop("space", None))
-    observers = [EventFile(runs / "events.jsonl")]
-    study = new_study(runs)
-    config = settings(runs, **asked)
-    summary = run_search(config, IDENTITY, study, space, make_pack, observers, keep, conclude)
-    print(json.dumps(summary))
+def search(runs, *, pause_s=0.0, space=None, **changes):
+    """The summary of a search below a folder; the changes are of the settings."""
+    runs = Path(runs)
+    make_pack, observers = partial(FakePack, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
+    return run_search(
+        settings(runs, **changes), IDENTITY, new_study(runs), lr_space(space), make_pack, observers, keep, conclude
+    )
 
 
 def keep(finished):
@@ -73,4 +69,4 @@ def conclude(finished, summary):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    print(json.dumps(search(**json.loads(sys.argv[1]))))

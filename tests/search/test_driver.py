@@ -1,5 +1,6 @@
-"""Whole searches through Ray, each in a process of its own: to the end, killed, interrupted, with a worker lost."""
+"""Whole searches through Ray: to the end, and in processes of their own killed, interrupted, with a worker lost."""
 
+import gc
 import json
 import os
 import re
@@ -17,9 +18,9 @@ from ray import cloudpickle
 
 from sp_search.search.confirm import FIRST_NUMBER
 from sp_search.search.driver import start_workers
-from sp_search.search.session import ray_session
 from sp_search.search.worker import pack_of
 from tests.search.fake_pack import FakePack, curve
+from tests.search.fake_search import search
 from tests.search.searches import new_study, settings
 
 pytestmark = pytest.mark.slow
@@ -28,17 +29,10 @@ LIMIT_S = 180
 
 
 def begin(runs, **order):
-    runs.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "tests.search.fake_search", json.dumps({"runs": str(runs), **order})]
     return subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, err
-    return json.loads(out.splitlines()[-1])
 
 
 def events(runs, kind):
@@ -62,8 +56,8 @@ def kill_all(process):
     os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(tmp_path):
-    summary = finish(begin(tmp_path, trials=24, slots=4))
+def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(in_ray, tmp_path):
+    summary = search(tmp_path, trials=24, slots=4)
     study = new_study(tmp_path)
     assert sum(summary["trials"].values()) == len(study.trials) == 24
     assert summary["trials"]["pruned"] > 0
@@ -78,11 +72,11 @@ def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(tmp
     assert best.user_attrs["facts"] == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
 
 
-def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(tmp_path):
+def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(in_ray, tmp_path):
     killed = begin(tmp_path, trials=10, slots=3, pause_s=0.05)
     wait_for(lambda: len(events(tmp_path, "reported")) >= 8, killed)
     kill_all(killed)
-    finish(begin(tmp_path, trials=10, slots=3))
+    search(tmp_path, trials=10, slots=3)
     trials = new_study(tmp_path).trials
     assert len(trials) == 10
     reported = [tuple(event) for event in events(tmp_path, "reported")]
@@ -91,24 +85,37 @@ def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(tmp_path
     assert any(t.state.name == "COMPLETE" for t in trials)
 
 
-def test_an_ended_search_goes_on_to_a_greater_total(tmp_path):
-    finish(begin(tmp_path, trials=3))
-    summary = finish(begin(tmp_path, trials=6))
+def test_an_ended_search_goes_on_to_a_greater_total(in_ray, tmp_path):
+    search(tmp_path, trials=3)
+    summary = search(tmp_path, trials=6)
     assert sum(summary["trials"].values()) == 6
 
 
-def test_an_ended_search_of_the_same_total_is_done_at_once_and_says_the_same(tmp_path):
-    first = finish(begin(tmp_path, trials=3))
-    again = finish(begin(tmp_path, trials=3))
+def test_an_ended_search_of_the_same_total_is_done_at_once_and_says_the_same(in_ray, tmp_path):
+    first = search(tmp_path, trials=3)
+    again = search(tmp_path, trials=3)
     assert again["best"] == first["best"]
 
 
+def test_a_search_gives_its_workers_cores_back_at_once(in_ray, tmp_path):
+    cores = ray.cluster_resources()["CPU"]
+    gc.disable()  # what only the collector would free may stay for minutes
+    try:
+        search(tmp_path, trials=1, cpus_per_worker=cores)
+        deadline = time.monotonic() + 20
+        while ray.available_resources().get("CPU") != cores:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        gc.enable()
+
+
 def test_sigterm_ends_a_search_and_the_observers_are_closed(tmp_path):
-    search = begin(tmp_path, trials=100, pause_s=0.05)
-    wait_for(lambda: events(tmp_path, "reported"), search)
-    search.terminate()
-    _, err = search.communicate(timeout=60)
-    assert search.returncode != 0
+    ended = begin(tmp_path, trials=100, pause_s=0.05)
+    wait_for(lambda: events(tmp_path, "reported"), ended)
+    ended.terminate()
+    _, err = ended.communicate(timeout=60)
+    assert ended.returncode != 0
     assert "KeyboardInterrupt" in err
     assert len(events(tmp_path, "closed")) == 1
 
@@ -128,18 +135,20 @@ def worker_pids(process):
 
 
 def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports(tmp_path):
-    search = begin(tmp_path, trials=4, pause_s=0.1)
-    wait_for(lambda: len(events(tmp_path, "reported")) >= 3, search)
-    (worker,) = worker_pids(search)
+    process = begin(tmp_path, trials=4, pause_s=0.1)
+    wait_for(lambda: len(events(tmp_path, "reported")) >= 3, process)
+    (worker,) = worker_pids(process)
     os.kill(worker, signal.SIGKILL)
-    summary = finish(search)
+    out, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, err
+    summary = json.loads(out.splitlines()[-1])
     assert summary["trials"]["failed"] == 0
     assert sum(summary["trials"].values()) == 4
     reported = [tuple(event) for event in events(tmp_path, "reported")]
     assert len(reported) == len(set(reported))
 
 
-def test_a_confirm_run_cut_off_goes_on_from_its_last_report(tmp_path):
+def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
     def confirmed():
         return [seen for number, seen in events(tmp_path, "reported") if number >= FIRST_NUMBER]
 
@@ -147,17 +156,15 @@ def test_a_confirm_run_cut_off_goes_on_from_its_last_report(tmp_path):
     killed = begin(tmp_path, pause_s=0.1, **order)
     wait_for(lambda: 400 in confirmed(), killed)
     kill_all(killed)
-    finish(begin(tmp_path, **order))
+    search(tmp_path, **order)
     assert (confirmed().count(100), confirmed()[-1]) == (1, 1600), "from nothing it would report at 100 again"
 
 
-def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(tmp_path):
-    config = settings(tmp_path, workers=2)
-    with ray_session(None, 2):
-        here = ray.put(np.arange(1_000_000))
-        workers = start_workers(config, partial(pack_of, Lender, cloudpickle.dumps(here)))
-        told = [worker.report.remote(config.terms(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
-        (one, other) = (told.facts for told in ray.get(told))
+def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray, tmp_path):
+    config, here = settings(tmp_path, workers=2), ray.put(np.arange(1_000_000))
+    workers = start_workers(config, partial(pack_of, Lender, cloudpickle.dumps(here)))
+    told = [worker.report.remote(config.terms(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
+    (one, other) = (told.facts for told in ray.get(told))
     assert one == other
     assert (one["writable"], one["last"]) == (False, 999_999)
     assert "plasma" in one["name"]
@@ -182,8 +189,8 @@ class Lender(FakePack):
         raise AssertionError("an array lies somewhere")
 
 
-def test_a_trial_whose_engine_breaks_fails_and_the_search_goes_on(tmp_path):
+def test_a_trial_whose_engine_breaks_fails_and_the_search_goes_on(in_ray, tmp_path):
     space = {"lr": {"choice": [0.666, 0.3, 0.4, 0.5]}}
-    summary = finish(begin(tmp_path, trials=6, slots=1, space=space))
+    summary = search(tmp_path, trials=6, slots=1, space=space)
     assert summary["trials"]["failed"] >= 1
     assert summary["best"]["params"]["lr"] != 0.666

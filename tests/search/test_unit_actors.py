@@ -7,17 +7,10 @@ import ray
 
 from sp_search.errors import CheckpointError, ConfigError
 from sp_search.search.unit_actors import hear_on_cluster
-from sp_search.units.encoder import EncoderSettings
-from sp_search.units.quantizer import EncoderFeatures, Quantizer
-from sp_search.units.unitizer import UnitizerRecipe
-from tests.units.speech import quantizer, recordings
+from tests.units.speech import recipe_of_another_model, recordings, unitizer_recipe
 
 pytestmark = pytest.mark.slow
 HERE = {"address": None, "workers": 2, "cpus": 1.0, "gpus": 0.0}
-
-
-def recipe(**change):
-    return UnitizerRecipe(**{"quantizer": quantizer(), "checkpoint": None, "device": "cpu", "threads": 1, **change})
 
 
 def test_actors_hear_what_the_unitizer_hears_and_faults_come_back(tmp_path):
@@ -25,24 +18,21 @@ def test_actors_hear_what_the_unitizer_hears_and_faults_come_back(tmp_path):
     corpus[7].path.write_text("no audio")
     corpus[9] = dataclasses.replace(corpus[9], start_s=0.1, duration_s=0.1)
     work = [(recording.id, recording) for recording in corpus]
-    unitize = recipe()()
+    unitize = unitizer_recipe()()
     wanted = {heard.key: heard for heard in (unitize(*item) for item in work)}
-    assert {heard.key: heard for heard in hear_on_cluster(recipe(), iter(work), **HERE)} == wanted
+    assert {heard.key: heard for heard in hear_on_cluster(unitizer_recipe(), iter(work), **HERE)} == wanted
     assert not ray.is_initialized()
 
 
-def test_a_bad_checkpoint_is_told_of_by_its_name(tmp_path):
-    settings = EncoderSettings(kind="hubert", layer=6, window_s=100.0, overlap_s=10.0)
-    features = EncoderFeatures(settings=settings, checkpoint="0" * 64, size=8)
-    (tmp_path / "h.pt").write_bytes(b"not the one")
-    of_model = recipe(quantizer=Quantizer(features, quantizer().centroids), checkpoint=tmp_path / "h.pt")
+def test_a_bad_checkpoint_is_told_of_by_its_name(in_ray, tmp_path):
+    of_model = recipe_of_another_model(tmp_path)
     work = [(recording.id, recording) for recording in recordings(tmp_path, count=1)]
     with pytest.raises(CheckpointError, match=r"expected the hubert model of sha256 000000000000\.\.\., got .*h\.pt"):
         list(hear_on_cluster(of_model, work, **HERE))
 
 
-def test_a_cluster_without_room_is_refused(tmp_path):
+def test_a_cluster_without_room_is_refused(in_ray, tmp_path):
     work = [(recording.id, recording) for recording in recordings(tmp_path, count=1)]
     with pytest.raises(ConfigError, match=r"room for 1 workers of 1 CPUs and 4 GPUs each, got [\d.]+ with 1 and 0"):
-        list(hear_on_cluster(recipe(), work, **HERE | {"workers": None, "gpus": 4.0}))
-    assert list(hear_on_cluster(recipe(), [], **HERE)) == []
+        list(hear_on_cluster(unitizer_recipe(), work, **HERE | {"workers": None, "gpus": 4.0}))
+    assert list(hear_on_cluster(unitizer_recipe(), [], **HERE)) == []

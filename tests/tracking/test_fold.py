@@ -2,8 +2,8 @@ from sp_search.tracking.eventlog import Event
 from sp_search.tracking.fold import Point, RunUpdate, Start, fold
 
 
-def opened(time_ms, continued=()):
-    return Event("study_opened", time_ms, None, {"name": "demo", "tags": {"a": "b"}, "continued": list(continued)})
+def opened(time_ms):
+    return Event("study_opened", time_ms, None, {"name": "demo", "tags": {"a": "b"}})
 
 
 def started(time_ms, number):
@@ -46,13 +46,15 @@ def test_many_events_of_a_run_become_one_update():
 
 def test_trials_left_running_are_killed_unless_they_go_on():
     statuses = {None: "RUNNING", 0: "RUNNING", 1: "RUNNING", 2: "FINISHED", 3: "KILLED"}
-    updates, _ = fold([opened(7, continued=[1, 3])], statuses)
+    updates, _ = fold([opened(7), started(8, 1), started(9, 3)], statuses)
     assert statuses == {None: "RUNNING", 0: "KILLED", 1: "RUNNING", 2: "FINISHED", 3: "RUNNING"}
     assert updates[0].tags == {
         "sp_search.state": "KILLED",
         "sp_search.reason": "left running by a search that was stopped",
     }
-    assert updates[3].tags == {"sp_search.state": "RUNNING", "sp_search.reason": "continued"}
+    for goes_on in (1, 3):
+        assert updates[goes_on].tags == {"sp_search.state": "RUNNING", "sp_search.reason": "continued"}
+        assert updates[goes_on].status == "RUNNING"
     assert 2 not in updates
 
 

@@ -70,7 +70,7 @@ def test_a_continued_study_goes_on_in_its_own_runs_and_closes_what_was_left(tmp_
     first._uploader.close(10)  # killed: no word of an end
     first._writer.close()
     second = tracker_of(tmp_path, store)
-    second.study_opened(INFO, continued=[1])
+    second.study_opened(INFO)
     second.trial_started(1, {"lr": 0.5})
     second.reported(1, report(320, 0.5))
     second.reported(1, report(640, 0.25))
@@ -79,7 +79,9 @@ def test_a_continued_study_goes_on_in_its_own_runs_and_closes_what_was_left(tmp_
     second.close(10)
     runs = store.by_trial()
     assert {number: run.status for number, run in runs.items()} == {None: "FINISHED", 0: "KILLED", 1: "FINISHED"}
+    assert len(store.runs) == 3
     assert runs[0].tags["sp_search.reason"] == "left running by a search that was stopped"
+    assert (runs[1].tags["sp_search.state"], runs[1].tags["sp_search.reason"]) == ("COMPLETE", "continued")
     assert points_of(runs[1]) == {
         ("valid_accuracy", 320): 0.5, ("valid_loss", 320): 0.5, ("best_valid_accuracy", 320): 0.5,
         ("valid_accuracy", 640): 0.25, ("valid_loss", 640): 0.75,

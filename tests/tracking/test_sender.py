@@ -105,7 +105,7 @@ def test_a_store_that_was_emptied_gets_the_whole_study_again(tmp_path):
     spool, store = spool_of(tmp_path), FakeStore()
     send(spool, store)
     writer = open_writer(spool)
-    writer.append("study_opened", None, {**spool.opened().data, "continued": []})
+    writer.append("study_opened", None, spool.opened().data)
     writer.close()
     fresh = FakeStore()
     send(spool, fresh)
@@ -120,7 +120,7 @@ def test_a_store_emptied_under_a_live_search_gets_the_whole_study_again(tmp_path
     store.runs.clear()
     writer = open_writer(spool)
     writer.append("abandoned", None, {"reason": "again"})
-    writer.append("study_opened", None, {**spool.opened().data, "continued": []})
+    writer.append("study_opened", None, spool.opened().data)
     writer.close()
     with pytest.raises(RunMissingError):
         sender.step()

@@ -3,9 +3,11 @@
 import numpy as np
 import soundfile
 
+from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings
-from sp_search.units.quantizer import Quantizer
+from sp_search.units.quantizer import EncoderFeatures, Quantizer
 from sp_search.units.recordings import Recording
+from sp_search.units.unitizer import UnitizerRecipe
 
 FEATURES = FeatureSettings(
     kind="fbank", mels=8, coefficients=2, window=400, hop=160, falloff=8.0, delta_reach=0, normalise=False
@@ -38,3 +40,15 @@ def recordings(folder, count=8):
 
 def quantizer(units=6, seed=0):
     return Quantizer(FEATURES, np.random.default_rng(seed).normal(-6, 2, (units, 8)).astype(np.float32))
+
+
+def unitizer_recipe(**changes):
+    return UnitizerRecipe(**{"quantizer": quantizer(), "checkpoint": None, "device": "cpu", "threads": 1, **changes})
+
+
+def recipe_of_another_model(folder):
+    """Its checkpoint is not the one that its quantizer was fitted on."""
+    (folder / "h.pt").write_bytes(b"not the one")
+    settings = EncoderSettings(kind="hubert", layer=6, window_s=100.0, overlap_s=10.0)
+    features = EncoderFeatures(settings=settings, checkpoint="0" * 64, size=8)
+    return unitizer_recipe(quantizer=Quantizer(features, quantizer().centroids), checkpoint=folder / "h.pt")

@@ -14,16 +14,11 @@ from sp_search.units.clips import clips_at, listed_clips, unit_lines
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.quantizer import EncoderFeatures, Quantizer
 from sp_search.units.recordings import Recording
-from sp_search.units.unitizer import UnitizerRecipe
-from tests.units.speech import hum, quantizer, write_hum
+from tests.units.speech import hum, quantizer, unitizer_recipe, write_hum
 
 
 def named(clips):
     return [(clip.id, clip.path) for clip in clips]
-
-
-def recipe(**changes):
-    return UnitizerRecipe(**{"quantizer": quantizer(), "checkpoint": None, "device": "cpu", "threads": 1, **changes})
 
 
 @pytest.mark.parametrize("name", ["clip.wav", "clip", "clip.txt"])
@@ -78,7 +73,7 @@ def test_a_clip_has_the_units_that_its_file_has_and_a_bad_one_is_told_at_the_end
     good = [write_hum(tmp_path / f"{i}.wav", seed=i) for i in range(20)]
     (tmp_path / "bad.wav").write_bytes(b"\xff\x00")
     clips = [Recording(id=path.name, split="", path=path, labels=()) for path in (tmp_path / "bad.wav", *good)]
-    found = unit_lines(recipe(), clips, "here")
+    found = unit_lines(unitizer_recipe(), clips, "here")
     first, second = ([json.loads(line) for line in next(found)] for _ in range(2))
     assert (len(first), len(second)) == (15, 5)
     with pytest.raises(
@@ -93,7 +88,7 @@ def test_a_clip_has_the_units_that_its_file_has_and_a_bad_one_is_told_at_the_end
 def test_a_speech_model_that_is_not_at_hand_is_asked_for():
     settings = EncoderSettings(kind="hubert", layer=1, window_s=1.0, overlap_s=0.0)
     features = EncoderFeatures(settings=settings, checkpoint="ab" * 32, size=8)
-    other = recipe(quantizer=Quantizer(features, quantizer().centroids))
+    other = unitizer_recipe(quantizer=Quantizer(features, quantizer().centroids))
     with pytest.raises(
         CheckpointError,
         match=r"^units\.checkpoint: expected the hubert model of sha256 abababababab\.\.\., got none; name its file "

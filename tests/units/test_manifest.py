@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sp_search.errors import DataError
-from sp_search.types import Corpus
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import (
     SPLITS,
@@ -104,12 +103,6 @@ def test_the_fingerprint_changes_with_a_unit_a_boundary_a_label_and_a_split():
     ]
     assert same == changed_corpus()
     assert len({same, *others}) == 5
-
-
-def test_a_corpus_knows_the_dictionary_it_was_read_with(tmp_path):
-    corpus = load_corpus(write_corpus(tmp_path, "plain"), tiny_dictionary(), "tiny")
-    assert isinstance(corpus, Corpus)
-    assert corpus.dictionary_fingerprint == tiny_dictionary().fingerprint
 
 
 @pytest.mark.parametrize("missing", SPLITS)

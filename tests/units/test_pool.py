@@ -11,32 +11,22 @@ from pathlib import Path
 import pytest
 
 from sp_search.errors import CheckpointError
-from sp_search.units.encoder import EncoderSettings
 from sp_search.units.pool import hear_here
-from sp_search.units.quantizer import EncoderFeatures, Quantizer
-from sp_search.units.unitizer import UnitizerRecipe
-from tests.units.speech import quantizer, recordings, write_hum
-
-
-def recipe(**change):
-    return UnitizerRecipe(**{"quantizer": quantizer(), "checkpoint": None, "device": "cpu", "threads": 1, **change})
+from tests.units.speech import recipe_of_another_model, recordings, unitizer_recipe, write_hum
 
 
 @pytest.mark.slow
 def test_processes_hear_what_one_hears_and_faults_come_back(tmp_path):
     work = [(recording.id, recording) for recording in recordings(tmp_path, count=40)]
     work[7][1].path.write_text("no audio")
-    wanted = {heard.key: heard for heard in (recipe()()(*item) for item in work)}
-    assert {heard.key: heard for heard in hear_here(recipe(), iter(work), processes=2)} == wanted
+    wanted = {heard.key: heard for heard in (unitizer_recipe()()(*item) for item in work)}
+    assert {heard.key: heard for heard in hear_here(unitizer_recipe(), iter(work), processes=2)} == wanted
     assert wanted["u7"].fault.startswith(str(work[7][1].path))
 
 
 @pytest.mark.slow
 def test_a_bad_checkpoint_is_told_of_by_its_name(tmp_path):
-    settings = EncoderSettings(kind="hubert", layer=6, window_s=100.0, overlap_s=10.0)
-    features = EncoderFeatures(settings=settings, checkpoint="0" * 64, size=8)
-    (tmp_path / "h.pt").write_bytes(b"not the one")
-    of_model = recipe(quantizer=Quantizer(features, quantizer().centroids), checkpoint=tmp_path / "h.pt")
+    of_model = recipe_of_another_model(tmp_path)
     with pytest.raises(CheckpointError, match=r"expected the hubert model of sha256 000000000000\.\.\., got .*h\.pt"):
         list(hear_here(of_model, [(r.id, r) for r in recordings(tmp_path, count=1)], processes=1))
 
@@ -67,7 +57,7 @@ def test_only_a_few_recordings_are_taken_ahead():
         patch.setattr("sp_search.units.pool.ProcessPoolExecutor", Pool)
         patch.setattr("sp_search.units.pool.wait", wait)
         with pytest.raises(InterruptedError):
-            next(hear_here(recipe(), endless(), processes=2))
+            next(hear_here(unitizer_recipe(), endless(), processes=2))
     assert len(taken) == 2 * 3 * 16
 
 
