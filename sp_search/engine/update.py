@@ -188,7 +188,7 @@ def _own_pass(
     """A pass of a trial that fine-tunes: its weights are folded anew, and the source passes through them too."""
     (learner,) = learners
     assert learner.slot.own_lm is not None
-    weights = freeze(learner.slot.own_lm, frozen.device, frozen.dtype)
+    weights = freeze(learner.slot.own_lm, frozen.device, frozen.dtype, frozen.backend)
     part = block.part(rows)
     trunk = live_trunk(weights, part, trunk_levels([learner.slot.first_live_layer], len(weights.layers)))
     _add_gradients(weights, Shared(part, trunk, symbols[rows.start : rows.stop]), learners, rows)
