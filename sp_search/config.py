@@ -131,6 +131,7 @@ class EngineSettings:
     threads: int | None  # CPU threads of a worker; null = its share of the cores
     tokens_per_pass: int | None  # most tokens that go through the LM at once; null = measured at start
     trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
+    compile: bool  # the feed-forward part of a layer through torch.compile
 
     def __post_init__(self) -> None:
         faults = below_one(self, "threads", "tokens_per_pass")

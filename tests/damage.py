@@ -22,6 +22,14 @@ def cut_off(whole: bytes, count: int) -> Iterator[bytes]:
         yield whole[: (len(whole) - 1) * i // (count - 1)]
 
 
+def flipped(whole: bytes, count: int) -> Iterator[bytes]:
+    """The file with one bit of one byte turned over, at so many places from its beginning to its end."""
+    for i in range(count):
+        damaged = bytearray(whole)
+        damaged[(len(whole) - 1) * i // (count - 1)] ^= 1 << (i % 8)
+        yield bytes(damaged)
+
+
 def garbled(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
     """The file with its first stretch overwritten by noise, where torch keeps what it unpickles."""
     draw = random.Random(seed)

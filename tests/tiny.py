@@ -7,6 +7,7 @@ prompt can learn something, and naive Bayes is far from chance.
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,7 +104,7 @@ def tiny_texts(**settings: str | int) -> TaskData:
     return task_data(corpus_of(spoken), tiny_dictionary(), task, no_scores)
 
 
-def tiny_pack(lm: UnitLM | None = None, data: TaskData | None = None, **changes: int) -> Pack:
+def tiny_pack(lm: UnitLM | None = None, data: TaskData | None = None, **changes: Any) -> Pack:
     recipe = dict(
         batch_size=8, chunk_updates=2, tokens_per_pass=10**6, trunk_cache_bytes=0, valid_sample=0, stream_seed=3
     )

@@ -47,6 +47,7 @@ def recipe_of(config: Settings) -> PackRecipe:
         threads=engine.threads or max(1, int(cpus_per_worker(config))),
         tokens_per_pass=engine.tokens_per_pass,
         trunk_cache_gib=engine.trunk_cache_gib,
+        compile=engine.compile,
     )
 
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 
+from sp_search.engine.compiling import backend_asked_for
 from sp_search.engine.data import TaskData, task_data
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.pack import Pack
@@ -51,6 +52,7 @@ class PackRecipe:
     threads: int
     tokens_per_pass: int | None  # null = measured
     trunk_cache_gib: float | None  # null = a share of the free memory
+    compile: bool
 
     def data(self) -> tuple[UnitLM, TaskData]:
         """The LM and the corpus made ready for the task.
@@ -71,7 +73,9 @@ class PackRecipe:
     def parts(self, lm: UnitLM, data: TaskData) -> PackParts:
         """What packs of this recipe can share on a machine, of what `data` gave."""
         device = pick_device(self.device)
-        weights = freeze(lm, device, pick_dtype(self.dtype, device)) if device.type == "cpu" else None
+        if device.type != "cpu":
+            return PackParts(lm, data, None, _scores)
+        weights = freeze(lm, device, pick_dtype(self.dtype, device), backend_asked_for(self.compile))
         return PackParts(lm, data, weights, _scores)
 
     def __call__(self, parts: PackParts | None = None) -> Pack:
@@ -92,6 +96,7 @@ class PackRecipe:
             stream_seed=self.stream_seed,
             device=device,
             dtype=pick_dtype(self.dtype, device) if weights is None else weights.dtype,
+            backend=backend_asked_for(self.compile),
         )
 
     def _trunk_cache_bytes(self, device: torch.device) -> int:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.compiling import piece
 from sp_search.engine.weights import FrozenLayer
 
 NORM_EPS = 1e-5
@@ -30,31 +31,50 @@ def project_columns(x: Tensor, layer: FrozenLayer) -> Tensor:
 def finish_layer(x: Tensor, mixed: Tensor, layer: FrozenLayer) -> Tensor:
     """What leaves a layer: of what entered it and what its attention took in, both (..., T, D)."""
     x = x + F.linear(mixed, *layer.out)
-    return _FeedForward.apply(x, *layer.fc1, *layer.fc2)  # type: ignore[no-untyped-call]
+    return _FeedForward.apply(x, *layer.fc1, *layer.fc2, layer.backend)  # type: ignore[no-untyped-call]
 
 
 class _FeedForward(torch.autograd.Function):
     """x + fc2(relu(fc1(norm(x)))), written by hand to work in place on what is F wide."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, backend: str | None
+    ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (T, D)
-        normed, mean, rstd = torch.native_layer_norm(rows, rows.shape[-1:], None, None, NORM_EPS)
-        hidden = F.linear(normed, up, up_bias).relu_()  # (T, F)
+        out, mean, rstd, hidden = piece(_feed_forward, backend)(rows, up, up_bias, down, down_bias)
         ctx.save_for_backward(rows, mean, rstd, hidden, up, down)
-        return F.linear(hidden, down, down_bias).add_(rows).view(x.shape)
+        ctx.backend = backend
+        return out.view(x.shape)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         rows, mean, rstd, hidden, up, down = ctx.saved_tensors
         above = upstream[0].reshape(rows.shape)
-        on_hidden = above @ down
-        torch.ops.aten.threshold_backward.grad_input(on_hidden, hidden, 0, grad_input=on_hidden)
+        on_rows, on_hidden = piece(_feed_forward_back, ctx.backend)(above, rows, mean, rstd, hidden, up, down)
         on_weights: tuple[Tensor | None, ...] = (None,) * 4
         if ctx.needs_input_grad[1]:
             normed = F.layer_norm(rows, rows.shape[-1:])
             on_weights = on_hidden.T @ normed, on_hidden.sum(0), above.T @ hidden, above.sum(0)
-        on_rows, _, _ = torch.ops.aten.native_layer_norm_backward(
-            on_hidden @ up, rows, rows.shape[-1:], mean, rstd, None, None, [True, False, False]
-        )
-        return on_rows.add_(above).view(upstream[0].shape), *on_weights
+        return on_rows.view(upstream[0].shape), *on_weights, None
+
+
+def _feed_forward(
+    rows: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What comes out (T, D), and for the way back the norm's mean and 1 / deviation (T, 1) and the hidden (T, F)."""
+    normed, mean, rstd = torch.native_layer_norm(rows, rows.shape[-1:], None, None, NORM_EPS)
+    hidden = F.linear(normed, up, up_bias).relu_()
+    return F.linear(hidden, down, down_bias).add_(rows), mean, rstd, hidden
+
+
+def _feed_forward_back(
+    above: Tensor, rows: Tensor, mean: Tensor, rstd: Tensor, hidden: Tensor, up: Tensor, down: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradients on rows (T, D) and on what the ReLU was given (T, F)."""
+    on_hidden = above @ down
+    torch.ops.aten.threshold_backward.grad_input(on_hidden, hidden, 0, grad_input=on_hidden)
+    on_rows, _, _ = torch.ops.aten.native_layer_norm_backward(
+        on_hidden @ up, rows, rows.shape[-1:], mean, rstd, None, None, [True, False, False]
+    )
+    return on_rows.add_(above), on_hidden

@@ -93,7 +93,7 @@ class Measurer:
     def _answerer_of(self, slot: Slot) -> Answerer:
         if slot.own_lm is None:
             return self._answerer
-        own = freeze(slot.own_lm, self._weights.device, self._weights.dtype)
+        own = freeze(slot.own_lm, self._weights.device, self._weights.dtype, self._weights.backend)
         return Answerer(own, self._data.space, self._data.task, self._size)
 
 

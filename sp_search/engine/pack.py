@@ -46,6 +46,7 @@ class Pack:
         stream_seed: int,
         device: torch.device,
         dtype: torch.dtype,
+        backend: str | None = None,
         weights: FrozenWeights | None = None,
     ) -> None:
         """Make an empty pack.
@@ -61,10 +62,11 @@ class Pack:
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
             dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
-            weights: the LM's, frozen for that device and dtype; None freezes them here.
+            backend: of torch.compile, for pieces of the step; None compiles nothing.
+            weights: the LM's, frozen for that device, dtype and backend; None freezes them here.
         """
         self._lm = lm.to(device, torch.float32)
-        self._weights = weights or freeze(lm, device, dtype)
+        self._weights = weights or freeze(lm, device, dtype, backend)
         self._data = data
         self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates

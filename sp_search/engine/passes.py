@@ -13,6 +13,9 @@ import torch
 
 from sp_search.errors import ConfigError
 
+UNBOUNDED = 1 << 40
+"""Tokens, where a pass is cut only when memory runs out."""
+
 Work = Callable[[range, range], object]
 """Takes trials and rows through the LM. Where it raises it leaves nothing behind, so it can be done again."""
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,7 +23,7 @@ from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.attention import attend, merge_heads, split_heads
 from sp_search.engine.layers import finish_layer, project
 from sp_search.engine.layout import SourceBlock, source_block
-from sp_search.engine.passes import PassSize
+from sp_search.engine.passes import PassSize, in_passes
 from sp_search.engine.scoring import SCORING_TOKENS
 from sp_search.engine.trunk import source_mask
 from sp_search.engine.weights import FrozenWeights
@@ -104,20 +105,29 @@ def pooled_states(
         max_units: longest source kept, from its start; 0 keeps all.
         tokens_per_pass: source units; None takes what suits the device.
     """
-    budget = tokens_per_pass or PassSize.usual(weights.device, SCORING_TOKENS).tokens
+    size = PassSize.usual(weights.device, SCORING_TOKENS) if tokens_per_pass is None else PassSize(tokens_per_pass)
+    lengths = np.diff(split.offsets)
     found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
-    for batch in eval_batches(np.diff(split.offsets), budget):
-        sources = [split.source(int(i)) for i in batch]
-        block = source_block(sources, max_units=max_units, device=weights.device)
-        states = _states(weights, block, layer)  # (B, S, D)
-        if pooling == "last":
-            pooled = states[:, -1]  # padding is on the left
-        else:
-            first = block.tokens.shape[1] - block.units[:, None]  # (B, 1), the column of u1
-            is_unit = torch.arange(block.tokens.shape[1], device=weights.device) >= first  # (B, S)
-            pooled = (states * is_unit[..., None]).sum(1) / block.units[:, None]
-        found[torch.from_numpy(batch).to(weights.device)] = pooled
+    for batch in eval_batches(lengths, size.tokens):
+
+        def one_pass(_: range, rows: range, batch: npt.NDArray[np.int64] = batch) -> None:
+            utterances = batch[rows.start : rows.stop]
+            sources = [split.source(int(i)) for i in utterances]
+            block = source_block(sources, max_units=max_units, device=weights.device)
+            pooled = _pooled(_states(weights, block, layer), block, pooling)
+            found[torch.from_numpy(utterances).to(weights.device)] = pooled
+
+        in_passes(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
     return found
+
+
+def _pooled(states: Tensor, block: SourceBlock, pooling: str) -> Tensor:
+    """(B, S, D) to (B, D)."""
+    if pooling == "last":
+        return states[:, -1]  # padding is on the left
+    first = block.tokens.shape[1] - block.units[:, None]  # (B, 1), the column of u1
+    is_unit = torch.arange(block.tokens.shape[1], device=states.device) >= first  # (B, S)
+    return (states * is_unit[..., None]).sum(1) / block.units[:, None]
 
 
 def _states(weights: FrozenWeights, block: SourceBlock, layer: int) -> Tensor:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from sp_search.engine.data import TaskData
-from sp_search.engine.passes import PassSize
+from sp_search.engine.passes import UNBOUNDED, PassSize
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.slot import new_slot
 from sp_search.engine.trunk_cache import TrunkCache, free_bytes
@@ -33,8 +33,6 @@ SLOWER = 0.9
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8
 """Of the free memory; the rest is for what the allocator can't use, and for optimizers."""
-
-UNBOUNDED = 1 << 40
 
 Step = Callable[[int], int]
 """Takes so many utterances through the LM in one pass; returns their tokens."""

@@ -21,7 +21,7 @@ from sp_search.engine.data import TaskData
 from sp_search.engine.forward import tail_logits
 from sp_search.engine.layout import SourceBlock, onto, source_block
 from sp_search.engine.loss import apply_head, scored_nll
-from sp_search.engine.passes import PassSize, in_passes
+from sp_search.engine.passes import UNBOUNDED, PassSize, in_passes
 from sp_search.engine.scoring import ChunkKey
 from sp_search.engine.slot import Slot
 from sp_search.engine.trunk import Trunk, live_trunk, trunk_levels
@@ -102,6 +102,7 @@ class Updater:
     def __init__(self, weights: FrozenWeights, data: TaskData, trunks: TrunkCache, size: PassSize) -> None:
         """Join what a pack has made."""
         self._weights, self._train, self._trunks, self._size = weights, data.train, trunks, size
+        self._trunk_size = PassSize(UNBOUNDED)  # a trunk keeps no activations for a backward pass
         self._answers = data.answers["train"].astype(np.int64)
         self._longest = int(np.diff(data.train.offsets).max())
 
@@ -119,18 +120,38 @@ class Updater:
         for key, group in self._groups(slots):
             block = source_block(sources, max_units=key.max_source_units, device=self._weights.device)
             learners = [Learner.of(slot, block, answers, int(there.sum())) for slot in group]
-            row_tokens = symbols.shape[1] + 2
+            behind, width = symbols.shape[1] + 2, block.tokens.shape[1]
             if group[0].own_lm is not None:
                 one_pass = partial(_own_pass, self._weights, block, answers, learners)
-                row_tokens += block.tokens.shape[1]
+                in_passes(self._size, 1, len(indices), behind + width, one_pass)
             else:
-                live = [slot.first_live_layer for slot in group]
-                trunk = self._trunks.trunk(block, sources, trunk_levels(live, len(self._weights.layers)))
-                one_pass = partial(_one_pass, self._weights, Shared(block, trunk, answers), learners)
-                row_tokens += 0 if live[0] is None else block.tokens.shape[1]
-            in_passes(self._size, len(learners), len(indices), row_tokens, one_pass)
+                with_trunk = partial(self._with_trunk, block, sources, answers, learners, behind)
+                in_passes(self._trunk_size, 1, len(indices), width, with_trunk)
             for learner in learners:
                 learner.slot.scored += learner.scored
+
+    def _with_trunk(
+        self,
+        block: SourceBlock,
+        sources: Sequence[npt.NDArray[np.int32]],
+        symbols: Tensor,
+        learners: Sequence[Learner],
+        behind: int,
+        _: range,
+        rows: range,
+    ) -> None:
+        """The trunk of some rows of the batch, then the passes of trials over it.
+
+        Done again in halves where the trunk finds no memory: that is before any gradient is added, and the passes
+        see to themselves.
+        """
+        live = [learner.slot.first_live_layer for learner in learners]
+        part, levels = block.part(rows), trunk_levels(live, len(self._weights.layers))
+        trunk = self._trunks.trunk(part, sources[rows.start : rows.stop], levels)
+        shared = Shared(part, trunk, symbols[rows.start : rows.stop])
+        row_tokens = behind + (0 if live[0] is None else block.tokens.shape[1])
+        one_pass = partial(_one_pass, self._weights, shared, learners, rows)
+        in_passes(self._size, len(learners), len(rows), row_tokens, one_pass)
 
     def _groups(self, slots: Sequence[Slot]) -> list[tuple[ChunkKey, list[Slot]]]:
         """Trials that may share passes: prompts of one key; a trial that fine-tunes has an LM of its own."""
@@ -150,9 +171,10 @@ class Updater:
 
 
 def _one_pass(
-    weights: FrozenWeights, shared: Shared, learners: Sequence[Learner], trials: range, rows: range
+    weights: FrozenWeights, shared: Shared, learners: Sequence[Learner], of_batch: range, trials: range, rows: range
 ) -> None:
-    _add_gradients(weights, shared.part(rows), [learners[k] for k in trials], rows)
+    """A pass over rows of what is shared, which are of those of the batch."""
+    _add_gradients(weights, shared.part(rows), [learners[k] for k in trials], of_batch[rows.start : rows.stop])
 
 
 def _own_pass(
@@ -166,7 +188,7 @@ def _own_pass(
     """A pass of a trial that fine-tunes: its weights are folded anew, and the source passes through them too."""
     (learner,) = learners
     assert learner.slot.own_lm is not None
-    weights = freeze(learner.slot.own_lm, frozen.device, frozen.dtype)
+    weights = freeze(learner.slot.own_lm, frozen.device, frozen.dtype, frozen.backend)
     part = block.part(rows)
     trunk = live_trunk(weights, part, trunk_levels([learner.slot.first_live_layer], len(weights.layers)))
     _add_gradients(weights, Shared(part, trunk, symbols[rows.start : rows.stop]), learners, rows)

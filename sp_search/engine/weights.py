@@ -25,6 +25,7 @@ class FrozenLayer:
     out: tuple[Tensor, Tensor]  # (D, D), (D,)
     fc1: tuple[Tensor, Tensor]  # (F, D), (F,): norm folded in
     fc2: tuple[Tensor, Tensor]  # (D, F), (D,)
+    backend: str | None  # of torch.compile, for the pieces that are compiled; None runs them as written
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,17 @@ class FrozenWeights:
         """Where the weights are."""
         return self.tokens.device
 
+    @property
+    def backend(self) -> str | None:
+        """That of its layers."""
+        return self.layers[0].backend
 
-def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype) -> FrozenWeights:
-    """Ready a unit LM's weights on a device; matrices in dtype, folding done in float32."""
+
+def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | None = None) -> FrozenWeights:
+    """Ready a unit LM's weights on a device; matrices in dtype, folding done in float32.
+
+    With a backend of torch.compile some pieces of what is computed with them are compiled.
+    """
     architecture = lm.architecture
     embedding = lm.embedding.float()
     longest = torch.arange(architecture.max_positions + 2)
@@ -54,7 +63,7 @@ def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype) -> FrozenWeight
     scale, shift = norm if norm is not None else (torch.ones(1), torch.zeros(architecture.embed_dim))
     return FrozenWeights(
         architecture=architecture,
-        layers=tuple(_freeze_layer(layer, architecture, device, dtype) for layer in lm.layers),
+        layers=tuple(_freeze_layer(layer, architecture, device, dtype, backend) for layer in lm.layers),
         tokens=(embedding * math.sqrt(architecture.embed_dim)).to(device, dtype),
         positions=sinusoidal_positions(architecture, longest).to(device, dtype),
         projection=_place(embedding * scale.float(), embedding @ shift.float(), device, dtype),
@@ -63,7 +72,9 @@ def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype) -> FrozenWeight
     )
 
 
-def _freeze_layer(layer: Layer, architecture: Architecture, device: torch.device, dtype: torch.dtype) -> FrozenLayer:
+def _freeze_layer(
+    layer: Layer, architecture: Architecture, device: torch.device, dtype: torch.dtype, backend: str | None
+) -> FrozenLayer:
     width = architecture.embed_dim
     floats = Layer(*(tensor.float() for tensor in layer))
     qkv_weight = floats.qkv_weight * floats.attn_norm_weight
@@ -80,6 +91,7 @@ def _freeze_layer(layer: Layer, architecture: Architecture, device: torch.device
         out=_place(floats.out_weight, floats.out_bias, device, dtype),
         fc1=_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype),
         fc2=_place(floats.fc2_weight, floats.fc2_bias, device, dtype),
+        backend=backend,
     )
 
 

@@ -1,12 +1,15 @@
 """Imported unit LMs on disk: safetensors and JSON under the sha256 of the checkpoint they came from.
 
 A checkpoint is read with care once; from then on its weights are memory-mapped, without pickle and without fairseq.
+The JSON ends in a sha256 of the weights' file and of itself: a flipped byte would be another LM.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,7 @@ from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.lm.checkpoint import import_checkpoint
 from sp_search.published.pins import sha256_of
 
-FORMAT = 1
+FORMAT = 2
 
 
 def load_checkpoint(path: Path, cache: Path) -> UnitLM:
@@ -43,8 +46,9 @@ def write_lm(lm: UnitLM, folder: Path) -> None:
     record = {"format": FORMAT, "architecture": asdict(lm.architecture), "fingerprint": lm.fingerprint}
     unfinished = folder / f"weights.{os.getpid()}"
     save_file({name: tensor.contiguous() for name, tensor in lm.tensors().items()}, unfinished)
+    seal = _seal(unfinished, record)
     unfinished.replace(folder / "weights.safetensors")
-    unfinished.write_text(json.dumps(record, indent=2))
+    unfinished.write_text(json.dumps({**record, "sha256": seal}, indent=2))
     unfinished.replace(folder / "lm.json")
 
 
@@ -56,12 +60,26 @@ def read_lm(folder: Path) -> UnitLM:
     """
     try:
         record: dict[str, Any] = json.loads((folder / "lm.json").read_text())
-        tensors = load_file(folder / "weights.safetensors")
         if record["format"] != FORMAT:
             raise CheckpointError(f"{folder}: expected format {FORMAT}, got {record['format']}")
+        expected, got = record.pop("sha256"), _seal(folder / "weights.safetensors", record)
+        if expected != got:
+            raise CheckpointError(
+                f"{folder}: expected an imported unit LM of sha256 {expected}, got one of {got}: it is damaged; "
+                f"remove it, and the LM is imported again"
+            )
+        tensors = load_file(folder / "weights.safetensors")
         return UnitLM.from_tensors(Architecture(**record["architecture"]), tensors, record["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: expected an imported unit LM, got a missing or damaged one") from error
+
+
+def _seal(weights: Path, record: Mapping[str, Any]) -> str:
+    """sha256 over an entry's weights and its record, hex."""
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(json.dumps(record, sort_keys=True).encode())
+    return digest.hexdigest()
 
 
 def file_sha256(path: Path) -> str:

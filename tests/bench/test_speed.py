@@ -29,7 +29,7 @@ def recipe(tmp_path):
     return PackRecipe(
         task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
         data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=3,
-        device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=0.0,
+        device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=0.0, compile=False,
     )  # fmt: skip
 
 

@@ -1,3 +1,4 @@
+import hashlib
 import re
 
 import pytest
@@ -6,7 +7,7 @@ import torch
 from sp_search.engine.settings import TrialSettings
 from sp_search.engine.state import load_state, read_state
 from sp_search.errors import CheckpointError
-from tests.damage import NOT_OURS, cut_off, garbled
+from tests.damage import NOT_OURS, cut_off, flipped, garbled
 from tests.engine.trials import BUDGET, CHOOSING, TRIALS, add_all, assert_same, trained
 from tests.tiny import tiny_lm, tiny_pack
 
@@ -89,29 +90,53 @@ def test_an_absent_state_is_refused(tmp_path):
         read_state(tmp_path)
 
 
+def write_sealed(content, path):
+    torch.save(content, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).hexdigest().encode())
+
+
 def test_a_state_that_would_run_code_is_refused(tmp_path):
-    torch.save({"settings": print}, tmp_path / "state.pt")
+    write_sealed({"settings": print}, tmp_path / "state.pt")
     with pytest.raises(
         CheckpointError, match=r"state\.pt: expected a trial's saved state, got a file torch can't read"
     ):
         read_state(tmp_path)
 
 
-def test_a_state_cut_off_anywhere_is_refused(saved):
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: cut_off(whole, 60), lambda whole: garbled(whole, 60, seed=0), lambda whole: flipped(whole, 200)],
+    ids=["cut off", "garbled", "one byte flipped"],
+)
+def test_a_state_damaged_anywhere_is_refused(saved, damage):
     path = saved / "state.pt"
-    for damaged in cut_off(path.read_bytes(), 60):
+    for damaged in damage(path.read_bytes()):
         path.write_bytes(damaged)
-        with pytest.raises(
-            CheckpointError, match=r"state\.pt: expected a trial's saved state, got a file torch can't read"
-        ):
+        with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state") as caught:
             read_state(saved)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_state_is_told_with_what_to_do(saved):
+    path = saved / "state.pt"
+    *_, ending, _, _ = flipped(path.read_bytes(), 200)
+    path.write_bytes(ending)
+    was, now = ending[-64:-52].decode(), hashlib.sha256(ending[:-64]).hexdigest()[:12]
+    with pytest.raises(
+        CheckpointError,
+        match=re.escape(
+            f"{path}: expected a trial's saved state of sha256 {was}..., as it ends, got one of {now}...: it is "
+            f"damaged or cut off; restore it from a copy, or remove it to train the trial from its start"
+        ),
+    ):
+        read_state(saved)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_a_garbled_state_is_refused(saved):
+def test_a_garbled_state_that_ends_in_its_sha256_is_refused(saved):
     path = saved / "state.pt"
-    for damaged in garbled(path.read_bytes(), 60, seed=0):
-        path.write_bytes(damaged)
+    for damaged in garbled(path.read_bytes()[:-64], 60, seed=0):
+        path.write_bytes(damaged + hashlib.sha256(damaged).hexdigest().encode())
         with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got "):
             read_state(saved)
 
@@ -119,13 +144,13 @@ def test_a_garbled_state_is_refused(saved):
 @pytest.mark.parametrize("content", NOT_OURS, ids=repr)
 def test_a_file_that_is_no_state_is_refused(tmp_path, content):
     (tmp_path / "state.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got "):
+    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state"):
         read_state(tmp_path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"model": {}}, torch.zeros(3)], ids=str)
 def test_a_torch_file_of_another_kind_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "state.pt")
+    write_sealed(content, tmp_path / "state.pt")
     with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got another kind of file"):
         read_state(tmp_path)
 

@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from sp_search.engine import scoring, update
+from sp_search.engine import probe, scoring, trunk_cache, update
 from sp_search.engine.forward import tail_logits
-from tests.engine.trials import TRIALS, add_all, assert_same, trained
-from tests.tiny import tiny_pack
+from sp_search.engine.trunk import run_trunk
+from sp_search.errors import ConfigError
+from tests.engine.trials import PROBES, TRIALS, add_all, assert_same, trained
+from tests.tiny import tiny_data, tiny_pack
 
 UPDATES = 4
 ROOM = 5  # rows of all trials that fit at once, of 15 trials of 8 rows
@@ -45,6 +48,19 @@ class SmallDevice:
         return tail_logits(weights, block, trunk, prompts, answers)
 
 
+class SmallFor:
+    """A function of weights and a batch's sources, where so many rows fit."""
+
+    def __init__(self, function, rows: int) -> None:
+        self.function, self.rows, self.refused = function, rows, 0
+
+    def __call__(self, weights, block, *others):
+        if len(block.units) > self.rows:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.function(weights, block, *others)
+
+
 @pytest.fixture(scope="module")
 def roomy(tmp_path_factory):
     """All trials on a device that holds them."""
@@ -65,6 +81,42 @@ def test_where_memory_runs_out_trials_train_as_where_it_does_not(room, roomy, tm
     assert device.refused
     for number, wanted in roomy.items():
         assert_same(found[number], wanted)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 20_000, 10**9])
+def test_a_trunk_that_finds_no_memory_is_computed_in_halves_from_then_on(kept_bytes, roomy, tmp_path, monkeypatch):
+    small = SmallFor(run_trunk, rows=3)
+    monkeypatch.setattr(trunk_cache, "run_trunk", small)
+    pack = tiny_pack(trunk_cache_bytes=kept_bytes)
+    add_all(pack, dict(enumerate(TRIALS.values())))
+    found = trained(pack, range(len(TRIALS)), UPDATES, tmp_path)
+    for number, wanted in roomy.items():
+        assert_same(found[number], wanted)
+    assert small.refused
+    longest = int(np.diff(tiny_data().train.offsets).max()) + 1
+    assert pack._updater._trunk_size.tokens < 8 * longest
+
+
+def test_a_trunk_of_one_utterance_that_finds_no_memory_says_what_to_lower(monkeypatch):
+    monkeypatch.setattr(trunk_cache, "run_trunk", SmallFor(run_trunk, rows=0))
+    pack = tiny_pack()
+    add_all(pack, {1: TRIALS["deep infix"]})
+    with pytest.raises(
+        ConfigError, match=r"^engine: expected memory for one utterance of one trial, \d+ tokens, got"
+    ):
+        pack.advance([1], {1: 10**6})
+
+
+def test_a_probe_reads_the_same_states_where_memory_runs_out(monkeypatch):
+    roomy, metrics = tiny_pack(), []
+    small = SmallFor(probe._states, rows=3)
+    for pack in (roomy, tiny_pack()):
+        add_all(pack, {1: PROBES["probe"]})
+        pack.advance([1], {1: 10**6})
+        metrics.append(pack.evaluate(1, "valid"))
+        monkeypatch.setattr(probe, "_states", small)
+    assert small.refused
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
 
 
 def test_a_pack_whose_passes_were_halved_keeps_to_it(tmp_path, monkeypatch):

@@ -7,9 +7,11 @@ import torch
 from sp_search.errors import CheckpointError
 from sp_search.lm import store
 from sp_search.lm.store import file_sha256, load_checkpoint, read_lm, write_lm
+from tests.damage import flipped
 from tests.tiny import tiny_lm
 
 MISSING_OR_DAMAGED = "expected an imported unit LM, got a missing or damaged one"
+OTHER_BYTES = "expected an imported unit LM of sha256 [0-9a-f]{64}, got one of [0-9a-f]{64}: it is damaged; remove it"
 
 
 @pytest.fixture
@@ -91,6 +93,10 @@ DAMAGES = {
         "lm.json",
         lambda path: path.write_text(path.read_text().replace('"layers": 3', '"layers": 4')),
     ),
+    "a record of other heads": (
+        "lm.json",
+        lambda path: path.write_text(path.read_text().replace('"attention_heads": 2', '"attention_heads": 4')),
+    ),
 }
 
 
@@ -99,11 +105,23 @@ def test_a_damaged_entry_is_made_again(imports, checkpoint, tmp_path, name, dama
     first = load_checkpoint(checkpoint, tmp_path / "cache")
     entry = tmp_path / "cache" / "lm" / file_sha256(checkpoint)
     damage(entry / name)
-    with pytest.raises(CheckpointError, match=f"{MISSING_OR_DAMAGED}|expected format 1|unit LM weights: missing"):
+    with pytest.raises(CheckpointError, match=f"{MISSING_OR_DAMAGED}|{OTHER_BYTES}|expected format 2"):
         read_lm(entry)
     assert_same_lm(load_checkpoint(checkpoint, tmp_path / "cache"), first)
     assert_same_lm(read_lm(entry), first)
     assert len(imports) == 2
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "lm.json"])
+def test_an_entry_with_one_bit_flipped_is_made_again(imports, checkpoint, tmp_path, name):
+    lm = load_checkpoint(checkpoint, tmp_path / "cache")
+    path = tmp_path / "cache" / "lm" / file_sha256(checkpoint) / name
+    for damaged in flipped(path.read_bytes(), 100):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError):
+            read_lm(path.parent)
+        assert_same_lm(load_checkpoint(checkpoint, tmp_path / "cache"), lm)
+    assert len(imports) == 1 + 100
 
 
 def test_an_absent_entry_is_told(tmp_path):
