@@ -98,10 +98,15 @@ def test_bench_measures_each_setting_on_what_is_set(project):
     make(project, "bench", "LM=../lm", "OVERRIDES=updates=1")
     *lines, slots = log(project)[2:]
     assert slots == "<-m><sp_search.cli><bench><slots>"
-    assert len(lines) == 4
+    *given, published = lines
     for line in lines:
         assert line.startswith("<-m><sp_search.cli><bench><engine>")
-        assert line.endswith("<baseline=fairseq><lm=../lm><updates=1>")
+    for line in given:
+        assert line.endswith(("<baseline=fairseq><lm=../lm><updates=1>", "<baseline=alone><lm=../lm><updates=1>"))
+    assert [depth for line in given for depth in re.findall("<depth=([^>]*)>", line)] == [
+        "layers", "layers/2", "layers/4", "layers/2",
+    ]  # fmt: skip
+    assert "<lm=random:12x1024x16>" in published
 
 
 def test_the_headline_trains_the_papers_setting_and_searches_a_new_study_on_the_same_part(project):

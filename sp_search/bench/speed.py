@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -32,6 +33,9 @@ RATE_S = 0.1
 SEED = 0
 FIRST_TIMED = 2
 """Number of the first stretch against the clock."""
+
+
+Baseline = Literal["fairseq", "alone"]
 
 
 @dataclass(frozen=True)
@@ -100,10 +104,21 @@ def engine_course(recipe: PackRecipe, trials: Sequence[Params], stretches: int) 
     return Course(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
 
 
-def baseline_course(recipe: PackRecipe, params: Params, stretches: int) -> Course:
-    """One trial on fairseq's own decoder in float32, over the batches that a pack of the recipe sees."""
+def baseline_course(name: Baseline, recipe: PackRecipe, params: Params, stretches: int) -> Course:
+    """One trial over the batches that a pack of the recipe sees.
+
+    Args:
+        name: alone, through the engine; fairseq, through its own decoder in float32 with a prefix in all layers.
+        recipe: of the pack.
+        params: of the trial.
+        stretches: timed.
+    """
+    if name == "alone":
+        return engine_course(recipe, [params], stretches)
     sizes = stretch_sizes(recipe, [params], stretches)
-    trial = baseline_trial(recipe, *recipe.data(), params, budget=NEVER)
+    lm, data = recipe.data()
+    everywhere = {**params, "position": "prefix", "depth": lm.architecture.layers, "side": "top"}
+    trial = baseline_trial(recipe, lm, data, everywhere, budget=NEVER)
     device, updates = pick_device(recipe.device), recipe.chunk_updates
 
     def train(number: int) -> None:

@@ -47,8 +47,7 @@ def run(config: BenchEngineSettings) -> int:
     torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
     recipe = replace(recipe, dtype=dtype_name(pick_dtype(recipe.dtype, device)))  # measured once, not again
-    layers = recipe.data()[0].architecture.layers
-    params = only_trial(config, layers)
+    params = only_trial(config, recipe.data()[0].architecture.layers)
     prompt, trials = TrialSettings.from_params(params).prompt, config.schedule.trials
     line: dict[str, Any] = {
         "lm": config.lm.name,
@@ -62,11 +61,8 @@ def run(config: BenchEngineSettings) -> int:
     }
     courses = [engine_course(recipe, [params] * trials, config.stretches)]
     line |= peak_memory(device)
-    if config.baseline == "fairseq":
-        everywhere = {**params, "position": "prefix", "depth": layers, "side": "top"}
-        courses.append(baseline_course(recipe, everywhere, config.stretches))
-    elif config.baseline == "alone":
-        courses.append(engine_course(recipe, [params], config.stretches))
+    if config.baseline != "none":
+        courses.append(baseline_course(config.baseline, recipe, params, config.stretches))
     turns = [
         [course.timed(number) for course in courses] for number in range(FIRST_TIMED, FIRST_TIMED + config.stretches)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 
 from sp_search.cli.joining import joined
 from sp_search.cli.parts import corpus_quantizer, recipe_of
-from sp_search.cli.searching import baseline_by_split, export_document, search_settings, space_of
+from sp_search.cli.searching import baseline_by_split, export_document, search_settings, space_of, write_summary
 from sp_search.config import Settings
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison
@@ -75,8 +74,4 @@ def _search(config: Settings) -> Path:
     shared = recipe.parts(lm, data)
     summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude, shared)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
-    path = settings.folder / "summary.json"
-    unfinished = Path(f"{path}.part")
-    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
-    unfinished.replace(path)
-    return path
+    return write_summary(settings.folder, summary)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sp_search.cli.parts import cpus_per_worker, worker_count
@@ -130,3 +132,12 @@ def baseline_by_split(data: TaskData) -> dict[str, Any]:
         "stored_bytes": fitted.stored_bytes,
         "train_s": round(fitted.train_s, 3),
     }
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
+    """Leave a finished study's summary in its folder, whole or not at all; returns its path."""
+    path = folder / "summary.json"
+    unfinished = Path(f"{path}.part")
+    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
+    unfinished.replace(path)
+    return path

@@ -1,5 +1,7 @@
 """What a benchmark counts and divides, and that both sides of it train on the same batches."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -86,8 +88,12 @@ def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(reci
 
     monkeypatch.setattr(BatchStream, "batch", watched)
     monkeypatch.setattr(speed, "stretch_sizes", lambda *_: [Stretch(1, 1)] * 4)
-    for make, trials in ((engine_course, [PARAMS] * 2), (baseline_course, PARAMS)):
-        course = make(recipe, trials, 2)
+    together, through_fairseq = (
+        partial(engine_course, recipe, [PARAMS] * 2),
+        partial(baseline_course, "fairseq", recipe, PARAMS),
+    )
+    for make in (together, through_fairseq, partial(baseline_course, "alone", recipe, PARAMS)):
+        course = make(2)
         course.timed(2)
         course.timed(3)
         assert seen == list(range(8))

@@ -14,8 +14,8 @@ from sp_search.errors import DataError
 
 FOLDER = Path(cli.__file__).parent
 PARTS = {
-    "__init__", "__main__", "main", "help", "compose", "overrides", "parts", "planning", "preparing", "pretraining",
-    "records", "searching",
+    "__init__", "__main__", "main", "help", "compose", "joining", "overrides", "parts", "planning", "preparing",
+    "pretraining", "records", "searching",
 }  # fmt: skip
 
 
