@@ -17,7 +17,7 @@ from sp_search.search.events import Listeners, is_told
 from sp_search.search.seats import Seats
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
-from sp_search.search.study import CONFIRMED, PARAMS, VALID, best_trials, record_confirmed, trial_seed
+from sp_search.search.study import CONFIRMED, PARAMS, VALID, record_confirmed, trial_seed, trials_to_confirm
 from sp_search.search.terms import Told
 from sp_search.types import ParamValue, Report
 
@@ -67,13 +67,13 @@ def run_confirms(
     """Make the confirm runs that are missing, in all slots of all workers, and record each as it ends.
 
     Args:
-        study: its best trials are repeated.
+        study: its `trials_to_confirm` are repeated.
         space: says which parameters were searched.
         settings: how many, and how long.
         seats: where they sit.
         listeners: told.
     """
-    waiting = deque(pending_confirms(study, best_trials(study, settings.confirm_top), settings))
+    waiting = deque(pending_confirms(study, trials_to_confirm(study, settings.confirm_top), settings))
     running: dict[int, ConfirmRun] = {}
     while waiting or running:
         while waiting and seats.is_free:

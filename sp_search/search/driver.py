@@ -32,7 +32,7 @@ from sp_search.search.seats import Seats
 from sp_search.search.session import ray_session
 from sp_search.search.settings import SearchSettings
 from sp_search.search.space import Space
-from sp_search.search.study import VALID, StudyIdentity, best_trials, counts, past_trials
+from sp_search.search.study import VALID, StudyIdentity, counts, past_trials, trials_to_confirm
 from sp_search.search.tuning import run_trials
 from sp_search.search.winner import Winner, winner
 from sp_search.search.worker import PackFactory, PackLike, Worker, pack_of
@@ -91,7 +91,7 @@ def run_search(
         wait_for_workers(settings, workers)
         run_trials(searcher, asha, seats, settings)
         run_confirms(study, space, settings, seats, listeners)
-        best = winner(study, best_trials(study, settings.confirm_top), settings)
+        best = winner(study, trials_to_confirm(study, settings.confirm_top), settings)
         if best is None:
             raise StudyError(
                 f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"

@@ -25,6 +25,7 @@ from sp_search.search.study import (
     PARAMS,
     REASON,
     SEED,
+    STOPPED,
     VALID,
     reconcile,
     trial_seed,
@@ -188,7 +189,7 @@ class StudySearcher(Searcher):
             return (TrialState.PRUNED if running.reported else TrialState.FAIL), diverged
         if max(running.reported, default=0) >= self._settings.budget:
             return TrialState.COMPLETE, ""
-        return TrialState.PRUNED, "stopped at a rung by ASHA"
+        return TrialState.PRUNED, STOPPED
 
     def _drop_losers(self) -> None:
         """Delete the states of ended trials but the best few; the study keeps what they reported."""

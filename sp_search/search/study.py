@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from sp_search.search.journal import Journal
 from sp_search.types import ParamValue
 
 PARAMS, SEED, REASON, CONFIRMED = "params", "seed", "reason", "confirmed"
+STOPPED = "stopped at a rung by ASHA"
+"""The reason of a trial that diverged is another."""
+
 """Attributes of a trial: its parameters, its seed, why it ended early; of the study: confirm runs."""
 
 VALID = "valid_"
@@ -154,11 +157,27 @@ def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
             f"study {study.study_name}: expected a trial that reached its full budget, found none; raise trials=, "
             f"or look at the reasons trials failed for"
         )
+    return _each_setting_once(sorted(done, key=lambda t: (-(t.value or 0.0), t.number)))[:count]
+
+
+def trials_to_confirm(study: optuna.Study, count: int) -> list[FrozenTrial]:
+    """The best trials at full budget and, where they are fewer than wanted, those that ASHA stopped last.
+
+    Raises:
+        StudyError: no trial has reached its full budget.
+    """
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    stopped = [trial for trial in pruned if trial.user_attrs.get(REASON) == STOPPED]
+    stopped.sort(key=lambda t: (*max(t.intermediate_values.items()), -t.number), reverse=True)  # of the last report
+    return _each_setting_once([*best_trials(study, count), *stopped])[:count]
+
+
+def _each_setting_once(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     picked: list[FrozenTrial] = []
-    for trial in sorted(done, key=lambda t: (-(t.value or 0.0), t.number)):
+    for trial in trials:
         if all(trial.user_attrs[PARAMS] != other.user_attrs[PARAMS] for other in picked):
             picked.append(trial)
-    return picked[:count]
+    return picked
 
 
 def record_confirmed(study: optuna.Study, key: str, result: Mapping[str, Any]) -> None:

@@ -9,7 +9,9 @@ from optuna.trial import TrialState
 from sp_search.errors import StudyError
 from sp_search.search.study import (
     PARAMS,
+    REASON,
     SEED,
+    STOPPED,
     StudyIdentity,
     best_trials,
     counts,
@@ -18,6 +20,7 @@ from sp_search.search.study import (
     reconcile,
     record_confirmed,
     trial_seed,
+    trials_to_confirm,
     twin,
 )
 
@@ -28,10 +31,11 @@ def opened(folder, identity=ABOUT, name="s"):
     return open_study(name, None, folder, identity, seed=0)
 
 
-def add(study, value=None, state=TrialState.COMPLETE, params=None, reports=None):
+def add(study, value=None, state=TrialState.COMPLETE, params=None, reports=None, reason=""):
     trial = study.ask()
     trial.set_user_attr(PARAMS, params or {"n": trial.number})
     trial.set_user_attr(SEED, 1)
+    trial.set_user_attr(REASON, reason)
     for seen, reported in (reports or {}).items():
         trial.report(reported, seen)
     if state != TrialState.RUNNING:
@@ -90,6 +94,24 @@ def test_the_best_are_those_of_full_budget_each_setting_once(tmp_path):
     add(study, 0.7, params={"lr": 3})
     add(study, state=TrialState.PRUNED, reports={100: 0.99})
     assert [trial.number for trial in best_trials(study, 2)] == [1, 3]
+
+
+def test_what_asha_stopped_last_is_confirmed_where_too_few_reached_the_full_budget(tmp_path):
+    study = opened(tmp_path)
+    add(study, 0.5, params={"lr": 1})
+    for number, (reports, reason) in enumerate(
+        [
+            ({100: 0.9}, STOPPED),
+            ({100: 0.2, 400: 0.3}, STOPPED),
+            ({100: 0.1, 400: 0.4}, STOPPED),
+            ({100: 0.7, 800: 0.9}, "training loss is nan"),
+        ],
+        start=2,
+    ):
+        add(study, state=TrialState.PRUNED, params={"lr": number}, reports=reports, reason=reason)
+    assert [trial.number for trial in trials_to_confirm(study, 1)] == [0]
+    assert [trial.number for trial in trials_to_confirm(study, 3)] == [0, 3, 2]
+    assert [trial.number for trial in trials_to_confirm(study, 9)] == [0, 3, 2, 1]
 
 
 def test_a_study_without_a_full_trial_has_no_best_and_says_what_to_do(tmp_path):
