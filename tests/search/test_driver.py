@@ -19,13 +19,13 @@ from ray import cloudpickle
 from sp_search.search.confirm import FIRST_NUMBER
 from sp_search.search.driver import start_workers
 from sp_search.search.worker import pack_of
+from tests.cluster.processes import LIMIT_S, wait_for
 from tests.search.fake_pack import FakePack, curve
 from tests.search.fake_search import search
 from tests.search.searches import new_study, settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 180
 
 
 def begin(runs, **order):
@@ -39,14 +39,6 @@ def events(runs, kind):
     path = runs / "events.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return [event[1:] for line in lines if (event := json.loads(line))[0] == kind]
-
-
-def wait_for(condition, process):
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def kill_all(process):
