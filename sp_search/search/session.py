@@ -7,7 +7,6 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sp_search.errors import ConfigError
 
@@ -30,8 +29,8 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     if address is None:
-        here: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "num_cpus": cpus}
-        ray.init("local", **here, log_to_driver=False, logging_level="ERROR")
+        with _on_loopback():
+            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     else:
         _join(address)
     try:
@@ -39,6 +38,29 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     finally:
         with _uncollected():
             ray.shutdown()
+
+
+@contextmanager
+def _on_loopback() -> Iterator[None]:
+    """Ray that starts meanwhile listens on 127.0.0.1 alone, as it does on Windows and macOS.
+
+    A loopback `_node_ip_address` would be replaced with the machine's own address, open to all who reach it.
+    """
+    from ray._private import ray_constants
+
+    switch = (
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
+    )  # for the processes that Ray starts; the constant is for this one
+    before = os.environ.get(switch), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[switch], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[1]
+        if before[0] is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before[0]
 
 
 @contextmanager
