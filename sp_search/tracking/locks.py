@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
+
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""How file systems of some clusters answer."""
 
 
 class Lock:
@@ -30,6 +34,8 @@ def try_lock(path: Path) -> Lock | None:
     except BlockingIOError:
         os.close(fd)
         return None
-    except OSError:
-        pass  # ENOLCK, ENOSYS: some cluster file systems
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            os.close(fd)
+            raise
     return Lock(fd)
