@@ -1,12 +1,13 @@
 """The exported folder: a prompt of kilobytes, all that is known of it, and a page for people.
 
 prompt.safetensors holds the tensors (of a prompt, a fine-tuned LM or a linear probe), prompt.json the document of
-`export_document`, README.md says how to use it, and quantizer.safetensors makes units of audio, where it is known how
-those were made that the prompt was searched on.
+`export_document`, README.md says how to use it, MLmodel says it to MLflow, and quantizer.safetensors makes units of
+audio, where it is known how those were made that the prompt was searched on.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from sp_search.tasks.registry import Task, get_task
 from sp_search.units.quantizer import Quantizer
 
 FORMAT = 2
-QUANTIZER = "quantizer.safetensors"
+QUANTIZER, MLMODEL = "quantizer.safetensors", "MLmodel"
 TITLES = {"prompt": "Prompt", "finetune": "Fine-tuned LM", "probe": "Linear probe"}
 WORKINGS = {
     "prompt": "Makes the frozen unit LM {lm} answer",
@@ -36,7 +37,8 @@ def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantiz
     Args:
         folder: where to.
         state: folder of the trial's saved state.
-        document: what is known of the trial: that of `of_task`, lm, data, params, metrics, provenance.
+        document: what is known of the trial: that of `of_task`, lm, data, params, metrics, versions and the rest of
+            where it comes from.
         quantizer: what made the corpus's units, where that is known.
 
     Raises:
@@ -57,7 +59,7 @@ def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantiz
     else:
         quantizer.save(folder / QUANTIZER)
     save_prompt(folder, saved["tensors"], whole)
-    (folder / "README.md").write_text(readme(whole))
+    _write_pages(folder, load_prompt(folder)[1])  # in the order of the file, as a copy has it
 
 
 def of_task(task: Task, space: LabelSpace) -> dict[str, Any]:
@@ -88,8 +90,6 @@ def copy_export(source: Path, target: Path) -> None:
     """
     _, document = load_prompt(source)
     has_quantizer = exported_quantizer(source, document) is not None
-    if not (source / "README.md").exists():
-        raise CheckpointError(f"{source}: expected README.md beside the prompt, found none; export it again")
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target}: expected another folder than the one that is copied")
     if target.is_file():
@@ -99,8 +99,9 @@ def copy_export(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     if not has_quantizer:
         (target / QUANTIZER).unlink(missing_ok=True)  # of an older export
-    for name in ("prompt.safetensors", "prompt.json", "README.md", *([QUANTIZER] if has_quantizer else [])):
+    for name in ("prompt.safetensors", "prompt.json", *([QUANTIZER] if has_quantizer else [])):
         shutil.copyfile(source / name, target / name)
+    _write_pages(target, document)
 
 
 def exported_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer | None:
@@ -135,6 +136,27 @@ def best_folder(runs: Path, study: str) -> Path:
     return folder
 
 
+def _write_pages(folder: Path, document: Mapping[str, Any]) -> None:
+    (folder / "README.md").write_text(readme(document))
+    (folder / MLMODEL).write_text(mlmodel(document))
+
+
+def mlmodel(document: Mapping[str, Any]) -> str:
+    """What MLflow reads: who loads the folder, with which LM, and that lines of units are asked. JSON is YAML too."""
+    config = {"lm": document["lm"]["name"], "cache": "~/.cache/sp_search", "device": "auto", "dtype": "auto"}
+    flavour = {
+        "loader_module": "sp_search.export.mlflow_model",
+        "python_version": document["versions"]["python"],
+        "config": config,
+    }
+    whole = {
+        "flavors": {"python_function": flavour},
+        "mlflow_version": document["versions"]["mlflow"],
+        "signature": {"inputs": json.dumps([{"type": "string", "required": True}])},
+    }
+    return json.dumps(whole, indent=2) + "\n"
+
+
 def readme(document: Mapping[str, Any]) -> str:
     """The page beside a prompt."""
     metrics = "\n".join(
@@ -156,6 +178,9 @@ and no other units.
 
 {predict}
     sp-search evaluate prompt=FOLDER lm={lm["name"]} data={data["name"]} split=test
+
+MLflow loads the folder too: `mlflow.pyfunc.load_model("FOLDER", model_config={{"lm": "{lm["name"]}"}})` answers
+lines of units; `lm` may be a path.
 
 | split | metric | value |
 | --- | --- | --- |

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from sp_search.errors import DataError
 from sp_search.units.audio import load_audio
 from tests.cli.commands import LM, SHORT, sp_search, sp_search_alone
 from tests.tiny import UNITS, write_tiny_corpus
@@ -14,7 +15,7 @@ from tests.units.speech import quantizer, write_hum
 
 pytestmark = pytest.mark.slow
 WORDS = [LM, "data=data", *SHORT, "study=tiny", "trials=4"]
-EXPORTED = ["README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
+EXPORTED = ["MLmodel", "README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
 BEST = {
     "trial", "params", "valid", "test", "exported", "method", "trained_parameters", "stored_bytes", "seeds",
 }  # fmt: skip
@@ -79,6 +80,19 @@ def test_mlflow_shows_the_study_and_each_trial(searched, summary):
         files = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "prompt")]
         assert ("prompt/prompt.safetensors" in files) == (run.data.tags["sp_search.role"] == "search")
     assert [Path(path).name for path in artifacts] == EXPORTED
+
+
+def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
+    folder, _ = searched
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    lines = [line.partition(" <s> ")[0] for line in (folder / "data" / "test.txt").read_text().splitlines()]
+    model = mlflow.pyfunc.load_model(f"runs:/{summary['mlflow_run_id']}/best", model_config={"device": "cpu"})
+    done = sp_search(folder, "predict", LM, "prompt=runs/tiny/best", stdin="\n".join(lines))
+    assert model.predict(lines) == [json.loads(line) for line in done.stdout.splitlines()]
+    with pytest.raises(mlflow.MlflowException, match="schema"):
+        model.predict([[1, 2]])
+    with pytest.raises(DataError, match=r"^input: 1 bad lines: line 2: expected units of the dictionary, got 'x'"):
+        model.predict(["1 2", "x"])
 
 
 def test_evaluate_finds_the_exported_prompts_accuracy_and_the_baseline(searched, summary):

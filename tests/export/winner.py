@@ -45,6 +45,7 @@ def train_and_export(
         "dictionary_fingerprint": data.dictionary.fingerprint,
         "params": dict(params),
         "metrics": {"valid": {"accuracy": 0.5}, "test": pack.evaluate(0, "test")},
+        "versions": {"python": "3.11.7", "mlflow": "3.17.2"},
     }
     write_export(folder / "best", folder / "state", document, quantizer)
     return Winner(folder / "best", folder / "state", pack, lm, data, document)

@@ -1,0 +1,53 @@
+"""The exported folder as a model of MLflow's, for `mlflow.pyfunc.load_model(FOLDER)` and `mlflow models serve`.
+
+MLflow reads MLmodel and calls `_load_pyfunc` of the module it names; nothing here imports MLflow. `model_config` says
+what a prompt can't carry: `lm` is a path or a known name, `cache` is where downloads and imported LMs are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sp_search.engine.build import pick_device, pick_dtype
+from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.lm.zoo import load_lm
+from sp_search.units.dictionary import Dictionary
+from sp_search.units.manifest import read_units
+
+
+class UnitModel:
+    """What MLflow wraps: lines of units in, a record an utterance out."""
+
+    def __init__(self, predictor: Predictor, dictionary: Dictionary) -> None:
+        """Join an exported prompt on its LM and that LM's dictionary."""
+        self._predictor, self._dictionary = predictor, dictionary
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Answer utterances: id, labels and the score of each answer, best first, as `sp-search predict` prints them.
+
+        Args:
+            model_input: lines of units, or a table with a column of them, as MLflow makes of a list.
+            params: none are known; MLflow hands them over by this name.
+
+        Raises:
+            DataError: a line is wrong; as `read_units`.
+        """
+        lines: Iterable[str] = model_input.iloc[:, 0] if hasattr(model_input, "columns") else model_input
+        asked = read_units(map(str, lines), self._dictionary, "input")
+        return [prediction.to_json() for prediction in self._predictor.predict(asked)]
+
+
+def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:
+    """An exported folder as MLflow loads it, `model_config` over what its MLmodel says.
+
+    Raises:
+        UserError: the LM can't be had, or the folder is wrong; as `load_lm` and `load_predictor`.
+    """
+    asked = Path(model_config["lm"]).expanduser()
+    loaded = load_lm(model_config["lm"], asked if asked.exists() else None, Path(model_config["cache"]).expanduser())
+    device = pick_device(model_config["device"])
+    dtype = pick_dtype(model_config["dtype"], device)
+    predictor, _ = load_predictor(Path(path), loaded.lm, loaded.dictionary, device=device, dtype=dtype)
+    return UnitModel(predictor, loaded.dictionary)
