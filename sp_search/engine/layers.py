@@ -22,6 +22,12 @@ def project(x: Tensor, layer: FrozenLayer) -> Tensor:
     return F.linear(F.layer_norm(x, x.shape[-1:]), *layer.qkv)
 
 
+def project_queries(x: Tensor, layer: FrozenLayer) -> Tensor:
+    """The first third of `project`: (..., D) to (..., D)."""
+    width = x.shape[-1]
+    return F.linear(F.layer_norm(x, (width,)), *(part[:width] for part in layer.qkv))
+
+
 def project_columns(x: Tensor, layer: FrozenLayer) -> Tensor:
     """The last two thirds of `project`: keys and values alone, (..., D) to (..., 2D)."""
     width = x.shape[-1]

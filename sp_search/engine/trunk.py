@@ -1,6 +1,6 @@
 """The source as far up as no prompt reaches it: the same for all trials, without gradient (method.md, "Savings" 5).
 
-B utterances   S source columns   L layers   H heads   d head width   D embedding size
+B utterances   S source columns   R rows that are wanted above   L layers   H heads   d head width   D embedding size
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.attention import additive, attend, merge_heads, split_columns, split_heads
-from sp_search.engine.layers import finish_layer, project, project_columns
+from sp_search.engine.layers import finish_layer, project, project_columns, project_queries
 from sp_search.engine.layout import SourceBlock
-from sp_search.engine.weights import FrozenLayer, FrozenWeights
+from sp_search.engine.weights import FrozenWeights
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The source where it enters the lowest prompted layer, and what it would take in there without a prompt."""
+    """The source where it enters the lowest prompted layer, and what it would take in there without a prompt.
 
-    state: Tensor  # input of the layer, (B, S, D)
-    query: Tensor  # (B, S, D)
-    mixed: Tensor  # what its attention takes in of the source alone, (B, S, D)
-    log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, S, H), float32
+    R = S, but in the last layer: above it only the row before `<s>` may be wanted, R = 1.
+    """
+
+    state: Tensor  # input of the layer, (B, R, D)
+    query: Tensor  # (B, R, D)
+    mixed: Tensor  # what its attention takes in of the source alone, (B, R, D)
+    log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, R, H), float32
 
     def part(self, rows: slice) -> Entry:
         """Some of its B rows, a view."""
@@ -75,7 +78,7 @@ def live_trunk(
         if inputs is not None:
             inputs.append(x)
         if level in levels:
-            key, value, trunk.entries[level] = enter(x, layer, weights, mask)
+            key, value, trunk.entries[level] = enter(x, level, weights, mask, None)
         else:
             query, key, value = split_heads(project(x, layer), weights)  # (B, H, S, d)
         trunk.keys.append(key)
@@ -107,7 +110,8 @@ def trunk_of_parts(
     trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
     for level, layer in enumerate(weights.layers[: max(levels) + 1]):
         if level in levels:
-            key, value, trunk.entries[level] = enter(inputs[level], layer, weights, mask)
+            ready = (columns[level][0], columns[level][1]) if level < len(columns) else None
+            key, value, trunk.entries[level] = enter(inputs[level], level, weights, mask, ready)
         elif level < len(columns):
             key, value = columns[level]
         else:
@@ -122,13 +126,29 @@ def embed_source(weights: FrozenWeights, block: SourceBlock) -> Tensor:
     return weights.tokens[block.tokens] + weights.positions[block.positions]
 
 
-def enter(x: Tensor, layer: FrozenLayer, weights: FrozenWeights, mask: Tensor) -> tuple[Tensor, Tensor, Entry]:
-    """Keys, values and the rest of a source (B, S, D) in the lowest prompted layer; mask: `source_mask`."""
-    query, key, value = split_heads(project(x, layer), weights)  # (B, H, S, d)
-    scores = query @ key.transpose(-1, -2) + mask
+def enter(
+    x: Tensor, level: int, weights: FrozenWeights, mask: Tensor, columns: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, Entry]:
+    """Keys, values and the rest of a source in the lowest prompted layer.
+
+    Args:
+        x: what enters the layer, (B, S, D).
+        level: the layer's number.
+        weights: the LM's.
+        mask: `source_mask`.
+        columns: its keys and values (B, H, S, d), where they are at hand.
+    """
+    layer = weights.layers[level]
+    asking = x[:, -1:] if level == len(weights.layers) - 1 else x  # (B, R, D)
+    if asking is x and columns is None:
+        query, key, value = split_heads(project(x, layer), weights)
+    else:
+        query = project_queries(asking, layer).unflatten(-1, (-1, weights.architecture.head_dim)).transpose(1, 2)
+        key, value = columns or split_columns(project_columns(x, layer), weights)
+    scores = query @ key.transpose(-1, -2) + mask[..., -asking.shape[1] :, :]  # (B, H, R, S)
     shares = scores.softmax(-1)
     log_sum = scores.amax(-1).float() - shares.amax(-1).float().log()  # both are of the same column
-    return key, value, Entry(x, merge_heads(query), merge_heads(shares @ value), log_sum.transpose(1, 2))
+    return key, value, Entry(asking, merge_heads(query), merge_heads(shares @ value), log_sum.transpose(1, 2))
 
 
 def source_mask(block: SourceBlock, dtype: torch.dtype) -> Tensor:

@@ -95,8 +95,8 @@ class TrunkCache:
 
     def _needs(self, levels: frozenset[int]) -> _Needs:
         layers, highest = len(self._weights.layers), max(levels)
-        if self._keeps_columns:
-            return _Needs(highest, levels & frozenset(range(1, layers)))
+        if self._keeps_columns:  # the last layer's are worth it too: of its inputs one row alone is projected
+            return _Needs(layers if highest == layers - 1 else highest, levels & frozenset(range(1, layers)))
         return _Needs(0, frozenset(range(1, min(highest + 1, layers))))
 
     def _has(self, name: bytes, needs: _Needs, rows: int) -> bool:

@@ -1,6 +1,7 @@
 """Each form of attention against one softmax over all columns of one row, in values and gradients."""
 
 import math
+from dataclasses import astuple, replace
 
 import pytest
 import torch
@@ -28,6 +29,11 @@ def weights():
     draw = torch.Generator().manual_seed(9)
     lm.layers[0].qkv_bias.normal_(generator=draw)
     return freeze(lm, CPU, torch.float32)
+
+
+def twice(weights):
+    """The LM with its one layer once more."""
+    return replace(weights, layers=weights.layers * 2)
 
 
 def drawn(*sizes, seed):
@@ -100,10 +106,19 @@ def test_the_last_layer_attends_as_if_it_had_keys_and_values(weights, lengths, r
 @pytest.mark.parametrize("lengths", list(PREFIXES.values())[1:], ids=list(PREFIXES)[1:])
 def test_what_source_rows_are_to_each_other_stands_for_their_columns(weights, lengths):
     x, prefix, layer = drawn(BATCH, LENGTH, WIDTH, seed=5).detach(), prefix_of(lengths), weights.layers[0]
-    _, _, entry = enter(x, layer, weights, masks())
+    _, _, entry = enter(x, 0, twice(weights), masks(), None)
     ours = attend_source(entry.query, entry.mixed, entry.log_sum, prefix)
     plain = one_by_one(project(x, layer).expand(TRIALS, -1, -1, -1), prefix, masks())
     assert_same(ours, plain, leaves_of(prefix))
+
+
+@pytest.mark.parametrize("at_hand", [False, True], ids=["columns made", "columns at hand"])
+def test_the_last_layer_is_entered_by_the_last_row_alone(weights, at_hand):
+    x = drawn(BATCH, LENGTH, WIDTH, seed=5).detach()
+    key, value, whole = enter(x, 0, twice(weights), masks(), None)
+    found = enter(x, 1, twice(weights), masks(), (key, value) if at_hand else None)
+    wanted = [key, value, *(part[:, -1:] for part in astuple(whole))]
+    torch.testing.assert_close([*found[:2], *astuple(found[2])], wanted, **CLOSE)
 
 
 def test_what_leaves_a_layer_and_its_gradients_are_those_of_the_plain_form(weights):
