@@ -17,6 +17,7 @@ SETTINGS = $(call set,task,$(TASK)) $(call set,method,$(METHOD)) $(call set,spac
 	$(call set,lm,$(LM)) $(call set,data,$(DATA)) $(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
 CORPUS = $(call set,lm,$(LM)) $(call set,data,$(DATA))
 ENGINE = $(RUN) sp_search.cli bench engine
+SHORTER = schedule.budget=64000 schedule.grace=4000# of 6,000 utterances a full trial sees each ten times
 EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: behind the first, trunks are kept
 
 help: ## List the targets
@@ -43,7 +44,7 @@ bench: $(STAMP) ## Measure the engine beside fairseq's decoder, then trials besi
 bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= DATA= TRIALS=64 OVERRIDES= PAPERS=]
 	@set -f; $(RUN) sp_search.cli bench papers train_utterances=6000 $(CORPUS) $(PAPERS)
 	@set -f; summary=$$($(RUN) sp_search.cli search train_utterances=6000 trials=$(or $(TRIALS),64) \
-		study=headline-$$(date +%Y%m%d-%H%M%S) $(CORPUS) $(OVERRIDES)) && cat "$$summary"
+		$(SHORTER) study=headline-$$(date +%Y%m%d-%H%M%S) $(CORPUS) $(OVERRIDES)) && cat "$$summary"
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo

@@ -116,7 +116,10 @@ def test_the_headline_trains_the_papers_setting_and_searches_a_new_study_on_the_
     done = make(project, "bench-headline", "DATA=d", "TRIALS=4", "OVERRIDES=a=1", "PAPERS=max_epochs=2")
     papers, search = log(project)[2:]
     assert papers == "<-m><sp_search.cli><bench><papers><train_utterances=6000><data=d><max_epochs=2>"
-    wanted = r"<-m><sp_search.cli><search><train_utterances=6000><trials=4><study=headline-[-0-9]{15}><data=d><a=1>"
+    schedule = "<trials=4><schedule.budget=64000><schedule.grace=4000>"
+    wanted = (
+        rf"<-m><sp_search.cli><search><train_utterances=6000>{schedule}<study=headline-[-0-9]{{15}}><data=d><a=1>"
+    )
     assert re.fullmatch(wanted, search)
     assert "what came out" in done.stdout
 
