@@ -1,4 +1,4 @@
-"""Copy a finished study's winner into a folder of its own: prompt.safetensors, prompt.json and README.md."""
+"""Copy a finished study's winner into a folder of its own: prompt.safetensors, prompt.json, README.md and MLmodel."""
 
 from __future__ import annotations
 

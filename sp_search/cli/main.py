@@ -1,6 +1,7 @@
 """`sp-search COMMAND key=value ...`: finds the command, gives it its settings, turns its end into an exit code.
 
-0 done; 1 a check failed, or a fault of ours with its traceback; 2 a user's mistake, in one line; 130 interrupted.
+0 done; 1 a check failed, or a fault of ours with its traceback; 2 a user's mistake, in one line; 130 interrupted; 141
+who read the output has gone, as `head` does.
 Nothing heavy is imported before a command is known: each is the module `sp_search.cli.NAME`, a blank in its name as
 `_`, with a function `run`, whose annotation `config: SETTINGS` says which keys it takes. A module may have words that
 come before those of the user, `STARTS_FROM`, where it needs other values than a search.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import select
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -49,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # starve on a busy machine: a pack of 8 went from 953 utterances/s to 18 (docs/performance.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _dispatch(words)
+        code = _dispatch(words)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         line = " ".join(str(error).split())
         print(f"sp-search: {line}", file=sys.stderr)
@@ -57,6 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("sp-search: interrupted", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        if _has_reader():
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what would still be written at exit
+        return 141
+
+
+def _has_reader() -> bool:
+    """Whether the other end of stdout is still there."""
+    output = select.poll()
+    output.register(sys.stdout, select.POLLOUT)
+    return not any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def usage() -> str:

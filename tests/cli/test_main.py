@@ -114,6 +114,21 @@ def test_an_interruption_ends_with_130(command, space, capsys):
     assert capsys.readouterr().err == "sp-search: interrupted\n"
 
 
+@pytest.mark.parametrize("words", [("--help",), ("export", "--help")], ids=["short", "long"])
+def test_who_stops_reading_ends_a_command_without_a_word(words):
+    command = [sys.executable, "-m", "sp_search.cli", *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == 141
+
+
+def test_a_broken_pipe_that_is_not_the_output_is_a_fault_of_ours(command, space):
+    command.end = lambda: _raise(BrokenPipeError())
+    with pytest.raises(BrokenPipeError):
+        main(["try", space])
+
+
 def test_a_fault_of_ours_keeps_its_traceback(command, space):
     command.end = lambda: _raise(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
