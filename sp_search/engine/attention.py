@@ -34,8 +34,7 @@ def attend(query: Tensor, parts: list[Part]) -> Tensor:
         score = _product(query, key.transpose(-1, -2))
         scores.append(score if mask is None else score + mask)
     attended = torch.cat(scores, dim=-1) if len(scores) > 1 else scores[0]
-    attended = attended.softmax(-1)
-    shares = attended.split([score.shape[-1] for score in scores], dim=-1)
+    shares = attended_shares(attended).split([score.shape[-1] for score in scores], dim=-1)
     mixed = _product(shares[0], parts[0][1])
     for share, (_, value, _) in zip(shares[1:], parts[1:], strict=True):
         mixed = mixed + _product(share, value)
@@ -84,7 +83,7 @@ class _SelfAttention(torch.autograd.Function):
         )  # (K * B * H, P + T, d)
         seen = mask.expand(trials, batch, heads, rows, prompt + length).clone(memory_format=torch.contiguous_format)
         scores = seen.flatten(0, 2)
-        shares = torch.baddbmm(scores, query, key.transpose(1, 2), out=scores).softmax(-1)
+        shares = attended_shares(torch.baddbmm(scores, query, key.transpose(1, 2), out=scores))
         ctx.save_for_backward(query, key, value, shares)
         ctx.sizes = trials, batch, heads, length
         return torch.bmm(shares, value).unflatten(0, (trials, batch, heads)).transpose(2, 3).flatten(3)
@@ -149,7 +148,8 @@ def attend_last(
     heads, width = weights.architecture.attention_heads, weights.architecture.head_dim
     normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
     (to_query, to_key, to_value), (of_query, of_key, of_value) = (t.chunk(3) for t in layer.qkv)
-    query = F.linear(normed[:, :, -rows:], to_query, of_query).unflatten(-1, (heads, width))  # (K, B, R, H, d)
+    asked = normed[:, :, -rows:].contiguous()  # else each utterance is multiplied by a copy of the weight
+    query = F.linear(asked, to_query, of_query).unflatten(-1, (heads, width))  # (K, B, R, H, d)
     asking = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
     scores = (asking @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
     offset = (query * of_key.view(heads, width)).sum(-1, keepdim=True)
@@ -160,7 +160,7 @@ def attend_last(
         if prefix.hidden is not None:
             ahead = ahead + additive(prefix.hidden, ahead.dtype)[:, None, None, None]
         scores = torch.cat([ahead, scores], dim=-1)
-    shares = scores.softmax(-1)
+    shares = attended_shares(scores)
     own = shares[..., -x.shape[2] :]
     read = (own.flatten(2, 3) @ normed).unflatten(2, (rows, heads))  # (K, B, R, H, D)
     mixed = _by_head(read, to_value.view(heads, width, -1).transpose(1, 2))  # (K, B, R, H, d)
@@ -168,7 +168,12 @@ def attend_last(
     if prefix is not None:
         of_prefix = shares[..., : -x.shape[2]].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values
         mixed = mixed + of_prefix.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)
-    return mixed.flatten(-2)
+    return mixed.flatten(-2).contiguous()
+
+
+def attended_shares(scores: Tensor) -> Tensor:
+    """Softmax over the last dimension, in float32, for on a CPU bfloat16 takes two to four times as long."""
+    return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
 
 
 def _by_head(x: Tensor, weight: Tensor) -> Tensor:

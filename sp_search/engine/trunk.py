@@ -146,9 +146,11 @@ def enter(
         query = project_queries(asking, layer).unflatten(-1, (-1, weights.architecture.head_dim)).transpose(1, 2)
         key, value = columns or split_columns(project_columns(x, layer), weights)
     scores = query @ key.transpose(-1, -2) + mask[..., -asking.shape[1] :, :]  # (B, H, R, S)
+    scores = scores.float()  # faster on a CPU than torch's bfloat16 kernels
     shares = scores.softmax(-1)
-    log_sum = scores.amax(-1).float() - shares.amax(-1).float().log()  # both are of the same column
-    return key, value, Entry(asking, merge_heads(query), merge_heads(shares @ value), log_sum.transpose(1, 2))
+    log_sum = scores.amax(-1) - shares.amax(-1).log()  # both are of the same column
+    mixed = shares.to(value.dtype) @ value
+    return key, value, Entry(asking, merge_heads(query), merge_heads(mixed), log_sum.transpose(1, 2))
 
 
 def source_mask(block: SourceBlock, dtype: torch.dtype) -> Tensor:
