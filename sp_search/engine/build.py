@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from sp_search.engine.compiling import backend_asked_for
 from sp_search.engine.data import TaskData, task_data
+from sp_search.engine.heap import keep_freed_memory
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.pack import Pack
 from sp_search.engine.shared import PackParts
@@ -82,6 +83,8 @@ class PackRecipe:
         """Build the pack in this process, of shared parts or of its own."""
         torch.set_num_threads(self.threads)
         device = pick_device(self.device)
+        if device.type == "cpu":
+            keep_freed_memory()
         lm, data = self.data() if parts is None else (parts.lm, parts.data)
         weights = None if parts is None or device.type != "cpu" else parts.weights
         return Pack(
