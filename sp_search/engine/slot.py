@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sp_search.engine.averaging import new_mean, take_in
 from sp_search.engine.bank import TrialPrompt
 from sp_search.engine.finetune import own_copy, own_named
 from sp_search.engine.loss import dropout_factors
@@ -44,6 +45,7 @@ class Slot:
     deep_layers: range
     budget: int  # utterances, over which the learning rate warms up and decays
     own_lm: UnitLM | None = None  # what fine-tuning trains; None answers with the shared, frozen LM
+    mean: PromptTensors | None = None  # of its course, which answers; None where its last step does
     updates: int = 0
     utterances_seen: int = 0
     segments: list[list[int]] = field(default_factory=list)
@@ -99,7 +101,7 @@ class Slot:
     def candidate(self) -> Candidate:
         """The trial as it answers now, outside the graph."""
         assert isinstance(self.tensors, PromptTensors)
-        prompt = TrialPrompt(self.tensors.detached(), self.deep_layers, self.is_infix)
+        prompt = TrialPrompt(self.mean or self.tensors.detached(), self.deep_layers, self.is_infix)
         return Candidate(prompt, self.verbalized, self.settings.max_source_units)
 
     def step(self, position: int, utterances: int) -> None:
@@ -117,6 +119,8 @@ class Slot:
         self.optimizer.zero_grad(set_to_none=True)
         self.updates += 1
         self.utterances_seen += utterances
+        if self.mean is not None:
+            take_in(self.mean, self.tensors.named(), self.updates)
         if self.segments and sum(self.segments[-1]) == position:
             self.segments[-1][1] += 1
         else:
@@ -124,10 +128,12 @@ class Slot:
 
     def state(self) -> dict[str, Any]:
         """All that a resumed trial needs for the same losses; plain tensors, numbers and lists."""
+        last_step = {name: tensor.detach() for name, tensor in self.named().items()}
         return {
             "settings": asdict(self.settings),
             "units": self.verbalized.inputs.tolist(),
-            "tensors": {name: t.detach() for name, t in self.named().items()},
+            "tensors": last_step if self.mean is None else self.mean.named(),  # what answers
+            "last_step": {} if self.mean is None else last_step,
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "updates": self.updates,
@@ -148,8 +154,11 @@ class Slot:
             raise CheckpointError(
                 f"trial's saved state: expected tensors {wanted}, got {got}; was it saved on another LM?"
             )
+        answering = {} if self.mean is None else self.mean.named()
         with torch.no_grad():
             for name, tensor in own.items():
+                tensor.copy_((state["last_step"] or state["tensors"])[name])
+            for name, tensor in answering.items():
                 tensor.copy_(state["tensors"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
@@ -195,6 +204,7 @@ def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, see
         deep_layers=deep_layers,
         budget=budget,
         own_lm=own,
+        mean=new_mean(tensors) if settings.prompt is not None and settings.prompt.averaging else None,
     )
 
 

@@ -24,6 +24,7 @@ class PromptSettings:
     init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or rows of the LM's embedding, scaled
     init_scale: float = 1.0  # above 0
     dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
+    averaging: bool = False  # whether the mean of its course answers (engine/averaging.py), not its last step
 
     def __post_init__(self) -> None:
         faults = []

@@ -18,7 +18,10 @@ BAD_VALUES = {
     "head_init": (dict(head_init="normal"), "head_init: expected identity or uniform, got normal"),
     "loss_scale": (dict(loss_scale="mean"), "loss_scale: expected scored or tokens, got mean"),
     "a prompt's": (dict(prompt_length=0), "prompt_length: expected 1 or more, got 0"),
-    "an unknown name": (dict(promt_length=5), "trial parameters: promt_length: expected one of ['depth', "),
+    "an unknown name": (
+        dict(promt_length=5),
+        "trial parameters: promt_length: expected one of ['averaging', 'depth', ",
+    ),
     "a word for a number": (dict(lr="high"), "trial parameters: lr: expected float, got 'high'"),
     "a fraction for a count": (dict(prompt_length=2.5), "trial parameters: prompt_length: expected int, got 2.5"),
     "a truth for a count": (dict(depth=True), "trial parameters: depth: expected int, got True"),
@@ -90,7 +93,7 @@ def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
 
 def test_every_setting_may_be_searched():
     assert set(parameter_types()) == {
-        "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout",
+        "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout", "averaging",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
         "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
         "method", "probe_layer", "pooling",

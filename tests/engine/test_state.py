@@ -59,7 +59,7 @@ def saved(tmp_path):
 def test_a_state_is_plain_tensors_numbers_and_lists(saved):
     assert set(read_state(saved)) == {
         "settings", "units", "tensors", "optimizer", "generator", "updates", "utterances_seen", "segments", "budget",
-        "train_s",
+        "train_s", "last_step",
     }  # fmt: skip
 
 

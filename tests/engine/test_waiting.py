@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sp_search.engine.averaging import new_mean
 from sp_search.engine.layout import onto
 from sp_search.engine.passes import PassSize
 from sp_search.engine.settings import TrialSettings
@@ -44,6 +45,7 @@ def slot_on_meta(params, lm, data):
     return replace(
         slot,
         tensors=PromptTensors(**moved),
+        mean=slot.mean and new_mean(PromptTensors(**moved)),
         verbalized=Verbalized(slot.verbalized.inputs.to(META), slot.verbalized.outputs.to(META)),
         optimizer=torch.optim.Adam(trained, foreach=True),
     )

@@ -41,6 +41,7 @@ TRIALS: dict[str, Params] = {
     ),
     "cut sources": dict(prompt_length=2, depth=2, lr=0.01, max_source_units=4),
     "cut sources, linear": dict(prompt_length=6, depth=1, lr=0.01, max_source_units=4, verbalizer="linear"),
+    "averaged": dict(prompt_length=3, depth=2, lr=0.05, dropout=0.2, verbalizer="linear", averaging=True),
     "fine-tuned": dict(method="finetune", lr=0.001),
     "fine-tuned, linear": dict(
         method="finetune", lr=0.002, verbalizer="linear", score_separator=False, max_source_units=4
