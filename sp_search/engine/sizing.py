@@ -29,6 +29,8 @@ TIMED_LAYERS = 2
 TIMED_S = 2.0
 SLOWER = 0.9
 """Of the best rate: where a size falls below it, larger ones are not tried."""
+AS_GOOD = 0.97
+"""Of the best rate: the smallest size that reaches it is taken, for a pass keeps activations for its way back."""
 
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8
@@ -86,7 +88,7 @@ def measured_tokens(lm: UnitLM, weights: FrozenWeights, data: TaskData, *, set_a
 
 
 def fastest_tokens(step: Step, sizes: Sequence[int] = TIMED_TOKENS, seconds: float = TIMED_S) -> int:
-    """The bound under which passes are fastest: cut evenly, they are of half of it to all of it.
+    """The smallest bound under which passes are as good as fastest: cut evenly, they are of half of it to all of it.
 
     Args:
         step: waits for the device.
@@ -103,7 +105,7 @@ def fastest_tokens(step: Step, sizes: Sequence[int] = TIMED_TOKENS, seconds: flo
             break
     tried = list(rates)
     slower_end = {size: min(rates[half], rates[size]) for half, size in zip(tried[:1] + tried, tried, strict=False)}
-    return max(tried, key=lambda size: (slower_end[size], size))
+    return min(size for size in tried if slower_end[size] >= AS_GOOD * max(slower_end.values()))
 
 
 def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
