@@ -157,7 +157,7 @@ class Updater:
         """Trials that may share passes: prompts of one key; a trial that fine-tunes has an LM of its own."""
         shared: dict[ChunkKey, list[Slot]] = {}
         alone: list[tuple[ChunkKey, list[Slot]]] = []
-        for slot in sorted(slots, key=lambda slot: slot.deep_layers.start):  # those with a common trunk side by side
+        for slot in sorted(slots, key=_neighbours):
             if slot.own_lm is None:
                 shared.setdefault(self._key(slot), []).append(slot)
             else:
@@ -168,6 +168,11 @@ class Updater:
         """What a slot shares passes by; a limit that no source reaches is none."""
         key = slot.chunk_key
         return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
+
+
+def _neighbours(slot: Slot) -> tuple[int, int]:
+    """Side by side go trials with a common trunk, and of those prompts of like length: a pass pads to the longest."""
+    return slot.deep_layers.start, 0 if slot.settings.prompt is None else slot.settings.prompt.prompt_length
 
 
 def _one_pass(
