@@ -17,7 +17,7 @@ SETTINGS = $(call set,task,$(TASK)) $(call set,method,$(METHOD)) $(call set,spac
 	$(call set,lm,$(LM)) $(call set,data,$(DATA)) $(call set,trials,$(TRIALS)) $(call set,study,$(STUDY)) $(OVERRIDES)
 CORPUS = $(call set,lm,$(LM)) $(call set,data,$(DATA))
 ENGINE = $(RUN) sp_search.cli bench engine
-SHORTER = schedule.budget=64000 schedule.grace=4000# of 6,000 utterances a full trial sees each ten times
+SHORTER = schedule.budget=24000 schedule.grace=1500# of 6,000 utterances a full trial sees each four times
 EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: behind the first, trunks are kept
 
 help: ## List the targets

@@ -116,7 +116,7 @@ def test_the_headline_trains_the_papers_setting_and_searches_a_new_study_on_the_
     done = make(project, "bench-headline", "DATA=d", "TRIALS=4", "OVERRIDES=a=1", "PAPERS=max_epochs=2")
     papers, search = log(project)[2:]
     assert papers == "<-m><sp_search.cli><bench><papers><train_utterances=6000><data=d><max_epochs=2>"
-    schedule = "<trials=4><schedule.budget=64000><schedule.grace=4000>"
+    schedule = "<trials=4><schedule.budget=24000><schedule.grace=1500>"
     wanted = (
         rf"<-m><sp_search.cli><search><train_utterances=6000>{schedule}<study=headline-[-0-9]{{15}}><data=d><a=1>"
     )

@@ -232,6 +232,14 @@ def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.budget == 24000  # the demo's
 
 
+def test_a_task_on_the_demo_may_have_another_budget_than_the_demo_and_than_the_task(tmp_path):
+    def budget(*words):
+        return load_settings(words, Settings).schedule.budget
+
+    assert (budget("task=intent"), budget("task=keyword")) == (16000, 24000)
+    assert (budget("task=intent", f"data={tmp_path}"), budget("task=keyword", f"data={tmp_path}")) == (40000, 128000)
+
+
 @pytest.mark.parametrize("task", sorted(TASKS))
 @pytest.mark.parametrize("method", ["prompt", "finetune"])
 def test_a_schedule_that_is_named_outdoes_what_task_corpus_and_method_would_have(tmp_path, task, method):
