@@ -96,7 +96,7 @@ def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_sam
         (
             "engine",
             "space=intent",
-            "space: expected one value for each parameter, got a range for prompt_length, depth",
+            "space: expected one value for each parameter, got a range for position, prompt_length, depth",
         ),
         ("engine", "updates=0", "updates: expected 1 or more, got 0"),
         ("engine", "baseline=ours", "baseline: expected none or fairseq or alone, got 'ours'"),
