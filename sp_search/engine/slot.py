@@ -154,10 +154,12 @@ class Slot:
             raise CheckpointError(
                 f"trial's saved state: expected tensors {wanted}, got {got}; was it saved on another LM?"
             )
-        answering = {} if self.mean is None else self.mean.named()
+        last_step, answering = state["tensors"], {}
+        if self.mean is not None:
+            last_step, answering = state["last_step"], self.mean.named()
         with torch.no_grad():
             for name, tensor in own.items():
-                tensor.copy_((state["last_step"] or state["tensors"])[name])
+                tensor.copy_(last_step[name])
             for name, tensor in answering.items():
                 tensor.copy_(state["tensors"][name])
         self.optimizer.load_state_dict(state["optimizer"])

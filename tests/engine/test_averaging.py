@@ -70,3 +70,12 @@ def test_what_answers_is_what_is_stored():
     answering = slot.candidate().prompt.tensors.named()
     for name, tensor in slot.state()["tensors"].items():
         torch.testing.assert_close(tensor, answering[name], rtol=0, atol=0)
+
+
+def test_a_state_of_before_there_were_means_is_taken_up():
+    slot, again = slot_of(), slot_of()
+    course_of(slot, 3)
+    older = {name: value for name, value in slot.state().items() if name != "last_step"}
+    again.restore(older)
+    for name, tensor in slot.tensors.named().items():
+        torch.testing.assert_close(again.tensors.named()[name], tensor, rtol=0, atol=0)
