@@ -1,7 +1,6 @@
-"""Attention over columns that lie in several tensors, and three forms of it that compute less.
+"""Attention over columns that lie in several tensors, and two forms of it that compute less.
 
     attend         any rows, any columns
-    attend_above   rows of one tensor on themselves and on a prefix: the layers above the lowest prompted one
     attend_source  rows of the source in that layer: what they are to each other is the same for all trials
     attend_last    the last layer: a few rows ask, so keys and values of all rows cost more than the questions
 
@@ -10,15 +9,12 @@ K trials   B utterances   T rows   R rows that ask   P prompt positions   H head
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.bank import Prefix
-from sp_search.engine.weights import FrozenLayer, FrozenWeights
+from sp_search.engine.weights import FrozenLayer
 
 Part = tuple[Tensor, Tensor, Tensor | None]
 """Keys and values (..., H, columns, d), and what is added to the scores on them or None."""
@@ -39,75 +35,6 @@ def attend(query: Tensor, parts: list[Part]) -> Tensor:
     for share, (_, value, _) in zip(shares[1:], parts[1:], strict=True):
         mixed = mixed + _product(share, value)
     return mixed
-
-
-def attend_above(projected: Tensor, prefix: Prefix | None, mask: Tensor, weights: FrozenWeights, rows: int) -> Tensor:
-    """The last R of T rows on all of them and on a prefix.
-
-    Args:
-        projected: queries, keys and values of all rows, (K, B, T, 3D).
-        prefix: of the layer; every row sees it.
-        mask: what is added to the scores of the rows on each other, (K or 1, B, 1, T, T).
-        weights: the LM's.
-        rows: R.
-
-    Returns:
-        (K, B, R, D).
-    """
-    trials, architecture = len(projected), weights.architecture
-    mask = mask[..., -rows:, :]
-    if prefix is None:
-        keys = values = projected.new_empty(trials, architecture.attention_heads, 0, architecture.head_dim)
-    else:
-        keys, values = prefix.keys, prefix.values
-        if prefix.hidden is None:
-            mask = F.pad(mask, (keys.shape[2], 0))
-        else:
-            hidden = additive(prefix.hidden, mask.dtype)[:, None, None, None].expand(-1, mask.shape[1], 1, rows, -1)
-            mask = torch.cat([hidden, mask.expand(trials, -1, -1, -1, -1)], dim=-1)
-    return _SelfAttention.apply(projected, keys, values, mask, rows)  # type: ignore[no-untyped-call]
-
-
-class _SelfAttention(torch.autograd.Function):
-    """By hand, so that the prefix and the rows' own columns lie in one tensor, and their gradients in another."""
-
-    @staticmethod
-    def forward(ctx: Any, projected: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: int) -> Tensor:
-        trials, batch, length, _ = projected.shape
-        heads, prompt, width = keys.shape[1:]
-        query, key, value = projected.unflatten(-1, (3, heads, width)).unbind(-3)  # (K, B, T, H, d)
-        query = query[:, :, -rows:].transpose(2, 3).flatten(0, 2)  # (K * B * H, R, d)
-        key, value = (
-            torch.cat([first[:, None].expand(-1, batch, -1, -1, -1), own.transpose(2, 3)], dim=3).flatten(0, 2)
-            for first, own in ((keys, key), (values, value))
-        )  # (K * B * H, P + T, d)
-        seen = mask.expand(trials, batch, heads, rows, prompt + length).clone(memory_format=torch.contiguous_format)
-        scores = seen.flatten(0, 2)
-        shares = attended_shares(torch.baddbmm(scores, query, key.transpose(1, 2), out=scores))
-        ctx.save_for_backward(query, key, value, shares)
-        ctx.sizes = trials, batch, heads, length
-        return torch.bmm(shares, value).unflatten(0, (trials, batch, heads)).transpose(2, 3).flatten(3)
-
-    @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        query, key, value, shares = ctx.saved_tensors
-        trials, batch, heads, length = ctx.sizes
-        above = upstream[0].unflatten(-1, (heads, -1)).transpose(2, 3).flatten(0, 2)  # (K * B * H, R, d)
-        on_scores = torch.ops.aten._softmax_backward_data(
-            torch.bmm(above, value.transpose(1, 2)), shares, -1, shares.dtype
-        )
-        on_keys, on_values = torch.bmm(on_scores.transpose(1, 2), query), torch.bmm(shares.transpose(1, 2), above)
-        split = (trials, batch, heads)
-        on_projected = query.new_empty(trials, batch, length, 3, heads, query.shape[-1])
-        rows, prompt = query.shape[1], key.shape[1] - length
-        on_projected[:, :, : length - rows, 0] = 0
-        on_projected[:, :, length - rows :, 0] = torch.bmm(on_scores, key).unflatten(0, split).transpose(2, 3)
-        on_prefix = []
-        for at, found in enumerate((on_keys, on_values), start=1):
-            columns = found.unflatten(0, split)  # (K, B, H, P + T, d)
-            on_projected[:, :, :, at] = columns[:, :, :, prompt:].transpose(2, 3)
-            on_prefix.append(columns[:, :, :, :prompt].sum(1))
-        return on_projected.flatten(3), *on_prefix, None, None
 
 
 def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: Prefix) -> Tensor:
@@ -138,22 +65,29 @@ def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: Prefix)
     return torch.addcmul(of_prefix, shares[..., -1:], mixed.unflatten(-1, (heads, -1))).flatten(-2)
 
 
-def attend_last(
-    x: Tensor, prefix: Prefix | None, mask: Tensor, layer: FrozenLayer, weights: FrozenWeights, rows: int
-) -> Tensor:
-    """`attend_above` from what enters the layer, (K, B, T, D), with key and value projections on the R rows' side.
+def attend_last(x: Tensor, prefix: Prefix | None, mask: Tensor, layer: FrozenLayer, rows: int) -> Tensor:
+    """The last R rows on all of them and on a prefix, with key and value projections on the R rows' side.
 
-    A score q . (W_k x + b_k) is (W_k' q) . x + q . b_k, and a mean of values W_v x + b_v is W_v of the mean of x.
+    A score q . W_k x is (W_k' q) . x, and a mean of values W_v x is W_v of the mean of x.
+
+    Args:
+        x: what enters the layer, (K, B, T, D).
+        prefix: of the layer; every row sees it.
+        mask: what is added to the scores of the rows on each other, (K or 1, B, 1, T, T).
+        layer: the last.
+        rows: R.
+
+    Returns:
+        (K, B, R, D).
     """
-    heads, width = weights.architecture.attention_heads, weights.architecture.head_dim
+    heads, width = layer.query_bias.shape
     normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
-    (to_query, to_key, to_value), (of_query, of_key, of_value) = (t.chunk(3) for t in layer.qkv)
+    to_query, to_key, to_value = layer.qkv.chunk(3)
     asked = normed[:, :, -rows:].contiguous()  # else each utterance is multiplied by a copy of the weight
-    query = F.linear(asked, to_query, of_query).unflatten(-1, (heads, width))  # (K, B, R, H, d)
+    query = F.linear(asked, to_query, layer.query_bias.flatten()).unflatten(-1, (heads, width))  # (K, B, R, H, d)
     asking = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
     scores = (asking @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
-    offset = (query * of_key.view(heads, width)).sum(-1, keepdim=True)
-    scores = scores + offset + mask[..., -rows:, :].transpose(2, 3)
+    scores = scores + mask[..., -rows:, :].transpose(2, 3)
     if prefix is not None:
         ahead = query.permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.keys.transpose(-1, -2)  # (K, H, B * R, P)
         ahead = ahead.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)  # (K, B, R, H, P)
@@ -164,7 +98,6 @@ def attend_last(
     own = shares[..., -x.shape[2] :]
     read = (own.flatten(2, 3) @ normed).unflatten(2, (rows, heads))  # (K, B, R, H, D)
     mixed = _by_head(read, to_value.view(heads, width, -1).transpose(1, 2))  # (K, B, R, H, d)
-    mixed = mixed + own.sum(-1, keepdim=True) * of_value.view(heads, width)
     if prefix is not None:
         of_prefix = shares[..., : -x.shape[2]].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values
         mixed = mixed + of_prefix.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)
@@ -194,29 +127,6 @@ def _product(rows: Tensor, shared: Tensor) -> Tensor:
         folded = rows.transpose(1, 2).flatten(2, 3) @ shared[:, 0]  # (K, H, B * R, m)
         return folded.unflatten(2, (rows.shape[1], -1)).transpose(1, 2)
     return rows @ shared
-
-
-def split_heads(projected: Tensor, weights: FrozenWeights) -> tuple[Tensor, Tensor, Tensor]:
-    """(..., T, 3D) to queries, keys and values, each (..., H, T, d)."""
-    query, key, value = _by_heads(projected, 3, weights)
-    return query, key, value
-
-
-def split_columns(projected: Tensor, weights: FrozenWeights) -> tuple[Tensor, Tensor]:
-    """(..., T, 2D) to keys and values, each (..., H, T, d)."""
-    key, value = _by_heads(projected, 2, weights)
-    return key, value
-
-
-def _by_heads(projected: Tensor, parts: int, weights: FrozenWeights) -> Iterator[Tensor]:
-    architecture = weights.architecture
-    split = projected.unflatten(-1, (parts, architecture.attention_heads, architecture.head_dim))
-    return (part.transpose(-2, -3) for part in split.unbind(-3))
-
-
-def merge_heads(mixed: Tensor) -> Tensor:
-    """(..., H, T, d) to (..., T, D)."""
-    return mixed.transpose(-2, -3).flatten(-2)
 
 
 def additive(masked: Tensor, dtype: torch.dtype) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.layers import project, split_heads
 from sp_search.engine.layout import onto
 from sp_search.engine.weights import FrozenWeights
 from sp_search.prompts.tensors import PromptTensors
@@ -109,17 +110,13 @@ def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> li
     ahead = torch.ones(longest, longest, dtype=torch.bool, device=weights.device).triu(1)
     found = []
     for layer in weights.layers:
-        query, key, value = (_heads(t, weights) for t in _qkv(x, layer.qkv, width))  # (K, H, P, d)
+        query, key, value = split_heads(project(x, layer), layer)  # (K, H, P, d)
         found.append(Prefix(key, value, hidden))
         attended = (query @ key.transpose(-1, -2)).masked_fill(ahead, -torch.inf).float().softmax(-1)
         mixed = (attended.to(value.dtype) @ value).transpose(1, 2).reshape(x.shape)
         x = x + F.linear(mixed, *layer.out)
         x = x + F.linear(F.relu(F.linear(F.layer_norm(x, (width,)), *layer.fc1)), *layer.fc2)
     return found
-
-
-def _qkv(x: Tensor, weight: tuple[Tensor, Tensor], width: int) -> tuple[Tensor, ...]:
-    return F.linear(F.layer_norm(x, (width,)), *weight).split(width, dim=-1)
 
 
 def _length(prompt: TrialPrompt) -> int:

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.attention import Part, attend, merge_heads, split_heads
+from sp_search.engine.attention import Part, attend
 from sp_search.engine.forward import tail_logits
-from sp_search.engine.layers import finish_layer, project
+from sp_search.engine.layers import finish_layer, merge_heads, project, split_heads
 from sp_search.engine.layout import FIRST_POSITION
 from sp_search.engine.loss import apply_head
 from sp_search.engine.passes import PassSize
@@ -174,7 +174,7 @@ class _Writing:
         fed = weights.tokens[self._candidate.verbalized.fed(symbols)]
         x = (fed + weights.positions[self._positions])[None, :, None]  # (1, B, 1, D)
         for layer, columns in zip(weights.layers, self._columns, strict=True):
-            query, key, value = split_heads(project(x, layer), weights)
+            query, key, value = split_heads(project(x, layer), layer)
             x = finish_layer(x, merge_heads(columns.read_by(query, key, value)), layer)
         x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
         self._logits = F.linear(x, *weights.projection).float()[0, :, 0]

@@ -9,7 +9,6 @@ L layers   H heads   d head width   D embedding size   V vocabulary
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,30 +20,17 @@ from sp_search.engine.attention import (
     Part,
     additive,
     attend,
-    attend_above,
     attend_last,
     attend_source,
-    merge_heads,
-    split_heads,
 )
 from sp_search.engine.bank import Prefix, TrialPrompt, prefixes
-from sp_search.engine.layers import finish_layer, project
-from sp_search.engine.layout import FIRST_POSITION, SourceBlock, onto
+from sp_search.engine.layers import finish_layer, merge_heads, project, split_heads
+from sp_search.engine.layout import SourceBlock
+from sp_search.engine.rows import Rows
+from sp_search.engine.self_attention import attend_above
+from sp_search.engine.tail import Answers, embed_tail, whole_mask
 from sp_search.engine.trunk import Trunk, source_mask
 from sp_search.engine.weights import FrozenWeights
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What stands behind `<s>`: one answer an utterance while training, or every legal answer as a tree.
-
-    Column 0 is `<s>`; column j > 0 holds token j - 1, at `depth[j]` places behind `<s>`.
-    """
-
-    tokens: Tensor  # (K, B, M) or (K, 1, M), int64
-    depth: Tensor  # (1 + M,), int64; depth[0] = 0
-    visible: Tensor  # (1 + M, 1 + M), bool: [row, column] True where the row's past holds the column
-    asks_separator: bool  # whether what stands before `<s>` is asked for it
 
 
 def tail_logits(
@@ -74,12 +60,13 @@ def tail_logits(
     """
     layers = weights.architecture.layers
     first = _chunk_level(prompts, layers)
-    x, tail_mask = _embed_tail(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
+    x, tail_mask = embed_tail(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
     scored = answers.depth.numel() + answers.asks_separator
-    masks = tail_mask, tail_mask
+    rows, mask = None, tail_mask
     if first < layers - 1:
-        masks = tail_mask, _whole_mask(source_mask(block, weights.dtype), trunk.padding, tail_mask)
-    attention = _Attention(weights, trunk, first, *masks, read)
+        rows = _rows(block, x.shape[2])
+        mask = whole_mask(source_mask(block, weights.dtype), trunk.padding, tail_mask)
+    attention = _Attention(weights, trunk, first, tail_mask, mask, rows, read)
     for level, (layer, prefix) in enumerate(zip(weights.layers, prefixes(weights, prompts), strict=True)):
         x, mixed = attention(x, level, prefix, scored if level == layers - 1 else None)
         x = finish_layer(x, mixed, layer)
@@ -100,31 +87,34 @@ class _Attention:
     trunk: Trunk
     first: int  # the lowest prompted layer; L where the source sees no prompt
     tail_mask: Tensor  # (K or 1, B or 1, 1, A, A)
-    whole_mask: Tensor  # (K or 1, B, 1, T, T)
+    whole_mask: Tensor  # (K or 1, B, 1, T, 1 + T), `attend_above`'s
+    rows: Rows | None  # of the batch from there on; None where that is the last layer, or none
     read: list[list[Part]] | None
 
     def __call__(self, x: Tensor, level: int, prefix: Prefix | None, scored: int | None) -> tuple[Tensor, Tensor]:
         """The rows that leave a layer, as they enter it, and what they take in there.
 
         Args:
-            x: (K, B, A, D) up to the lowest prompted layer, (K, B, T, D) above.
+            x: (K, B, A, D) up to the lowest prompted layer, (K, N, D) above: rows that are no pads.
             level: the layer's number.
             prefix: of the layer.
             scored: in the last layer, how many rows at the end are wanted.
         """
         if level > self.first:
-            return self._whole(x, level, prefix, scored or x.shape[2])
+            return self._whole(x, level, prefix, scored)
         tail, mixed = self._tail(x, level, prefix, scored or x.shape[2])
         if level < self.first:
             return tail, mixed
         columns = self.trunk.entries[level].state.shape[1]
         wanted = columns if scored is None else max(0, scored - x.shape[2])  # the row before `<s>` at most
         source, taken = self._source(len(x), level, prefix, wanted)
-        return torch.cat([source, tail], dim=2), torch.cat([taken, mixed], dim=2)
+        whole = torch.cat([source, tail], dim=2), torch.cat([taken, mixed], dim=2)
+        return whole if self.rows is None else (self.rows.pack(whole[0]), self.rows.pack(whole[1]))
 
     def _tail(self, x: Tensor, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
         """The tail's last rows on the prefix, the source and the tail."""
-        query, key, value = split_heads(project(x, self.weights.layers[level]), self.weights)  # (K, B, H, A, d)
+        layer = self.weights.layers[level]
+        query, key, value = split_heads(project(x, layer), layer)  # (K, B, H, A, d)
         trunk = self.trunk
         past = [*_prefix_part(prefix), (trunk.keys[level][None], trunk.values[level][None], trunk.padding[None])]
         self._tell(past, key, value, self.tail_mask)
@@ -140,15 +130,26 @@ class _Attention:
             return source, mixed
         return source, attend_source(entry.query[:, start:], entry.mixed[:, start:], entry.log_sum[:, start:], prefix)
 
-    def _whole(self, x: Tensor, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
-        """The last of all rows on the prefix and on all rows."""
-        layer, heads = self.weights.layers[level], self.weights.architecture.attention_heads
-        length, width = x.shape[2:]
-        if self.read is None and rows * (width + length * heads) < length * (width + rows):  # work of both forms
-            return x[:, :, -rows:], attend_last(x, prefix, self.whole_mask, layer, self.weights, rows)
-        projected = project(x, layer)  # (K, B, T, 3D)
-        self._tell(_prefix_part(prefix), *split_heads(projected, self.weights)[1:], self.whole_mask)
-        return x[:, :, -rows:], attend_above(projected, prefix, self.whole_mask, self.weights, rows)
+    def _whole(self, x: Tensor, level: int, prefix: Prefix | None, scored: int | None) -> tuple[Tensor, Tensor]:
+        """All rows on the prefix and on each other; of the last layer the scored ones, (K, B, scored, D)."""
+        assert self.rows is not None
+        layer, rows, among = self.weights.layers[level], self.rows, self.whole_mask[..., 1:]
+        if scored is not None and self.read is None and self._is_cheaper(scored):
+            padded = rows.pad(x)
+            return padded[:, :, -scored:], attend_last(padded, prefix, among, layer, scored)
+        projected = project(x, layer)  # (K, N, 3D)
+        if self.read is not None:
+            self._tell(_prefix_part(prefix), *split_heads(rows.pad(projected), layer)[1:], among)
+        mixed = attend_above(projected, rows, prefix, self.whole_mask, layer)
+        if scored is None:
+            return x, mixed
+        return rows.pad(x)[:, :, -scored:], rows.pad(mixed)[:, :, -scored:]
+
+    def _is_cheaper(self, scored: int) -> bool:
+        """Whether so few rows ask that their way to keys and values is shorter than that of all rows, in products."""
+        architecture, length = self.weights.architecture, self.whole_mask.shape[-2]
+        width, heads = architecture.embed_dim, architecture.attention_heads
+        return scored * (width + length * heads) < length * (width + scored)
 
     def _tell(self, past: list[Part], key: Tensor, value: Tensor, mask: Tensor) -> None:
         if self.read is not None:
@@ -164,56 +165,7 @@ def _prefix_part(prefix: Prefix | None) -> list[Part]:
     return [(prefix.keys[:, None], prefix.values[:, None], hidden)]
 
 
-def _embed_tail(
-    weights: FrozenWeights, block: SourceBlock, prompts: Sequence[TrialPrompt], answers: Answers
-) -> tuple[Tensor, Tensor]:
-    """The tail's embeddings (K, B, A, D) and what is added to its scores on itself."""
-    trials, batch = len(prompts), len(block.units)
-    scale = math.sqrt(weights.architecture.embed_dim)
-    separators = torch.stack([prompt.tensors.separator for prompt in prompts])[:, None, None] * scale
-    marks = weights.positions[FIRST_POSITION + 1 + block.units[:, None] + answers.depth]  # (B, 1 + M, D)
-    behind = weights.tokens[answers.tokens].expand(trials, batch, -1, -1) + marks[:, 1:]
-    start = separators.to(weights.dtype) + marks[:, :1]  # (K, B, 1, D)
-    if prompts[0].tensors.infix is None:
-        return torch.cat([start, behind], dim=2), _tail_mask(answers, 0, None, weights.dtype)
-    lead, absent = _lead(weights, prompts, answers.asks_separator)
-    tail = torch.cat([lead.expand(-1, batch, -1, -1), start, behind], dim=2)
-    return tail, _tail_mask(answers, lead.shape[2], absent, weights.dtype)
-
-
-def _lead(
-    weights: FrozenWeights, prompts: Sequence[TrialPrompt], asks_separator: bool
-) -> tuple[Tensor, Tensor | None]:
-    """The infix, (K, 1, rows, D), and which of its rows no row may attend to, (K, rows)."""
-    rows = [prompt.tensors.infix for prompt in prompts if prompt.tensors.infix is not None]
-    if prompts[0].is_infix:  # its last row may ask for `<s>`; the deep prompt stands for the keys and values of all
-        asking = int(asks_separator)
-        lead = torch.stack([row[len(row) - asking :] for row in rows])[:, None].to(weights.dtype)
-        return lead, lead.new_ones(len(rows), asking, dtype=torch.bool)
-    longest = max(len(row) for row in rows)
-    lead = torch.stack([F.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-    shorter = [longest - len(row) for row in rows]
-    starts = onto(lead.device, torch.tensor(shorter))
-    absent = torch.arange(longest, device=lead.device) < starts[:, None]
-    return lead[:, None].to(weights.dtype), absent if any(shorter) else None
-
-
-def _tail_mask(answers: Answers, lead: int, absent: Tensor | None, dtype: torch.dtype) -> Tensor:
-    rows = lead + len(answers.depth)
-    visible = torch.ones(rows, rows, dtype=torch.bool, device=answers.visible.device).tril()
-    visible[lead:, lead:] = answers.visible
-    if absent is None:
-        return additive(~visible, dtype)[None, None, None]  # (1, 1, 1, A, A)
-    masked = (~visible).repeat(len(absent), 1, 1)  # (K, A, A)
-    masked[:, :, :lead] |= absent[:, None, :]
-    return additive(masked, dtype)[:, None, None]  # (K, 1, 1, A, A)
-
-
-def _whole_mask(mask: Tensor, padding: Tensor, tail_mask: Tensor) -> Tensor:
-    """(K or 1, B, 1, T, T): source rows see the source, tail rows see the source and their own past."""
-    source, tail = mask.shape[-1], tail_mask.shape[-1]
-    whole = mask.new_full((len(tail_mask), len(mask), 1, source + tail, source + tail), -torch.inf)
-    whole[..., :source, :source] = mask
-    whole[..., source:, :source] = padding
-    whole[..., source:, source:] = tail_mask
-    return whole
+def _rows(block: SourceBlock, tail: int) -> Rows:
+    """Which rows of source and tail are no pads."""
+    width = block.tokens.shape[1]
+    return Rows.behind([width - columns for columns in block.columns], width + tail, block.tokens.device)

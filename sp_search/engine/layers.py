@@ -1,10 +1,11 @@
 """What a decoder layer does beside attention. Backward goes to weights only where they are trained: fine-tuning.
 
-T rows   D embedding size   F feed-forward size
+T rows   H heads   d head width   D embedding size   F feed-forward size
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,20 +19,42 @@ NORM_EPS = 1e-5
 
 
 def project(x: Tensor, layer: FrozenLayer) -> Tensor:
-    """Queries, keys and values of what enters a layer: (..., D) to (..., 3D)."""
-    return F.linear(F.layer_norm(x, x.shape[-1:]), *layer.qkv)
+    """Queries, yet without their bias, keys and values of what enters a layer: (..., D) to (..., 3D)."""
+    return F.linear(F.layer_norm(x, x.shape[-1:]), layer.qkv)
 
 
 def project_queries(x: Tensor, layer: FrozenLayer) -> Tensor:
-    """The first third of `project`: (..., D) to (..., D)."""
+    """Queries alone, with their bias: (..., D) to (..., D)."""
     width = x.shape[-1]
-    return F.linear(F.layer_norm(x, (width,)), *(part[:width] for part in layer.qkv))
+    return F.linear(F.layer_norm(x, (width,)), layer.qkv[:width], layer.query_bias.flatten())
 
 
 def project_columns(x: Tensor, layer: FrozenLayer) -> Tensor:
     """The last two thirds of `project`: keys and values alone, (..., D) to (..., 2D)."""
     width = x.shape[-1]
-    return F.linear(F.layer_norm(x, (width,)), *(part[width:] for part in layer.qkv))
+    return F.linear(F.layer_norm(x, (width,)), layer.qkv[width:])
+
+
+def split_heads(projected: Tensor, layer: FrozenLayer) -> tuple[Tensor, Tensor, Tensor]:
+    """What `project` gave, (..., T, 3D), to queries, now with their bias, keys and values, each (..., H, T, d)."""
+    query, key, value = _by_heads(projected, 3, layer)
+    return query + layer.query_bias[:, None], key, value
+
+
+def split_columns(projected: Tensor, layer: FrozenLayer) -> tuple[Tensor, Tensor]:
+    """(..., T, 2D) to keys and values, each (..., H, T, d)."""
+    key, value = _by_heads(projected, 2, layer)
+    return key, value
+
+
+def _by_heads(projected: Tensor, parts: int, layer: FrozenLayer) -> Iterator[Tensor]:
+    split = projected.unflatten(-1, (parts, *layer.query_bias.shape))
+    return (part.transpose(-2, -3) for part in split.unbind(-3))
+
+
+def merge_heads(mixed: Tensor) -> Tensor:
+    """(..., H, T, d) to (..., T, D)."""
+    return mixed.transpose(-2, -3).flatten(-2)
 
 
 def finish_layer(x: Tensor, mixed: Tensor, layer: FrozenLayer) -> Tensor:

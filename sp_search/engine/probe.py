@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
-from sp_search.engine.attention import attend, merge_heads, split_heads
-from sp_search.engine.layers import finish_layer, project
+from sp_search.engine.attention import attend
+from sp_search.engine.layers import finish_layer, merge_heads, project, split_heads
 from sp_search.engine.layout import SourceBlock, source_block
 from sp_search.engine.passes import PassSize, in_passes
 from sp_search.engine.scoring import SCORING_TOKENS
@@ -135,6 +135,6 @@ def _states(weights: FrozenWeights, block: SourceBlock, layer: int) -> Tensor:
     mask = source_mask(block, weights.dtype)
     x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)
     for below in weights.layers[:layer]:
-        query, key, value = split_heads(project(x, below), weights)  # (B, H, S, d)
+        query, key, value = split_heads(project(x, below), below)  # (B, H, S, d)
         x = finish_layer(x, merge_heads(attend(query, [(key, value, mask)])), below)
     return F.layer_norm(x.float(), x.shape[-1:])

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sp_search.engine.attention import additive, attend, merge_heads, split_columns, split_heads
-from sp_search.engine.layers import finish_layer, project, project_columns, project_queries
+from sp_search.engine.attention import additive, attend
+from sp_search.engine.layers import (
+    finish_layer,
+    merge_heads,
+    project,
+    project_columns,
+    project_queries,
+    split_columns,
+    split_heads,
+)
 from sp_search.engine.layout import SourceBlock
 from sp_search.engine.weights import FrozenWeights
 
@@ -80,7 +88,7 @@ def live_trunk(
         if level in levels:
             key, value, trunk.entries[level] = enter(x, level, weights, mask, None)
         else:
-            query, key, value = split_heads(project(x, layer), weights)  # (B, H, S, d)
+            query, key, value = split_heads(project(x, layer), layer)  # (B, H, S, d)
         trunk.keys.append(key)
         trunk.values.append(value)
         if level < min(highest, len(weights.layers) - 1):
@@ -115,7 +123,7 @@ def trunk_of_parts(
         elif level < len(columns):
             key, value = columns[level]
         else:
-            key, value = split_columns(project_columns(inputs[level], layer), weights)
+            key, value = split_columns(project_columns(inputs[level], layer), layer)
         trunk.keys.append(key)
         trunk.values.append(value)
     return trunk
@@ -141,10 +149,10 @@ def enter(
     layer = weights.layers[level]
     asking = x[:, -1:] if level == len(weights.layers) - 1 else x  # (B, R, D)
     if asking is x and columns is None:
-        query, key, value = split_heads(project(x, layer), weights)
+        query, key, value = split_heads(project(x, layer), layer)
     else:
         query = project_queries(asking, layer).unflatten(-1, (-1, weights.architecture.head_dim)).transpose(1, 2)
-        key, value = columns or split_columns(project_columns(x, layer), weights)
+        key, value = columns or split_columns(project_columns(x, layer), layer)
     scores = query @ key.transpose(-1, -2) + mask[..., -asking.shape[1] :, :]  # (B, H, R, S)
     scores = scores.float()  # faster on a CPU than torch's bfloat16 kernels
     shares = scores.softmax(-1)

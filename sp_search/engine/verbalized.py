@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sp_search.engine.forward import Answers
+from sp_search.engine.tail import Answers
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import EOS, PAD, SEPARATOR, SPECIALS
 

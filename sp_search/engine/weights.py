@@ -2,6 +2,9 @@
 
 The affine part of a norm is folded into the projection behind it, and the 1/sqrt(head width) of attention into the
 query rows. Prompts stand in for layer-normed inputs, so key and value projections are kept as they were as well.
+
+Keys and values have no bias. What is added to all keys changes no row's shares, and what is added to all values comes
+out as it is, for shares sum to 1: it is in the bias of `out`. Prompts keep the difference to their own.
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from sp_search.lm.architecture import Architecture, Layer, UnitLM, sinusoidal_po
 class FrozenLayer:
     """One decoder layer; linear weights are (out, in)."""
 
-    qkv: tuple[Tensor, Tensor]  # (3D, D), (3D,): norm folded in, queries scaled
-    prompt_keys: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them
-    prompt_values: tuple[Tensor, Tensor]  # (D, D), (D,) as the LM has them
+    qkv: Tensor  # (3D, D): norm folded in, queries scaled
+    query_bias: Tensor  # (H, d)
+    prompt_keys: tuple[Tensor, Tensor]  # (D, D), (D,)
+    prompt_values: tuple[Tensor, Tensor]  # (D, D), (D,)
     out: tuple[Tensor, Tensor]  # (D, D), (D,)
     fc1: tuple[Tensor, Tensor]  # (F, D), (F,): norm folded in
     fc2: tuple[Tensor, Tensor]  # (D, F), (D,)
@@ -78,17 +82,19 @@ def _freeze_layer(
     width = architecture.embed_dim
     floats = Layer(*(tensor.float() for tensor in layer))
     qkv_weight = floats.qkv_weight * floats.attn_norm_weight
-    qkv_bias = floats.qkv_bias + floats.qkv_weight @ floats.attn_norm_bias
+    of_norm = floats.qkv_weight @ floats.attn_norm_bias
+    query_bias, _, value_bias = (floats.qkv_bias + of_norm).split(width)
+    _, key_shift, value_shift = of_norm.split(width)
     scale = torch.ones(3 * width)
     scale[:width] = architecture.head_dim**-0.5
     fc1_bias = floats.fc1_bias + floats.fc1_weight @ floats.ffn_norm_bias
     _, keys, values = floats.qkv_weight.split(width)
-    _, key_bias, value_bias = floats.qkv_bias.split(width)
     return FrozenLayer(
-        qkv=_place(qkv_weight * scale[:, None], qkv_bias * scale, device, dtype),
-        prompt_keys=_place(keys, key_bias, device, dtype),
-        prompt_values=_place(values, value_bias, device, dtype),
-        out=_place(floats.out_weight, floats.out_bias, device, dtype),
+        qkv=(qkv_weight * scale[:, None]).to(device, dtype).contiguous(),
+        query_bias=(query_bias * scale[:width]).view(-1, architecture.head_dim).to(device, dtype),
+        prompt_keys=_place(keys, -key_shift, device, dtype),
+        prompt_values=_place(values, -value_shift, device, dtype),
+        out=_place(floats.out_weight, floats.out_bias + floats.out_weight @ value_bias, device, dtype),
         fc1=_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype),
         fc2=_place(floats.fc2_weight, floats.fc2_bias, device, dtype),
         backend=backend,

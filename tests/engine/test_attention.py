@@ -7,9 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sp_search.engine.attention import attend_above, attend_last, attend_source
+from sp_search.engine.attention import attend_last, attend_source
 from sp_search.engine.bank import Prefix
 from sp_search.engine.layers import finish_layer, project
+from sp_search.engine.rows import Rows
+from sp_search.engine.self_attention import attend_above
 from sp_search.engine.trunk import enter
 from sp_search.engine.weights import freeze
 from sp_search.lm.architecture import Architecture, random_lm
@@ -28,6 +30,7 @@ def weights():
     lm = random_lm(SHAPE, seed=0)
     draw = torch.Generator().manual_seed(9)
     lm.layers[0].qkv_bias.normal_(generator=draw)
+    lm.layers[0].attn_norm_bias.normal_(generator=draw)
     return freeze(lm, CPU, torch.float32)
 
 
@@ -55,7 +58,11 @@ def masks():
     return torch.zeros(BATCH, 1, LENGTH, LENGTH).masked_fill(~visible[:, None], -math.inf)
 
 
-def one_by_one(projected, prefix, mask):
+ROWS = Rows.behind([2, 0], LENGTH, CPU)
+REAL = ROWS.real
+
+
+def one_by_one(projected, prefix, mask, layer):
     """(K, B, T, D): the attention of every row, trial by trial, utterance by utterance, head by head."""
     width = WIDTH // HEADS
     found = torch.empty(TRIALS, BATCH, LENGTH, WIDTH)
@@ -63,6 +70,7 @@ def one_by_one(projected, prefix, mask):
         for b in range(BATCH):
             for h in range(HEADS):
                 query, key, value = (t[:, h * width : (h + 1) * width] for t in projected[k, b].chunk(3, dim=-1))
+                query = query + layer.query_bias[h]
                 scores = query @ key.T + mask[b, 0]
                 if prefix is not None:
                     ahead = query @ prefix.keys[k, h].T
@@ -85,21 +93,23 @@ def leaves_of(prefix):
     return [] if prefix is None else [prefix.keys, prefix.values]
 
 
-@pytest.mark.parametrize("rows", [LENGTH, 2], ids=["all rows", "the last two"])
 @pytest.mark.parametrize("lengths", PREFIXES.values(), ids=PREFIXES)
-def test_rows_above_the_trunk_attend_to_the_prefix_and_to_each_other(weights, lengths, rows):
-    projected, prefix = drawn(TRIALS, BATCH, LENGTH, 3 * WIDTH, seed=3), prefix_of(lengths)
-    ours = attend_above(projected, prefix, masks()[None], weights, rows)
-    plain = one_by_one(projected, prefix, masks())[:, :, -rows:]
-    assert_same(ours, plain, [projected, *leaves_of(prefix)])
+def test_rows_above_the_trunk_attend_to_the_prefix_and_to_each_other(weights, lengths):
+    projected, prefix, layer = drawn(TRIALS, len(REAL), 3 * WIDTH, seed=3), prefix_of(lengths), weights.layers[0]
+    on_prefix = torch.zeros(1, BATCH, 1, LENGTH, 1)
+    on_prefix[:, 0, :, :2] = -math.inf
+    ours = attend_above(projected, ROWS, prefix, torch.cat([on_prefix, masks()[None]], dim=-1), layer)
+    padded = projected.new_full((TRIALS, BATCH * LENGTH, 3 * WIDTH), 7.0).index_copy(1, REAL, projected)
+    plain = one_by_one(padded.unflatten(1, (BATCH, LENGTH)), prefix, masks(), layer)
+    assert_same(ours, plain.flatten(1, 2)[:, REAL], [projected, *leaves_of(prefix)])
 
 
 @pytest.mark.parametrize("rows", [LENGTH, 2], ids=["all rows", "the last two"])
 @pytest.mark.parametrize("lengths", PREFIXES.values(), ids=PREFIXES)
 def test_the_last_layer_attends_as_if_it_had_keys_and_values(weights, lengths, rows):
     x, prefix, layer = drawn(TRIALS, BATCH, LENGTH, WIDTH, seed=4), prefix_of(lengths), weights.layers[0]
-    ours = attend_last(x, prefix, masks()[None], layer, weights, rows)
-    plain = one_by_one(project(x, layer), prefix, masks())[:, :, -rows:]
+    ours = attend_last(x, prefix, masks()[None], layer, rows)
+    plain = one_by_one(project(x, layer), prefix, masks(), layer)[:, :, -rows:]
     assert_same(ours, plain, [x, *leaves_of(prefix)])
 
 
@@ -108,7 +118,7 @@ def test_what_source_rows_are_to_each_other_stands_for_their_columns(weights, le
     x, prefix, layer = drawn(BATCH, LENGTH, WIDTH, seed=5).detach(), prefix_of(lengths), weights.layers[0]
     _, _, entry = enter(x, 0, twice(weights), masks(), None)
     ours = attend_source(entry.query, entry.mixed, entry.log_sum, prefix)
-    plain = one_by_one(project(x, layer).expand(TRIALS, -1, -1, -1), prefix, masks())
+    plain = one_by_one(project(x, layer).expand(TRIALS, -1, -1, -1), prefix, masks(), layer)
     assert_same(ours, plain, leaves_of(prefix))
 
 

@@ -53,7 +53,9 @@ def test_weights_arrive_as_they_were(dtype):
     (here, (there, _)) = parts(dtype), sent(parts(dtype))
     assert there.weights.dtype == dtype
     for got, wanted in zip(there.weights.layers, here.weights.layers, strict=True):
-        for name in ("qkv", "prompt_keys", "out", "fc1", "fc2"):
+        assert torch.equal(got.qkv, wanted.qkv)
+        assert torch.equal(got.query_bias, wanted.query_bias)
+        for name in ("prompt_keys", "prompt_values", "out", "fc1", "fc2"):
             assert all(map(torch.equal, getattr(got, name), getattr(wanted, name)))
     assert all(torch.equal(t, here.lm.tensors()[name]) for name, t in there.lm.tensors().items())
 
