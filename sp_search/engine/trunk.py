@@ -104,6 +104,7 @@ def trunk_of_parts(
     levels: frozenset[int],
     columns: Tensor,
     inputs: Mapping[int, Tensor],
+    entries: Mapping[int, Entry],
 ) -> Trunk:
     """The trunk of a block from what `run_trunk` made on its way, without attention and feed-forward.
 
@@ -113,11 +114,14 @@ def trunk_of_parts(
         levels: `trunk_levels`.
         columns: keys and values of the lowest L' layers, (L', 2, B, H, S, d).
         inputs: by layer, what enters it, (B, S, D): of all levels, and of the layers below that columns lack.
+        entries: of levels whose columns are there, R = S.
     """
     mask = source_mask(block, weights.dtype)
     trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
     for level, layer in enumerate(weights.layers[: max(levels) + 1]):
-        if level in levels:
+        if level in levels and level in entries:
+            (key, value), trunk.entries[level] = columns[level], entries[level]
+        elif level in levels:
             ready = (columns[level][0], columns[level][1]) if level < len(columns) else None
             key, value, trunk.entries[level] = enter(inputs[level], level, weights, mask, ready)
         elif level < len(columns):

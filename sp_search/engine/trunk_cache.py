@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.layout import SourceBlock
-from sp_search.engine.trunk import Trunk, embed_source, run_trunk, trunk_of_parts
+from sp_search.engine.trunk import Entry, Trunk, embed_source, run_trunk, trunk_of_parts
 from sp_search.engine.weights import FrozenWeights
 
 ENOUGH = 0.8
@@ -32,9 +32,13 @@ class _Needs:
 
     columns: int  # layers, from the lowest up, of which keys and values are kept
     inputs: frozenset[int]  # layers above the lowest of which what enters them is kept
+    entries: frozenset[int] = frozenset()  # levels of which the rest of their entry is kept as well
 
     def __or__(self, other: _Needs) -> _Needs:
-        return _Needs(max(self.columns, other.columns), self.inputs | other.inputs)
+        return _Needs(max(self.columns, other.columns), self.inputs | other.inputs, self.entries | other.entries)
+
+
+NOTHING_KEPT = _Needs(0, frozenset())
 
 
 @dataclass(frozen=True)
@@ -44,10 +48,12 @@ class _Kept:
     needs: _Needs  # that it meets
     columns: Tensor  # (L', 2, H, n, d): keys and values
     inputs: Mapping[int, Tensor]  # by layer, (n, D)
+    entries: Mapping[int, tuple[Tensor, ...]]  # by level, an Entry's query and mixed (n, D) and log_sum (n, H)
 
     @property
     def bytes(self) -> int:
-        return sum(tensor.nbytes for tensor in (self.columns, *self.inputs.values()))
+        entered = (tensor for entry in self.entries.values() for tensor in entry)
+        return sum(tensor.nbytes for tensor in (self.columns, *self.inputs.values(), *entered))
 
     def serves(self, needs: _Needs, rows: int) -> bool:
         """Whether a trunk with so many rows of the source can be put together from it."""
@@ -66,16 +72,18 @@ class TrunkCache:
         self._weights = weights
         self._limit = limit_bytes
         architecture = weights.architecture
-        row_bytes = 2 * architecture.layers * architecture.embed_dim * weights.dtype.itemsize
+        state_bytes = architecture.embed_dim * weights.dtype.itemsize
+        row_bytes = 2 * architecture.layers * state_bytes
         self._keeps_columns = ENOUGH * rows * row_bytes <= limit_bytes
+        self._keeps_entries = rows * (row_bytes + 3 * state_bytes + 4 * architecture.attention_heads) <= limit_bytes
         self._kept: dict[bytes, _Kept] = {}
         self.bytes = 0
 
     def trunk(self, block: SourceBlock, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]) -> Trunk:
         """What `run_trunk` gives for a block that was laid out from these whole sources."""
-        if not self._limit or max(levels) == 0:  # below layer 0 there is nothing but embeddings
-            return run_trunk(self._weights, block, levels)
         needs = self._needs(levels)
+        if not self._limit or needs == NOTHING_KEPT:  # below layer 0 there is nothing but embeddings
+            return run_trunk(self._weights, block, levels)
         names = [source.tobytes() for source in sources]
         missing = [b for b, n in enumerate(block.columns) if not self._has(names[b], needs, n)]
         fresh: dict[int, _Kept] = {}
@@ -84,7 +92,8 @@ class TrunkCache:
             for b in missing:  # what is there stays, else two kinds of trials would push out the other's by turns
                 needs = needs | self._kept[names[b]].needs if names[b] in self._kept else needs
             inputs: list[Tensor] = []
-            computed = run_trunk(self._weights, part, levels | {max(needs.columns, *needs.inputs, 0)}, inputs)
+            asked = levels | needs.entries | {max(needs.columns, *needs.inputs, 0)}
+            computed = run_trunk(self._weights, part, asked, inputs)
             for at, b in enumerate(missing):
                 fresh[b] = _rows_of(computed, inputs, at, block.columns[b], needs)
                 self._keep(names[b], fresh[b])
@@ -96,7 +105,9 @@ class TrunkCache:
     def _needs(self, levels: frozenset[int]) -> _Needs:
         layers, highest = len(self._weights.layers), max(levels)
         if self._keeps_columns:  # the last layer's are worth it too: of its inputs one row alone is projected
-            return _Needs(layers if highest == layers - 1 else highest, levels & frozenset(range(1, layers)))
+            entered = levels & frozenset(range(layers - 1)) if self._keeps_entries else frozenset()
+            columns = layers if highest == layers - 1 else highest + (highest in entered)
+            return _Needs(columns, levels & frozenset(range(1, layers)), entered)
         return _Needs(0, frozenset(range(1, min(highest + 1, layers))))
 
     def _has(self, name: bytes, needs: _Needs, rows: int) -> bool:
@@ -115,12 +126,20 @@ class TrunkCache:
         _, two, heads, _, d = entries[0].columns.shape
         columns = entries[0].columns.new_zeros(needs.columns, two, len(entries), heads, width, d)
         inputs = {level: columns.new_zeros(len(entries), width, heads * d) for level in needs.inputs}
+        entered = {
+            level: [part.new_zeros(len(entries), width, part.shape[-1]) for part in entries[0].entries[level]]
+            for level in needs.entries
+        }
         for b, (entry, n) in enumerate(zip(entries, block.columns, strict=True)):
             columns[:, :, b, :, width - n :] = entry.columns[: needs.columns, :, :, :n]
             for level, state in inputs.items():
                 state[b, width - n :] = entry.inputs[level][:n]
+            for level, parts in entered.items():
+                for part, kept in zip(parts, entry.entries[level], strict=True):
+                    part[b, width - n :] = kept[:n]
         inputs[0] = embed_source(self._weights, block)
-        return trunk_of_parts(self._weights, block, levels, columns, inputs)
+        ready = {level: Entry(inputs[level], *parts) for level, parts in entered.items()}
+        return trunk_of_parts(self._weights, block, levels, columns, inputs, ready)
 
 
 def _rows_of(trunk: Trunk, inputs: Sequence[Tensor], row: int, count: int, needs: _Needs) -> _Kept:
@@ -129,7 +148,11 @@ def _rows_of(trunk: Trunk, inputs: Sequence[Tensor], row: int, count: int, needs
     columns = [torch.stack([key[row, :, -count:], value[row, :, -count:]]) for key, value in pairs]
     none = trunk.keys[0].new_empty(0, 2, *trunk.keys[0][row, :, -count:].shape)
     states = {level: inputs[level][row, -count:].clone() for level in needs.inputs}
-    return _Kept(needs, torch.stack(columns) if columns else none, states)
+    entries = {}
+    for level in needs.entries:
+        entry = trunk.entries[level]
+        entries[level] = tuple(part[row, -count:].clone() for part in (entry.query, entry.mixed, entry.log_sum))
+    return _Kept(needs, torch.stack(columns) if columns else none, states, entries)
 
 
 def free_bytes(device: torch.device) -> int:

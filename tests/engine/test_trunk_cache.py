@@ -18,6 +18,7 @@ SHAPE = Architecture(
     layers=LAYERS, embed_dim=32, ffn_embed_dim=48, attention_heads=4, vocab_size=24, max_positions=40
 )
 LENGTHS = (7, 1, 12, 4, 9, 3)
+ROWS = sum(n + 1 for n in LENGTHS)  # `</s>` in front of each
 ROW_BYTES = {0: LAYERS * 2 * 32 * 4, 10**9: (LAYERS - 1) * 32 * 4}
 """By how many rows are said to come: where all fit, keys and values are kept, else what enters the layers."""
 
@@ -84,6 +85,24 @@ def test_a_kept_utterance_is_not_computed_again(weights, sources, rows):
     layers = [replace(layer, out=wrong.out, fc1=wrong.fc1, fc2=wrong.fc2) for layer, wrong in both]
     cache._weights = replace(weights, layers=layers)
     check(cache, weights, sources, [2, 1], [None])
+
+
+@pytest.mark.parametrize("live", [0, 1])
+def test_of_a_kept_entry_nothing_is_computed_again(weights, sources, live):
+    cache = TrunkCache(weights, 10**9, rows=ROWS)
+    check(cache, weights, sources, [0, 1, 2], [live])
+    cache._weights = replace(weights, layers=freeze(random_lm(SHAPE, seed=5), CPU, torch.float32).layers)
+    check(cache, weights, sources, [2, 1], [live])
+
+
+@pytest.mark.parametrize("all_fit", [True, False])
+def test_entries_are_kept_where_they_push_out_no_keys_and_values(weights, sources, all_fit):
+    columns, state, log_sum = LAYERS * 2 * 32 * 4, 32 * 4, 4 * 4
+    whole = columns + 3 * state + log_sum
+    cache = TrunkCache(weights, ROWS * whole - (not all_fit), rows=ROWS)
+    check(cache, weights, sources, range(len(LENGTHS)), [1])
+    keys_and_values = 2 if all_fit else 1
+    assert cache.bytes == ROWS * (keys_and_values * 2 * state + state + all_fit * (2 * state + log_sum))
 
 
 def test_there_is_free_memory():
