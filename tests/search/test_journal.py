@@ -1,6 +1,10 @@
 """The journal, against Optuna's own reading of it."""
 
+import fcntl
 import os
+import signal
+import threading
+import time
 
 import optuna
 import pytest
@@ -51,3 +55,28 @@ def test_lines_are_forced_to_the_disk_once_a_second(tmp_path, synced, monkeypatc
         backend.append_logs([{"at": clock[0]}])
     assert len(synced) == 2
     assert [log["at"] for log in backend.read_logs(0)] == [0.1, 0.9, 1.5, 2.0, 2.6]
+
+
+def test_who_writes_waits_for_another_that_does(tmp_path):
+    backend = Journal(tmp_path / "j")
+    backend.append_logs([{"at": 0}])
+    with (tmp_path / "j").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        writer = threading.Thread(target=backend.append_logs, args=([{"at": 2}],))
+        writer.start()
+        writer.join(0.2)
+        assert writer.is_alive()
+        other.write(b'{"at":1}\n')
+    writer.join(10)
+    assert [log["at"] for log in backend.read_logs(0)] == [0, 1, 2]
+
+
+def test_a_killed_writer_holds_nobody_up(tmp_path):
+    if (child := os.fork()) == 0:
+        file = (tmp_path / "j").open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    began = time.monotonic()
+    Journal(tmp_path / "j").append_logs([{"at": 0}])
+    assert time.monotonic() - began < 5
