@@ -44,4 +44,4 @@ def faults_of(course: str) -> int:
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library has other ways")
 def test_a_step_takes_the_memory_that_the_last_one_freed():
-    assert faults_of("kept") < 100 < faults_of("as it is")
+    assert faults_of("kept") < faults_of("as it is") / 10  # a few are the kernel's own, which moves pages at times
