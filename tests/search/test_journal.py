@@ -1,5 +1,6 @@
 """The journal, against Optuna's own reading of it."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from sp_search.errors import StudyError
 from sp_search.search import journal
 from sp_search.search.journal import Journal
 
@@ -80,3 +82,17 @@ def test_a_killed_writer_holds_nobody_up(tmp_path):
     began = time.monotonic()
     Journal(tmp_path / "j").append_logs([{"at": 0}])
     assert time.monotonic() - began < 5
+
+
+def test_a_file_system_without_locks_is_named_before_anything_is_written(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(journal.fcntl, "flock", flock)
+    backend = Journal(tmp_path / "j")
+    wanted = (
+        r"j: expected a file system that locks files \(flock\), got Function not implemented; .*cluster\.storage=URL$"
+    )
+    with pytest.raises(StudyError, match=wanted):
+        backend.append_logs([{"at": 0}])
+    assert not (tmp_path / "j").read_bytes()
