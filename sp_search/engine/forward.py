@@ -16,13 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.attention import (
-    Part,
-    additive,
-    attend,
-    attend_last,
-    attend_source,
-)
+from sp_search.engine.attention import Part, additive, attend, attend_last, attend_source
 from sp_search.engine.bank import Prefix, TrialPrompt, prefixes
 from sp_search.engine.layers import finish_layer, merge_heads, project, split_heads
 from sp_search.engine.layout import SourceBlock

@@ -38,7 +38,7 @@ class _Needs:
         return _Needs(max(self.columns, other.columns), self.inputs | other.inputs, self.entries | other.entries)
 
 
-NOTHING_KEPT = _Needs(0, frozenset())
+_NOTHING = _Needs(0, frozenset())
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class TrunkCache:
     def trunk(self, block: SourceBlock, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]) -> Trunk:
         """What `run_trunk` gives for a block that was laid out from these whole sources."""
         needs = self._needs(levels)
-        if not self._limit or needs == NOTHING_KEPT:  # below layer 0 there is nothing but embeddings
+        if not self._limit or needs == _NOTHING:  # below layer 0 there is nothing but embeddings
             return run_trunk(self._weights, block, levels)
         names = [source.tobytes() for source in sources]
         missing = [b for b, n in enumerate(block.columns) if not self._has(names[b], needs, n)]
