@@ -82,7 +82,7 @@ def attend_last(x: Tensor, prefix: Prefix | None, mask: Tensor, layer: FrozenLay
     """
     heads, width = layer.query_bias.shape
     normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
-    to_query, to_key, to_value = layer.qkv.chunk(3)
+    to_query, to_key, to_value = layer.qkv.weight.chunk(3)
     asked = normed[:, :, -rows:].contiguous()  # else each utterance is multiplied by a copy of the weight
     query = F.linear(asked, to_query, layer.query_bias.flatten()).unflatten(-1, (heads, width))  # (K, B, R, H, d)
     asking = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)

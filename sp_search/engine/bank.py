@@ -92,8 +92,8 @@ def _deep_prefix(
     starts = [layer - prompt.deep_layers.start if there else 0 for prompt, there in zip(prompts, has, strict=True)]
     rows = [of_prompt[at] for of_prompt, at in zip(by_layer, starts, strict=True)]
     frozen = weights.layers[layer]
-    keys = F.linear(torch.stack([key for key, _ in rows]), *frozen.prompt_keys)  # (K, P, D)
-    values = F.linear(torch.stack([value for _, value in rows]), *frozen.prompt_values)  # (K, P, D)
+    keys = frozen.prompt_keys(torch.stack([key for key, _ in rows]))  # (K, P, D)
+    values = frozen.prompt_values(torch.stack([value for _, value in rows]))  # (K, P, D)
     lengths = [_length(prompt) if there else 0 for prompt, there in zip(prompts, has, strict=True)]
     longest = keys.shape[1]
     return Prefix(_heads(keys, weights), _heads(values, weights), _hidden(lengths, longest, weights.device))
@@ -114,8 +114,8 @@ def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> li
         found.append(Prefix(key, value, hidden))
         attended = (query @ key.transpose(-1, -2)).masked_fill(ahead, -torch.inf).float().softmax(-1)
         mixed = (attended.to(value.dtype) @ value).transpose(1, 2).reshape(x.shape)
-        x = x + F.linear(mixed, *layer.out)
-        x = x + F.linear(F.relu(F.linear(F.layer_norm(x, (width,)), *layer.fc1)), *layer.fc2)
+        x = x + layer.out(mixed)
+        x = x + layer.fc2(F.relu(layer.fc1(F.layer_norm(x, (width,)))))
     return found
 
 

@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 
 from sp_search.engine.compiling import backend_asked_for
 from sp_search.engine.data import TaskData, task_data
 from sp_search.engine.heap import keep_freed_memory
 from sp_search.engine.likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
+from sp_search.engine.linear import Linear
 from sp_search.engine.pack import Pack
 from sp_search.engine.shared import PackParts
 from sp_search.engine.trunk_cache import free_bytes
@@ -133,15 +133,15 @@ def dtype_name(dtype: torch.dtype) -> DtypeName:
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
-    """Floating-point operations a second of a product the size of a feed-forward layer's, on torch's threads."""
+    """Floating-point operations a second of a frozen layer's product, a feed-forward's, on torch's threads."""
     rows, inner, columns = 1024, 512, 2048
     x = torch.ones(rows, inner, dtype=dtype, device=device)
-    weight = torch.ones(columns, inner, dtype=dtype, device=device)
-    product = F.linear(x, weight)
+    linear = Linear(torch.ones(columns, inner, dtype=dtype, device=device), None)
+    product = linear(x)
     float(product[0, 0])  # waits for the device, as below
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        product = F.linear(x, weight)
+        product = linear(x)
         count += 1
     float(product[0, 0])
     return 2.0 * rows * inner * columns * count / (time.perf_counter() - began)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.compiling import piece
+from sp_search.engine.linear import multiply
 from sp_search.engine.weights import FrozenLayer
 
 NORM_EPS = 1e-5
@@ -20,19 +21,19 @@ NORM_EPS = 1e-5
 
 def project(x: Tensor, layer: FrozenLayer) -> Tensor:
     """Queries, yet without their bias, keys and values of what enters a layer: (..., D) to (..., 3D)."""
-    return F.linear(F.layer_norm(x, x.shape[-1:]), layer.qkv)
+    return layer.qkv(F.layer_norm(x, x.shape[-1:]))
 
 
 def project_queries(x: Tensor, layer: FrozenLayer) -> Tensor:
     """Queries alone, with their bias: (..., D) to (..., D)."""
     width = x.shape[-1]
-    return F.linear(F.layer_norm(x, (width,)), layer.qkv[:width], layer.query_bias.flatten())
+    return F.linear(F.layer_norm(x, (width,)), layer.qkv.weight[:width], layer.query_bias.flatten())
 
 
 def project_columns(x: Tensor, layer: FrozenLayer) -> Tensor:
     """The last two thirds of `project`: keys and values alone, (..., D) to (..., 2D)."""
     width = x.shape[-1]
-    return F.linear(F.layer_norm(x, (width,)), layer.qkv[width:])
+    return F.linear(F.layer_norm(x, (width,)), layer.qkv.weight[width:])
 
 
 def split_heads(projected: Tensor, layer: FrozenLayer) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,51 +60,54 @@ def merge_heads(mixed: Tensor) -> Tensor:
 
 def finish_layer(x: Tensor, mixed: Tensor, layer: FrozenLayer) -> Tensor:
     """What leaves a layer: of what entered it and what its attention took in, both (..., T, D)."""
-    x = x + F.linear(mixed, *layer.out)
-    return _FeedForward.apply(x, *layer.fc1, *layer.fc2, layer.backend)  # type: ignore[no-untyped-call]
+    x = x + layer.out(mixed)
+    weights = layer.fc1.weight, layer.fc1.bias, layer.fc2.weight, layer.fc2.bias
+    return _FeedForward.apply(x, layer, *weights)  # type: ignore[no-untyped-call]
 
 
 class _FeedForward(torch.autograd.Function):
     """x + fc2(relu(fc1(norm(x)))), written by hand to work in place on what is F wide."""
 
     @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor, backend: str | None
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: FrozenLayer, *weights: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (T, D)
-        out, mean, rstd, hidden = piece(_feed_forward, backend)(rows, up, up_bias, down, down_bias)
-        ctx.save_for_backward(rows, mean, rstd, hidden, up, down)
-        ctx.backend = backend
+        of_up, of_down = (layer.fc1.weight, layer.fc2.weight) if layer.backend else (layer.fc1.ahead, layer.fc2.ahead)
+        run = piece(_feed_forward, layer.backend)
+        out, mean, rstd, hidden = run(rows, of_up, layer.fc1.bias, of_down, layer.fc2.bias)
+        ctx.save_for_backward(rows, mean, rstd, hidden)
+        ctx.layer = layer
         return out.view(x.shape)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:
-        rows, mean, rstd, hidden, up, down = ctx.saved_tensors
+        rows, mean, rstd, hidden = ctx.saved_tensors
+        layer = ctx.layer
         above = upstream[0].reshape(rows.shape)
-        on_rows, on_hidden = piece(_feed_forward_back, ctx.backend)(above, rows, mean, rstd, hidden, up, down)
+        up, down = (layer.fc1.weight.T, layer.fc2.weight.T) if layer.backend else (layer.fc1.back, layer.fc2.back)
+        on_rows, on_hidden = piece(_feed_forward_back, layer.backend)(above, rows, mean, rstd, hidden, up, down)
         on_weights: tuple[Tensor | None, ...] = (None,) * 4
-        if ctx.needs_input_grad[1]:
+        if ctx.needs_input_grad[2]:
             normed = F.layer_norm(rows, rows.shape[-1:])
             on_weights = on_hidden.T @ normed, on_hidden.sum(0), above.T @ hidden, above.sum(0)
-        return on_rows.view(upstream[0].shape), *on_weights, None
+        return on_rows.view(upstream[0].shape), None, *on_weights
 
 
 def _feed_forward(
-    rows: Tensor, up: Tensor, up_bias: Tensor, down: Tensor, down_bias: Tensor
+    rows: Tensor, up: Tensor, up_bias: Tensor | None, down: Tensor, down_bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What comes out (T, D), and for the way back the norm's mean and 1 / deviation (T, 1) and the hidden (T, F)."""
     normed, mean, rstd = torch.native_layer_norm(rows, rows.shape[-1:], None, None, NORM_EPS)
-    hidden = F.linear(normed, up, up_bias).relu_()
-    return F.linear(hidden, down, down_bias).add_(rows), mean, rstd, hidden
+    hidden = multiply(normed, up, up_bias, relu=True)
+    return multiply(hidden, down, down_bias).add_(rows), mean, rstd, hidden
 
 
 def _feed_forward_back(
     above: Tensor, rows: Tensor, mean: Tensor, rstd: Tensor, hidden: Tensor, up: Tensor, down: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients on rows (T, D) and on what the ReLU was given (T, F)."""
-    on_hidden = above @ down
+    """The gradients on rows (T, D) and on what the ReLU was given (T, F); weights are transposed."""
+    on_hidden = multiply(above, down)
     torch.ops.aten.threshold_backward.grad_input(on_hidden, hidden, 0, grad_input=on_hidden)
     on_rows, _, _ = torch.ops.aten.native_layer_norm_backward(
-        on_hidden @ up, rows, rows.shape[-1:], mean, rstd, None, None, [True, False, False]
+        multiply(on_hidden, up), rows, rows.shape[-1:], mean, rstd, None, None, [True, False, False]
     )
     return on_rows.add_(above), on_hidden

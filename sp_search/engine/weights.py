@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sp_search.engine.linear import Linear
 from sp_search.lm.architecture import Architecture, Layer, UnitLM, sinusoidal_positions
 
 
@@ -22,13 +23,13 @@ from sp_search.lm.architecture import Architecture, Layer, UnitLM, sinusoidal_po
 class FrozenLayer:
     """One decoder layer; linear weights are (out, in)."""
 
-    qkv: Tensor  # (3D, D): norm folded in, queries scaled
+    qkv: Linear  # (3D, D), no bias: norm folded in, queries scaled
     query_bias: Tensor  # (H, d)
-    prompt_keys: tuple[Tensor, Tensor]  # (D, D), (D,)
-    prompt_values: tuple[Tensor, Tensor]  # (D, D), (D,)
-    out: tuple[Tensor, Tensor]  # (D, D), (D,)
-    fc1: tuple[Tensor, Tensor]  # (F, D), (F,): norm folded in
-    fc2: tuple[Tensor, Tensor]  # (D, F), (D,)
+    prompt_keys: Linear  # (D, D)
+    prompt_values: Linear  # (D, D)
+    out: Linear  # (D, D)
+    fc1: Linear  # (F, D): norm folded in
+    fc2: Linear  # (D, F)
     backend: str | None  # of torch.compile, for the pieces that are compiled; None runs them as written
 
 
@@ -90,13 +91,13 @@ def _freeze_layer(
     fc1_bias = floats.fc1_bias + floats.fc1_weight @ floats.ffn_norm_bias
     _, keys, values = floats.qkv_weight.split(width)
     return FrozenLayer(
-        qkv=(qkv_weight * scale[:, None]).to(device, dtype).contiguous(),
+        qkv=Linear((qkv_weight * scale[:, None]).to(device, dtype).contiguous(), None),
         query_bias=(query_bias * scale[:width]).view(-1, architecture.head_dim).to(device, dtype),
-        prompt_keys=_place(keys, -key_shift, device, dtype),
-        prompt_values=_place(values, -value_shift, device, dtype),
-        out=_place(floats.out_weight, floats.out_bias + floats.out_weight @ value_bias, device, dtype),
-        fc1=_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype),
-        fc2=_place(floats.fc2_weight, floats.fc2_bias, device, dtype),
+        prompt_keys=Linear(*_place(keys, -key_shift, device, dtype)),
+        prompt_values=Linear(*_place(values, -value_shift, device, dtype)),
+        out=Linear(*_place(floats.out_weight, floats.out_bias + floats.out_weight @ value_bias, device, dtype)),
+        fc1=Linear(*_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype)),
+        fc2=Linear(*_place(floats.fc2_weight, floats.fc2_bias, device, dtype)),
         backend=backend,
     )
 

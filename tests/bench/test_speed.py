@@ -19,6 +19,7 @@ from sp_search.bench.speed import (
     stretch_sizes,
 )
 from sp_search.engine.build import PackRecipe
+from sp_search.engine.linear import Linear
 from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, tiny_corpus, write_tiny_corpus
 
@@ -52,6 +53,14 @@ def test_a_course_warms_up_on_one_stretch_and_counts_the_work_of_the_next_for_th
     work = 2 * (2 * 10 * 4 * 5) / 0.5 / 1e9  # twice as many tokens as were counted, in half a second
     assert timed == Timed(utterances_per_s=32, tokens_per_s=400, gflop_per_s=work, matrix_gflop_per_s=2e-6)
     assert timed.matrix_share == pytest.approx(1600 / 2000)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_the_work_of_a_frozen_layer_is_counted_both_ways(dtype):
+    linear, x = Linear(torch.ones(5, 4, dtype=dtype), None), torch.ones(2, 10, 4, dtype=dtype, requires_grad=True)
+    course = Course(lambda _: linear(x).sum().backward(), [Stretch(1, 1)] * 3, dtype, CPU)
+    timed = course.timed(2)
+    assert timed.gflop_per_s / timed.tokens_per_s == pytest.approx(2 * 2 * (20 * 4 * 5) / 1e9)
 
 
 def test_figures_are_medians_and_a_ratio_is_that_of_turns():

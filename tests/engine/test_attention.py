@@ -134,6 +134,7 @@ def test_the_last_layer_is_entered_by_the_last_row_alone(weights, at_hand):
 def test_what_leaves_a_layer_and_its_gradients_are_those_of_the_plain_form(weights):
     layer = weights.layers[0]
     x, mixed = drawn(TRIALS, BATCH, LENGTH, WIDTH, seed=5), drawn(TRIALS, BATCH, LENGTH, WIDTH, seed=6)
-    middle = x + F.linear(mixed, *layer.out)
-    plain = middle + F.linear(F.relu(F.linear(F.layer_norm(middle, (WIDTH,)), *layer.fc1)), *layer.fc2)
+    out, up, down = ((linear.weight, linear.bias) for linear in (layer.out, layer.fc1, layer.fc2))
+    middle = x + F.linear(mixed, *out)
+    plain = middle + F.linear(F.relu(F.linear(F.layer_norm(middle, (WIDTH,)), *up)), *down)
     assert_same(finish_layer(x, mixed, layer), plain, [x, mixed])
