@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.layers import project, split_heads
+from sp_search.engine.layers import finish_layer, merge_heads, project, split_heads
 from sp_search.engine.layout import onto
 from sp_search.engine.weights import FrozenWeights
 from sp_search.prompts.tensors import PromptTensors
@@ -105,7 +105,6 @@ def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> li
     lengths = [len(row) for row in present]
     longest = max(lengths)
     x = torch.stack([_padded(row, longest) for row in present]).to(weights.dtype)  # (K, P, D)
-    width = weights.architecture.embed_dim
     hidden = _hidden(lengths, longest, weights.device)
     ahead = torch.ones(longest, longest, dtype=torch.bool, device=weights.device).triu(1)
     found = []
@@ -113,9 +112,7 @@ def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> li
         query, key, value = split_heads(project(x, layer), layer)  # (K, H, P, d)
         found.append(Prefix(key, value, hidden))
         attended = (query @ key.transpose(-1, -2)).masked_fill(ahead, -torch.inf).float().softmax(-1)
-        mixed = (attended.to(value.dtype) @ value).transpose(1, 2).reshape(x.shape)
-        x = x + layer.out(mixed)
-        x = x + layer.fc2(F.relu(layer.fc1(F.layer_norm(x, (width,)))))
+        x = finish_layer(x, merge_heads(attended.to(value.dtype) @ value), layer)
     return found
 
 
