@@ -1,13 +1,12 @@
 """A frozen linear layer gives torch's own products and gradients, laid out by oneDNN or not."""
 
-import copy
+import pickle
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from sp_search.engine.linear import Linear, multiply
-from tests.tiny import CPU
 
 IN, OUT = 48, 40
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
@@ -105,7 +104,6 @@ def test_a_weight_first_used_without_gradients_serves_with_them():
 def test_a_weight_in_use_is_sent_without_its_layout():
     linear, x = linear_of(torch.float32), drawn(3, IN, dtype=torch.float32)
     wanted = linear(x)
-    there = copy.deepcopy(linear)  # by what pickle would send
+    there = pickle.loads(pickle.dumps(linear))  # noqa: S301
     assert torch.equal(there(x), wanted)
     assert torch.equal(there.weight, linear.weight)
-    assert there.weight.device == CPU
