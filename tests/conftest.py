@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sp_search.published import transfer
-from sp_search.search.session import ray_session
+from sp_search.search.cluster.session import ray_session
 from tests.file_server import FileServer
 
 

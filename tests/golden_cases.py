@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sp_search.engine.layout import SourceBlock, source_block
-from sp_search.engine.tail import Answers
+from sp_search.engine.batch.collate import SourceBlock, source_block
+from sp_search.engine.prompted.target_block import Answers
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import PAD, SEPARATOR

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sp_search.cli.main import COMMANDS
-from sp_search.cli.records import leaves
+from sp_search.cli.settings.from_dict import leaves
 from sp_search.config import ClusterSettings, ConfirmSettings, ScheduleSettings, Settings
 from sp_search.errors import ConfigError
 

@@ -14,7 +14,21 @@ ROOMS = [  # bench measures the rooms above it; only the command line uses it
     {"prompts"}, {"engine"}, {"tracking"}, {"export"}, {"search"}, {"report"}, {"demo"}, {"bench"}, {"config"},
     {"cli"},
 ]  # fmt: skip
+GROUPS = {  # each imports only from those before it, and two of one set not from each other
+    "engine": [{"batch", "runtime"}, {"transformer"}, {"prompted"}, {"answer"}, {"trial"}, {"train"}],
+    "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
+    "tracking": [{"base"}, {"spool"}, {"runs"}, {"upload"}, {"api"}],
+    "cli": [{"settings"}, {"wiring"}, {"commands"}],
+}
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+STOREY = {
+    (room, group): storey
+    for room, storeys in GROUPS.items()
+    for storey, groups in enumerate(storeys)
+    for group in groups
+}
+ABOUT_TEN_FILES = 11
+MANY_FILES = {"cli/commands"}  # one a command
 OWNERS = {
     "mlflow": {"tracking"},
     "ray": {"search", "bench/plain_tune"},  # there as a baseline
@@ -50,6 +64,8 @@ def import_faults(path: str, source: str) -> Iterator[str]:
                 target = rest.split(".")[0]
                 if FLOOR[target] > FLOOR[room]:
                     yield f"{path}:{node.lineno}: {room} imports {target}, a room below it"
+                if (room == target) and (fault := group_fault(path, rest)):
+                    yield f"{path}:{node.lineno}: {fault}"
                 if node in in_functions:
                     yield f"{path}:{node.lineno}: imports {target} inside a function"
             if top in OWNERS and not any(path.startswith(f"sp_search/{owner}") for owner in OWNERS[top]):
@@ -58,6 +74,25 @@ def import_faults(path: str, source: str) -> Iterator[str]:
                 yield f"{path}:{node.lineno}: imports by a computed name"
         if isinstance(node, ast.Name) and node.id == "__import__":
             yield f"{path}:{node.lineno}: imports by a computed name"
+
+
+def group_fault(path: str, module: str) -> str:
+    """What is wrong with a room's import of its own module `ROOM.GROUP.FILE`, between its groups; "" for nothing."""
+    room, *own = path.split("/")[1:]
+    group = own[0] if len(own) > 1 else None  # a file of the room itself lies below all groups
+    other = module.split(".")[1] if "." in module else None
+    if (room, other) not in STOREY or group is None or group == other:
+        return ""
+    if STOREY[room, other] < STOREY[room, group]:
+        return ""
+    return f"{room}/{group} imports {room}/{other}, which is not before it"
+
+
+def private_imports(source: str) -> Iterator[str]:
+    """The names with a leading underscore that a file takes from another one of the package."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sp_search"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if alias.name.startswith("_"))
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -81,16 +116,45 @@ def test_every_room_has_its_place_in_the_order():
     assert below - {"__init__"} == set(FLOOR)
 
 
+def test_every_group_has_its_place_in_the_order_and_about_ten_files():
+    for room in GROUPS:
+        folders = {
+            path.name: path for path in (ROOT / "sp_search" / room).iterdir() if (path / "__init__.py").exists()
+        }
+        assert {(room, name) for name in folders} == {key for key in STOREY if key[0] == room}
+        sizes = {f"{room}/{name}": len(list(path.glob("*.py"))) - 1 for name, path in folders.items()}
+        assert {name: size for name, size in sizes.items() if size > ABOUT_TEN_FILES and name not in MANY_FILES} == {}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_takes_no_private_name_of_another(path):
+    assert list(private_imports(path.read_text())) == []
+
+
 @pytest.mark.parametrize(
     ("path", "source", "fault"),
     [
-        ("sp_search/lm/a.py", "from sp_search.engine.pack import Pack", "lm imports engine, a room below it"),
+        (
+            "sp_search/lm/a.py",
+            "from sp_search.engine.train.trainer import Pack",
+            "lm imports engine, a room below it",
+        ),
         ("sp_search/lm/a.py", "from sp_search import engine", "lm imports engine, a room below it"),
-        ("sp_search/lm/a.py", "import sp_search.engine.pack", "lm imports engine, a room below it"),
+        ("sp_search/lm/a.py", "import sp_search.engine.train.trainer", "lm imports engine, a room below it"),
         (
             "sp_search/types.py",
             "if TYPE_CHECKING:\n    import sp_search.units",
             "types imports units, a room below it",
+        ),
+        (
+            "sp_search/engine/batch/a.py",
+            "from sp_search.engine.trial.trial import LiveTrial",
+            "engine/batch imports engine/trial, which is not before it",
+        ),
+        (
+            "sp_search/engine/batch/a.py",
+            "from sp_search.engine.runtime import device",
+            "engine/batch imports engine/runtime, which is not before it",
         ),
         ("sp_search/lm/a.py", "from ..engine import pack", "a relative import"),
         ("sp_search/cli/a.py", "def f():\n    from sp_search.lm import zoo", "imports lm inside a function"),
@@ -116,7 +180,7 @@ def test_the_layer_test_sees_a_forbidden_import(path, source, fault):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("sp_search/engine/a.py", "from sp_search.engine import pack\nfrom sp_search.lm.architecture import UnitLM"),
+        ("sp_search/engine/a.py", "from sp_search.engine import batch\nfrom sp_search.lm.architecture import UnitLM"),
         ("sp_search/units/fairseq_file.py", "from omegaconf import DictConfig"),
         ("sp_search/types.py", "from sp_search.errors import DataError"),
         ("sp_search/search/a.py", "def f():\n    import ray"),

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sp_search.engine.data import Scores, TaskData, task_data
-from sp_search.engine.pack import Pack
+from sp_search.engine.train.trainer import Pack
+from sp_search.engine.trial.task_data import Scores, TaskData, task_data
 from sp_search.lm.architecture import Architecture, UnitLM, random_lm
 from sp_search.tasks.registry import get_task
 from sp_search.types import SPECIALS, Corpus, Split

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sp_search.engine.data import TaskData
-from sp_search.engine.decode import write_answers
-from sp_search.engine.forward import tail_logits
-from sp_search.engine.loss import apply_head
-from sp_search.engine.passes import PassSize
-from sp_search.engine.scoring import Candidate, laid_out
-from sp_search.engine.settings import TrialSettings
-from sp_search.engine.slot import new_slot
-from sp_search.engine.trunk_cache import TrunkCache
-from sp_search.engine.verbalized import sequence_answers
-from sp_search.engine.weights import FrozenWeights, freeze
+from sp_search.engine.answer.candidate import Candidate, laid_out
+from sp_search.engine.answer.generate import write_answers
+from sp_search.engine.answer.label_map import sequence_answers
+from sp_search.engine.answer.loss import apply_head
+from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.prompted.source_cache import TrunkCache
+from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.engine.trial.trial import new_slot
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import EOS, Params, Split
 

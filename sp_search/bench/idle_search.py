@@ -14,14 +14,14 @@ from typing import Any
 
 from sp_search.bench.idle_pack import IdlePack
 from sp_search.bench.slots import IdleSearch
-from sp_search.search.driver import run_search
-from sp_search.search.finished import Finished
-from sp_search.search.settings import SearchSettings
-from sp_search.search.space import read_space
-from sp_search.search.study import StudyIdentity, open_study
-from sp_search.tracking.cursor import Cursor
-from sp_search.tracking.observer import MlflowTracker
-from sp_search.tracking.spool import Spool
+from sp_search.search.base.result import Finished
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import read_space
+from sp_search.search.run.search import run_search
+from sp_search.search.study.study import StudyIdentity, open_study
+from sp_search.tracking.api.tracker import MlflowTracker
+from sp_search.tracking.spool.offsets import Cursor
+from sp_search.tracking.spool.spool import Spool
 
 IDENTITY = StudyIdentity("idle", "none", "none", "none", "none")
 

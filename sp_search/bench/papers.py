@@ -25,13 +25,13 @@ from torch import Tensor
 from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
 from sp_search.bench.logits import TargetLogits
-from sp_search.engine.answering import Answerer
-from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.data import TaskData
-from sp_search.engine.settings import TrialSettings
-from sp_search.engine.slot import new_slot
-from sp_search.engine.state import load_state, save_state
-from sp_search.engine.weights import freeze
+from sp_search.engine.answer.evaluator import Answerer
+from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.trial.checkpoint import load_state, save_state
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.engine.trial.trial import new_slot
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING

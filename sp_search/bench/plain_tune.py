@@ -20,7 +20,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from sp_search.bench.idle_pack import curve
 from sp_search.bench.slots import IdleSearch
-from sp_search.search.schedule import report_points
+from sp_search.search.base.rungs import report_points
 
 
 def main(order: str) -> None:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sp_search.engine.bank import TrialPrompt
+from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.types import EOS, PAD, SEPARATOR
 
 

@@ -23,8 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from sp_search.batches.stream import BatchStream
 from sp_search.bench.logits import EngineLogits, FairseqLogits
 from sp_search.bench.papers import PapersTrial
-from sp_search.engine.build import PackRecipe, matrix_rate, pick_device, pick_dtype
-from sp_search.engine.data import TaskData
+from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
+from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.trial.task_data import TaskData
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Params

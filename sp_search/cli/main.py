@@ -2,9 +2,9 @@
 
 0 done; 1 a check failed, or a fault of ours with its traceback; 2 a user's mistake, in one line; 130 interrupted; 141
 who read the output has gone, as `head` does.
-Nothing heavy is imported before a command is known: each is the module `sp_search.cli.NAME`, a blank in its name as
-`_`, with a function `run`, whose annotation `config: SETTINGS` says which keys it takes. A module may have words that
-come before those of the user, `STARTS_FROM`, where it needs other values than a search.
+Nothing heavy is imported before a command is known. A command is the module `sp_search.cli.commands.NAME`, with `_`
+for a blank in its name, and a function `run`, whose annotation `config: SETTINGS` says which keys it takes. A module
+may have words that come before those of the user, `STARTS_FROM`, where it needs other values than a search.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import get_type_hints
 
-from sp_search.cli.records import did_you_mean
+from sp_search.cli.settings.from_dict import did_you_mean
 from sp_search.errors import ConfigError, UserError
 
 COMMANDS = {
@@ -101,13 +101,14 @@ def _dispatch(words: list[str]) -> int:
     name, overrides = " ".join(words[:length]), words[length:]
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
-    command = _part(name.replace(" ", "_"))
+    command = _part(f"commands.{name.replace(' ', '_')}")
     schema = get_type_hints(command.run)["config"]
     overrides = [*getattr(command, "STARTS_FROM", ()), *overrides]
     if set(overrides) & _HELP:
-        print(_part("help").command_help(name, command, schema, [word for word in overrides if word not in _HELP]))
+        asked = [word for word in overrides if word not in _HELP]
+        print(_part("settings.help").command_help(name, command, schema, asked))
         return 0
-    return int(command.run(_part("compose").load_settings(overrides, schema)))
+    return int(command.run(_part("settings.compose").load_settings(overrides, schema)))
 
 
 def _version() -> str:

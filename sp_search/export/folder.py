@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sp_search.engine.state import read_state
+from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.tasks.label_space import LabelSpace

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sp_search.engine.build import pick_device, pick_dtype
+from sp_search.engine.runtime.device import pick_device, pick_dtype
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.lm.zoo import load_lm
 from sp_search.units.dictionary import Dictionary

@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sp_search.engine.answering import Answered, Answerer
-from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.finetune import split_own
-from sp_search.engine.layout import check_lengths
-from sp_search.engine.probe import ProbeTensors
-from sp_search.engine.probing import probe_answers, words_of
-from sp_search.engine.scoring import Candidate
-from sp_search.engine.settings import TrialSettings
-from sp_search.engine.verbalized import Verbalized
-from sp_search.engine.weights import freeze
+from sp_search.engine.answer.candidate import Candidate
+from sp_search.engine.answer.evaluator import Answered, Answerer
+from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.batch.collate import check_lengths
+from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.train.probe_trainer import probe_answers, words_of
+from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.linear_probe import ProbeTensors
+from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.folder import FORMAT, task_of
 from sp_search.lm.architecture import UnitLM

@@ -15,7 +15,7 @@ from matplotlib import pyplot
 
 from sp_search.report.comparison import Comparison
 from sp_search.report.plots import learning_curves
-from sp_search.search.history import StudyHistory
+from sp_search.search.study.records import StudyHistory
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}"

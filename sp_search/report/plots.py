@@ -7,7 +7,7 @@ from typing import Any
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from sp_search.search.history import StudyHistory, TrialHistory
+from sp_search.search.study.records import StudyHistory, TrialHistory
 
 COLOURS = {"complete": "tab:blue", "pruned": "tab:grey", "fail": "tab:red"}
 WINNER_COLOUR = "tab:orange"

@@ -18,8 +18,8 @@ from sp_search.bench.speed import (
     speed_ratio,
     stretch_sizes,
 )
-from sp_search.engine.build import PackRecipe
-from sp_search.engine.linear import Linear
+from sp_search.engine.runtime.packed_linear import Linear
+from sp_search.engine.train.factory import PackRecipe
 from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, tiny_corpus, write_tiny_corpus
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from sp_search.cli.compose import load_settings
-from sp_search.cli.parts import recipe_of
+from sp_search.cli.settings.compose import load_settings
+from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
-from sp_search.engine.settings import parameter_types
-from sp_search.search.space import read_params, read_space
+from sp_search.engine.trial.hparams import parameter_types
+from sp_search.search.base.space import read_params, read_space
 from sp_search.tasks.registry import TASKS
 
 UTTERANCES = 1600

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sp_search.engine.pack import Pack
-from sp_search.engine.state import read_state
+from sp_search.engine.train.trainer import Pack
+from sp_search.engine.trial.checkpoint import read_state
 from sp_search.types import Params
 from tests.tiny import tiny_pack
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sp_search.engine.state import read_state
+from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.folder import best_folder, copy_export, exported_quantizer, write_export
 from sp_search.prompts.file import load_prompt

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from sp_search.engine.verbalized import Verbalized
+from sp_search.engine.answer.label_map import Verbalized
 from sp_search.errors import DataError
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import load_predictor

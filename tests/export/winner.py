@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sp_search.engine.data import TaskData
-from sp_search.engine.pack import Pack
+from sp_search.engine.train.trainer import Pack
+from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task, write_export
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import Params

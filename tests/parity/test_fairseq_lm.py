@@ -5,12 +5,12 @@ from argparse import Namespace
 import pytest
 import torch
 
-from sp_search.engine.bank import TrialPrompt
-from sp_search.engine.forward import tail_logits
-from sp_search.engine.layout import source_block
-from sp_search.engine.trunk import run_trunk, trunk_levels
-from sp_search.engine.verbalized import sequence_answers
-from sp_search.engine.weights import freeze
+from sp_search.engine.answer.label_map import sequence_answers
+from sp_search.engine.batch.collate import source_block
+from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
+from sp_search.engine.transformer.folded_weights import freeze
 from sp_search.lm.checkpoint import import_checkpoint
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import SEPARATOR

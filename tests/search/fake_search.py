@@ -10,7 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from sp_search.search.driver import run_search
+from sp_search.search.run.search import run_search
 from tests.search.fake_pack import FakePack
 from tests.search.searches import IDENTITY, lr_space, new_study, settings
 

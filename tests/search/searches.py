@@ -4,9 +4,9 @@ from pathlib import Path
 
 import optuna
 
-from sp_search.search.settings import SearchSettings
-from sp_search.search.space import Space, read_space
-from sp_search.search.study import PARAMS, StudyIdentity, open_study
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Space, read_space
+from sp_search.search.study.study import PARAMS, StudyIdentity, open_study
 
 IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")
 

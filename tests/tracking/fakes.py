@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sp_search.tracking.fold import Point, Start
-from sp_search.tracking.layout import PARENT_TAG
-from sp_search.tracking.observer import MlflowTracker
-from sp_search.tracking.store import RejectedError, RunMissingError, RunRef
+from sp_search.tracking.api.tracker import MlflowTracker
+from sp_search.tracking.runs.run_updates import Point, Start
+from sp_search.tracking.runs.schema import PARENT_TAG
+from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef
 from sp_search.types import Report
 
 INFO = {"study": "demo", "task": "intent", "data_fingerprint": "d" * 64, "data": "tiny", "seed": 0}

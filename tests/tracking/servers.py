@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sp_search.tracking.ui import ui_command
+from sp_search.tracking.api.ui import ui_command
 
 
 class Server:

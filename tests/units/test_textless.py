@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import load_file
 from sklearn.cluster import MiniBatchKMeans
 
-from sp_search.cli.compose import load_settings
 from sp_search.cli.main import main
+from sp_search.cli.settings.compose import load_settings
 from sp_search.config import Settings
 from sp_search.errors import CheckpointError
 from sp_search.published.catalogue import ENCODERS, QUANTIZERS, PublishedFile

@@ -1,0 +1,77 @@
+"""Train the papers' setting to its early stop; prints one JSON line.
+
+On fairseq's own decoder in float32, or with baseline=engine on the engine in engine.dtype, which is faster and leaves
+the same prompt but for rounding. A line an epoch goes to stderr. The prompt of the best epoch is measured as a search
+measures its own. valid_loss is in nats per scored position; seconds have both training and validation in them,
+utterances_per_s training alone. It takes all cores, as a search does with its workers; engine.threads=1 takes fewer.
+Started again, a training goes on behind its last whole epoch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from sp_search.bench.papers import train_to_early_stop
+from sp_search.bench.speed import baseline_trial
+from sp_search.cli.wiring.factories import only_trial, recipe_of
+from sp_search.config import Settings, below_one, refuse
+
+STARTS_FROM = ("space=paper", "batch_size=32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchPapersSettings(Settings):
+    """When training ends."""
+
+    baseline: str = "fairseq"  # whose forward and backward pass: fairseq or engine
+    patience: int = 5  # epochs without a better validation loss
+    max_epochs: int = 40
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        faults = below_one(self, "patience", "max_epochs")
+        if self.baseline not in ("fairseq", "engine"):
+            faults.append(f"baseline: expected fairseq or engine, got {self.baseline!r}")
+        refuse(faults)
+
+
+def run(config: BenchPapersSettings) -> int:
+    """Train, and print what came out."""
+    recipe = recipe_of(config)
+    threads = config.engine.threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    lm, data = recipe.data()
+    params = only_trial(config, lm.architecture.layers)
+    budget = config.max_epochs * len(data.train)
+    trial = baseline_trial(recipe, lm, data, params, budget=budget, through=config.baseline)
+    done = train_to_early_stop(
+        trial,
+        config.runs / f"{config.study}-papers-{config.baseline}",
+        patience=config.patience,
+        max_epochs=config.max_epochs,
+        tell=lambda line: print(line, file=sys.stderr, flush=True),
+    )
+    result = {
+        "baseline": config.baseline,
+        "dtype": str(trial.dtype).removeprefix("torch."),
+        "lm": config.lm.name,
+        "data": config.data.name,
+        "train_utterances": len(data.train),
+        "params": params,
+        "batch_size": recipe.batch_size,
+        "threads": threads,
+        "epochs": len(done.valid_losses),
+        "best_epoch": done.best_epoch,
+        "valid_loss": done.valid_losses[done.best_epoch - 1],
+        "valid": trial.metrics("valid"),
+        "test": trial.metrics("test"),
+        "seconds": round(done.train_s + done.valid_s, 1),
+        "utterances_per_s": round(trial.slot.utterances_seen / done.train_s, 1),
+    }
+    print(json.dumps(result))
+    return 0

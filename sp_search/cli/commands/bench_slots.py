@@ -1,0 +1,47 @@
+"""Measure what trials cost beside their training; prints one JSON line.
+
+A search of idle trials through the whole machinery (study, Tune, ASHA, tracking, confirm runs) against a plain
+tune.Tuner with OptunaSearch, ASHAScheduler and one function a trial. Both are timed from start to end, imports and
+Ray's start-up included; ratio is ours by theirs in trials a second. plain_trials=0 gives the plain Tuner as many
+trials as the search; with fewer, its time for as many follows from its pace.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from sp_search.bench.slots import IdleSearch, measure
+from sp_search.cli.wiring.factories import worker_count
+from sp_search.config import Settings, refuse
+
+STARTS_FROM = ("trials=256", "cluster.slots=32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSlotsSettings(Settings):
+    """What is timed."""
+
+    plain_trials: int = 24  # of the plain Tuner, 2 or more; 0 = as many as the search has
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.plain_trials < 2 and self.plain_trials != 0:
+            refuse([f"plain_trials: expected 0, or 2 or more, got {self.plain_trials}"])
+
+
+def run(config: BenchSlotsSettings) -> int:
+    """Print the line."""
+    schedule = config.schedule
+    search = IdleSearch(
+        trials=schedule.trials,
+        workers=worker_count(config),
+        slots=config.cluster.slots,
+        budget=schedule.budget,
+        grace=schedule.grace,
+        reduction_factor=schedule.reduction_factor,
+        confirm_top=schedule.confirm.top,
+        confirm_seeds=schedule.confirm.seeds,
+    )
+    print(json.dumps(measure(search, config.plain_trials or schedule.trials)))
+    return 0

@@ -1,0 +1,68 @@
+"""Say what this machine has for a search, a line a part, and what to do about what is missing; 1 if something is."""
+
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+
+from sp_search.config import Settings
+from sp_search.engine.runtime.device import matrix_rate, pick_device
+
+PACKAGES = ("torch", "ve-fairseq", "ray", "optuna", "mlflow", "hydra-core", "numpy")
+FREE_BYTES = 10**9  # below it a study's database or an imported LM may not fit
+Finding = tuple[str, str, str]  # the part, what was found, and the next step or "" where all is well
+
+
+def run(config: Settings) -> int:
+    """Print every finding; 1 if one of them needs a next step."""
+    missing = False
+    for part, found, next_step in findings(config):
+        missing |= bool(next_step)
+        print(f"{'!!' if next_step else 'ok'} {part:<10} {found}{next_step and '; ' + next_step}", flush=True)
+    return int(missing)
+
+
+def findings(config: Settings) -> Iterator[Finding]:
+    """Look at one part after the other; the import of fairseq and the matrix rates take seconds."""
+    yield "python", f"{platform.python_version()} at {sys.executable}", ""
+    yield from map(_package, PACKAGES)
+    yield _fairseq_imports()
+    yield _device()
+    yield _disk("runs", config.runs)
+    yield _disk("cache", config.cache)
+    assets = files("sp_search.demo") / "assets"
+    built = assets.is_dir() and any(assets.iterdir())
+    yield ("demo", "built", "") if built else ("demo", "not built", "build corpus and unit LM with: make demo-assets")
+
+
+def _package(name: str) -> Finding:
+    try:
+        return name, version(name), ""
+    except PackageNotFoundError:
+        return name, "not installed", "install it with: make setup"
+
+
+def _fairseq_imports() -> Finding:
+    """Try it in a process of its own: fairseq leaves registries and settings behind."""
+    tried = subprocess.run([sys.executable, "-c", "import fairseq"], capture_output=True, text=True, check=False)
+    said = tried.stderr.strip().rpartition("\n")[2]
+    return ("fairseq", said, "try: make setup") if tried.returncode else ("fairseq", "imports", "")
+
+
+def _device() -> Finding:
+    device = pick_device("auto")
+    what = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    rates = (f"{name} {matrix_rate(getattr(torch, name), device) / 1e9:.0f}" for name in ("float32", "bfloat16"))
+    return "device", f"{device}, {what}; GFLOP/s in matrix products: {', '.join(rates)}", ""
+
+
+def _disk(part: str, folder: Path) -> Finding:
+    free = shutil.disk_usage(next(at for at in (folder, *folder.parents) if at.exists())).free
+    short = f"expected {FREE_BYTES / 1e9:.0f} GB or more; choose another disk with {part}=PATH"
+    return part, f"{folder}, {free / 1e9:.1f} GB free", "" if free >= FREE_BYTES else short

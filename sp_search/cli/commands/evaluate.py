@@ -1,0 +1,78 @@
+"""Measure an exported prompt on a split of a labelled corpus, the task's baseline beside it; prints one JSON.
+
+Each metric has its 95 % confidence interval by bootstrap over utterances. eer is the equal error rate of taking an
+answer by its score: as large a share of the right ones refused as of the wrong ones taken; null where all are right,
+or none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sp_search.cli.wiring.factories import data_path, predictor_of
+from sp_search.config import Settings
+from sp_search.errors import ConfigError
+from sp_search.export.folder import task_of
+from sp_search.export.predictor import Prediction, labelled_answers
+from sp_search.metrics.accuracy import Answer
+from sp_search.metrics.baseline import baseline_answers, baseline_name
+from sp_search.metrics.eer import eer_with_interval
+from sp_search.metrics.measures import measure, measure_slots, with_intervals
+from sp_search.tasks.registry import Task
+from sp_search.units.manifest import SPLITS, load_corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(Settings):
+    """What to measure, and on what."""
+
+    prompt: Path  # an exported folder
+    split: str = "test"  # train, valid or test
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.split not in SPLITS:
+            raise ConfigError(f"split: expected {', '.join(SPLITS)}, got {self.split!r}")
+
+
+def run(config: EvaluateSettings) -> int:
+    """Print the task's metrics and the baseline's."""
+    predictor, dictionary, document = predictor_of(config, config.prompt)
+    task, data = task_of(document), config.data
+    corpus = load_corpus(
+        data_path(config), dictionary, data.name, train_utterances=data.train_utterances, field=task.field
+    )
+    split = corpus.splits[config.split]
+    wanted = labelled_answers(split)
+    found = list(predictor.predict(split))
+    result = {
+        "task": task.name,
+        "data": {"name": corpus.name, "fingerprint": corpus.fingerprint},
+        "split": config.split,
+        "utterances": len(split),
+        **_measured(task, [prediction.labels for prediction in found], wanted),
+        **_taken_by_score(found, wanted),
+        "baseline": {
+            "name": baseline_name(task),
+            **_measured(task, baseline_answers(task, corpus.splits["train"], split), wanted),
+        },
+    }
+    print(json.dumps(result, indent=2))
+    return 0
+
+
+def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer]) -> dict[str, Any]:
+    slots = task.slots if len(task.slots) > 1 else ()
+    return with_intervals(measure(task.metrics, found, wanted) | measure_slots(slots, found, wanted))
+
+
+def _taken_by_score(found: Sequence[Prediction], wanted: Sequence[Answer]) -> dict[str, Any]:
+    scores = [next(iter(prediction.scores.values())) for prediction in found]
+    right = [prediction.labels == answer for prediction, answer in zip(found, wanted, strict=True)]
+    return eer_with_interval(np.array(scores), np.array(right))

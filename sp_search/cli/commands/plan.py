@@ -1,0 +1,153 @@
+"""Say what a search would do, without doing it: its space for this LM, its first trials, its rungs, its training.
+
+LM and corpus are read, so what is wrong with them, with the space or with the settings shows here. How long it takes
+needs a rate, in trial-utterances/s of the whole search: rate=900 gives one, measure=true measures a worker for some
+seconds. json=true prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+
+import torch
+
+from sp_search.bench.speed import engine_course, medians
+from sp_search.cli.wiring.factories import recipe_of
+from sp_search.cli.wiring.ray_settings import joined
+from sp_search.cli.wiring.search_setup import search_settings, space_of
+from sp_search.config import Settings
+from sp_search.engine.train.factory import PackRecipe
+from sp_search.errors import ConfigError
+from sp_search.search.base.cost_estimate import Plan, draws, plan_search
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Space
+
+MEASURED_UPDATES, MEASURED_STRETCHES = 5, 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings(Settings):
+    """What to tell beside the plan."""
+
+    rate: float | None = None  # trial-utterances/s of the whole search; null = unknown
+    measure: bool = False  # measure the rate
+    json: bool = False  # one JSON object instead of text for people
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rate is not None and not self.rate > 0:
+            raise ConfigError(f"rate: expected above 0, got {self.rate}")
+        if self.rate is not None and self.measure:
+            raise ConfigError("rate: expected a rate or measure=true, got both")
+
+
+def run(config: PlanSettings) -> int:
+    """Print the plan."""
+    with joined(config) as sized:
+        planned = _planned(sized)
+    print(json.dumps(asdict(planned) | {"hours": planned.hours}) if config.json else "\n".join(lines(planned)))
+    return 0
+
+
+def _planned(config: PlanSettings) -> Planned:
+    recipe = recipe_of(config)
+    lm, data = recipe.data()
+    settings = search_settings(config, lm.architecture.layers)
+    space = space_of(config, recipe.task, lm.architecture.layers)
+    return Planned(
+        study=settings.study,
+        is_new=not settings.folder.exists(),
+        trials=settings.trials,
+        workers=settings.workers,
+        slots=settings.slots,
+        lm={"name": config.lm.name, "layers": lm.architecture.layers, "embed_dim": lm.architecture.embed_dim},
+        utterances={"data": config.data.name, **{name: len(split) for name, split in data.corpus.splits.items()}},
+        plan=plan_search(settings, space),
+        rate=worker_rate(recipe, settings, space) * settings.workers if config.measure else config.rate,
+        is_measured=config.measure,
+    )
+
+
+def worker_rate(recipe: PackRecipe, settings: SearchSettings, space: Space) -> float:
+    """Trial-utterances/s of one worker, its slots filled with trials drawn from the space."""
+    torch.set_num_threads(recipe.threads)
+    recipe = replace(recipe, chunk_updates=MEASURED_UPDATES)
+    course = engine_course(recipe, draws(space, settings.slots, settings.seed), MEASURED_STRETCHES)
+    timed = [course.timed(number) for number in range(1, 1 + MEASURED_STRETCHES)]
+    return medians(timed, "utterances_per_s")["utterances_per_s"]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what it is for."""
+
+    study: str
+    is_new: bool
+    trials: int
+    workers: int
+    slots: int  # trials in flight on a worker
+    lm: Mapping[str, str | int]
+    utterances: Mapping[str, str | int]  # of the corpus, by split; its name under data
+    plan: Plan
+    rate: float | None  # trial-utterances/s of all workers
+    is_measured: bool
+
+    @property
+    def hours(self) -> dict[str, float] | None:
+        """Estimated training time, and the most; None without a rate."""
+        if self.rate is None:
+            return None
+        wanted, most = self.plan.search_utterances, self.plan.most_search_utterances
+        return {
+            name: (count + self.plan.confirm_utterances) / self.rate / 3600
+            for name, count in (("estimated", wanted), ("most", most))
+        }
+
+
+def lines(planned: Planned) -> Iterator[str]:
+    """The plan, a line each."""
+    plan, counts = planned.plan, planned.utterances
+    yield (
+        f"study {planned.study}: {planned.trials} trials, {planned.workers} workers of {planned.slots} slots"
+        + ("" if planned.is_new else "; its folder is there: trials it already has are not trained again")
+    )
+    yield (
+        f"LM {planned.lm['name']}: {planned.lm['layers']} layers x {planned.lm['embed_dim']}; data {counts['data']}: "
+        f"{counts['train']:,} utterances to train on, {counts['valid']:,} to validate, {counts['test']:,} to test"
+    )
+    yield "\nspace"
+    width = max(map(len, plan.ranges))
+    yield from (f"  {name:<{width}}  {values}" for name, values in plan.ranges.items())
+    if plan.first_trials:
+        yield "\nfirst trials"
+        yield from ("  " + " ".join(f"{n}={_short(v)}" for n, v in trial.items()) for trial in plan.first_trials)
+    yield "\nrungs: utterances seen, trials that get there"
+    for point in plan.points:
+        last = ", the full budget" if point is plan.points[-1] else ""
+        yield f"  {point.utterances:>9,}  about {point.trials:.0f}, at most {planned.trials}{last}"
+    yield (
+        f"\ntraining: about {plan.search_utterances:,} utterances for the search (at most "
+        f"{plan.most_search_utterances:,}), {plan.confirm_utterances:,} for the confirm runs"
+    )
+    yield _duration(planned)
+
+
+def _duration(planned: Planned) -> str:
+    if planned.hours is None or planned.rate is None:
+        return "time: not known without a rate; say rate=TRIAL_UTTERANCES_PER_S, or measure=true"
+    how = "one worker measured, times the workers" if planned.is_measured else "as given"
+    return (
+        f"time: about {_clock(planned.hours['estimated'])}, at most {_clock(planned.hours['most'])}, at "
+        f"{planned.rate:,.0f} trial-utterances/s ({how}); start-up, validation and slots that wait come on top"
+    )
+
+
+def _clock(hours: float) -> str:
+    minutes = round(hours * 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(1, minutes)} min"
+
+
+def _short(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

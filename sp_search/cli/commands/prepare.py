@@ -1,0 +1,163 @@
+"""Turn a corpus in audio into units that a search takes as its data; started again, it goes on.
+
+corpus= is a manifest, CSV or JSON lines with path, split (train, valid or test) and labels or text; with form= it is
+the folder of a corpus as it is published. to= is the folder that a search is then given as its data.
+units=hubert, cpc, w2v2 or logmel takes the published speech model and k-means, downloaded once: lm=gslm_hubert100
+knows the units of units=hubert, lm=gslm_hubert50 those with units.fit.units=50 besides. units.quantizer= names a
+k-means file instead; with null, clusters are found on train.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import soxr
+
+from sp_search.cli.settings.from_dict import did_you_mean
+from sp_search.cli.wiring.factories import worker_count
+from sp_search.config import Settings, UnitSettings
+from sp_search.engine.runtime.device import pick_device
+from sp_search.errors import CheckpointError, ConfigError
+from sp_search.published.catalogue import QUANTIZERS
+from sp_search.search.cluster.unit_actors import hear_on_cluster
+from sp_search.tracking.base.provenance import versions
+from sp_search.units.corpora.read import Form, read_corpus
+from sp_search.units.features import FeatureSettings
+from sp_search.units.fitting import fitted
+from sp_search.units.pool import hear_here
+from sp_search.units.prepare import META, Hear, Listener, Prepared, prepare
+from sp_search.units.progress import Progress
+from sp_search.units.quantizer import Features, Quantizer
+from sp_search.units.recordings import Recording
+from sp_search.units.textless import check_frames, published_encoder, published_quantizer, quantizer_on
+from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSettings(Settings):
+    """Which corpus, and where to."""
+
+    corpus: Path  # a manifest, CSV or JSON lines with path, split and labels or text; else the corpus's folder
+    form: Form = "manifest"
+    to: Path  # the folder that a search is then given: data=FOLDER
+    characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # what text may hold beside blanks, where it makes the labels
+
+
+def run(config: PrepareSettings) -> int:
+    """Print where the folder is; 1 if a file could not be read."""
+    recordings = read_corpus(config.form, config.corpus, config.characters)
+    progress = Progress()
+    checkpoint = encoder_file(config.units, config.cache)
+    quantizer = quantizer_of(config, checkpoint, recordings, config.to, progress)
+    prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer, checkpoint), progress)
+    corpus = {"form": config.form, "path": str(config.corpus)}
+    meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
+    unfinished = config.to / f"{META}.part"
+    unfinished.write_text(meta + "\n", encoding="utf-8")
+    unfinished.replace(config.to / META)
+    print(config.to)
+    return int(bool(prepared.unreadable))
+
+
+def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
+    """The speech model's file that the settings name, else the published one; None where frames need no model.
+
+    Raises:
+        CheckpointError: a published quantizer was made of other frames.
+        DownloadError: the published model can't be had.
+    """
+    frames = units.signal or units.encoder
+    assert frames is not None
+    if units.quantizer is not None and units.quantizer in QUANTIZERS:
+        check_frames(units.quantizer, frames)
+    if isinstance(frames, FeatureSettings):
+        return None
+    return units.checkpoint or published_encoder(frames, cache)
+
+
+def quantizer_of(
+    config: Settings, checkpoint: Path | None, recordings: Sequence[Recording], folder: Path, listener: Listener
+) -> Quantizer:
+    """The quantizer that the settings name, downloaded, read or imported, or else found on the training split.
+
+    Raises:
+        UserError: it, or the encoder of its features, is wrong, or they don't belong together.
+    """
+    units, device = config.units, pick_device("auto").type
+    features = features_of(units.signal, units.encoder, checkpoint, device)
+    if units.quantizer is not None:
+        return _named(units.quantizer, features, config.cache)
+    fit = units.fit
+    return fitted(
+        recordings,
+        features,
+        extractor(features, checkpoint, device),
+        folder,
+        listener,
+        units=fit.units,
+        utterances=fit.utterances,
+        frames=fit.frames,
+        seed=fit.seed,
+    )
+
+
+def hear_of(config: Settings, quantizer: Quantizer, checkpoint: Path | None) -> Hear:
+    """Who does the work: processes of this machine, one a core; actors, where there is a cluster or a GPU."""
+    cores, cluster, engine = os.cpu_count() or 1, config.cluster, config.engine
+    device = pick_device("auto").type if engine.device == "auto" else engine.device
+    here = cluster.address is None and device == "cpu"
+    processes = cluster.workers or cores
+    cpus = cluster.cpus_per_worker or 1.0
+    recipe = UnitizerRecipe(
+        quantizer=quantizer,
+        checkpoint=checkpoint,
+        device=device,
+        threads=engine.threads or max(1, cores // processes if here else int(cpus)),
+    )
+    if here:
+        return partial(hear_here, recipe, processes=processes)
+    gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(device == "cuda")
+    workers = cluster.workers or (worker_count(config) if cluster.address is None else None)
+    return partial(hear_on_cluster, recipe, address=cluster.address, workers=workers, cpus=cpus, gpus=gpus)
+
+
+def document(units: UnitSettings, corpus: dict[str, str], quantizer: Quantizer, prepared: Prepared) -> dict[str, Any]:
+    """What `meta.json` says."""
+    return {
+        "corpus": corpus,
+        "units": {"name": units.name, "quantizer": units.quantizer, **quantizer.describe()},
+        "quantizer_fingerprint": quantizer.fingerprint,
+        "utterances": prepared.utterances,
+        "files": prepared.files,
+        "unreadable": [{"id": name, "why": why} for name, why in prepared.unreadable],
+        "versions": versions() | _audio_versions(),
+    }
+
+
+def _audio_versions() -> dict[str, str]:
+    libraries = {"soundfile": soundfile.__version__, "soxr": soxr.__version__}
+    return libraries | {"libsndfile": soundfile.__libsndfile_version__}
+
+
+def _named(name: str, features: Features, cache: Path) -> Quantizer:
+    if name in QUANTIZERS:
+        return published_quantizer(name, features, cache)
+    path = Path(name).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(
+            f"units.quantizer: expected {', '.join(QUANTIZERS)}, a file that exists, or null to find clusters on "
+            f"train, got {name!r}{did_you_mean(name, QUANTIZERS)}"
+        )
+    if path.suffix != ".safetensors":
+        return quantizer_on(features, path, cache)
+    quantizer = Quantizer.load(path)
+    if quantizer.features != features:
+        raise CheckpointError(f"{path}: expected a quantizer of {features}, got one of {quantizer.features}")
+    return quantizer

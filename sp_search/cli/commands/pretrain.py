@@ -1,0 +1,119 @@
+"""Train a unit LM on units of one's own, with fairseq's trainer; started again, it goes on to `updates`.
+
+corpus= is a file of utterances in units, labelled or not, in any form that a search takes, or a folder with a train
+and a valid file of them, as sp-search prepare leaves it. to= is the folder that a search is then given: lm=FOLDER.
+Units are numbers, unless dictionary= names a dict.txt. The shape is that of the published unit LMs, 151 million
+weights, for GPUs, of which it takes all; layers=4 embed_dim=128 ffn_embed_dim=512 attention_heads=4 suits a CPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import torch
+
+from sp_search.config import Settings, refuse
+from sp_search.engine.runtime.device import pick_device
+from sp_search.errors import ConfigError
+from sp_search.pretrain.databin import Source
+from sp_search.pretrain.pretrain import pretrain
+from sp_search.pretrain.recipe import Recipe
+from sp_search.tracking.base.provenance import versions
+from sp_search.units.dictionary import Dictionary
+from sp_search.units.manifest import split_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainSettings(Settings):
+    """What to train on, where to, and the recipe."""
+
+    corpus: Path  # a file of utterances in units, or a folder with a train and a valid file
+    to: Path  # the folder that a search is then given as its LM
+    valid: Path | None = None  # a file to measure on; null = the folder's, or a share of the file
+    valid_share: float = 0.01  # of the file's utterances, drawn, where there is no file to measure on
+    dictionary: Path | None = None  # a dict.txt of the units; null = units are numbers
+    layers: int = 12
+    embed_dim: int = 1024
+    ffn_embed_dim: int = 4096
+    attention_heads: int = 16
+    max_positions: int = 3072  # longest sequence, in units; longer utterances are cut
+    dropout: float = 0.1
+    lr: float = 5.0e-4  # at its highest, behind the warm-up; from there by the inverse square root
+    warmup_updates: int = 4000
+    updates: int = 100_000  # in total, over all starts
+    batch_tokens: int = 131_072  # units an update, over all devices
+    pass_tokens: int = 8192  # of these in one forward pass of a device
+    valid_every: int = 1000  # updates between two measurements on valid, each of which saves
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        recipe_of(self)
+        inside = 0 < self.valid_share < 1
+        refuse([] if inside else [f"valid_share: expected above 0 and below 1, got {self.valid_share}"])
+
+
+def run(config: PretrainSettings) -> int:
+    """Train, and print where the folder is."""
+    torch.set_num_threads(config.engine.threads or os.cpu_count() or 1)
+    recipe, gpus, dtype = recipe_of(config), gpus_of(config), config.engine.dtype
+    done = pretrain(
+        recipe,
+        source_of(config),
+        config.to,
+        gpus=gpus,
+        bfloat16=dtype == "bfloat16" or (dtype == "auto" and gpus > 0),
+        tell=_tell,
+    )
+    meta = {"corpus": str(config.corpus), "recipe": asdict(recipe), **asdict(done), "versions": versions()}
+    (config.to / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    print(config.to)
+    return 0
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def recipe_of(config: PretrainSettings) -> Recipe:
+    """Shape and training.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+    return Recipe(**{field.name: getattr(config, field.name) for field in fields(Recipe)})
+
+
+def source_of(config: PretrainSettings) -> Source:
+    """The files.
+
+    Raises:
+        DataError: the folder has no train file, or none to measure on; or the dictionary is bad.
+    """
+    train, valid = config.corpus, config.valid
+    if config.corpus.is_dir():
+        train = split_file(config.corpus, "train")
+        valid = valid or split_file(config.corpus, "valid")
+    return Source(
+        train=train,
+        valid=valid,
+        valid_share=config.valid_share,
+        dictionary=Dictionary.load(config.dictionary) if config.dictionary else None,
+    )
+
+
+def gpus_of(config: PretrainSettings) -> int:
+    """How many GPUs to train on; 0 = the CPU.
+
+    Raises:
+        ConfigError: GPUs are asked for where there are none.
+    """
+    if pick_device(config.engine.device).type == "cpu":
+        return 0
+    if not torch.cuda.is_available():
+        raise ConfigError("engine.device: expected auto or cpu on a machine without a GPU, got cuda")
+    return torch.cuda.device_count()

@@ -1,0 +1,31 @@
+"""Send to MLflow what its server missed while it was away, and what killed searches left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sp_search.config import Settings
+from sp_search.tracking.base.uri import default_uri, redact
+from sp_search.tracking.upload.sync import sync
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncSettings(Settings):
+    """What to send."""
+
+    again: bool = False  # everything of every study once more, for a store that was emptied
+
+
+def run(config: SyncSettings) -> int:
+    """Print what was sent and what is left; 1 if something is."""
+    uri = config.tracking.uri or default_uri(config.runs)
+    counts = sync(config.runs, uri, again=config.again)
+    print(
+        f"{counts.studies} studies in {config.runs}: {counts.sent} events sent to {redact(uri)}, {counts.left} left, "
+        f"{counts.rejected} refused, {counts.torn} cut off by a crash"
+    )
+    for study in counts.running:
+        print(f"study {study} is being searched and sends its own")
+    if counts.left:
+        print("the store did not take everything; run sp-search sync again once it is back")
+    return int(counts.left > 0)

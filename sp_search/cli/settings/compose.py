@@ -1,0 +1,68 @@
+"""Hydra composes `search_spaces/` and the words of a command into one settings record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+from hydra import compose, initialize_config_module
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sp_search.cli.settings.from_dict import fill
+from sp_search.cli.settings.overrides import GIVEN, one_line, sort_overrides
+from sp_search.config import Settings
+from sp_search.errors import ConfigError
+
+S = TypeVar("S", bound=Settings)
+HYDRA_NODES = ("hydra", "_dummy_empty_config_.yaml")
+
+
+def load_settings(words: Sequence[str], schema: type[S]) -> S:
+    """The settings of a command, as its record.
+
+    Args:
+        words: `key=value` as typed, `~space.PARAMETER` to drop one; a relative path is seen from the current folder.
+        schema: the command's record, `Settings` or one that extends it.
+
+    Raises:
+        ConfigError: anything wrong in the words or in a file they name.
+    """
+    return fill(schema, compose_values(words, schema))
+
+
+def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
+    """The values as YAML files and words have them, nested by section, their types not yet checked.
+
+    Raises:
+        ConfigError: as `load_settings`.
+    """
+    request = sort_overrides(words, schema)
+    try:
+        with _own_store(request.given), initialize_config_module(version_base="1.3", config_module="search_spaces"):
+            composed = compose("config", overrides=request.hydra)
+        for key, text in request.texts.items():
+            OmegaConf.update(composed, key, text, force_add=True)
+        return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(f"settings: {one_line(error)}") from error
+
+
+@contextmanager
+def _own_store(given: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Hydra's store with its own nodes and the given options, no more.
+
+    Importing fairseq stores a schema named `config`, which Hydra would match with our `config.yaml`.
+    """
+    store = ConfigStore.instance()
+    before = store.repo
+    store.repo = {name: node for name, node in before.items() if name in HYDRA_NODES}
+    try:
+        for group, node in given.items():
+            store.store(group=group, name=GIVEN, node=node)
+        yield
+    finally:
+        store.repo = before

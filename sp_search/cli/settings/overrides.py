@@ -1,0 +1,173 @@
+"""What a user types after a command, `key=value` words, to what Hydra is asked to compose.
+
+Hydra's own grammar would be in a user's way: a path is no value for a group, a text with a comma is a sweep, and a
+mistyped key is told with Hydra's search path. So a word is sorted by its key first; only numbers, lists and the
+search space go through Hydra's grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal, get_origin
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from sp_search.cli.settings.from_dict import did_you_mean, inside, leaves, without_null
+from sp_search.errors import ConfigError
+from sp_search.published.catalogue import LMS
+
+GROUPS = ("task", "lm", "data", "units", "method", "space", "schedule", "tracking", "cluster")
+GIVEN = "given"
+"""The option that a path, or an LM without a file of its own, becomes."""
+
+HOLDS = {"space": "ranges", "schedule": "schedule settings", "units": "unit settings"}
+"""The groups whose option may be a YAML file, and of what."""
+
+TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", **dict.fromkeys(HOLDS, "a YAML file")}
+"""The groups whose option may be a path, and to what."""
+SHORT = {
+    "trials": "schedule.trials",
+    "batch_size": "schedule.batch_size",
+    "dtype": "engine.dtype",
+    "warm_start": "schedule.warm_start",
+    "train_utterances": "data.train_utterances",
+    **{name: f"space.{name}" for name in ("prompt_length", "depth", "side", "position")},
+}
+"""What is often typed, without its section."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to compose."""
+
+    hydra: list[str] = field(default_factory=list)  # overrides in Hydra's grammar
+    texts: dict[str, str] = field(default_factory=dict)  # dotted key -> text as typed, set after composing
+    given: dict[str, dict[str, Any]] = field(default_factory=dict)  # group -> the option made of a path
+
+
+def options(group: str) -> list[str]:
+    """The names a group can be set to: its files in `search_spaces/`, for lm the published ones too."""
+    folder = files("search_spaces") / group
+    inside = folder.iterdir() if folder.is_dir() else ()
+    names = sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
+    return names + list(LMS) if group == "lm" else names
+
+
+def sort_overrides(words: Sequence[str], schema: type) -> Request:
+    """Sort the words of a command whose settings are `schema`; of two for one key the last holds.
+
+    Raises:
+        ConfigError: a word is no override, its key is unknown, or its option or path is not there; all of them.
+    """
+    request, faults, known = Request(), [], leaves(schema)
+    for word in _last_of_each_key(words):
+        try:
+            _sort(word, request, known)
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("; ".join(faults))
+    return request
+
+
+def one_line(error: BaseException) -> str:
+    """What a library's error says, or its cause where it says nothing, without line breaks."""
+    return " ".join(str(error).split()) or (one_line(error.__cause__) if error.__cause__ else type(error).__name__)
+
+
+def _last_of_each_key(words: Sequence[str]) -> list[str]:
+    kept: dict[str, str] = {}
+    for word in words:
+        key = _full(word.partition("=")[0].lstrip("+~"))
+        kept.pop(key, None)
+        kept[key] = word
+    return list(kept.values())
+
+
+def _full(key: str) -> str:
+    return SHORT.get(key, key)
+
+
+def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
+    key, equals, value = word.partition("=")
+    if key.startswith("~space."):
+        request.hydra.append(_in_grammar(word))
+        return
+    key = _full(key.lstrip("+"))
+    if not equals:
+        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *SHORT, *known])}")
+    if key in GROUPS:
+        _choose(key, value, request)
+    elif key.startswith("space."):
+        request.hydra.append(_in_grammar(f"++{key}={value}"))
+    elif (hint := known.get(key, inside(known, key))) is None:
+        within = [name for name in known if name.startswith(f"{key}.")]
+        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *SHORT, *known])
+        raise ConfigError(f"{key}: no such setting{hint}")
+    elif _is_text(hint, value):
+        request.texts[key] = value
+    else:
+        request.hydra.append(_in_grammar(f"++{key}={value}"))
+
+
+def _choose(group: str, value: str, request: Request) -> None:
+    """Set a group to one of its options, or to what lies at a path."""
+    names = options(group)
+    if group == "lm" and (value in LMS or value.startswith("random:")):
+        request.given[group] = {"name": value, "path": None}
+        request.hydra.append(f"{group}={GIVEN}")
+        return
+    if value in names:
+        request.hydra.append(f"{group}={value}")
+        return
+    path = Path(value).expanduser().absolute()
+    if group not in TAKES_PATH or not value or not path.exists():
+        what = [*names, *([f"{TAKES_PATH[group]} that exists"] if group in TAKES_PATH else [])]
+        near = did_you_mean(value, names)
+        raise ConfigError(f"{group}: expected {' or '.join(what)}, got {value!r}{near}")
+    if group in HOLDS:
+        named = {"name": path.stem} if group == "units" else {}
+        request.given[group] = named | _read_yaml(path, HOLDS[group])
+    else:
+        request.given[group] = {"name": _name_of(path), "path": str(path)}
+    request.hydra.append(f"{group}={GIVEN}")
+
+
+def _name_of(path: Path) -> str:
+    """The folder's name; a checkpoint goes by its folder, for they are all called alike."""
+    path = path.resolve()
+    return path.name if path.is_dir() else path.parent.name
+
+
+def _read_yaml(path: Path, what: str) -> dict[str, Any]:
+    try:
+        read = OmegaConf.to_container(OmegaConf.load(path))
+    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: expected a YAML file of {what}, got {one_line(error)}") from error
+    if not isinstance(read, dict):
+        raise ConfigError(f"{path}: expected a mapping of {what}, got a {type(read).__name__}")
+    return {str(key): value for key, value in read.items()}
+
+
+def _is_text(hint: Any, value: str) -> bool:
+    kind, may_be_null = without_null(hint)
+    return (kind in (str, Path) or get_origin(kind) is Literal) and not (may_be_null and value == "null")
+
+
+def _in_grammar(word: str) -> str:
+    """The word, if Hydra can read one value in it."""
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except HydraException as error:
+        raise ConfigError(f"{word.lstrip('+')}: expected a value, got {one_line(error)}") from error
+    if override.is_sweep_override():
+        key, _, value = word.lstrip("+").partition("=")
+        raise ConfigError(f"{key}: expected one value, got {value}; a list is written {key}=[{value}]")
+    return word

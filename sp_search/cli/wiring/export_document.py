@@ -1,0 +1,69 @@
+"""A finished search to what its export and its summary say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sp_search.config import Settings
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.export.folder import of_task
+from sp_search.lm.architecture import UnitLM
+from sp_search.metrics.baseline import baseline_name, fitted_baseline
+from sp_search.metrics.measures import measure
+from sp_search.search.base.result import Finished
+from sp_search.search.study.study import StudyIdentity
+from sp_search.tracking.base.provenance import git_state, versions
+
+
+def export_document(
+    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: Finished, config: Settings
+) -> Mapping[str, Any]:
+    """What an exported folder says of its prompt."""
+    git = git_state()
+    return {
+        **of_task(data.task, data.space),
+        "study": config.study,
+        "trial": finished.number,
+        "seed": finished.seed,
+        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
+        "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
+        "dictionary_fingerprint": data.dictionary.fingerprint,
+        "params": dict(finished.params),
+        "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
+        "facts": dict(finished.facts),
+        "training": {
+            "budget": config.schedule.budget,
+            "batch_size": config.schedule.batch_size,
+            "stream_seed": config.schedule.seed,
+        },
+        "versions": versions(),
+        "git": {"sha": git.sha, "dirty": git.dirty},
+    }
+
+
+def baseline_by_split(data: TaskData) -> dict[str, Any]:
+    """The task's baseline by its name, fitted on training: metrics, their intervals on test, and what it costs."""
+    splits = data.corpus.splits
+    found: dict[str, Any] = {"name": baseline_name(data.task)}
+    for name in ("valid", "test"):
+        fitted = fitted_baseline(data.task, splits["train"], splits[name])
+        tallies = measure(data.task.metrics, fitted.answers, splits[name].answers)
+        found[name] = {metric: tally.value for metric, tally in tallies.items()}
+    return found | {
+        "intervals": {metric: tally.interval() for metric, tally in tallies.items()},
+        "trained_parameters": fitted.trained_parameters,
+        "stored_bytes": fitted.stored_bytes,
+        "train_s": round(fitted.train_s, 3),
+    }
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
+    """Leave a finished study's summary in its folder, whole or not at all; returns its path."""
+    path = folder / "summary.json"
+    unfinished = Path(f"{path}.part")
+    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
+    unfinished.replace(path)
+    return path

@@ -1,0 +1,145 @@
+"""Settings of the command line to what the rooms take: an engine's recipe, a corpus, a prompt at work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sp_search.config import Settings
+from sp_search.engine.runtime.device import pick_device, pick_dtype
+from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.trial.hparams import parameter_types
+from sp_search.errors import CheckpointError, ConfigError
+from sp_search.export.folder import exported_quantizer
+from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.lm.zoo import load_lm
+from sp_search.search.base.space import read_space
+from sp_search.tasks.registry import Task, get_task
+from sp_search.types import Params
+from sp_search.units.dictionary import Dictionary
+from sp_search.units.prepare import quantizer_in
+from sp_search.units.quantizer import Quantizer
+from sp_search.units.textless import encoder_of
+from sp_search.units.unitizer import UnitizerRecipe
+
+
+def recipe_of(config: Settings) -> PackRecipe:
+    """What a worker builds its pack from."""
+    schedule, engine = config.schedule, config.engine
+    return PackRecipe(
+        task=task_asked_for(config),
+        lm_name=config.lm.name,
+        lm_path=config.lm.path,
+        cache=config.cache,
+        data_name=config.data.name,
+        data_path=data_path(config),
+        train_utterances=config.data.train_utterances,
+        batch_size=schedule.batch_size,
+        chunk_updates=schedule.chunk_updates,
+        valid_sample=schedule.valid_sample,
+        stream_seed=schedule.seed,
+        device=engine.device,
+        dtype=engine.dtype,
+        threads=engine.threads or max(1, int(cpus_per_worker(config))),
+        tokens_per_pass=engine.tokens_per_pass,
+        trunk_cache_gib=engine.trunk_cache_gib,
+        compile=engine.compile,
+    )
+
+
+def task_asked_for(config: Settings) -> Task:
+    """The task of the settings.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    return get_task(
+        config.task.name,
+        answer_format=config.task.answer_format,
+        decoding=config.task.decoding,
+        max_answer=config.task.max_answer,
+    )
+
+
+def only_trial(config: Settings, layers: int) -> Params:
+    """The trial of a space that leaves nothing to draw, on an LM of so many layers.
+
+    Raises:
+        ConfigError: the space is wrong, or has a range.
+    """
+    return read_space(config.space, parameter_types(), layers).only_trial()
+
+
+def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:
+    """An exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
+
+    Raises:
+        UserError: the LM or the folder is wrong, or they don't belong together.
+    """
+    torch.set_num_threads(config.engine.threads or os.cpu_count() or 1)
+    loaded = load_lm(config.lm.name, config.lm.path, config.cache)
+    device = pick_device(config.engine.device)
+    dtype = pick_dtype(config.engine.dtype, device)
+    predictor, document = load_predictor(prompt, loaded.lm, loaded.dictionary, device=device, dtype=dtype)
+    return predictor, loaded.dictionary, document
+
+
+def data_path(config: Settings) -> Path:
+    """The folder of the corpus.
+
+    Raises:
+        ConfigError: it is no path and not built in.
+    """
+    if config.data.path is not None:
+        return config.data.path
+    if config.data.name != "demo":
+        raise ConfigError(f"data: expected demo or a path, got {config.data.name!r}")
+    return Path(str(files("sp_search") / "demo" / "assets" / "data"))
+
+
+def corpus_quantizer(config: Settings) -> Quantizer | None:
+    """What made the corpus's units, where it is the demo or was made by `prepare`; else None.
+
+    Raises:
+        CheckpointError: as `quantizer_in`.
+    """
+    if config.data.path is None:
+        return Quantizer.load(Path(str(files("sp_search") / "demo" / "assets" / "quantizer.safetensors")))
+    return quantizer_in(config.data.path)
+
+
+def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> UnitizerRecipe:
+    """What makes units of audio as those were made that a prompt was searched on.
+
+    Raises:
+        CheckpointError: the folder names no quantizer, or has lost it.
+        DownloadError: a published speech model can't be had.
+    """
+    quantizer = exported_quantizer(prompt, document)
+    if quantizer is None:
+        raise CheckpointError(
+            f"{prompt}: expected a prompt that names its quantizer, for the input is audio, got one of a corpus in "
+            f"units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
+        )
+    return UnitizerRecipe(
+        quantizer=quantizer,
+        checkpoint=encoder_of(quantizer.features, config.units.checkpoint, config.cache),
+        device=pick_device(config.engine.device).type,
+        threads=config.engine.threads or os.cpu_count() or 1,
+    )
+
+
+def worker_count(config: Settings) -> int:
+    """Workers of a search: as many as asked for, else one a GPU, or two that share this machine's cores."""
+    on_gpu = pick_device(config.engine.device).type == "cuda"
+    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else min(2, os.cpu_count() or 1))
+
+
+def cpus_per_worker(config: Settings) -> float:
+    """Cores of a worker: as many as asked for, else an even share of this machine's."""
+    return config.cluster.cpus_per_worker or max(1, (os.cpu_count() or 1) // worker_count(config))

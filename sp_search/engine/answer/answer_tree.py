@@ -1,0 +1,90 @@
+"""All legal answers as one tree, so that one pass scores every answer of an utterance.
+
+M answer symbols   C label symbols   V vocabulary
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.prompted.target_block import Answers
+from sp_search.types import EOS
+
+
+@dataclass(frozen=True)
+class AnswerTree:
+    """All legal answers as one tree, so that one pass scores every answer of an utterance.
+
+    Node 0 is `<s>`; node j > 0 stands for one beginning of answers and ends in `symbols[j - 1]`. Whole answers have a
+    node only where their lengths differ: else `</s>` tells none from another and nothing is asked behind them.
+    """
+
+    legal: tuple[tuple[int, ...], ...]  # the answers, as label symbols
+    symbols: tuple[int, ...]  # of nodes 1 .. M
+    depth: Tensor  # (1 + M,), int64
+    visible: Tensor  # (1 + M, 1 + M), bool: a node's ancestors and itself
+    steps: Tensor  # (answers, longest), int64: the symbol of each step, padded with -1
+    parents: Tensor  # (answers, longest), int64: the node before each step, padded with -1
+    ends: Tensor | None  # (answers,), int64: the node of each whole answer; None where all are of one length
+
+    @property
+    def scored_steps(self) -> int:
+        """What is scored of the longest answer: its symbols, and `</s>` where it is asked for."""
+        return self.steps.shape[1] + (self.ends is not None)
+
+
+def answer_tree(legal: tuple[tuple[int, ...], ...], device: torch.device) -> AnswerTree:
+    """The tree of the given answers, each a tuple of label symbols."""
+    lengths = {len(answer) for answer in legal}
+    with_ends = len(lengths) > 1
+    nodes: dict[tuple[int, ...], int] = {(): 0}
+    for answer in legal:
+        for end in range(1, len(answer) + with_ends):
+            nodes.setdefault(answer[:end], len(nodes))
+    visible = np.zeros((len(nodes), len(nodes)), dtype=bool)
+    for prefix, node in nodes.items():
+        for end in range(len(prefix) + 1):
+            visible[node, nodes[prefix[:end]]] = True
+    steps = np.full((len(legal), max(lengths)), -1, dtype=np.int64)
+    parents = steps.copy()
+    for row, answer in enumerate(legal):
+        steps[row, : len(answer)] = answer
+        parents[row, : len(answer)] = [nodes[answer[:end]] for end in range(len(answer))]
+    return AnswerTree(
+        legal=legal,
+        symbols=tuple(prefix[-1] for prefix in nodes if prefix),
+        depth=torch.tensor([len(prefix) for prefix in nodes], device=device),
+        visible=torch.from_numpy(visible).to(device),
+        steps=torch.from_numpy(steps).to(device),
+        parents=torch.from_numpy(parents).to(device),
+        ends=torch.tensor([nodes[answer] for answer in legal], device=device) if with_ends else None,
+    )
+
+
+def tree_answers(tree: AnswerTree, verbalized: list[Verbalized]) -> Answers:
+    """Every legal answer, for each trial in its own units: (K, 1, M)."""
+    symbols = torch.tensor(tree.symbols, dtype=torch.int64, device=tree.depth.device)
+    tokens = torch.stack([v.fed(symbols) for v in verbalized])[:, None]
+    return Answers(tokens, tree.depth, tree.visible, asks_separator=False)
+
+
+def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: Verbalized) -> Tensor:
+    """Log-probability of every legal answer; its `</s>` included where the answers' lengths differ.
+
+    Args:
+        logits: (B, 1 + M, V or C + 4), of one trial over the tree.
+        tree: the legal answers.
+        verbalized: the trial's verbalizer.
+
+    Returns:
+        (B, answers), nats, not normalised over the legal answers.
+    """
+    logp = logits.log_softmax(-1)  # (B, 1 + M, V): row j is what follows node j
+    columns = verbalized.outputs[tree.steps.clamp_min(0)]  # (answers, longest)
+    scores = (logp[:, tree.parents.clamp_min(0), columns] * (tree.steps >= 0)).sum(-1)  # (B, answers)
+    return scores if tree.ends is None else scores + logp[:, tree.ends, EOS]

@@ -1,0 +1,117 @@
+"""A trained prompt ready to answer, and the loop that takes every utterance through the LM for it.
+
+K prompts   N utterances
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sp_search.batches.evaluation import eval_batches
+from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.batch.collate import SourceBlock, source_block
+from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.prompted.source_cache import TrunkCache
+from sp_search.engine.prompted.source_states import Trunk, trunk_levels
+from sp_search.engine.runtime.microbatch import PassSize, in_passes
+from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.types import Split
+
+SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
+"""In one pass where nothing was measured; on a CPU more leaves the caches."""
+
+Numbers = npt.NDArray[np.int64]
+
+
+class ChunkKey(NamedTuple):
+    """What prompts in one pass agree in."""
+
+    max_source_units: int
+    has_infix: bool
+    is_deep: bool
+    has_prefix: bool
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A prompt ready to answer."""
+
+    prompt: TrialPrompt
+    verbalized: Verbalized
+    max_source_units: int
+
+    @property
+    def chunk_key(self) -> ChunkKey:
+        """Which prompts it may share a pass with."""
+        tensors = self.prompt.tensors
+        deep = tensors.keys is not None
+        return ChunkKey(self.max_source_units, tensors.infix is not None, deep, deep or tensors.prefix is not None)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Utterances of one pass, and the prompts that share their trunk."""
+
+    utterances: Numbers  # numbers in the split
+    block: SourceBlock
+    trunk: Trunk
+    candidates: tuple[int, ...]  # numbers among the K
+
+
+def ask(
+    weights: FrozenWeights,
+    split: Split,
+    candidates: Sequence[Candidate],
+    size: PassSize | None,
+    trunks: TrunkCache | None,
+    work: Callable[[Asked], object],
+    *,
+    behind: int = 0,
+) -> None:
+    """Every utterance once for every prompt.
+
+    Args:
+        weights: the frozen LM.
+        split: utterances; their own answers are not looked at.
+        candidates: K prompts.
+        size: in source units a pass, and what stands behind them; None takes what is usual for the device.
+        trunks: of these weights, where what no prompt changes is kept; None computes it each time.
+        work: what to do in a pass; done again in parts where memory runs out.
+        behind: tokens that each utterance has room for behind its source.
+
+    Raises:
+        ConfigError: the memory does not hold one utterance.
+    """
+    lengths = np.diff(split.offsets) + behind
+    size = size or PassSize.usual(weights.device, SCORING_TOKENS)
+    trunks = trunks or TrunkCache(weights, 0, rows=0)
+    for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
+        group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
+        for batch in eval_batches(lengths, size.tokens):
+
+            def one_pass(_: range, rows: range, group: tuple[int, ...] = group, batch: Numbers = batch) -> None:
+                work(laid_out(weights, split, candidates, group, batch[rows.start : rows.stop], trunks))
+
+            in_passes(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
+
+
+def laid_out(
+    weights: FrozenWeights,
+    split: Split,
+    candidates: Sequence[Candidate],
+    group: tuple[int, ...],
+    utterances: Numbers,
+    trunks: TrunkCache,
+) -> Asked:
+    """Utterances laid out for a group of candidates of one key."""
+    key = candidates[group[0]].chunk_key
+    live = [candidates[k].prompt.first_live_layer for k in group]
+    sources = [split.source(int(i)) for i in utterances]
+    block = source_block(sources, max_units=key.max_source_units, device=weights.device)
+    trunk = trunks.trunk(block, sources, trunk_levels(live, weights.architecture.layers))
+    return Asked(utterances, block, trunk, group)

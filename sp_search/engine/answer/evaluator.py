@@ -1,0 +1,170 @@
+"""How trained prompts answer a task's utterances, and how good that is: what searches, exports and baselines share.
+
+A task decoded by `best` takes the likeliest of all answers of training; else the LM writes its answer.
+
+K prompts   N utterances
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sp_search.engine.answer.answer_tree import answer_tree
+from sp_search.engine.answer.candidate import SCORING_TOKENS, Candidate
+from sp_search.engine.answer.generate import WRITING_TOKENS, write_answers
+from sp_search.engine.answer.score import answer_nll, score_answers
+from sp_search.engine.prompted.source_cache import TrunkCache
+from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.errors import ConfigError
+from sp_search.metrics.measures import measure
+from sp_search.tasks.label_space import NOTHING, LabelSpace
+from sp_search.tasks.registry import Task
+from sp_search.tasks.trie import AnswerTrie
+from sp_search.types import Split
+
+Words = tuple[str, ...]
+Symbols = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The answer to one utterance.
+
+    Where the best legal answer is taken, scores are the probabilities of all legal ones given that one of them is
+    meant; where an answer is written, its own.
+    """
+
+    words: Words
+    scores: Mapping[str, float]  # by the words of an answer, best first
+
+
+class Answerer:
+    """An LM with a task's label space, for prompts that answer in it."""
+
+    def __init__(
+        self,
+        weights: FrozenWeights,
+        space: LabelSpace,
+        task: Task,
+        size: PassSize | None = None,
+        trunks: TrunkCache | None = None,
+    ) -> None:
+        """Make ready what the task's decoding needs.
+
+        Args:
+            weights: the frozen LM.
+            space: the answers.
+            task: of that label space.
+            size: of a pass that scores answers; by default what is usual for the device.
+            trunks: where what no prompt changes of the utterances is kept for the next time; None keeps nothing.
+
+        Raises:
+            ConfigError: the longest answer allowed is shorter than any legal one.
+        """
+        self._weights, self._space, self._task, self._trunks = weights, space, task, trunks
+        self._size = size or PassSize.usual(weights.device, SCORING_TOKENS)
+        self._writing = PassSize.usual(weights.device, WRITING_TOKENS)
+        self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
+        self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
+
+    @property
+    def longest(self) -> int:
+        """Symbols that an answer comes to at most."""
+        return self._task.max_answer or self._space.longest if self._tree is None else self._space.longest
+
+    def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[Answered]:
+        """One prompt's answers to all utterances, in their order."""
+        size = None if tokens_per_pass is None else PassSize(tokens_per_pass)
+        if self._tree is None:
+            written = self._write(split, candidate, size or self._writing)
+            return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
+        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._trunks)[0]
+        return best_answers(logp, [self._words(answer) for answer in self._space.answers])
+
+    def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
+        """The task's metrics, and loss in nats per answer symbol, of each prompt.
+
+        Args:
+            split: utterances with their answers in words.
+            answers: (N, M), the same as label symbols.
+            candidates: K prompts.
+        """
+        if self._tree is None:
+            found = [[words for words, _ in self._write(split, one, self._writing)] for one in candidates]
+            count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
+            nll = answer_nll(self._weights, split, answers, candidates, self._size, self._trunks)
+            losses = (nll.sum(-1) / count).tolist()
+        else:
+            scores = score_answers(  # (K, N, answers)
+                self._weights, split, self._tree, candidates, self._size, self._trunks
+            )
+            losses = self._legal_loss(scores, answers).tolist()
+            names = [self._words(answer) for answer in self._space.answers]
+            found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
+        return [measured(self._task, words, split, loss) for words, loss in zip(found, losses, strict=True)]
+
+    def _legal(self) -> list[tuple[int, ...]]:
+        found = [answer for answer in self._space.answers if len(answer) <= self.longest]
+        if not found:
+            shortest = min(map(len, self._space.answers))
+            raise ConfigError(f"max_answer: expected at least {shortest} symbols, got {self._task.max_answer}")
+        return found
+
+    def _words(self, answer: tuple[int, ...]) -> Words:
+        return self._space.words(answer, self._task)
+
+    def _write(self, split: Split, candidate: Candidate, size: PassSize) -> list[tuple[Words, float]]:
+        """Each answer and its probability."""
+        written = write_answers(
+            self._weights,
+            split,
+            candidate,
+            longest=self.longest,
+            trie=self._trie,
+            size=size,
+            trunks=self._trunks,
+        )
+        return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
+
+    def _legal_loss(self, scores: Tensor, answers: Symbols) -> Tensor:
+        """(K,): mean over the utterances whose answer is legal, in nats per scored symbol."""
+        assert self._tree is not None
+        rows = {answer: row for row, answer in enumerate(self._tree.legal)}
+        gold = torch.tensor([rows.get(_without_padding(answer), -1) for answer in answers.tolist()])  # (N,)
+        legal = gold >= 0
+        picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
+        return -picked.mean(-1) / self._tree.scored_steps
+
+
+def best_answers(logp: Tensor, words: Sequence[Words]) -> list[Answered]:
+    """The best of all answers, and every one's share, for each utterance.
+
+    Args:
+        logp: (N, answers), nats, of any offset.
+        words: each answer's.
+    """
+    names = [" ".join(one) for one in words]
+    found = []
+    for shares in logp.softmax(-1):  # (answers,)
+        ranked = shares.argsort(descending=True, stable=True).tolist()
+        told = shares.tolist()
+        scores = {names[k]: round(told[k], 6) for k in ranked}
+        found.append(Answered(words[ranked[0]], scores))
+    return found
+
+
+def measured(task: Task, words: Sequence[Words], split: Split, loss: float) -> dict[str, float]:
+    """The task's metrics of answers in words to a split, and a loss beside them."""
+    tallies = measure(task.metrics, words, split.answers)
+    return {name: tally.value for name, tally in tallies.items()} | {"loss": loss}
+
+
+def _without_padding(answer: Sequence[int]) -> tuple[int, ...]:
+    return tuple(symbol for symbol in answer if symbol != NOTHING)

@@ -1,0 +1,54 @@
+"""A verbalizer as tensors: what is fed behind `<s>`, and what is expected there.
+
+M answer symbols   C label symbols   V vocabulary
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sp_search.engine.prompted.target_block import Answers
+from sp_search.tasks.label_space import NOTHING
+from sp_search.types import EOS, PAD, SEPARATOR, SPECIALS
+
+
+@dataclass(frozen=True)
+class Verbalized:
+    """One trial's verbalizer on a device."""
+
+    inputs: Tensor  # (C,), int64: the unit fed for each symbol
+    outputs: Tensor  # (C,), int64: the column of the logits (or of the head) that stands for it
+
+    @classmethod
+    def of(cls, units: tuple[int, ...], *, linear: bool, device: torch.device) -> Verbalized:
+        """From the dictionary id of each symbol; a linear head has columns of its own behind the specials."""
+        inputs = torch.tensor(units, device=device)
+        outputs = torch.arange(SPECIALS, SPECIALS + len(units), device=device) if linear else inputs
+        return cls(inputs, outputs)
+
+    def targets(self, symbols: Tensor) -> Tensor:
+        """(B, M) answer symbols to (B, M + 2) targets of the tail's rows: `<s>`, a1 .. aM, `</s>`, PAD behind it."""
+        edge = symbols.new_ones(len(symbols), 1)
+        there = symbols != NOTHING
+        expected = torch.where(there, self.outputs[symbols.clamp_min(0)], PAD)
+        targets = torch.cat([edge * SEPARATOR, expected, edge * PAD], dim=1)
+        return targets.scatter(1, there.sum(1, keepdim=True) + 1, EOS)
+
+    def fed(self, symbols: Tensor) -> Tensor:
+        """(..., M) answer symbols to the units fed behind `<s>`, PAD behind the last."""
+        return torch.where(symbols != NOTHING, self.inputs[symbols.clamp_min(0)], PAD)
+
+
+def sequence_answers(tokens: Tensor, *, asks_separator: bool = True) -> Answers:
+    """One answer an utterance, (K, B, M), each token behind the one before."""
+    rows = tokens.shape[-1] + 1
+    device = tokens.device
+    return Answers(
+        tokens=tokens,
+        depth=torch.arange(rows, device=device),
+        visible=torch.ones(rows, rows, dtype=torch.bool, device=device).tril(),
+        asks_separator=asks_separator,
+    )

@@ -1,0 +1,112 @@
+"""From names and paths to a pack: what a worker is sent, and builds for itself."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sp_search.engine.answer.label_likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
+from sp_search.engine.runtime.compile import backend_asked_for
+from sp_search.engine.runtime.device import DeviceName, DtypeName, free_bytes, pick_device, pick_dtype
+from sp_search.engine.runtime.malloc import keep_freed_memory
+from sp_search.engine.train.trainer import Pack
+from sp_search.engine.train.zero_copy import PackParts
+from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.trial.task_data import TaskData, task_data
+from sp_search.lm.architecture import UnitLM
+from sp_search.lm.zoo import load_lm
+from sp_search.tasks.registry import Task
+from sp_search.units.manifest import load_corpus
+
+FREE_SHARE = 0.6
+"""Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackRecipe:
+    """Everything a pack is built from, small enough to send to any node; paths must be readable there."""
+
+    task: Task
+    lm_name: str
+    lm_path: Path | None
+    cache: Path
+    data_name: str
+    data_path: Path
+    train_utterances: int
+    batch_size: int
+    chunk_updates: int
+    valid_sample: int
+    stream_seed: int
+    device: DeviceName
+    dtype: DtypeName
+    threads: int
+    tokens_per_pass: int | None  # null = measured
+    trunk_cache_gib: float | None  # null = a share of the free memory
+    compile: bool
+
+    def data(self) -> tuple[UnitLM, TaskData]:
+        """The LM and the corpus made ready for the task.
+
+        Raises:
+            UserError: anything of the LM, the dictionary, the corpus or the task is wrong.
+        """
+        loaded = load_lm(self.lm_name, self.lm_path, self.cache)
+        corpus = load_corpus(
+            self.data_path,
+            loaded.dictionary,
+            self.data_name,
+            train_utterances=self.train_utterances,
+            field=self.task.field,
+        )
+        return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
+
+    def parts(self, lm: UnitLM, data: TaskData) -> PackParts:
+        """What packs of this recipe can share on a machine, of what `data` gave."""
+        device = pick_device(self.device)
+        if device.type != "cpu":
+            return PackParts(lm, data, None, _scores)
+        weights = freeze(lm, device, pick_dtype(self.dtype, device), backend_asked_for(self.compile))
+        return PackParts(lm, data, weights, _scores)
+
+    def __call__(self, parts: PackParts | None = None) -> Pack:
+        """Build the pack in this process, of shared parts or of its own."""
+        torch.set_num_threads(self.threads)
+        device = pick_device(self.device)
+        if device.type == "cpu":
+            keep_freed_memory()
+        lm, data = self.data() if parts is None else (parts.lm, parts.data)
+        weights = None if parts is None or device.type != "cpu" else parts.weights
+        return Pack(
+            lm,
+            data,
+            weights=weights,
+            batch_size=self.batch_size,
+            chunk_updates=self.chunk_updates,
+            valid_sample=self.valid_sample,
+            tokens_per_pass=self.tokens_per_pass,
+            trunk_cache_bytes=self._trunk_cache_bytes(device),
+            stream_seed=self.stream_seed,
+            device=device,
+            dtype=pick_dtype(self.dtype, device) if weights is None else weights.dtype,
+            backend=backend_asked_for(self.compile),
+        )
+
+    def _trunk_cache_bytes(self, device: torch.device) -> int:
+        if self.trunk_cache_gib is not None:
+            return int(self.trunk_cache_gib * 2**30)
+        cores = 1.0 if device.type == "cuda" else min(1.0, self.threads / (os.cpu_count() or 1))
+        return int(FREE_SHARE * cores * free_bytes(device))
+
+
+def _scores(lm: UnitLM, data: TaskData) -> npt.NDArray[np.float64]:
+    """The likelihood verbalizer's scores on a fixed draw of the training split."""
+    weights: FrozenWeights = freeze(lm, torch.device("cpu"), torch.float32)
+    chosen = np.random.default_rng(0).permutation(len(data.train))[:MAX_UTTERANCES]
+    logp = next_unit_logp(weights, data.train, chosen)
+    return likelihood_scores(logp, data.answers["train"][chosen], len(data.space.symbols))

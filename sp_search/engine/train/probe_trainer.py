@@ -1,0 +1,155 @@
+"""Linear probes in a pack: the frozen LM's states computed once and kept, then trained on and asked.
+
+N utterances   B utterances of a batch   D embedding size   A answers
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sp_search.engine.answer.evaluator import Answered, Symbols, best_answers, measured
+from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.linear_probe import ProbeTensors, initial_probe, pooled_states
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.engine.trial.trial import Slot, new_probe_slot
+from sp_search.errors import ConfigError
+from sp_search.tasks.label_space import NOTHING, LabelSpace
+from sp_search.tasks.registry import Task
+from sp_search.types import Split
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What probes of some settings read of a split."""
+
+    split: Split  # held, so that no other split is given its id
+    pooled: Tensor  # (N, D)
+    took_s: float  # part of what every probe on it costs
+
+
+class Probing:
+    """The probes of a pack: one frozen LM, one corpus."""
+
+    def __init__(self, weights: FrozenWeights, data: TaskData) -> None:
+        """Nothing is computed before the first probe."""
+        self._weights, self._data = weights, data
+        self._kept: dict[tuple[int, int, str, int], _Kept] = {}
+        self._gold = torch.from_numpy(answer_numbers(data.space, data.answers["train"]))
+
+    def new_slot(self, settings: TrialSettings, *, seed: int, budget: int) -> Slot:
+        """A probe before its first update.
+
+        Raises:
+            ConfigError: the task's answers are written, or the LM has not so many layers.
+        """
+        check_probe(self._data.task)
+        layers = self._weights.architecture.layers
+        if settings.probe_layer > layers:
+            raise ConfigError(f"probe_layer: expected at most the LM's {layers} layers, got {settings.probe_layer}")
+        read = self._read(self._data.train, settings)
+        tensors = initial_probe(read.pooled, len(self._data.space.answers), seed)
+        slot = new_probe_slot(settings, tensors, seed=seed, budget=budget)
+        slot.train_s = read.took_s
+        return slot
+
+    def backward(self, slots: Sequence[Slot], chosen: npt.NDArray[np.int64]) -> None:
+        """Leave the gradient of a batch, utterances by number, on every probe."""
+        rows = torch.from_numpy(chosen).to(self._weights.device)
+        gold = self._gold[torch.from_numpy(chosen)].to(self._weights.device)  # (B,)
+        for slot in slots:
+            assert isinstance(slot.tensors, ProbeTensors)
+            pooled = self._read(self._data.train, slot.settings).pooled[rows]  # (B, D)
+            logits = slot.tensors.logits(pooled)  # (B, A)
+            nll = F.cross_entropy(logits, gold, reduction="sum")
+            (nll / len(rows)).backward()
+            slot.loss_sum = slot.loss_sum + nll.detach()
+            slot.scored += len(rows)
+
+    @torch.no_grad()
+    def answers(self, slot: Slot, split: Split) -> list[Answered]:
+        """A probe's answers to a split of the corpus."""
+        assert isinstance(slot.tensors, ProbeTensors)
+        logits = slot.tensors.logits(self._read(split, slot.settings).pooled)
+        return best_answers(logits.cpu(), words_of(self._data.space, self._data.task))
+
+    @torch.no_grad()
+    def metrics(self, slot: Slot, split: Split, answers: Symbols) -> dict[str, float]:
+        """The task's metrics, and loss in nats an answer over the utterances whose answer training has."""
+        assert isinstance(slot.tensors, ProbeTensors)
+        logits = slot.tensors.logits(self._read(split, slot.settings).pooled)
+        logp = logits.log_softmax(-1).cpu()  # (N, A)
+        gold = torch.from_numpy(answer_numbers(self._data.space, answers))
+        known = gold >= 0
+        loss = -float(logp[known].gather(1, gold[known, None]).mean())
+        words = words_of(self._data.space, self._data.task)
+        return measured(self._data.task, [words[k] for k in logp.argmax(-1).tolist()], split, loss)
+
+    def _read(self, split: Split, settings: TrialSettings) -> _Kept:
+        """What a probe of these settings reads of a split; kept, for it never changes."""
+        key = (id(split), settings.probe_layer, settings.pooling, settings.max_source_units)
+        if key not in self._kept:
+            began = time.perf_counter()
+            pooled = states_for(self._weights, split, settings)
+            self._kept[key] = _Kept(split, pooled, time.perf_counter() - began)
+        return self._kept[key]
+
+
+@torch.no_grad()
+def probe_answers(
+    weights: FrozenWeights,
+    split: Split,
+    settings: TrialSettings,
+    tensors: ProbeTensors,
+    words: Sequence[tuple[str, ...]],
+    tokens_per_pass: int | None = None,
+) -> list[Answered]:
+    """A probe's answers to any utterances; words are those of each answer that it tells apart."""
+    return best_answers(tensors.logits(states_for(weights, split, settings, tokens_per_pass)).cpu(), words)
+
+
+def states_for(
+    weights: FrozenWeights, split: Split, settings: TrialSettings, tokens_per_pass: int | None = None
+) -> Tensor:
+    """What a probe of these settings reads of any utterances, (N, D)."""
+    return pooled_states(
+        weights,
+        split,
+        layer=settings.probe_layer,
+        pooling=settings.pooling,
+        max_units=settings.max_source_units,
+        tokens_per_pass=tokens_per_pass,
+    )
+
+
+def words_of(space: LabelSpace, task: Task) -> list[tuple[str, ...]]:
+    """The words of each answer of training."""
+    return [space.words(answer, task) for answer in space.answers]
+
+
+def check_probe(task: Task) -> None:
+    """Refuse a probe that would have to write.
+
+    Raises:
+        ConfigError: the task's answers are not chosen among those of training.
+    """
+    if task.decoding != "best":
+        raise ConfigError(
+            f"method=probe: expected a task whose answers are chosen (task.decoding=best), got task {task.name}, "
+            f"which writes them; a linear probe can't, take method=prompt or method=finetune"
+        )
+
+
+def answer_numbers(space: LabelSpace, answers: Symbols) -> npt.NDArray[np.int64]:
+    """The number of each whole answer among training's, (N,); -1 where training has no such answer."""
+    numbers = {answer: number for number, answer in enumerate(space.answers)}
+    rows = (tuple(symbol for symbol in row if symbol != NOTHING) for row in answers.tolist())
+    return np.array([numbers.get(row, -1) for row in rows], dtype=np.int64)

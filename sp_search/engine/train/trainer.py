@@ -1,0 +1,206 @@
+"""K trials over one frozen LM and one batch stream: the engine's public face.
+
+All trials of a pack see the same batches, so what no prompt reaches is computed once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sp_search.batches.stream import BatchStream
+from sp_search.engine.batch.collate import check_lengths
+from sp_search.engine.prompted.source_cache import TrunkCache
+from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.train.autosize import measured_tokens
+from sp_search.engine.train.probe_trainer import Probing
+from sp_search.engine.train.train_step import Updater
+from sp_search.engine.train.validation import Measurer
+from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.trial.checkpoint import load_state, save_state
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.engine.trial.trial import Slot, new_slot
+from sp_search.lm.architecture import UnitLM
+from sp_search.types import Params, Report
+
+
+class Pack:
+    """Live trials by number, trained in lock-step."""
+
+    def __init__(
+        self,
+        lm: UnitLM,
+        data: TaskData,
+        *,
+        batch_size: int,
+        chunk_updates: int,
+        tokens_per_pass: int | None,
+        trunk_cache_bytes: int,
+        valid_sample: int,
+        stream_seed: int,
+        device: torch.device,
+        dtype: torch.dtype,
+        backend: str | None = None,
+        weights: FrozenWeights | None = None,
+    ) -> None:
+        """Make an empty pack.
+
+        Args:
+            lm: the frozen LM, float32.
+            data: the corpus and its task.
+            batch_size: utterances an update, for all trials.
+            chunk_updates: updates that one `advance` makes; trials join between chunks.
+            tokens_per_pass: most tokens that trials compute for themselves in one pass; None measures what suits.
+            trunk_cache_bytes: most memory for what no prompt changes of utterances; 0 computes it each time.
+            valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
+            stream_seed: of the order of the batches, and of that draw.
+            device: where everything runs.
+            dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
+            backend: of torch.compile, for pieces of the step; None compiles nothing.
+            weights: the LM's, frozen for that device, dtype and backend; None freezes them here.
+        """
+        self._lm = lm.to(device, torch.float32)
+        self._weights = weights or freeze(lm, device, dtype, backend)
+        self._data = data
+        self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
+        self._chunk_updates = chunk_updates
+        rows = sum(int((np.diff(data.corpus.splits[name].offsets) + 1).sum()) for name in ("train", "valid"))
+        self._trunks = TrunkCache(self._weights, trunk_cache_bytes, rows=rows)
+        tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
+        self._size = PassSize(tokens)
+        self._updater = Updater(self._weights, data, self._trunks, self._size)
+        self._slots: dict[int, Slot] = {}
+        self._position = 0
+        self._probing = Probing(self._weights, data)
+        self._measurer = Measurer(
+            self._weights, data, self._probing, self._trunks, self._size, valid_sample=valid_sample, seed=stream_seed
+        )
+
+    def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
+        """Let a trial join at the next chunk, from its start or from a saved state.
+
+        Raises:
+            ConfigError: the parameters are wrong, or wrong for this LM or corpus.
+            CheckpointError: the state can't be read or belongs to other parameters.
+        """
+        settings = TrialSettings.from_params(params)
+        self._check_lengths(settings)
+        self._data.check_ends(settings)
+        if settings.method == "probe":
+            slot = self._probing.new_slot(settings, seed=seed, budget=budget)
+        else:
+            units = self._data.verbalizer_units(settings, self._lm.embedding)
+            slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
+        if state is not None:
+            slot.restore(load_state(state, settings))
+            if slot.segments:
+                self._position = max(self._position, sum(slot.segments[-1]))
+        self._slots[number] = slot
+
+    @property
+    def lm_fingerprint(self) -> str:
+        """Of the frozen LM."""
+        return self._lm.fingerprint
+
+    @property
+    def data_fingerprint(self) -> str:
+        """Of the corpus."""
+        return self._data.corpus.fingerprint
+
+    def retrain(self, number: int, segments: Sequence[Sequence[int]]) -> None:
+        """Train one trial on the given stretches of the stream, (first batch, batches) each: a recorded run again."""
+        for first, count in segments:
+            self._position = first
+            for _ in range(count):
+                self._update([self._slots[number]])
+
+    def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
+        """Train the named trials for one chunk.
+
+        Args:
+            numbers: trials of this pack; the others stand still.
+            until: for each of them, the utterances seen at which it reports.
+
+        Returns:
+            A report of each trial that has seen that many, or whose loss is no longer finite.
+        """
+        slots = {number: self._slots[number] for number in numbers}
+        began, before = time.perf_counter(), sum(slot.utterances_seen for slot in slots.values())
+        for _ in range(self._chunk_updates):
+            self._update(list(slots.values()))
+        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in slots.items()}
+        trained = sum(slot.utterances_seen for slot in slots.values()) - before
+        took = time.perf_counter() - began
+        for slot in slots.values():
+            slot.train_s += took / len(slots)
+        rate = trained / took
+        due = {n: loss for n, loss in losses.items() if slots[n].utterances_seen >= until[n] or not np.isfinite(loss)}
+        return self._reports(due, rate)
+
+    def evaluate(self, number: int, split: str) -> dict[str, float]:
+        """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
+        return self._measurer.on_split(self._slots[number], split)
+
+    def outcome(self, number: int, split: str) -> dict[str, Any]:
+        """Each metric's 95 % confidence interval on a split, and the trial's share of the seconds of training."""
+        slot = self._slots[number]
+        return {"intervals": self._measurer.intervals(slot, split), "train_s": round(slot.train_s, 3)}
+
+    def save(self, number: int, folder: Path) -> None:
+        """Write what a resumed or exported trial needs; whole or not at all."""
+        save_state(self._slots[number], folder)
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, and with it all its memory."""
+        del self._slots[number]
+
+    def facts(self, number: int) -> dict[str, Any]:
+        """What a trial is, what it weighs, and the size of the passes it goes through the LM in."""
+        slot = self._slots[number]
+        named = slot.named()
+        inert = sum(named[name].numel() for name in slot.tensors.inert(self._lm.architecture.layers))
+        return {
+            "method": slot.settings.method,
+            "trained_parameters": sum(tensor.numel() for tensor in slot.optimizer.param_groups[0]["params"]) + inert,
+            "inert_parameters": inert,
+            "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
+            "tokens_per_pass": self._size.tokens,
+        }
+
+    def _check_lengths(self, settings: TrialSettings) -> None:
+        for name, split in self._data.corpus.splits.items():
+            lengths = np.diff(split.offsets)
+            if settings.max_source_units:
+                lengths = lengths.clip(max=settings.max_source_units)
+            longest_answer = max(self._data.answers[name].shape[1], self._measurer.longest)
+            check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
+
+    def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
+        """Reports of the trials whose training losses these are."""
+        valid = self._measurer.on_valid(
+            {number: self._slots[number] for number, loss in losses.items() if np.isfinite(loss)}
+        )
+        reports = {}
+        for number, loss in losses.items():
+            slot = self._slots[number]
+            metrics = {f"valid_{name}": value for name, value in valid.get(number, {}).items()}
+            metrics |= {"train_loss": loss, "utterances_per_s": rate}
+            reason = "" if number in valid else f"training loss is {loss}"
+            reports[number] = Report(slot.utterances_seen, metrics, reason)
+            slot.loss_sum, slot.scored = 0.0, 0
+        return reports
+
+    def _update(self, slots: Sequence[Slot]) -> None:
+        """One update of each trial on the stream's next batch. Never waits for the device."""
+        indices = self._stream.batch(self._position)
+        self._probing.backward([slot for slot in slots if slot.settings.method == "probe"], indices)
+        self._updater.gradients([slot for slot in slots if slot.settings.method != "probe"], indices)
+        for slot in slots:
+            slot.step(self._position, len(indices))
+        self._position += 1

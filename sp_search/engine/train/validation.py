@@ -1,0 +1,105 @@
+"""How good the trials of a pack are, whatever their method: on a split, or on valid while they train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from sp_search.engine.answer.evaluator import Answered, Answerer, Symbols
+from sp_search.engine.prompted.source_cache import TrunkCache
+from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.train.probe_trainer import Probing
+from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.engine.trial.trial import Slot
+from sp_search.metrics.measures import measure
+from sp_search.types import Split
+
+
+class Measurer:
+    """The frozen LM with a corpus, for trials that answer it."""
+
+    def __init__(
+        self,
+        weights: FrozenWeights,
+        data: TaskData,
+        probing: Probing,
+        trunks: TrunkCache,
+        size: PassSize,
+        *,
+        valid_sample: int,
+        seed: int,
+    ) -> None:
+        """Make ready what the task's decoding needs.
+
+        Args:
+            weights: the frozen LM.
+            data: the corpus and its task.
+            probing: answers for the probes.
+            trunks: keeps those of the frozen LM.
+            size: of a pass.
+            valid_sample: utterances of valid, drawn by the seed, for trials before their full budget; 0: all.
+            seed: of that draw.
+        """
+        self._weights, self._data, self._probing, self._size = weights, data, probing, size
+        self._answerer = Answerer(weights, data.space, data.task, size, trunks)
+        whole = data.corpus.splits["valid"], data.answers["valid"]
+        self._valid_of = {True: whole, False: _sample(*whole, valid_sample, seed)}
+
+    @property
+    def longest(self) -> int:
+        """Symbols that an answer comes to at most."""
+        return self._answerer.longest
+
+    def on_split(self, slot: Slot, name: str) -> dict[str, float]:
+        """The task's metrics, and loss in nats per answer symbol (a probe's: per answer), of a trial on a split."""
+        return self._metrics([slot], self._data.corpus.splits[name], self._data.answers[name])[0]
+
+    def intervals(self, slot: Slot, name: str) -> dict[str, tuple[float, float]]:
+        """The 95 % confidence interval of each of the task's metrics, by bootstrap over a split's utterances."""
+        split, task = self._data.corpus.splits[name], self._data.task
+        words = [answered.words for answered in self._answers(slot, split)]
+        return {metric: tally.interval() for metric, tally in measure(task.metrics, words, split.answers).items()}
+
+    def on_valid(self, slots: Mapping[int, Slot]) -> dict[int, dict[str, float]]:
+        """Validation metrics by number: of all of valid at full budget, of its sample before."""
+        found: dict[int, dict[str, float]] = {}
+        for is_whole, (split, answers) in self._valid_of.items():
+            group = {n: slot for n, slot in slots.items() if (slot.utterances_seen >= slot.budget) == is_whole}
+            if group:
+                found |= zip(group, self._metrics(list(group.values()), split, answers), strict=True)
+        return found
+
+    def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
+        """Of each; prompts share their passes."""
+        prompts = [slot for slot in slots if slot.settings.method == "prompt"]
+        together = self._answerer.metrics(split, answers, [slot.candidate() for slot in prompts]) if prompts else []
+        found = {id(slot): metrics for slot, metrics in zip(prompts, together, strict=True)}
+        for slot in slots:
+            if slot.settings.method == "probe":
+                found[id(slot)] = self._probing.metrics(slot, split, answers)
+            elif id(slot) not in found:
+                (found[id(slot)],) = self._answerer_of(slot).metrics(split, answers, [slot.candidate()])
+        return [found[id(slot)] for slot in slots]
+
+    def _answers(self, slot: Slot, split: Split) -> list[Answered]:
+        if slot.settings.method == "probe":
+            return self._probing.answers(slot, split)
+        return self._answerer_of(slot).answer(split, slot.candidate())
+
+    @torch.no_grad()
+    def _answerer_of(self, slot: Slot) -> Answerer:
+        if slot.own_lm is None:
+            return self._answerer
+        own = freeze(slot.own_lm, self._weights.device, self._weights.dtype, self._weights.backend)
+        return Answerer(own, self._data.space, self._data.task, self._size)
+
+
+def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:
+    """So many utterances of a split, drawn by the seed; all of it where that is 0 or more than there are."""
+    if not 0 < count < len(split):
+        return split, answers
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+    return split.take(chosen), answers[chosen]

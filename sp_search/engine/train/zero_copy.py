@@ -1,0 +1,82 @@
+"""What the packs of one machine have in common, as plain arrays: frozen weights and corpus.
+
+Pickled with protocol 5 the arrays stay out of the pickle, so that a store of objects can hand them to many processes
+without a copy. They are read-only there, and nothing ever writes to them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.trial.task_data import Scores, TaskData
+from sp_search.lm.architecture import UnitLM
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PackParts:
+    """An LM and a corpus made ready for a task, loaded once."""
+
+    lm: UnitLM
+    data: TaskData
+    weights: FrozenWeights | None  # the LM's, ready for packs on a CPU; each GPU makes its own
+    score: Callable[[UnitLM, TaskData], Scores]  # what the data takes its likelihood scores from
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without the data's hold on the LM, whose tensors would go along once more."""
+        corpus = replace(self.data, likelihood_scores=_unbound)
+        return _received, (_replaced(self.lm, _lent), corpus, _replaced(self.weights, _lent), self.score)
+
+
+@dataclass(frozen=True)
+class _Lent:
+    """A tensor as an array; numpy has no bfloat16."""
+
+    values: npt.NDArray[Any]
+    dtype: torch.dtype
+
+
+def _lent(tensor: Tensor) -> _Lent:
+    plain = tensor.detach().cpu().contiguous()
+    return _Lent((plain.view(torch.int16) if plain.dtype == torch.bfloat16 else plain).numpy(), plain.dtype)
+
+
+def _borrowed(lent: _Lent) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # as it should be
+        return torch.from_numpy(np.asarray(lent.values)).view(lent.dtype)
+
+
+def _received(
+    lm: UnitLM, data: TaskData, weights: FrozenWeights | None, score: Callable[[UnitLM, TaskData], Scores]
+) -> PackParts:
+    borrowed = _replaced(lm, _borrowed)
+    data = replace(data, likelihood_scores=partial(score, borrowed))
+    return PackParts(borrowed, data, _replaced(weights, _borrowed), score)
+
+
+def _unbound(data: TaskData) -> Scores:
+    raise AssertionError("a corpus on its way has no LM")
+
+
+def _replaced(value: T, change: Callable[[Any], Any]) -> T:
+    """The same records with every tensor changed into an array, or back."""
+    if isinstance(value, Tensor | _Lent):
+        return change(value)
+    if isinstance(value, tuple):
+        parts = [_replaced(part, change) for part in value]
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: _replaced(getattr(value, f.name), change) for f in fields(value)})
+    return value

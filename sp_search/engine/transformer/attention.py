@@ -1,0 +1,145 @@
+"""Attention over columns that lie in several tensors, and two forms of it that compute less.
+
+    attend         any rows, any columns
+    attend_source  rows of the source in that layer: what they are to each other is the same for all trials
+    attend_last    the last layer: a few rows ask, so keys and values of all rows cost more than the questions
+
+K trials   B utterances   T rows   R rows that ask   P prompt positions   H heads   d head width   D embedding size
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sp_search.engine.transformer.folded_weights import FrozenLayer
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Keys and values of prompt positions in one layer."""
+
+    keys: Tensor  # (K, H, P, d)
+    values: Tensor  # (K, H, P, d)
+    hidden: Tensor | None  # (K, P), bool: positions that a trial doesn't have; None where all have all
+
+
+Part = tuple[Tensor, Tensor, Tensor | None]
+"""Keys and values (..., H, columns, d), and what is added to the scores on them or None."""
+
+
+def attend(query: Tensor, parts: list[Part]) -> Tensor:
+    """Attention over columns that lie in several tensors, one softmax over all of them.
+
+    Written out: torch's fused CPU kernel has a slow backward at these lengths.
+    """
+    scores = []
+    for key, _, mask in parts:
+        score = _product(query, key.transpose(-1, -2))
+        scores.append(score if mask is None else score + mask)
+    attended = torch.cat(scores, dim=-1) if len(scores) > 1 else scores[0]
+    shares = attended_shares(attended).split([score.shape[-1] for score in scores], dim=-1)
+    mixed = _product(shares[0], parts[0][1])
+    for share, (_, value, _) in zip(shares[1:], parts[1:], strict=True):
+        mixed = mixed + _product(share, value)
+    return mixed
+
+
+def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: Prefix) -> Tensor:
+    """Rows of the source on a prefix and on each other, where the latter is known already.
+
+    All they see of each other is one more column: its value is what they take in without a prefix, its score the
+    logarithm of the sum of their scores' exponentials.
+
+    Args:
+        query: (B, T, D).
+        mixed: what the rows take in without a prefix, (B, T, D).
+        log_sum: (B, T, H), float32.
+        prefix: of the layer.
+
+    Returns:
+        (K, B, T, D).
+    """
+    (batch, rows, _), (trials, heads, prompt, _) = query.shape, prefix.keys.shape
+    asking = query.unflatten(-1, (heads, -1)).flatten(0, 1).transpose(0, 1)  # (H, B * T, d)
+    keys = prefix.keys.permute(1, 3, 0, 2).flatten(2)  # (H, d, K * P)
+    scores = (asking @ keys).view(heads, batch, rows, trials, prompt).permute(3, 1, 2, 0, 4).float()
+    if prefix.hidden is not None:
+        scores = scores + additive(prefix.hidden, scores.dtype)[:, None, None, None]
+    column = log_sum[None, ..., None].expand(trials, -1, -1, -1, -1)
+    shares = torch.cat([scores, column], dim=-1).softmax(-1).to(query.dtype)  # (K, B, T, H, P + 1)
+    of_prefix = shares[..., :-1].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values  # (K, H, B * T, d)
+    of_prefix = of_prefix.unflatten(2, (batch, rows)).permute(0, 2, 3, 1, 4)
+    return torch.addcmul(of_prefix, shares[..., -1:], mixed.unflatten(-1, (heads, -1))).flatten(-2)
+
+
+def attend_last(x: Tensor, prefix: Prefix | None, mask: Tensor, layer: FrozenLayer, rows: int) -> Tensor:
+    """The last R rows on all of them and on a prefix, with key and value projections on the R rows' side.
+
+    A score q . W_k x is (W_k' q) . x, and a mean of values W_v x is W_v of the mean of x.
+
+    Args:
+        x: what enters the layer, (K, B, T, D).
+        prefix: of the layer; every row sees it.
+        mask: what is added to the scores of the rows on each other, (K or 1, B, 1, T, T).
+        layer: the last.
+        rows: R.
+
+    Returns:
+        (K, B, R, D).
+    """
+    heads, width = layer.query_bias.shape
+    normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
+    to_query, to_key, to_value = layer.qkv.weight.chunk(3)
+    asked = normed[:, :, -rows:].contiguous()  # else each utterance is multiplied by a copy of the weight
+    query = F.linear(asked, to_query, layer.query_bias.flatten()).unflatten(-1, (heads, width))  # (K, B, R, H, d)
+    asking = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
+    scores = (asking @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
+    scores = scores + mask[..., -rows:, :].transpose(2, 3)
+    if prefix is not None:
+        ahead = query.permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.keys.transpose(-1, -2)  # (K, H, B * R, P)
+        ahead = ahead.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)  # (K, B, R, H, P)
+        if prefix.hidden is not None:
+            ahead = ahead + additive(prefix.hidden, ahead.dtype)[:, None, None, None]
+        scores = torch.cat([ahead, scores], dim=-1)
+    shares = attended_shares(scores)
+    own = shares[..., -x.shape[2] :]
+    read = (own.flatten(2, 3) @ normed).unflatten(2, (rows, heads))  # (K, B, R, H, D)
+    mixed = _by_head(read, to_value.view(heads, width, -1).transpose(1, 2))  # (K, B, R, H, d)
+    if prefix is not None:
+        of_prefix = shares[..., : -x.shape[2]].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values
+        mixed = mixed + of_prefix.unflatten(2, query.shape[1:3]).permute(0, 2, 3, 1, 4)
+    return mixed.flatten(-2).contiguous()
+
+
+def attended_shares(scores: Tensor) -> Tensor:
+    """Softmax over the last dimension, in float32, for on a CPU bfloat16 takes two to four times as long."""
+    return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
+
+
+def _by_head(x: Tensor, weight: Tensor) -> Tensor:
+    """(K, B, R, H, n) by (H, n, m), head by head: (K, B, R, H, m)."""
+    product = x.flatten(0, 2).transpose(0, 1) @ weight  # (H, K * B * R, m)
+    return product.transpose(0, 1).unflatten(0, x.shape[:3])
+
+
+def _product(rows: Tensor, shared: Tensor) -> Tensor:
+    """rows @ shared, (..., H, R, n) by (..., H, n, m), where all trials or all utterances may have one right side.
+
+    Then theirs are one product of more rows: broadcasting would copy the right side for each of them.
+    """
+    if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
+        folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
+        return folded.unflatten(2, (len(rows), -1)).permute(2, 0, 1, 3, 4)
+    if rows.dim() == 5 and shared.shape[1] == 1 < rows.shape[1]:
+        folded = rows.transpose(1, 2).flatten(2, 3) @ shared[:, 0]  # (K, H, B * R, m)
+        return folded.unflatten(2, (rows.shape[1], -1)).transpose(1, 2)
+    return rows @ shared
+
+
+def additive(masked: Tensor, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: -inf where masked, else 0; of the same shape."""
+    return torch.zeros_like(masked, dtype=dtype).masked_fill(masked, -torch.inf)

@@ -1,0 +1,106 @@
+"""A unit LM's weights made ready for the engine: fewer operations a layer, the same function.
+
+The affine part of a norm is folded into the projection behind it, and the 1/sqrt(head width) of attention into the
+query rows. Prompts stand in for layer-normed inputs, so key and value projections are kept as they were as well.
+
+Keys and values have no bias. What is added to all keys changes no row's shares, and what is added to all values comes
+out as it is, for shares sum to 1: it is in the bias of `out`. Prompts keep the difference to their own.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sp_search.engine.runtime.packed_linear import Linear
+from sp_search.lm.architecture import Architecture, Layer, UnitLM, sinusoidal_positions
+
+
+@dataclass(frozen=True)
+class FrozenLayer:
+    """One decoder layer; linear weights are (out, in)."""
+
+    qkv: Linear  # (3D, D), no bias: norm folded in, queries scaled
+    query_bias: Tensor  # (H, d)
+    prompt_keys: Linear  # (D, D)
+    prompt_values: Linear  # (D, D)
+    out: Linear  # (D, D)
+    fc1: Linear  # (F, D): norm folded in
+    fc2: Linear  # (D, F)
+    backend: str | None  # of torch.compile, for the pieces that are compiled; None runs them as written
+
+
+@dataclass(frozen=True)
+class FrozenWeights:
+    """What the engine computes with; nothing here has a gradient, but in the passes of a fine-tuned LM."""
+
+    architecture: Architecture
+    layers: tuple[FrozenLayer, ...]
+    tokens: Tensor  # (V, D): embeddings times sqrt(D)
+    positions: Tensor  # (max_positions + 2, D): row p is position p; pads (row 1) are zero
+    projection: tuple[Tensor, Tensor]  # (V, D), (V,): the tied output projection, final norm folded in
+    normed: bool  # whether a final norm comes before the projection
+    dtype: torch.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.tokens.device
+
+    @property
+    def backend(self) -> str | None:
+        """That of its layers."""
+        return self.layers[0].backend
+
+
+def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | None = None) -> FrozenWeights:
+    """Ready a unit LM's weights on a device; matrices in dtype, folding done in float32.
+
+    With a backend of torch.compile some pieces of what is computed with them are compiled.
+    """
+    architecture = lm.architecture
+    embedding = lm.embedding.float()
+    longest = torch.arange(architecture.max_positions + 2)
+    norm = lm.final_norm
+    scale, shift = norm if norm is not None else (torch.ones(1), torch.zeros(architecture.embed_dim))
+    return FrozenWeights(
+        architecture=architecture,
+        layers=tuple(_freeze_layer(layer, architecture, device, dtype, backend) for layer in lm.layers),
+        tokens=(embedding * math.sqrt(architecture.embed_dim)).to(device, dtype),
+        positions=sinusoidal_positions(architecture, longest).to(device, dtype),
+        projection=_place(embedding * scale.float(), embedding @ shift.float(), device, dtype),
+        normed=norm is not None,
+        dtype=dtype,
+    )
+
+
+def _freeze_layer(
+    layer: Layer, architecture: Architecture, device: torch.device, dtype: torch.dtype, backend: str | None
+) -> FrozenLayer:
+    width = architecture.embed_dim
+    floats = Layer(*(tensor.float() for tensor in layer))
+    qkv_weight = floats.qkv_weight * floats.attn_norm_weight
+    of_norm = floats.qkv_weight @ floats.attn_norm_bias
+    query_bias, _, value_bias = (floats.qkv_bias + of_norm).split(width)
+    _, key_shift, value_shift = of_norm.split(width)
+    scale = torch.ones(3 * width)
+    scale[:width] = architecture.head_dim**-0.5
+    fc1_bias = floats.fc1_bias + floats.fc1_weight @ floats.ffn_norm_bias
+    _, keys, values = floats.qkv_weight.split(width)
+    return FrozenLayer(
+        qkv=Linear((qkv_weight * scale[:, None]).to(device, dtype).contiguous(), None),
+        query_bias=(query_bias * scale[:width]).view(-1, architecture.head_dim).to(device, dtype),
+        prompt_keys=Linear(*_place(keys, -key_shift, device, dtype)),
+        prompt_values=Linear(*_place(values, -value_shift, device, dtype)),
+        out=Linear(*_place(floats.out_weight, floats.out_bias + floats.out_weight @ value_bias, device, dtype)),
+        fc1=Linear(*_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype)),
+        fc2=Linear(*_place(floats.fc2_weight, floats.fc2_bias, device, dtype)),
+        backend=backend,
+    )
+
+
+def _place(weight: Tensor, bias: Tensor, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    return weight.to(device, dtype).contiguous(), bias.to(device, dtype).contiguous()

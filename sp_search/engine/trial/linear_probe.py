@@ -1,0 +1,140 @@
+"""The linear probe: how well one linear layer reads the answer off the frozen LM's states.
+
+Its classes are the answers of training, whole, as naive Bayes has them; so it is defined where answers are chosen,
+not where they are written. The states of a source's units are layer-normed, pooled into one vector an utterance, and
+standardised over training, which takes nothing from a linear layer and speeds its training.
+
+N utterances   D embedding size   A answers
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sp_search.batches.evaluation import eval_batches
+from sp_search.engine.answer.candidate import SCORING_TOKENS
+from sp_search.engine.batch.collate import SourceBlock, source_block
+from sp_search.engine.prompted.source_states import source_mask
+from sp_search.engine.runtime.microbatch import PassSize, in_passes
+from sp_search.engine.transformer.attention import attend
+from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
+from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.errors import CheckpointError
+from sp_search.types import Split
+
+
+@dataclass
+class ProbeTensors:
+    """A linear layer on pooled states; weight and bias are trained, float32."""
+
+    weight: Tensor  # (A, D)
+    bias: Tensor  # (A,)
+    centre: Tensor  # (D,): training's mean
+    spread: Tensor  # (D,): training's standard deviation, 1 where that is 0
+
+    def named(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    @classmethod
+    def from_named(cls, named: Mapping[str, Tensor], place: str) -> ProbeTensors:
+        """Tensors by name, as `named` gave them.
+
+        Raises:
+            CheckpointError: a name is missing, or one too many.
+        """
+        if set(named) != (known := {f.name for f in fields(cls)}):
+            raise CheckpointError(f"{place}: expected probe tensors {sorted(known)}, got {sorted(named)}")
+        return cls(**named)
+
+    def inert(self, layers: int) -> set[str]:
+        """None of it, whatever the LM's layers."""
+        return set()
+
+    def logits(self, pooled: Tensor) -> Tensor:
+        """(B, D) of `pooled_states` to (B, A)."""
+        return F.linear((pooled - self.centre) / self.spread, self.weight, self.bias)
+
+
+def initial_probe(pooled: Tensor, answers: int, seed: int) -> ProbeTensors:
+    """A probe of so many answers before its first update, started as torch starts a linear layer.
+
+    Args:
+        pooled: (N, D), the training split's.
+        answers: A.
+        seed: of the start, the same on every device.
+    """
+    draw, width = torch.Generator().manual_seed(seed), pooled.shape[1]
+    bound = 1 / math.sqrt(width)
+    weight = torch.empty(answers, width).uniform_(-bound, bound, generator=draw)
+    bias = torch.empty(answers).uniform_(-bound, bound, generator=draw)
+    spread = pooled.std(0, correction=0)
+    return ProbeTensors(
+        weight=weight.to(pooled.device).requires_grad_(),
+        bias=bias.to(pooled.device).requires_grad_(),
+        centre=pooled.mean(0),
+        spread=torch.where(spread > 0, spread, 1.0),
+    )
+
+
+@torch.no_grad()
+def pooled_states(
+    weights: FrozenWeights,
+    split: Split,
+    *,
+    layer: int,
+    pooling: str,
+    max_units: int,
+    tokens_per_pass: int | None = None,
+) -> Tensor:
+    """One vector an utterance: (N, D), float32, on the LM's device.
+
+    Args:
+        weights: the frozen LM.
+        split: utterances; their own answers are not looked at.
+        layer: whose output is pooled, 1 to L.
+        pooling: `mean` of the states of all units, or that of the `last`.
+        max_units: longest source kept, from its start; 0 keeps all.
+        tokens_per_pass: source units; None takes what suits the device.
+    """
+    size = PassSize.usual(weights.device, SCORING_TOKENS) if tokens_per_pass is None else PassSize(tokens_per_pass)
+    lengths = np.diff(split.offsets)
+    found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
+    for batch in eval_batches(lengths, size.tokens):
+
+        def one_pass(_: range, rows: range, batch: npt.NDArray[np.int64] = batch) -> None:
+            utterances = batch[rows.start : rows.stop]
+            sources = [split.source(int(i)) for i in utterances]
+            block = source_block(sources, max_units=max_units, device=weights.device)
+            pooled = _pooled(_states(weights, block, layer), block, pooling)
+            found[torch.from_numpy(utterances).to(weights.device)] = pooled
+
+        in_passes(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
+    return found
+
+
+def _pooled(states: Tensor, block: SourceBlock, pooling: str) -> Tensor:
+    """(B, S, D) to (B, D)."""
+    if pooling == "last":
+        return states[:, -1]  # padding is on the left
+    first = block.tokens.shape[1] - block.units[:, None]  # (B, 1), the column of u1
+    is_unit = torch.arange(block.tokens.shape[1], device=states.device) >= first  # (B, S)
+    return (states * is_unit[..., None]).sum(1) / block.units[:, None]
+
+
+def _states(weights: FrozenWeights, block: SourceBlock, layer: int) -> Tensor:
+    """What comes out of a layer, layer-normed without an affine part: (B, S, D), float32."""
+    mask = source_mask(block, weights.dtype)
+    x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)
+    for below in weights.layers[:layer]:
+        query, key, value = split_heads(project(x, below), below)  # (B, H, S, d)
+        x = finish_layer(x, merge_heads(attend(query, [(key, value, mask)])), below)
+    return F.layer_norm(x.float(), x.shape[-1:])

@@ -1,0 +1,89 @@
+"""What a pack needs of a labelled corpus: its splits, its label space, and the verbalizer a trial asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.errors import ConfigError
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.registry import Task
+from sp_search.tasks.verbalizers import Evidence, build_verbalizer
+from sp_search.types import Corpus, Split
+from sp_search.units.dictionary import Dictionary
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass
+class TaskData:
+    """A corpus made ready for a task.
+
+    likelihood_scores gives (C, V - 4) scores of the frozen LM; it is called once, when a trial first needs them.
+    """
+
+    corpus: Corpus
+    dictionary: Dictionary
+    task: Task
+    space: LabelSpace
+    answers: Mapping[str, npt.NDArray[np.int32]]  # split -> (N, M) label symbols, NOTHING behind shorter answers
+    likelihood_scores: Callable[[TaskData], Scores]
+    _scores: Scores | None = field(default=None, init=False, repr=False)
+
+    @property
+    def train(self) -> Split:
+        """The training split."""
+        return self.corpus.splits["train"]
+
+    def verbalizer_units(self, settings: TrialSettings, embedding: Tensor) -> tuple[int, ...]:
+        """The dictionary id of each label symbol for a trial.
+
+        Raises:
+            ConfigError: a one-to-one verbalizer is asked for more labels than there are units.
+        """
+        kind = settings.verbalizer
+        if kind == "linear" and settings.verbalizer_base != "identity":
+            kind = settings.verbalizer_base
+        if kind == "likelihood" and self._scores is None:
+            self._scores = self.likelihood_scores(self)
+        evidence = Evidence(
+            space=self.space,
+            train=self.train,
+            dictionary=self.dictionary,
+            embedding=embedding.float().cpu().numpy(),
+            likelihood=self._scores,
+        )
+        return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
+
+    def check_ends(self, settings: TrialSettings) -> None:
+        """Refuse a trial that would never learn where an answer ends, though it has to know.
+
+        Raises:
+            ConfigError: `</s>` is not scored, but answers differ in length or are written.
+        """
+        if settings.score_end:
+            return
+        lengths = sorted({len(answer) for answer in self.space.answers})
+        if len(lengths) > 1:
+            reason = f"training's answers have {lengths[0]} to {lengths[-1]} symbols and `</s>` tells where one ends"
+            raise ConfigError(f"score_end: expected true, for {reason}; got false")
+        if (decoding := self.task.decoding) != "best":
+            raise ConfigError(f"score_end: expected true where decoding={decoding} writes up to `</s>`, got false")
+
+
+def task_data(
+    corpus: Corpus, dictionary: Dictionary, task: Task, likelihood_scores: Callable[[TaskData], Scores]
+) -> TaskData:
+    """Make a corpus ready for a task.
+
+    Raises:
+        DataError: a split has labels that training never had, or answers that are not the task's.
+    """
+    space = LabelSpace.from_split(corpus.splits["train"], task)
+    answers = {name: space.encode(split, task) for name, split in corpus.splits.items()}
+    return TaskData(corpus, dictionary, task, space, answers, likelihood_scores)

@@ -1,0 +1,229 @@
+"""One trial inside a pack: its tensors, optimizer, learning rate and random draws; saved and restored exactly.
+
+A slot owns everything random about its trial, so it draws the same in a pack as alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sp_search.engine.answer.candidate import Candidate, ChunkKey
+from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.loss import dropout_factors
+from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.linear_probe import ProbeTensors
+from sp_search.engine.trial.lm_copy import own_copy, own_named
+from sp_search.engine.trial.lr_schedule import learning_rate
+from sp_search.engine.trial.weight_average import new_mean, take_in
+from sp_search.errors import CheckpointError
+from sp_search.lm.architecture import UnitLM
+from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
+from sp_search.types import SEPARATOR
+
+ADAM_BETAS = (0.9, 0.98)
+MAX_GRAD_NORM = 1.0
+
+
+@dataclass
+class Slot:
+    """A live trial.
+
+    segments are the stretches of the batch stream it was trained on, as [first position, batches]: with them any
+    trial can be run again alone to the same numbers. loss_sum and scored count since the last report.
+    """
+
+    settings: TrialSettings
+    tensors: PromptTensors | ProbeTensors
+    verbalized: Verbalized  # of a probe, which writes no unit, an empty one
+    optimizer: torch.optim.Adam
+    generator: torch.Generator
+    deep_layers: range
+    budget: int  # utterances, over which the learning rate warms up and decays
+    own_lm: UnitLM | None = None  # what fine-tuning trains; None answers with the shared, frozen LM
+    mean: PromptTensors | None = None  # of its course, which answers; None where its last step does
+    updates: int = 0
+    utterances_seen: int = 0
+    segments: list[list[int]] = field(default_factory=list)
+    loss_sum: Tensor | float = 0.0
+    scored: int = 0
+    train_s: float = 0.0  # its share of the time that its worker trained
+
+    def named(self) -> dict[str, Tensor]:
+        """All that is stored of the trial, by name."""
+        return self.tensors.named() | ({} if self.own_lm is None else own_named(self.own_lm))
+
+    @property
+    def is_infix(self) -> bool:
+        """Whether its deep prompt stands right before `<s>`."""
+        prompt = self.settings.prompt
+        return prompt is not None and prompt.position == "infix" and prompt.depth > 0
+
+    @property
+    def chunk_key(self) -> ChunkKey:
+        """What the trials of a chunk agree in."""
+        return self.candidate().chunk_key
+
+    @property
+    def first_live_layer(self) -> int | None:
+        """As the prompt has it."""
+        return self.candidate().prompt.first_live_layer
+
+    def prompt_draws(self) -> dict[str, Tensor]:
+        """An update's dropout on prompt vectors, by tensor; empty for none."""
+        named, rate = self.tensors.named(), self.settings.prompt.dropout if self.settings.prompt is not None else 0.0
+        drawn = {
+            name: dropout_factors(named[name].shape, rate, self.generator)
+            for name in ("prefix", "infix", "keys", "values")
+            if name in named
+        }
+        return {name: factors for name, factors in drawn.items() if factors is not None}
+
+    def head_draws(self, utterances: int, rows: int) -> Tensor | None:
+        """An update's dropout behind a linear verbalizer, (B, rows, C + 4); None for none."""
+        assert isinstance(self.tensors, PromptTensors)
+        if self.tensors.head is None:
+            return None
+        shape = (utterances, rows, len(self.tensors.head))
+        return dropout_factors(shape, self.settings.verbalizer_dropout, self.generator)
+
+    def training_prompt(self, draws: Mapping[str, Tensor]) -> TrialPrompt:
+        """The prompt under an update's `prompt_draws`."""
+        assert isinstance(self.tensors, PromptTensors)
+        named = self.tensors.named()
+        wet = {name: named[name] * factors for name, factors in draws.items()}
+        return TrialPrompt(PromptTensors(**(named | wet)), self.deep_layers, self.is_infix)
+
+    def candidate(self) -> Candidate:
+        """The trial as it answers now, outside the graph."""
+        assert isinstance(self.tensors, PromptTensors)
+        prompt = TrialPrompt(self.mean or self.tensors.detached(), self.deep_layers, self.is_infix)
+        return Candidate(prompt, self.verbalized, self.settings.max_source_units)
+
+    def step(self, position: int, utterances: int) -> None:
+        """Clip the gradient that a backward pass over one batch left, and update. Never waits for the device.
+
+        Args:
+            position: of the batch in the stream.
+            utterances: in the batch.
+        """
+        live = [tensor for tensor in self.named().values() if tensor.grad is not None]
+        torch.nn.utils.clip_grad_norm_(live, MAX_GRAD_NORM)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.settings, self.utterances_seen, self.budget)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.updates += 1
+        self.utterances_seen += utterances
+        if self.mean is not None:
+            take_in(self.mean, self.tensors.named(), self.updates)
+        if self.segments and sum(self.segments[-1]) == position:
+            self.segments[-1][1] += 1
+        else:
+            self.segments.append([position, 1])
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed trial needs for the same losses; plain tensors, numbers and lists."""
+        last_step = {name: tensor.detach() for name, tensor in self.named().items()}
+        return {
+            "settings": asdict(self.settings),
+            "units": self.verbalized.inputs.tolist(),
+            "tensors": last_step if self.mean is None else self.mean.named(),  # what answers
+            "last_step": {} if self.mean is None else last_step,
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "updates": self.updates,
+            "utterances_seen": self.utterances_seen,
+            "segments": self.segments,
+            "budget": self.budget,
+            "train_s": self.train_s,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state` gave for the same settings.
+
+        Raises:
+            CheckpointError: its tensors are those of another LM or label space.
+        """
+        own = self.named()
+        if (wanted := _shapes(own)) != (got := _shapes(state["tensors"])):
+            raise CheckpointError(
+                f"trial's saved state: expected tensors {wanted}, got {got}; was it saved on another LM?"
+            )
+        last_step, answering = state["tensors"], {}
+        if self.mean is not None:
+            last_step, answering = state["last_step"], self.mean.named()
+        with torch.no_grad():
+            for name, tensor in own.items():
+                tensor.copy_(last_step[name])
+            for name, tensor in answering.items():
+                tensor.copy_(state["tensors"][name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.updates = state["updates"]
+        self.utterances_seen = state["utterances_seen"]
+        self.segments = state["segments"]
+        self.budget = state["budget"]
+        self.train_s = state["train_s"]
+
+
+def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int) -> Slot:
+    """A trial that answers in units, before its first update: a prompt, or an LM to be fine-tuned.
+
+    Args:
+        settings: what it is.
+        lm: the frozen LM, on the device the trial runs on.
+        units: the dictionary id of each label symbol, from its verbalizer.
+        seed: of its initialisation and dropout.
+        budget: utterances of a full run.
+    """
+    draw, layers = torch.Generator().manual_seed(seed), lm.architecture.layers
+    if settings.prompt is not None:
+        tensors, deep_layers = initial_tensors(settings.prompt, lm, draw), settings.prompt.deep_layers(layers)
+    else:
+        tensors, deep_layers = PromptTensors(lm.embedding[SEPARATOR].clone().requires_grad_()), range(0)
+    own = own_copy(lm) if settings.method == "finetune" else None
+    is_linear = settings.verbalizer == "linear"
+    if is_linear:
+        head = initial_head(units, lm.architecture.vocab_size, settings.head_init, draw)
+        tensors.head = head.to(lm.device).requires_grad_()
+    inert = tensors.inert(layers)
+    for name in inert:
+        getattr(tensors, name).requires_grad_(False)
+    trained = [tensor for name, tensor in tensors.named().items() if name not in inert]
+    if own is not None:
+        trained += own_named(own).values()
+    return Slot(
+        settings=settings,
+        tensors=tensors,
+        verbalized=Verbalized.of(units, linear=is_linear, device=lm.device),
+        optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, fused=True),
+        generator=torch.Generator(device=lm.device).manual_seed(seed + 1),
+        deep_layers=deep_layers,
+        budget=budget,
+        own_lm=own,
+        mean=new_mean(tensors) if settings.prompt is not None and settings.prompt.averaging else None,
+    )
+
+
+def new_probe_slot(settings: TrialSettings, tensors: ProbeTensors, *, seed: int, budget: int) -> Slot:
+    """A linear probe before its first update; it writes no units and draws nothing while it trains."""
+    device = tensors.weight.device
+    return Slot(
+        settings=settings,
+        tensors=tensors,
+        verbalized=Verbalized.of((), linear=False, device=device),
+        optimizer=torch.optim.Adam([tensors.weight, tensors.bias], lr=settings.lr, betas=ADAM_BETAS, fused=True),
+        generator=torch.Generator(device=device).manual_seed(seed + 1),
+        deep_layers=range(0),
+        budget=budget,
+    )
+
+
+def _shapes(named: Mapping[str, Tensor]) -> str:
+    return ", ".join(f"{name} {tuple(tensor.shape)}" for name, tensor in sorted(named.items()))

@@ -1,0 +1,61 @@
+"""What a search tells while it runs, to whoever listens: the tracker, the progress display."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from sp_search.search.base.protocol import VALID
+from sp_search.types import Params, Report
+
+TOLD = ("train_loss", "utterances_per_s")
+
+
+def is_told(metric: str) -> bool:
+    """Whether observers hear of a metric of a report: what was measured on valid, and how training goes."""
+    return metric.startswith(VALID) or metric in TOLD
+
+
+class Observer(Protocol):
+    """Listens to a search; called in the driver, so it must be quick. Numbers are those of trials in the study."""
+
+    def study_opened(self, info: Mapping[str, Any]) -> None:
+        """The search begins or goes on."""
+
+    def trial_started(self, number: int, params: Params, tags: Mapping[str, str]) -> None:
+        """A trial begins or goes on."""
+
+    def reported(self, number: int, report: Report) -> None:
+        """A trial reported."""
+
+    def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
+        """A trial ended: COMPLETE, PRUNED or FAIL."""
+
+    def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
+        """A file belongs to a trial, or to the study."""
+
+    def study_finished(self, summary: Mapping[str, Any]) -> None:
+        """The search ended well."""
+
+    def close(self, timeout_s: float) -> object:
+        """The search ends, well or not; what comes back is of no matter here."""
+
+
+class Listeners:
+    """All observers as one. An observer that raises is named and dropped: it must not end the search."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        """Tell these, in this order."""
+        self._observers = list(observers)
+
+    def tell(self, event: str, *arguments: Any) -> None:
+        """Call the method `event` of every observer."""
+        for observer in list(self._observers):
+            try:
+                getattr(observer, event)(*arguments)
+            except Exception as error:  # noqa: BLE001, whatever it is, the search goes on without this observer
+                self._observers.remove(observer)
+                name = type(observer).__name__
+                print(f"sp-search: {name} failed at {event} and is left out from here on: {error!r}", file=sys.stderr)

@@ -1,0 +1,134 @@
+"""What a search would do, before it does it: its space, its first trials, its rungs, its training.
+
+How many trials ASHA lets through depends on the order in which good ones come, so their number is an estimate: the
+mean over drawn orders, a trial being as good at one rung as at the next. At most all of them go through.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import insort
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sp_search.search.base.rungs import rungs
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Range, Space, word
+from sp_search.types import Params
+
+DRAWS = 200
+"""Orders that an estimate is the mean of."""
+
+DRAWN = "drawn"
+"""Stands for a value that the sampler will choose."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A rung, or the full budget."""
+
+    utterances: int  # that a trial has seen there
+    trials: float  # estimated to get there
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A search of a new study."""
+
+    ranges: Mapping[str, str]  # by parameter, for people
+    first_trials: tuple[Mapping[str, Any], ...]  # as they will be trained, DRAWN where nothing is set
+    points: tuple[Point, ...]
+    search_utterances: int  # estimated, over all trials
+    most_search_utterances: int  # where ASHA stops none
+    confirm_utterances: int
+
+
+def plan_search(settings: SearchSettings, space: Space) -> Plan:
+    """The plan of a search; the same every time."""
+    ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
+    points = tuple(map(Point, ends, estimated_reach(settings.trials, len(ends), settings.reduction_factor)))
+    steps = zip((0, *ends), points, strict=False)
+    confirms = min(settings.confirm_top, settings.trials) * settings.confirm_seeds
+    return Plan(
+        ranges={r.name: _shown(r) for r in space.ranges},
+        first_trials=tuple(space.suggest(_Given(given)) for given in settings.first_trials[: settings.trials]),
+        points=points,
+        search_utterances=round(sum((point.utterances - start) * point.trials for start, point in steps)),
+        most_search_utterances=settings.trials * settings.budget,
+        confirm_utterances=confirms * settings.budget,
+    )
+
+
+def draws(space: Space, count: int, seed: int) -> list[Params]:
+    """So many trials drawn evenly from the whole space, as no sampler with a memory would draw them."""
+    asker = _Chance(random.Random(seed))
+    return [space.suggest(asker) for _ in range(count)]
+
+
+def estimated_reach(trials: int, points: int, reduction_factor: int) -> list[float]:
+    """Trials that get to each of so many points, as the mean over drawn orders."""
+    draw = random.Random(0)
+    found = [reach([draw.random() for _ in range(trials)], points, reduction_factor) for _ in range(DRAWS)]
+    return [sum(counts) / DRAWS for counts in zip(*found, strict=True)]
+
+
+def reach(values: Sequence[float], points: int, reduction_factor: int) -> list[int]:
+    """Trials that get to each point when they come one by one with these values, by the rule of Ray's ASHA.
+
+    A trial goes on from a rung unless it is below the best 1/reduction_factor quantile of those there before it.
+    """
+    recorded: list[list[float]] = [[] for _ in range(points)]
+    for value in values:
+        for there in recorded:
+            goes_on = not there or value >= _quantile(there, 1 - 1 / reduction_factor)
+            insort(there, value)
+            if not goes_on:
+                break
+    return [len(there) for there in recorded]
+
+
+def _quantile(ascending: Sequence[float], share: float) -> float:
+    """Linear between neighbours, as numpy's percentile."""
+    at = (len(ascending) - 1) * share
+    low = int(at)
+    high = min(low + 1, len(ascending) - 1)
+    return ascending[low] + (at - low) * (ascending[high] - ascending[low])
+
+
+def _shown(r: Range) -> str:
+    conditions = [f"{name} is {' or '.join(map(word, values))}" for name, values in r.when]
+    return r.told + (f", when {' and '.join(conditions)}" if conditions else "")
+
+
+class _Given:
+    """Answers with what is given, and says where nothing is."""
+
+    def __init__(self, given: Params) -> None:
+        self._given = given
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> Any:
+        return self._given.get(name, DRAWN)
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> Any:
+        return self._given.get(name, DRAWN)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._given.get(name, DRAWN)
+
+
+class _Chance:
+    """Draws evenly, on a log scale where the range says so."""
+
+    def __init__(self, draw: random.Random) -> None:
+        self._draw = draw
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
+        return min(high, int(self.suggest_float(name, low, high + 1, log=log)))
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
+        at = self._draw.random()
+        return float(low * (high / low) ** at) if log else low + (high - low) * at
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._draw.choice(choices)

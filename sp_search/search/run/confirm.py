@@ -1,0 +1,111 @@
+"""Does the winner hold up: the best settings again under fresh seeds.
+
+Nothing is asked of Tune here, for no run may be stopped. One that a killed search cut off goes on from its state.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sp_search.search.base.callbacks import Listeners, is_told
+from sp_search.search.base.protocol import VALID, Told
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Space
+from sp_search.search.study.study import CONFIRMED, PARAMS, record_confirmed, trial_seed, trials_to_confirm
+from sp_search.search.workers.slots import Seats
+from sp_search.types import ParamValue, Report
+
+FIRST_NUMBER = 1_000_000
+"""Confirm runs are numbered from here, so that no trial of the study ever has their number."""
+
+
+def confirm_number(trial: int, repeat: int) -> int:
+    """The number of a confirm run."""
+    return FIRST_NUMBER + 1000 * trial + repeat
+
+
+@dataclass(frozen=True)
+class ConfirmRun:
+    """One setting once more under a seed of its own."""
+
+    of_trial: int
+    repeat: int  # 1, 2, ...
+    params: Mapping[str, ParamValue]
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """How the study knows it."""
+        return f"{self.of_trial}:{self.repeat}"
+
+    @property
+    def number(self) -> int:
+        """How workers and observers know it."""
+        return confirm_number(self.of_trial, self.repeat)
+
+
+def pending_confirms(study: optuna.Study, best: Sequence[FrozenTrial], settings: SearchSettings) -> list[ConfirmRun]:
+    """Confirm runs that are not yet recorded."""
+    done = study.user_attrs.get(CONFIRMED, {})
+    runs = [
+        ConfirmRun(trial.number, r, trial.user_attrs[PARAMS], trial_seed(settings.seed, trial.number, r))
+        for trial in best
+        for r in range(1, settings.confirm_seeds + 1)
+    ]
+    return [run for run in runs if run.key not in done]
+
+
+def run_confirms(
+    study: optuna.Study, space: Space, settings: SearchSettings, seats: Seats, listeners: Listeners
+) -> None:
+    """Make the confirm runs that are missing, in all slots of all workers, and record each as it ends.
+
+    Args:
+        study: its `trials_to_confirm` are repeated.
+        space: says which parameters were searched.
+        settings: how many, and how long.
+        seats: where they sit.
+        listeners: told.
+    """
+    waiting = deque(pending_confirms(study, trials_to_confirm(study, settings.confirm_top), settings))
+    running: dict[int, ConfirmRun] = {}
+    while waiting or running:
+        while waiting and seats.is_free:
+            run = waiting.popleft()
+            running[run.number] = run
+            tags = {"role": "confirm", "of_trial": str(run.of_trial), "seed": str(run.seed)}
+            listeners.tell("trial_started", run.number, space.searched(run.params), tags)
+            seats.ask(seats.take(settings.terms(run.number, run.params, run.seed)), after=0)
+        seat, told = seats.next_told()
+        if isinstance(told, Told):
+            seen, metrics = told.report.utterances_seen, told.report.metrics
+            heard = {name: value for name, value in metrics.items() if is_told(name)}
+            listeners.tell("reported", seat.terms.number, Report(seen, heard))
+            if not told.report.diverged and seen < settings.budget:
+                seats.ask(seat, after=seen)
+                continue
+        seats.leave(seat)
+        seats.free(seat, is_wanted=bool(waiting))
+        _conclude(study, settings, running.pop(seat.terms.number), told, listeners)
+
+
+def _conclude(
+    study: optuna.Study, settings: SearchSettings, run: ConfirmRun, told: Told | Exception, listeners: Listeners
+) -> None:
+    """Record a run that reached its full budget; another has failed, and the next search makes it anew."""
+    folder = settings.trial_folder(run.number)
+    if isinstance(told, Exception) or told.report.diverged:
+        reason = f"the confirm run failed: {told!r}" if isinstance(told, Exception) else "the confirm run diverged"
+        if folder.exists():
+            shutil.rmtree(folder)
+        listeners.tell("trial_finished", run.number, "FAIL", reason, {})
+        return
+    measured = {name: value for name, value in told.report.metrics.items() if name.startswith(VALID)}
+    record_confirmed(study, run.key, {**measured, "state": str(folder)})
+    listeners.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})

@@ -1,0 +1,259 @@
+"""A whole search: workers, trials under ASHA, confirm runs, the winner on the test split, the summary.
+
+Killed at any moment and started again, it goes on from what the study and the saved states hold.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import optuna
+import ray
+from ray import cloudpickle
+
+from sp_search.errors import ConfigError, StudyError
+from sp_search.search.base.callbacks import Listeners, Observer
+from sp_search.search.base.protocol import VALID
+from sp_search.search.base.result import Finished, Keep
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Space
+from sp_search.search.cluster.nodes import check_folder
+from sp_search.search.cluster.session import ray_session
+from sp_search.search.run.confirm import run_confirms
+from sp_search.search.study.study import StudyIdentity, counts, past_trials, trials_to_confirm
+from sp_search.search.study.winner import Winner, winner
+from sp_search.search.tune.asha import Asha
+from sp_search.search.tune.controller import run_trials
+from sp_search.search.tune.optuna_searcher import StudySearcher
+from sp_search.search.workers.slots import Seats
+from sp_search.search.workers.worker import PackFactory, PackLike, Worker, pack_of
+
+WORKER_START_S = 600.0
+CLOSE_S = 20.0
+SWITCH_S = 0.0005
+
+
+Conclude = Callable[[Finished, dict[str, Any]], None]
+
+
+def run_search(
+    settings: SearchSettings,
+    identity: StudyIdentity,
+    study: optuna.Study,
+    space: Space,
+    make_pack: PackFactory,
+    observers: Sequence[Observer],
+    keep: Keep,
+    conclude: Conclude,
+    shared: Any = None,
+) -> dict[str, Any]:
+    """Search to the end.
+
+    Args:
+        settings: how large, and on what.
+        identity: what the study is about.
+        study: of that identity.
+        space: what is searched.
+        make_pack: builds the engine in a worker's process of what is shared; small, for it is sent there.
+        observers: who is told.
+        keep: writes the prompt of a trial that reached its full budget, and says where.
+        conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
+        shared: kept once a node; a worker sees its arrays without a copy, and may not write to them.
+
+    Returns:
+        The summary, as design.md's contract has it.
+
+    Raises:
+        ConfigError: the cluster can't be joined, has no room, or a node of it doesn't see the study's folder.
+        StudyError: no trial reached its full budget, or a worker is gone for good.
+        KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
+    """
+    began = time.monotonic()
+    listeners = Listeners(observers)
+    cpus = math.ceil(settings.workers * settings.cpus_per_worker)
+    with (
+        _listening(settings, identity, listeners),
+        ray_session(settings.ray_address, cpus),
+        _terminable(),
+        _workers(settings, make_pack, shared) as workers,
+    ):
+        seats, asha = Seats(workers, settings.slots), _asha(settings, study)
+        searcher = StudySearcher(study, space, settings, listeners, keep)
+        wait_for_workers(settings, workers)
+        run_trials(searcher, asha, seats, settings)
+        run_confirms(study, space, settings, seats, listeners)
+        best = winner(study, trials_to_confirm(study, settings.confirm_top), settings)
+        if best is None:
+            raise StudyError(
+                f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"
+            )
+        finished = _on_test(settings, best, workers)
+        engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in workers]), strict=True))
+        summary = _summary(settings, identity, study, best, finished)
+        summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
+        summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
+        conclude(finished, summary)
+        listeners.tell("study_finished", summary)
+    return summary
+
+
+@contextmanager
+def _listening(settings: SearchSettings, identity: StudyIdentity, listeners: Listeners) -> Iterator[None]:
+    """Open a study to its listeners before Ray starts, and close them when it has ended: who uploads, uses that time.
+
+    An uploader's thread gives way every half millisecond, for the search waits for its turn some thousand times.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        listeners.tell("study_opened", study_info(settings, identity))
+        yield
+    finally:
+        listeners.tell("close", CLOSE_S)
+        sys.setswitchinterval(before)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a search as an interrupt does; only the main thread may say so.
+
+    Entered after Ray, whose own handler would print its stack and exit.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _workers(settings: SearchSettings, make_pack: PackFactory, shared: Any) -> Iterator[list[Any]]:
+    """The workers of a search, gone when it ends: their devices are free for the next one of this process."""
+    if settings.ray_address is not None:
+        check_folder(settings.folder)
+    here = ray.put(shared)  # as long as this name holds it
+    workers = start_workers(settings, partial(pack_of, make_pack, cloudpickle.dumps(here)))
+    try:
+        yield workers
+    finally:
+        for worker in workers:
+            ray.kill(worker)
+
+
+def start_workers(settings: SearchSettings, make_pack: Callable[[], PackLike]) -> list[Any]:
+    """One actor a device, soon ready; started again by Ray when lost, and asked again what it had been asked."""
+    actor = ray.remote(Worker).options(
+        num_cpus=settings.cpus_per_worker,
+        num_gpus=settings.gpus_per_worker,
+        max_restarts=-1,
+        max_task_retries=-1,
+        max_concurrency=4 * settings.slots + 4,
+        scheduling_strategy="SPREAD",
+    )
+    return [actor.remote(make_pack) for _ in range(settings.workers)]
+
+
+def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
+    """Return when all have made their packs.
+
+    Raises:
+        ConfigError: some don't even start in ten minutes, as where others hold the cluster.
+    """
+    asked = [worker.time_share.remote() for worker in workers]
+    ready, late = ray.wait(asked, num_returns=len(asked), timeout=WORKER_START_S)
+    ray.get(ready)
+    if late:
+        raise ConfigError(
+            f"cluster: expected {len(asked)} workers of {settings.cpus_per_worker:g} CPUs and "
+            f"{settings.gpus_per_worker:g} GPUs within {WORKER_START_S:.0f} s, got {len(ready)}; "
+            f"`ray status` says who holds the rest; wait for them, or ask for fewer with cluster.workers="
+        )
+
+
+def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
+    return Asha(
+        budget=settings.budget,
+        grace=settings.grace,
+        reduction_factor=settings.reduction_factor,
+        past=past_trials(study),
+    )
+
+
+def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> Finished:
+    """Read the test split, once, with the prompt of every confirm seed of the winner."""
+    runs = [
+        replace(settings.terms(-1 - i, best.params, seed), folder=run["state"])
+        for i, (seed, run) in enumerate(zip(best.seeds, best.runs, strict=True))
+    ]
+    found = ray.get([workers[i % len(workers)].evaluate.remote(terms, "test") for i, terms in enumerate(runs)])
+    exported = max(range(len(runs)), key=lambda i: float(best.runs[i][settings.metric]))
+    metrics: dict[str, list[dict[str, float]]] = {
+        "valid": [
+            {name.removeprefix(VALID): value for name, value in run.items() if name.startswith(VALID)}
+            for run in best.runs
+        ],
+        "test": [of_test for of_test, _ in found],
+    }
+    means = {
+        split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
+        for split, of_seeds in metrics.items()
+    }
+    return Finished(
+        number=best.trial.number,
+        params=best.params,
+        seed=best.seeds[exported],
+        state=Path(best.runs[exported]["state"]),
+        metrics={**means, "exported test": metrics["test"][exported]},
+        facts=found[exported][1],
+        outcome=ray.get(workers[0].outcome.remote(runs[exported], "test")),
+    )
+
+
+def study_info(settings: SearchSettings, identity: StudyIdentity) -> dict[str, Any]:
+    """What observers are told of a study."""
+    sizes = ("trials", "budget", "grace", "reduction_factor", "seed", "confirm_top", "confirm_seeds")
+    return {"study": settings.study, **vars(identity), **{name: getattr(settings, name) for name in sizes}}
+
+
+def _summary(
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, best: Winner, finished: Finished
+) -> dict[str, Any]:
+    return {
+        "study": settings.study,
+        "task": identity.task,
+        "lm": {"name": identity.lm, "fingerprint": identity.lm_fingerprint},
+        "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
+        "metric": settings.metric.removeprefix(VALID),
+        "trials": counts(study),
+        "best": {
+            "trial": finished.number,
+            "params": dict(finished.params),
+            "valid": finished.metrics["valid"],
+            "test": finished.metrics["test"],
+            "exported": {
+                "seed": finished.seed,
+                "test": finished.metrics["exported test"],
+                **finished.outcome,
+            },
+            **{name: finished.facts[name] for name in ("method", "trained_parameters", "stored_bytes")},
+            "seeds": list(best.seeds),
+        },
+        "mlflow_run_id": None,
+    }

@@ -1,0 +1,50 @@
+"""A study as plain records, for whoever tells of it without Optuna."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import optuna
+
+from sp_search.search.base.protocol import VALID
+from sp_search.search.study.study import CONFIRMED, PARAMS, REASON
+from sp_search.types import Params
+
+
+@dataclass(frozen=True)
+class TrialHistory:
+    """One trial of a study."""
+
+    number: int
+    state: str  # complete, pruned, fail, running
+    params: Params
+    reports: Mapping[int, float]  # utterances seen -> the metric that decides, on valid
+    reason: str  # why it ended early, else empty
+
+
+@dataclass(frozen=True)
+class StudyHistory:
+    """All trials of a study, and by `TRIAL:REPEAT` what the confirm runs came to."""
+
+    name: str
+    metric: str  # that decides, as accuracy
+    trials: tuple[TrialHistory, ...]
+    confirmed: Mapping[str, float]
+
+
+def study_history(study: optuna.Study, metric: str) -> StudyHistory:
+    """What a study of this deciding metric, as accuracy, holds by now."""
+    trials = tuple(
+        TrialHistory(
+            number=trial.number,
+            state=trial.state.name.lower(),
+            params=trial.user_attrs.get(PARAMS, {}),
+            reports=dict(sorted(trial.intermediate_values.items())),
+            reason=trial.user_attrs.get(REASON, ""),
+        )
+        for trial in study.get_trials(deepcopy=False)
+    )
+    confirmed = study.user_attrs.get(CONFIRMED, {})
+    reached = {key: run[f"{VALID}{metric}"] for key, run in confirmed.items()}
+    return StudyHistory(study.study_name, metric, trials, reached)

@@ -1,0 +1,75 @@
+"""The best settings of an earlier study as the first trials of a new one.
+
+Settings that were confirmed come first, by the mean over their confirm runs, then others by their one full budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+
+import optuna
+
+from sp_search.search.base.space import Space
+from sp_search.search.study.study import CONFIRMED, PARAMS, best_trials
+from sp_search.types import Params, ParamValue
+
+MOST = 5
+"""Settings taken at most."""
+
+
+def warm_trials(earlier: optuna.Study, metric: str, space: Space, tell: Callable[[str], None]) -> tuple[Params, ...]:
+    """Settings of an earlier study that fit a space, best first, at most `MOST`.
+
+    What the space lacks, or fixes, is passed over; what settings leave out is drawn.
+
+    Args:
+        earlier: of any task, LM and corpus.
+        metric: of its reports, that decided there: valid_accuracy.
+        space: of the new study.
+        tell: takes a line on each setting that does not fit.
+
+    Raises:
+        StudyError: none of its trials reached its full budget.
+    """
+    found: list[dict[str, ParamValue]] = []
+    for number, params in _ranked(earlier, metric):
+        given, faults = fitting(space, params)
+        if faults:
+            tell(f"warm start: trial {number} of {earlier.study_name} is left out: {', '.join(faults)}")
+        elif given and given not in found:
+            found.append(given)
+        if len(found) == MOST:
+            break
+    if not found:
+        tell(f"warm start: no setting of {earlier.study_name} fits this space; all trials are drawn")
+    return tuple(found)
+
+
+def fitting(space: Space, params: Params) -> tuple[dict[str, ParamValue], list[str]]:
+    """What of a trial's parameters a space draws, and a fault for each value that it never draws."""
+    given: dict[str, ParamValue] = {}
+    faults: list[str] = []
+    known: dict[str, ParamValue] = {}  # of this space, as far as it is known before drawing
+    for r in space.ranges:
+        if not all(known[name] in allowed for name, allowed in r.when if name in known):
+            continue
+        if r.kind == "fixed":
+            known[r.name] = r.values[0]
+        elif r.name in params:
+            known[r.name] = given[r.name] = params[r.name]
+            if not r.holds(params[r.name]):
+                faults.append(f"{r.name} {params[r.name]} is not {r.told}")
+    return given, faults
+
+
+def _ranked(study: optuna.Study, metric: str) -> list[tuple[int, Params]]:
+    """Trials of full budget by number with their parameters, best first."""
+    runs: dict[int, list[float]] = defaultdict(list)
+    for key, run in study.user_attrs.get(CONFIRMED, {}).items():
+        runs[int(key.partition(":")[0])].append(float(run[metric]))
+    means = {number: math.fsum(values) / len(values) for number, values in runs.items()}
+    trials = best_trials(study, len(study.trials))  # best first, which the stable sort keeps for those not confirmed
+    trials.sort(key=lambda trial: -means.get(trial.number, -math.inf))
+    return [(trial.number, trial.user_attrs[PARAMS]) for trial in trials]

@@ -1,0 +1,85 @@
+"""Ray's ASHA, with its rungs filled again from the study after a restart.
+
+`Tuner.restore` never restores a scheduler, so a resumed search would promote the first trials of every rung again.
+Here the reports that the study keeps are replayed through a fresh scheduler before the first new trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
+
+from sp_search.search.base.protocol import METRIC, TIME, PastTrial
+
+NUMBER = "number"
+"""Key of a Tune trial's config: the number of the study's trial, which outlives Tune's own trial ids."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A trial as the rungs know it: by its number in the study, so that a continued trial keeps its place."""
+
+    trial_id: str
+
+
+class Asha(AsyncHyperBandScheduler):
+    """Asynchronous successive halving on the metric that decides by utterances seen (arXiv 1810.05934)."""
+
+    def __init__(self, *, budget: int, grace: int, reduction_factor: int, past: Iterable[PastTrial] = ()) -> None:
+        """A scheduler in the state it had after the past trials' reports."""
+        super().__init__(
+            time_attr=TIME,
+            metric=METRIC,
+            mode="max",
+            max_t=budget,
+            grace_period=grace,
+            reduction_factor=reduction_factor,
+        )
+        for trial in past:
+            self.replay(trial)
+
+    def replay(self, past: PastTrial) -> list[str]:
+        """Run a past trial's reports through the rungs; returns the decisions made again."""
+        known = _Known(f"trial-{past.number}")
+        super().on_trial_add(None, known)
+        return [self._decide(known, {TIME: seen, METRIC: value}) for seen, value in sorted(past.reports.items())]
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """Take note of a new or continued trial."""
+        super().on_trial_add(tune_controller, _known(trial))
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
+        """Decide on a report: continue or stop."""
+        return self._decide(_known(trial), result)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
+        """Count the last report of a trial that ran to its full budget."""
+        if _is_finite(result):
+            super().on_trial_complete(tune_controller, _known(trial), result)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
+        """Forget a trial that ended without a result; its earlier reports stay in the rungs."""
+        self._trial_info.pop(_known(trial).trial_id, None)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """The same for one that failed."""
+        self.on_trial_remove(tune_controller, trial)
+
+    def _decide(self, known: _Known, result: Mapping[str, Any]) -> str:
+        """A trial without a finite metric stops, and fills no rung."""
+        if not _is_finite(result):
+            return str(TrialScheduler.STOP)
+        return str(super().on_trial_result(None, known, result))
+
+
+def _known(trial: Any) -> _Known:
+    return _Known(f"trial-{trial.config[NUMBER]}")
+
+
+def _is_finite(result: Mapping[str, Any]) -> bool:
+    value = result.get(METRIC)
+    return value is not None and math.isfinite(value)

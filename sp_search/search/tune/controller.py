@@ -1,0 +1,176 @@
+"""Ray Tune's own loop, trial by trial, without a process for each.
+
+Tune starts an actor for every trial, which costs seconds; here the resources that it acquires for one are a seat on a
+worker that already runs, and the seat answers as an actor would. The loop, the searcher's and the scheduler's part in
+it and the trials' states are Tune's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.air.execution import ResourceManager
+from ray.air.execution.resources import AcquiredResources, ResourceRequest
+from ray.tune import Experiment, Trainable
+from ray.tune.execution.tune_controller import TuneController
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+from ray.tune.search import SearchAlgorithm
+
+from sp_search.search.base.protocol import METRIC, TIME
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.tune.optuna_searcher import SEEN, TERMS, StudySearcher
+from sp_search.search.workers.slots import Seat, Seats
+
+
+def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, seats: Seats, settings: SearchSettings) -> None:
+    """Have Tune run all trials that a searcher gives, to their ends.
+
+    Args:
+        searcher: gives the trials.
+        scheduler: stops some.
+        seats: where they sit.
+        settings: how many are made ready ahead, what decides, and where Tune keeps an empty folder a trial.
+
+    Raises:
+        StudyError: a worker is gone for good.
+    """
+    experiment = Experiment("tune", Trainable, storage_path=str(settings.folder.absolute()))
+    controller = _Controller(
+        search_alg=_Trials(searcher, experiment),
+        scheduler=scheduler,
+        metric=METRIC,
+        storage=experiment.storage,
+        resource_manager_factory=lambda: _SeatManager(seats, settings.metric),
+    )
+    controller.update_max_pending_trials(settings.staged)
+    while not controller.is_finished():
+        controller.step()
+        seats.check()
+    seats.clear()
+
+
+class _Controller(TuneController):
+    """Tune's loop. The study is the truth: a snapshot of Tune's own would never be read."""
+
+    def checkpoint(self, force: bool = False, wait: bool = False) -> None:
+        """Write none."""
+
+
+class _Trials(SearchAlgorithm):
+    """A searcher's trials as Tune takes them. Tune's own wrapper looks the trainable up in Ray six times a trial."""
+
+    def __init__(self, searcher: StudySearcher, experiment: Experiment) -> None:
+        self._searcher = searcher
+        self._experiment = experiment
+        self._metric = METRIC
+
+    def next_trial(self) -> Trial | None:
+        """A trial, where one may start."""
+        trial_id = Trial.generate_id()
+        config = self._searcher.suggest(trial_id)
+        if config == StudySearcher.FINISHED:
+            self.set_finished()
+        if not isinstance(config, dict):
+            return None
+        return _SeatedTrial(
+            "Trainable", config=config, trial_id=trial_id, storage=self._experiment.storage, stub=True
+        )
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A report of a trial that goes on."""
+        self._searcher.on_trial_result(trial_id, result)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """The end of a trial."""
+        self._searcher.on_trial_complete(trial_id, result, error)
+
+
+class _SeatedTrial(Trial):
+    """A trial whose trainable is a seat; Tune asks for a class, but never makes an object of it."""
+
+    def get_trainable_cls(self) -> type[Trainable]:
+        """Any."""
+        return Trainable
+
+
+class _SeatManager(ResourceManager):
+    """Seats as the resources that Tune requests, acquires and frees."""
+
+    def __init__(self, seats: Seats, metric: str) -> None:
+        self._seats = seats
+        self._metric = metric
+        self._requested = 0
+
+    def request_resources(self, resource_request: ResourceRequest) -> None:
+        """One more trial waits for a seat."""
+        self._requested += 1
+
+    def cancel_resource_request(self, resource_request: ResourceRequest) -> None:
+        """One fewer."""
+        self._requested -= 1
+
+    def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
+        """Whether a trial that waits can sit down."""
+        return self._requested > 0 and self._seats.is_free
+
+    def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
+        """A seat, once Tune says for which trial."""
+        self._requested -= 1
+        return _AcquiredSeat(resource_request, self._seats, self._metric)
+
+    def free_resources(self, acquired_resource: AcquiredResources) -> None:
+        """Take the seat back."""
+        assert isinstance(acquired_resource, _AcquiredSeat)
+        assert acquired_resource.seat is not None
+        self._seats.free(acquired_resource.seat, is_wanted=self._requested > 0)
+
+    def clear(self) -> None:
+        """Nothing is held back."""
+
+
+@dataclass
+class _AcquiredSeat(AcquiredResources):
+    """Stands for the actor class as well: made `remote`, it seats a trial."""
+
+    seats: Seats
+    metric: str
+    seat: Seat | None = None
+
+    def annotate_remote_entities(self, entities: list[Any]) -> list[Any]:
+        """What Tune makes its actor of."""
+        return [self]
+
+    def remote(self, config: dict[str, Any], storage: Any) -> _SeatActor:
+        """Seat the trial of this config."""
+        self.seat = self.seats.take(config[TERMS])
+        return _SeatActor(self.seats, self.seat, config[SEEN], self.metric)
+
+
+class _SeatActor:
+    """A seat with the methods of a trial's actor that Tune calls."""
+
+    def __init__(self, seats: Seats, seat: Seat, seen: int, metric: str) -> None:
+        self._seats, self._seat, self._seen, self._metric = seats, seat, seen, metric
+        self._asked: Any = None
+        self.train = _Remote(self._train)
+        self.stop = _Remote(lambda: seats.leave(seat))
+        self.get_auto_filled_metrics = _Remote(lambda debug_metrics_only: {})
+        self.__ray_ready__ = _Remote(lambda: seat.ready)
+
+    def _train(self) -> Any:
+        """The next report. Tune asks for it when it has the one before."""
+        if self._asked is not None:
+            self._seen = ray.get(self._asked)[TIME]
+        self._asked = self._seats.ask_for_tune(self._seat, self._seen, self._metric)
+        return self._asked
+
+
+@dataclass(frozen=True)
+class _Remote:
+    """A method as Ray's handles have it."""
+
+    remote: Callable[..., Any]

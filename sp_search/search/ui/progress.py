@@ -1,0 +1,141 @@
+"""What a person sees of a running search: a live table on a terminal, one plain line a report elsewhere.
+
+Everything goes to stderr; stdout carries only a command's result.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from sp_search.search.base.settings import SearchSettings
+from sp_search.types import Params, Report
+
+SHOWN = 24
+
+
+@dataclass
+class _Row:
+    """One trial as shown."""
+
+    name: str
+    settings: str
+    seen: int = 0
+    value: float | None = None  # of the metric that decides
+    state: str = "running"
+
+
+class Progress:
+    """An observer that shows."""
+
+    def __init__(self, settings: SearchSettings, stream: TextIO | None = None) -> None:
+        """Show a search of these settings on a stream, stderr by default."""
+        self._settings = settings
+        self._console = Console(file=stream or sys.stderr)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+        self._rows: dict[int, _Row] = {}
+        self._best: float | None = None
+        self._metric = settings.metric.replace("_", " ")  # as "valid accuracy"
+        self._rate = 0.0
+        self._began = time.monotonic()
+
+    def study_opened(self, info: Mapping[str, Any]) -> None:
+        """Say what begins."""
+        s = self._settings
+        self._console.print(
+            f"study {s.study}: {s.trials} trials of up to {s.budget:,} utterances, {s.in_flight} at once, "
+            f"then {s.confirm_top} x {s.confirm_seeds} confirm runs",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if self._live is not None:
+            self._live.start()
+
+    def trial_started(self, number: int, params: Params, tags: Mapping[str, str]) -> None:
+        """A new row."""
+        name = f"{number}" if tags["role"] == "search" else f"{tags['of_trial']} confirm {number % 1000}"
+        values = [params[key] for key in ("prompt_length", "depth", "position", "verbalizer", "lr") if key in params]
+        shown = [f"{value:.2g}" if isinstance(value, float) else f"{value}" for value in values]
+        self._rows[number] = _Row(name, " ".join(shown))
+        self._draw()
+
+    def reported(self, number: int, report: Report) -> None:
+        """Progress of a row."""
+        row = self._rows[number]
+        row.seen, row.value = report.utterances_seen, report.metrics[self._settings.metric]
+        self._best = row.value if self._best is None else max(self._best, row.value)
+        self._rate = report.metrics.get("utterances_per_s", self._rate)
+        self._line(row)
+        self._draw()
+
+    def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
+        """The end of a row."""
+        row = self._rows[number]
+        row.state = state.lower()
+        self._line(row, reason)
+        self._draw()
+
+    def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
+        """Files are not shown."""
+
+    def study_finished(self, summary: Mapping[str, Any]) -> None:
+        """Say who won."""
+        best, metric, baseline = summary["best"], summary["metric"], summary["baseline"]
+        name = metric.replace("_", " ")
+        ended = ", ".join(f"{count} {name}" for name, count in summary["trials"].items())
+        text = (
+            f"winner: trial {best['trial']}, valid {name} {best['valid'][metric]:.4f}, "
+            f"test {name} {best['test'][metric]:.4f} (means of {len(best['seeds'])} seeds), "
+            f"{baseline['name']} {baseline['test'][metric]:.4f}; "
+            f"trials: {ended}; {summary['wall_s']:.0f} s"
+        )
+        self._stop()
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def close(self, timeout_s: float) -> None:
+        """Leave the terminal as it was."""
+        self._stop()
+
+    def _line(self, row: _Row, reason: str = "") -> None:
+        if self._live is None:
+            self._console.print(
+                f"[{time.monotonic() - self._began:6.0f} s] trial {row.name:<12} {row.seen:>7,} utterances  "
+                f"valid {_shown(row.value)}  best {_shown(self._best)}  {self._rate:5.0f} utt/s  {row.state}"
+                + (f" ({reason})" if reason else ""),
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+
+    def _draw(self) -> None:
+        if self._live is None:
+            return
+        columns = ("trial", "length depth verbalizer lr", "utterances", self._metric, "state")
+        table = Table(*columns, title=self._title())
+        for row in list(self._rows.values())[-SHOWN:]:
+            table.add_row(row.name, row.settings, f"{row.seen:,}", _shown(row.value), row.state)
+        self._live.update(table, refresh=True)
+
+    def _title(self) -> str:
+        ended = sum(row.state != "running" for row in self._rows.values())
+        return (
+            f"{self._settings.study}: {ended} ended, best {_shown(self._best)}, {self._rate:.0f} utterances/s, "
+            f"{time.monotonic() - self._began:.0f} s"
+        )
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,154 @@
+"""Where trials sit: the slots of all workers, each trial on the worker with the fewest.
+
+When nothing waits for a seat any more, as at the end of a search, a worker with more trials hands some over to one
+with fewer, in the middle of their training, so that all workers end together.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, cast
+
+import ray
+from ray.exceptions import RayError
+
+from sp_search.errors import StudyError
+from sp_search.search.base.protocol import Terms, Told
+from sp_search.search.workers.worker import report_elsewhere
+
+
+class Seat:
+    """A trial's place on a worker, and what it waits for."""
+
+    def __init__(self, terms: Terms, worker: int, ready: Any) -> None:
+        """Seat a trial on a worker, by its place in the list; ready is a reference that no other seat has."""
+        self.terms = terms
+        self.ready = ready
+        self.worker = worker
+        self.been_at = {worker}
+
+
+class Seats:
+    """The slots of a search's workers."""
+
+    def __init__(self, workers: Sequence[Any], slots: int) -> None:
+        """Serve so many slots on each of these actors."""
+        self._workers = workers
+        self._pulse = Pulse(workers)
+        self._slots = slots
+        self._taken: list[Seat] = []
+        self._waiting: dict[Any, Seat] = {}
+        self._ready: list[Any] = []  # references of seats that were left: one costs milliseconds
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a seat is."""
+        return len(self._taken) < self._slots * len(self._workers)
+
+    def take(self, terms: Terms) -> Seat:
+        """Seat a trial on the worker with the fewest. It joins with its first report."""
+        counts = self._counts()
+        seat = Seat(terms, counts.index(min(counts)), self._ready.pop() if self._ready else ray.put(True))
+        self._taken.append(seat)
+        return seat
+
+    def ask(self, seat: Seat, after: int) -> None:
+        """Have a trial train to its first report behind so many utterances; `next_told` gives it."""
+        self._waiting[self._workers[seat.worker].report.remote(seat.terms, after)] = seat
+
+    def ask_for_tune(self, seat: Seat, after: int, metric: str) -> Any:
+        """The same as an object reference to what Tune takes."""
+        return self._workers[seat.worker].tune_result.remote(seat.terms, after, metric)
+
+    def check(self) -> None:
+        """To be called often while trials are waited for.
+
+        Raises:
+            StudyError: as `Pulse.check`.
+        """
+        self._pulse.check()
+
+    def next_told(self) -> tuple[Seat, Told | RayError]:
+        """Wait for the first of what was asked for: a report, or why there is none.
+
+        Raises:
+            StudyError: as `check`.
+        """
+        ready: list[Any] = []
+        while not ready:
+            ready, _ = ray.wait(list(self._waiting), num_returns=1, timeout=EVERY_S)
+            self.check()
+        seat = self._waiting.pop(ready[0])
+        try:
+            return seat, cast(Told, ray.get(ready[0]))
+        except RayError as error:
+            return seat, error
+
+    def leave(self, seat: Seat) -> Any:
+        """End a trial wherever it has been; an object reference to that."""
+        refs = [self._workers[worker].remove.remote(seat.terms.number) for worker in seat.been_at]
+        return refs[0]
+
+    def free(self, seat: Seat, *, is_wanted: bool) -> None:
+        """Take a seat back; where none is wanted now, workers share what trials there are."""
+        self._taken.remove(seat)
+        self._ready.append(seat.ready)
+        if not is_wanted:
+            self._share()
+
+    def clear(self) -> None:
+        """Take all seats back: their trials have ended and were told to leave, whether or not the answer is there."""
+        self._taken.clear()
+
+    def _share(self) -> None:
+        while (counts := self._counts()) and max(counts) - min(counts) > 1:
+            full, free = counts.index(max(counts)), counts.index(min(counts))
+            seat = next(seat for seat in reversed(self._taken) if seat.worker == full)
+            to = partial(report_elsewhere, self._workers[free])
+            self._workers[full].hand_over.remote(seat.terms.number, to)
+            seat.worker = free
+            seat.been_at.add(free)
+
+    def _counts(self) -> list[int]:
+        """Trials on each worker."""
+        return [sum(seat.worker == worker for seat in self._taken) for worker in range(len(self._workers))]
+
+
+EVERY_S = 5.0
+
+AWAY_S = 600.0
+"""How long a worker may be away: a new node, and a new pack on it, take minutes."""
+
+
+class Pulse:
+    """Asks all workers for a word now and then."""
+
+    def __init__(self, workers: Sequence[Any], clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin with these actors, which live."""
+        self._workers = workers
+        self._clock = clock
+        self._next = clock() + EVERY_S
+        self._asked: dict[int, tuple[Any, float]] = {}
+
+    def check(self) -> None:
+        """Cheap, to be called often.
+
+        Raises:
+            StudyError: a worker has been away for ten minutes.
+        """
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + EVERY_S
+        for number, worker in enumerate(self._workers):
+            ref, since = self._asked.get(number, (None, now))
+            if ref is None or ray.wait([ref], timeout=0)[0]:
+                self._asked[number] = (worker.time_share.remote(), now)
+            elif now - since > AWAY_S:
+                raise StudyError(
+                    f"cluster: expected {len(self._workers)} workers, got no word of one for {AWAY_S:.0f} s, as "
+                    f"where its node was lost and no other has room; run the same command again to go "
+                    f"on with what is left"
+                )

@@ -1,0 +1,270 @@
+"""The process that owns a device: one pack, its trials stepped together.
+
+One thread does all that is done in the pack: it lets trials in and out, trains those that have asked for their next
+report a chunk at a time, and saves what they report. Trials of a chunk see the same batches. One whose report is
+still on its way to the driver is waited for a moment; then the others go on without it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, cast
+
+import ray
+from ray import cloudpickle
+
+from sp_search.search.base.protocol import STATE_FILE, Terms, Told, save_told, saved_told
+from sp_search.types import Params, Report
+
+PATIENCE_S = 0.1
+"""How long a chunk waits for a trial's next word; a driver answers in milliseconds."""
+
+T = TypeVar("T")
+
+
+class PackLike(Protocol):
+    """What a worker needs of the engine (`sp_search.engine.train.trainer.Pack`)."""
+
+    def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
+    def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
+    def evaluate(self, number: int, split: str) -> dict[str, float]: ...  # noqa: D102
+    def outcome(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
+    def save(self, number: int, folder: Path) -> None: ...  # noqa: D102
+    def remove(self, number: int) -> None: ...  # noqa: D102
+    def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
+
+
+PackFactory = Callable[[Any], PackLike]
+"""Makes a pack in a worker's process of what all workers of a machine share."""
+
+
+Ask = Callable[[Terms, int], Told]
+"""A worker's `report`, wherever that worker is."""
+
+
+@dataclass
+class _Asked:
+    """A trial that waits for its next report."""
+
+    terms: Terms
+    after: int
+    told: Future[Told | Ask] = field(default_factory=Future)  # whom to ask instead, once it was handed over
+
+
+class Worker:
+    """A pack behind a door that many trials knock at; as a Ray actor its methods run in threads."""
+
+    def __init__(self, make_pack: Callable[[], PackLike]) -> None:
+        """Make the pack in this process, and start stepping."""
+        self._pack = make_pack()
+        self._turn = threading.Condition()  # guards the next three
+        self._asked: dict[int, _Asked] = {}
+        self._leaving: set[int] = set()
+        self._errands: list[Callable[[], None]] = []
+        self._live: dict[int, float] = {}  # until when its next word is waited for; the engine thread's, as the pack
+        self._engine_s = 0.0
+        self._ready_at = time.monotonic()
+        threading.Thread(target=self._run, name="engine", daemon=True).start()
+
+    def report(self, terms: Terms, after: int) -> Told:
+        """Train a trial to its first report behind so many utterances; its state is saved before.
+
+        A trial that is not here joins, from its saved state if there is one. Asked again what was told before, as
+        after the loss of a worker or a driver, it is told the same.
+
+        Raises:
+            KeyError: the trial was removed meanwhile.
+        """
+        asked = _Asked(terms, after)
+        with self._turn:
+            self._asked[terms.number] = asked
+            self._turn.notify()
+        found = asked.told.result()
+        return found if isinstance(found, Told) else found(terms, after)
+
+    def tune_result(self, terms: Terms, after: int, metric: str) -> dict[str, Any]:
+        """The same as Tune takes it; metric is the one that decides."""
+        return self.report(terms, after).tune_result(metric, terms.budget)
+
+    def evaluate(self, terms: Terms, split: str) -> tuple[dict[str, float], dict[str, Any]]:
+        """The metrics on a split of a trial as it was saved, and what it weighs."""
+        return self._in_pack(
+            lambda: self._as_saved(
+                terms, lambda: (self._pack.evaluate(terms.number, split), self._pack.facts(terms.number))
+            )
+        )
+
+    def outcome(self, terms: Terms, split: str) -> dict[str, Any]:
+        """The confidence intervals of its metrics on a split, and how long it trained."""
+        return self._in_pack(lambda: self._as_saved(terms, lambda: self._pack.outcome(terms.number, split)))
+
+    def remove(self, number: int) -> None:
+        """Let a trial go, without waiting for it; one that is not here is no fault, for it may have been lost."""
+        with self._turn:
+            asked = self._asked.pop(number, None)
+            self._leaving.add(number)
+            self._turn.notify()
+        if asked is not None:
+            asked.told.set_exception(KeyError(number))
+
+    def hand_over(self, number: int, to: Ask) -> None:
+        """Have another worker go on with a trial; what was asked of it here is still answered here."""
+        with self._turn:
+            self._errands.append(partial(self._hand_over, number, to))
+            self._turn.notify()
+
+    def time_share(self) -> tuple[float, float]:
+        """Seconds inside the engine, and seconds since the pack was made."""
+        return self._engine_s, time.monotonic() - self._ready_at
+
+    def _in_pack(self, errand: Callable[[], T]) -> T:
+        """Have the engine's thread do something between chunks."""
+        done: Future[T] = Future()
+        with self._turn:
+            self._errands.append(partial(_settle, done, errand))
+            self._turn.notify()
+        return done.result()
+
+    def _run(self) -> None:
+        """Do what there is to do, for ever."""
+        while True:
+            with self._turn:
+                self._wait()
+                leaving, self._leaving = self._leaving, set()
+                errands, self._errands = self._errands, []
+                asked = dict(self._asked)
+            for number in leaving & self._live.keys():
+                self._drop(number)
+            for errand in errands:
+                errand()
+            if not leaving and not errands:
+                self._chunk(asked)
+
+    def _wait(self) -> None:
+        """Wait for something to do: a chunk begins when all live trials have asked for it, or had their time."""
+        while not (self._leaving or self._errands):
+            silent = self._live.keys() - self._asked.keys()
+            left_s = max((self._live[number] for number in silent), default=0.0) - time.monotonic()
+            if self._asked and left_s <= 0:
+                return
+            self._turn.wait(left_s if self._asked else None)
+
+    def _chunk(self, asked: Mapping[int, _Asked]) -> None:
+        """Let in who is new, train all that have asked for a chunk, and tell those that are due."""
+        for number, one in asked.items():
+            if number not in self._live:
+                self._let_in(one)
+        until = {number: one.terms.next_point(one.after) for number, one in asked.items() if number in self._live}
+        if not until:
+            return
+        try:
+            with self._timed():
+                reports = self._pack.advance(list(until), until)
+            for number, report in reports.items():
+                self._tell(asked[number], self._saved(asked[number].terms, report))
+        except Exception as error:  # noqa: BLE001, given to every trial that waits, which fails with it
+            for number in until:
+                self._tell(asked[number], error)
+
+    def _let_in(self, asked: _Asked) -> None:
+        """Join a trial, or tell it what it was told before."""
+        folder = Path(asked.terms.folder)
+        try:
+            saved = saved_told(asked.terms)
+            if saved is not None and saved.report.utterances_seen > asked.after:
+                self._tell(asked, saved)
+            else:
+                self._join(asked.terms, folder if (folder / STATE_FILE).exists() else None)
+        except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
+            self._tell(asked, error)
+
+    def _join(self, terms: Terms, state: Path | None) -> None:
+        with self._timed():
+            self._pack.add(terms.number, terms.params, seed=terms.seed, budget=terms.budget, state=state)
+        self._live[terms.number] = 0.0
+
+    def _drop(self, number: int) -> None:
+        del self._live[number]
+        with self._timed():
+            self._pack.remove(number)
+
+    def _saved(self, terms: Terms, report: Report) -> Told:
+        told = Told(report, self._pack.facts(terms.number))
+        if not report.diverged:
+            self._save(terms)
+            save_told(told, terms)
+        return told
+
+    def _save(self, terms: Terms) -> None:
+        with self._timed():
+            self._pack.save(terms.number, Path(terms.folder))
+
+    def _as_saved(self, terms: Terms, errand: Callable[[], T]) -> T:
+        """Do something while a trial is here as it was saved."""
+        self._join(terms, Path(terms.folder))
+        try:
+            with self._timed():
+                return errand()
+        finally:
+            self._drop(terms.number)
+
+    def _hand_over(self, number: int, to: Ask) -> None:
+        asked = self._asked.get(number)
+        found: Ask | Exception = to
+        if number in self._live:
+            try:
+                if asked is not None:
+                    self._save(asked.terms)
+            except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
+                found = error
+            self._drop(number)  # one that has not asked was saved with its last report
+        if asked is not None:
+            self._tell(asked, found)
+
+    def _tell(self, asked: _Asked, found: Told | Ask | Exception) -> None:
+        """Answer a trial that still waits; one that was removed meanwhile no longer does."""
+        with self._turn:
+            if self._asked.get(asked.terms.number) is not asked:
+                return
+            del self._asked[asked.terms.number]
+        if asked.terms.number in self._live:
+            self._live[asked.terms.number] = time.monotonic() + PATIENCE_S
+        if isinstance(found, Exception):
+            asked.told.set_exception(found)
+        else:
+            asked.told.set_result(found)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._engine_s += time.monotonic() - began
+
+
+def _settle(done: Future[T], errand: Callable[[], T]) -> None:
+    try:
+        done.set_result(errand())
+    except Exception as error:  # noqa: BLE001, given to whoever asked for it
+        done.set_exception(error)
+
+
+def pack_of(make_pack: PackFactory, where: bytes) -> PackLike:
+    """Make a pack of the shared object that a pickled reference names.
+
+    As an actor's own argument the object would be gone when the actor is started again.
+    """
+    return make_pack(ray.get(cloudpickle.loads(where)))
+
+
+def report_elsewhere(worker: Any, terms: Terms, after: int) -> Told:
+    """Ask the worker of an actor's handle."""
+    return cast(Told, ray.get(worker.report.remote(terms, after)))

@@ -1,0 +1,203 @@
+"""What a search tells, kept for MLflow: every method only appends to the study's spool.
+
+    tracker = MlflowTracker(runs_dir / study, tracking_uri)
+    tracker.study_opened({"study": ..., "task": ..., "data_fingerprint": ..., "lm": ..., ...})
+    tracker.trial_started(8, params, {"seed": 0});  tracker.reported(8, report);  tracker.trial_finished(8, "PRUNED")
+    tracker.study_finished(summary);  tracker.close(timeout_s=10)
+
+A method takes tens of microseconds (an artifact: the time to copy it), raises for a mistake of the caller or a full
+disk, and never for anything that MLflow does.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sp_search.errors import StudyError
+from sp_search.tracking.api.aggregates import History
+from sp_search.tracking.base.uri import checked_uri
+from sp_search.tracking.runs.mlflow_store import connect as connect_to_mlflow
+from sp_search.tracking.runs.schema import (
+    IDENTITY,
+    PREFIX,
+    study_tags,
+    summary_points,
+    table_tags,
+    trial_name,
+    trial_tags,
+)
+from sp_search.tracking.runs.store import RunStore
+from sp_search.tracking.spool.jsonl_log import plain
+from sp_search.tracking.spool.spool import Spool, open_writer
+from sp_search.tracking.upload.uploader import Uploader
+from sp_search.types import ParamValue, Report
+
+
+class MlflowTracker:
+    """Follows one search for MLflow.
+
+    Args:
+        study_dir: `runs/<study>`; the spool lies below it.
+        tracking_uri: SQLite file, server or database.
+        experiment: MLflow's experiment; empty for sp_search/<task>.
+        objective: the metric whose best is followed.
+        maximize: whether more of it is better.
+        interval_s: seconds between two uploads.
+        connect: from the URI to a store of runs.
+
+    Raises:
+        ConfigError: MLflow has no such kind of store.
+        StudyError: another search is running on this study.
+    """
+
+    def __init__(
+        self,
+        study_dir: Path,
+        tracking_uri: str,
+        *,
+        experiment: str = "",
+        objective: str = "valid_accuracy",
+        maximize: bool = True,
+        interval_s: float = 1.0,
+        connect: Callable[[str], RunStore] = connect_to_mlflow,
+    ) -> None:
+        uri = checked_uri(tracking_uri)
+        self._spool = Spool(study_dir / "spool")
+        self._writer = open_writer(self._spool)
+        self._uploader = Uploader(self._spool, uri, connect, interval_s)
+        self._experiment = experiment
+        self._history = History(objective, maximize)
+        self._study: dict[str, str] = {}
+        self._ended, self._closed = True, False
+
+    @property
+    def run_id(self) -> str:
+        """The study's run in MLflow; empty as long as MLflow has not answered."""
+        return self._uploader.run_id or ""
+
+    def study_opened(self, info: Mapping[str, Any]) -> None:
+        """The search begins, or goes on; trials that a killed search left running are closed until they go on too.
+
+        Args:
+            info: study, task, data_fingerprint, and all else that a run should carry as a tag: data, lm,
+                lm_fingerprint, seed, study_id (what tells this study from another of its name), ...
+
+        Raises:
+            ConfigError: info lacks what a study is known by.
+            StudyError: the spool belongs to another study of this name.
+        """
+        first = self._spool.opened()
+        known_as = "" if first is None else first.data["tags"][f"{PREFIX}study_id"]
+        tags = study_tags(info, study_id=known_as or uuid.uuid4().hex)
+        if first is not None:
+            self._check_same(first.data["tags"], tags)
+            for event in self._spool.all_events():
+                self._history.replay(event)
+        self._study = tags
+        told = {"name": info["study"], "tags": tags}
+        told["experiment"] = self._experiment or f"sp_search/{info['task']}"
+        self._writer.append("study_opened", None, told)
+        self._ended = False
+        self._uploader.start()
+
+    def trial_started(
+        self, number: int, params: Mapping[str, ParamValue], tags: Mapping[str, Any] | None = None
+    ) -> None:
+        """A trial begins or goes on.
+
+        Args:
+            number: unique in the study, confirm runs included.
+            params: the searched settings alone.
+            tags: seed; for a confirm run role="confirm" and of_trial besides.
+        """
+        carried = trial_tags(self._study, number, tags or {})
+        self._history.started(number, carried[f"{PREFIX}role"])
+        told = {"name": trial_name(number, carried), "params": dict(params), "tags": carried}
+        self._writer.append("trial_started", number, told)
+
+    def reported(self, number: int, report: Report) -> None:
+        """A trial tells its metrics; a point it told before is left out."""
+        metrics = {name: float(value) for name, value in report.metrics.items()}
+        points = self._history.reported(number, report.utterances_seen, metrics)
+        tags = {f"{PREFIX}diverged": report.diverged} if report.diverged else {}
+        if points is not None:
+            self._tell("reported", number, points, tags)
+
+    def trial_finished(
+        self, number: int, state: str, reason: str = "", metrics: Mapping[str, float] | None = None
+    ) -> None:
+        """A trial ends.
+
+        Args:
+            number: the trial.
+            state: COMPLETE, PRUNED or FAIL; any other is shown as KILLED.
+            reason: why, where it is not plain.
+            metrics: what the last report did not say.
+        """
+        final = {name: float(value) for name, value in (metrics or {}).items()}
+        points = self._history.finished(number, state, final)
+        tags = {f"{PREFIX}state": state} | ({f"{PREFIX}reason": reason} if reason else {})
+        self._tell("trial_finished", number, points, tags)
+
+    def artifact(self, number: int | None, path: Path, artifact_path: str = "") -> None:
+        """Keep a copy of a file, or of all files of a folder, for the files of a trial (None: of the study).
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        self._writer.append_artifact(number, path, artifact_path)
+
+    def table(self, artifact: str) -> None:
+        """Say that a file of the study, a JSON in MLflow's form, is a table."""
+        self._writer.append("tabled", None, {"tags": table_tags(artifact)})
+
+    def study_finished(self, summary: Mapping[str, Any]) -> None:
+        """The search ends with this summary."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "summary.json"
+            path.write_text(json.dumps(plain(summary), indent=2) + "\n")
+            self.artifact(None, path)
+        metrics, tags = summary_points(summary)
+        told = {"metrics": metrics, "step": self._history.utterances_seen, "tags": tags}
+        self._writer.append("study_finished", None, told)
+        self._ended = True
+
+    def abandon(self, reason: str) -> None:
+        """The search ends before its time: what still runs is to be shown as KILLED. Safe in a signal handler."""
+        if not self._ended:
+            self._ended = True
+            self._writer.append("abandoned", None, {"reason": reason})
+
+    def close(self, timeout_s: float) -> int:
+        """Upload for at most so many seconds, then stop; how many events are left for `sp-search sync`."""
+        left = 0
+        if self._study and not self._closed:
+            self.abandon("the search ended without a summary")
+            left = self._uploader.close(timeout_s)
+        if not self._closed:
+            self._writer.close()
+        self._closed = True
+        return left
+
+    def _tell(
+        self, kind: str, number: int, points: tuple[dict[str, float], dict[str, float]], tags: Mapping[str, str]
+    ) -> None:
+        own, study = points
+        history = self._history
+        told = {"metrics": own, "step": history.steps_of(number), "tags": tags}
+        told |= {"study_metrics": study, "study_step": history.utterances_seen}
+        self._writer.append(kind, number, told)
+
+    def _check_same(self, first: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        for key in IDENTITY:
+            was, now = first[f"{PREFIX}{key}"], tags[f"{PREFIX}{key}"]
+            if was != now:
+                raise StudyError(
+                    f"{self._spool.folder}: {key}: expected {was}, got {now}; "
+                    "choose another STUDY, or remove the old one's folder"
+                )

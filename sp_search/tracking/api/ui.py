@@ -1,0 +1,51 @@
+"""The command that shows runs in the browser, and what to say about it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from sp_search.errors import StudyError
+from sp_search.tracking.base.uri import artifact_location, checked_uri, redact, sqlite_path
+
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class UiCommand:
+    """How to show a store."""
+
+    argv: tuple[str, ...]  # empty where a server shows it already
+    env: Mapping[str, str]  # to be added; the store's URI is here, not in argv, which everybody can list
+    url: str
+    message: str  # one line to print
+
+
+def ui_command(tracking_uri: str, host: str = "127.0.0.1", port: int = 5000) -> UiCommand:
+    """The MLflow UI of a store, on this machine alone unless told.
+
+    Raises:
+        ConfigError: MLflow has no such kind of store.
+        StudyError: the store is a file that is not there yet.
+    """
+    uri = checked_uri(tracking_uri)
+    if uri.startswith(("http://", "https://")):
+        parts = urlsplit(uri)
+        url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        return UiCommand((), {}, url, f"MLflow UI: {url} (a server runs there already)")
+    path = sqlite_path(uri)
+    if path is not None and not path.exists():
+        raise StudyError(f"{path}: expected runs of a search, got no such file; run `make search TASK=intent` first")
+    argv = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
+    env = {
+        "MLFLOW_BACKEND_STORE_URI": uri,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    if (location := artifact_location(uri)) is not None:
+        env["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = location
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    warning = "" if host in _LOOPBACK else "; anyone who reaches this machine can read and change it"
+    return UiCommand(argv, env, url, f"MLflow UI: {url}, showing {redact(uri)} (Ctrl-C ends it{warning})")

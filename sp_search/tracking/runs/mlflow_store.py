@@ -1,0 +1,156 @@
+"""Runs in MLflow, by at most one request for each verb. The only file that imports mlflow, and not before a
+store is made: that takes 2 s, which the search must not wait for.
+
+`log_batch` adds no point, tag or parameter that is there already, which is what makes sending again harmless.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sp_search.tracking.base.uri import artifact_location, sqlite_path
+from sp_search.tracking.runs.run_updates import RUNNING, Point, Start
+from sp_search.tracking.runs.schema import PARENT_TAG, PREFIX
+from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef, RunStore
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE")
+_REFUSED_UPLOAD = (400, 413, 415, 422)  # HTTP: malformed, too large, wrong kind
+_TAG_CHARACTERS = 5000  # a tag of any MLflow server since 1.0
+
+
+_SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the uploader retries, without blocking anyone
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+
+def connect(uri: str) -> RunStore:
+    """The store behind a checked URI; what the user's environment says of MLflow's own settings stays.
+
+    Raises:
+        Exception: the store can't be reached now, or a package it needs is missing.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if (path := sqlite_path(uri)) is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return MlflowStore(uri, artifact_location(uri))
+
+
+class MlflowStore:
+    """One tracking server or database."""
+
+    def __init__(self, uri: str, artifact_location: str | None) -> None:
+        from mlflow.tracking import MlflowClient
+
+        self._client = MlflowClient(tracking_uri=uri)
+        self._artifact_location = artifact_location
+        self._experiment_id = ""
+
+    def find_runs(self, experiment: str, identity: Mapping[str, str]) -> dict[int | None, RunRef]:
+        """The runs of a study by trial, None for the parent; makes the experiment where it is missing."""
+        with _refusals():
+            self._experiment_id = self._find_experiment(experiment)
+            found: dict[int | None, RunRef] = {}
+            for run in self._search(identity[f"{PREFIX}study_id"]):
+                tags = run.data.tags
+                if all(tags.get(key) == value for key, value in identity.items()):
+                    number = int(tags[f"{PREFIX}trial"]) if f"{PREFIX}trial" in tags else None
+                    found.setdefault(number, RunRef(run.info.run_id, run.info.status))
+            return found
+
+    def create_run(self, start: Start, parent_id: str | None) -> str:
+        """Make a run and give its id; its status is RUNNING."""
+        tags = {name: _cut(value) for name, value in start.tags.items()}
+        if parent_id is not None:
+            tags[PARENT_TAG] = parent_id
+        with _refusals():
+            run = self._client.create_run(self._experiment_id, start.time_ms, tags, start.name)
+        return str(run.info.run_id)
+
+    def log(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
+        """Add to a run; the client itself splits what is more than a request may hold."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        with _refusals():
+            self._client.log_batch(
+                run_id,
+                metrics=[Metric(point.name, point.value, point.time_ms, point.step) for point in metrics],
+                params=[Param(name, value) for name, value in params.items()],
+                tags=[RunTag(name, _cut(value)) for name, value in tags.items()],
+            )
+
+    def set_status(self, run_id: str, status: str, end_ms: int) -> None:
+        """Give a run a status."""
+        with _refusals():
+            if status == RUNNING:
+                self._client.update_run(run_id, status)
+            else:
+                self._client.set_terminated(run_id, status, end_ms)
+
+    def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
+        """Put a file into a folder of the run's files, in place of one of its name."""
+        with _refusals():
+            self._client.log_artifact(run_id, str(file), artifact_path or None)
+
+    def _find_experiment(self, name: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            return str(self._client.create_experiment(name, self._artifact_location))
+        if found.lifecycle_stage == "deleted":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _search(self, study_id: str) -> Iterator[Run]:
+        from mlflow.entities import ViewType
+
+        page_token = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment_id],
+                f"tags.`{PREFIX}study_id` = '{study_id}'",
+                run_view_type=ViewType.ACTIVE_ONLY,
+                max_results=1000,
+                order_by=["attributes.start_time ASC"],
+                page_token=page_token,
+            )
+            yield from page
+            page_token = page.token
+            if not page_token:
+                return
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Tell apart what will never be taken and what is not there; leave all else, which may pass, as it is."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code in _REFUSALS:
+            raise RejectedError(str(error)) from error
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise RunMissingError(str(error)) from error
+        raise
+    except OSError as error:  # of an upload; requests' errors are OSErrors
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in _REFUSED_UPLOAD:
+            raise RejectedError(str(error)) from error
+        raise
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _TAG_CHARACTERS else value[: _TAG_CHARACTERS - 3] + "..."

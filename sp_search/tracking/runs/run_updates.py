@@ -1,0 +1,142 @@
+"""Events in, one update a run out: many reports of a trial become one request.
+
+The status a run should have is followed here too: a trial that a killed search left running is closed when the study
+is continued, and opened again when the trial goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sp_search.tracking.spool.jsonl_log import Event
+from sp_search.tracking.runs.schema import PREFIX, STATUS, shown_parameter
+
+RUNNING, KILLED, FINISHED = "RUNNING", "KILLED", "FINISHED"
+Statuses = dict[int | None, str]
+"""The status of every run by trial, None for the parent."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A metric's value after so many utterances."""
+
+    name: str
+    value: float
+    time_ms: int
+    step: int  # utterances seen
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run is created with."""
+
+    name: str
+    time_ms: int
+    tags: dict[str, str]
+
+
+@dataclass
+class RunUpdate:
+    """What one run is to hear next."""
+
+    start: Start | None = None  # when the events hold its beginning
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: list[Point] = field(default_factory=list)
+    tags: dict[str, str] = field(default_factory=dict)
+    status: str | None = None
+    end_ms: int = 0  # of a run that ended
+
+
+Updates = dict[int | None, RunUpdate]
+"""Updates by trial, None for the parent."""
+
+
+def fold(events: Iterable[Event], statuses: Statuses) -> tuple[Updates, list[str]]:
+    """All that the events say, a run at a time, the parent first; and what could not be understood.
+
+    Args:
+        events: in the order they were told.
+        statuses: of the runs before these events; brought up to date in place.
+    """
+    updates: Updates = {None: RunUpdate()}
+    faults = []
+    for event in events:
+        try:
+            _FOLDS[event.kind](event, updates, statuses)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            faults.append(f"{event.kind} of trial {event.number}: {error!r}")  # another version's spool
+    return updates, faults
+
+
+def _study_opened(event: Event, updates: Updates, statuses: Statuses) -> None:
+    for number in [number for number, status in statuses.items() if status == RUNNING and number is not None]:
+        _kill(number, "left running by a search that was stopped", event, updates, statuses)
+    updates[None].start = Start(event.data["name"], event.time_ms, event.data["tags"])
+    _set_status(None, RUNNING, event, updates, statuses)
+
+
+def _trial_started(event: Event, updates: Updates, statuses: Statuses) -> None:
+    update = updates.setdefault(event.number, RunUpdate())
+    update.start = update.start or Start(event.data["name"], event.time_ms, event.data["tags"])
+    update.params |= {name: shown_parameter(value) for name, value in event.data["params"].items()}
+    _set_status(event.number, RUNNING, event, updates, statuses)
+
+
+def _told(event: Event, updates: Updates, statuses: Statuses) -> None:
+    data, update = event.data, updates.setdefault(event.number, RunUpdate())
+    update.metrics += _points(data["metrics"], event.time_ms, data["step"])
+    update.tags |= data["tags"]
+    updates[None].metrics += _points(data["study_metrics"], event.time_ms, data["study_step"])
+
+
+def _trial_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
+    _told(event, updates, statuses)
+    _set_status(event.number, STATUS.get(event.data["tags"][f"{PREFIX}state"], KILLED), event, updates, statuses)
+
+
+def _study_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
+    updates[None].metrics += _points(event.data["metrics"], event.time_ms, event.data["step"])
+    updates[None].tags |= event.data["tags"] | {f"{PREFIX}state": FINISHED}
+    _set_status(None, FINISHED, event, updates, statuses)
+
+
+def _tabled(event: Event, updates: Updates, statuses: Statuses) -> None:
+    updates[None].tags |= event.data["tags"]
+
+
+def _abandoned(event: Event, updates: Updates, statuses: Statuses) -> None:
+    for number in [number for number, status in statuses.items() if status == RUNNING]:
+        _kill(number, event.data["reason"], event, updates, statuses)
+
+
+def _kill(number: int | None, reason: str, event: Event, updates: Updates, statuses: Statuses) -> None:
+    _set_status(number, KILLED, event, updates, statuses)
+    updates[number].tags |= {f"{PREFIX}state": KILLED, f"{PREFIX}reason": reason}
+
+
+def _set_status(number: int | None, status: str, event: Event, updates: Updates, statuses: Statuses) -> None:
+    update = updates.setdefault(number, RunUpdate())
+    was = statuses.get(number, RUNNING)
+    if status == RUNNING and was != RUNNING:
+        update.tags[f"{PREFIX}state"] = RUNNING
+    if status == RUNNING and was == KILLED:
+        update.tags[f"{PREFIX}reason"] = "continued"
+    update.status, update.end_ms = status, event.time_ms
+    statuses[number] = status
+
+
+def _points(metrics: dict[str, float | str], time_ms: int, step: int) -> list[Point]:
+    """Points of JSON's metrics, where NaN and infinities are strings."""
+    return [Point(name, float(value), time_ms, step) for name, value in metrics.items()]
+
+
+_FOLDS = {
+    "study_opened": _study_opened,
+    "trial_started": _trial_started,
+    "reported": _told,
+    "trial_finished": _trial_finished,
+    "study_finished": _study_finished,
+    "tabled": _tabled,
+    "abandoned": _abandoned,
+}

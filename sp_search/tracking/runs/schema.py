@@ -1,0 +1,114 @@
+"""How a study looks in MLflow: one parent run, one child run a trial, and the tags that find them again.
+
+    experiment  sp_search/<task>
+    parent      the study, named after it; tags: all that the search said of itself, versions, commit, host
+    child       a trial: only its searched parameters as params; tags: the identity of the study, number, role, seed
+
+A run is known by the tags study, study_id and data_fingerprint, a child by trial besides. study_id tells two people's
+studies of one name apart; it is the search's own, or else made with the spool.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sp_search.errors import ConfigError
+from sp_search.tracking.base.provenance import git_state, host, versions
+
+PREFIX = "sp_search."
+REQUIRED = ("study", "task", "data_fingerprint")
+IDENTITY = ("study", "study_id", "data_fingerprint")
+_ON_CHILDREN = (*IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
+PARENT_TAG = "mlflow.parentRunId"
+TABLES_TAG = "mlflow.loggedArtifacts"
+STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
+_SHOWN_PARAMETER = 6000  # characters MLflow keeps
+
+
+def study_tags(info: Mapping[str, Any], study_id: str) -> dict[str, str]:
+    """All tags of the parent run.
+
+    Raises:
+        ConfigError: something a study is known by is missing, or its id would not go into a query.
+    """
+    missing = [key for key in REQUIRED if not info.get(key)]
+    if missing:
+        raise ConfigError(f"study info: expected {', '.join(REQUIRED)}, got none of {', '.join(missing)}")
+    told = {**info, "study_id": info.get("study_id") or study_id, "role": "study", "host": host()}
+    if not str(told["study_id"]).replace("-", "").isalnum():
+        raise ConfigError(f"study_id: expected letters, digits and -, got {told['study_id']!r}")
+    told |= {f"git_{key}": value for key, value in asdict(git_state()).items()}
+    told |= {f"version.{name}": version for name, version in versions().items()}
+    return {f"{PREFIX}{key}": as_text(value) for key, value in told.items()} | _shown_by_mlflow(told["git_sha"])
+
+
+def trial_tags(study: Mapping[str, str], number: int, tags: Mapping[str, Any]) -> dict[str, str]:
+    """All tags of a child run.
+
+    Args:
+        study: the parent's tags.
+        number: the trial, unique in its study.
+        tags: role (search or confirm), seed, of_trial (the trial a confirm run repeats), ...
+    """
+    own = {"role": "search", **tags, "trial": number}
+    shared = {f"{PREFIX}{key}": study[f"{PREFIX}{key}"] for key in _ON_CHILDREN if f"{PREFIX}{key}" in study}
+    seen = _shown_by_mlflow(study[f"{PREFIX}git_sha"])
+    return shared | {f"{PREFIX}{key}": as_text(value) for key, value in own.items()} | seen
+
+
+def trial_name(number: int, tags: Mapping[str, str]) -> str:
+    """What the MLflow UI lists a child run as."""
+    if tags.get(f"{PREFIX}role") != "confirm":
+        return f"trial {number}"
+    return f"confirm trial {tags.get(f'{PREFIX}of_trial', number)} seed {tags.get(f'{PREFIX}seed', '?')}"
+
+
+def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Metrics and tags of the parent from a `summary.json`: best_*, counts, times; the winner and its parameters."""
+    best = summary.get("best") or {}
+    metrics = {f"trials_{key}": value for key, value in (summary.get("trials") or {}).items()}
+    for split in ("valid", "test"):
+        metrics |= {f"best_{split}_{name}": value for name, value in (best.get(split) or {}).items()}
+    metrics |= {key: summary[key] for key in ("wall_s", "trial_s") if key in summary}
+    metrics |= {key: best[key] for key in ("trained_parameters", "stored_bytes") if key in best}
+    tags = {f"{PREFIX}best.{name}": as_text(value) for name, value in (best.get("params") or {}).items()}
+    if "trial" in best:
+        tags[f"{PREFIX}best_trial"] = as_text(best["trial"])
+    return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, tags
+
+
+def table_tags(artifact: str) -> dict[str, str]:
+    """The tag by which MLflow knows that a file of a run, `{"columns": [...], "data": [[...]]}`, is a table."""
+    return {TABLES_TAG: json.dumps([{"path": artifact, "type": "table"}])}
+
+
+def as_text(value: Any) -> str:
+    """A value as a tag or parameter shows it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return json.dumps(value, default=str) if isinstance(value, (Mapping, list, tuple)) else str(value)
+
+
+def shown_parameter(value: Any) -> str:
+    """A parameter's value, cut where MLflow would refuse it; the spool keeps all of it."""
+    text = as_text(value)
+    if len(text) <= _SHOWN_PARAMETER:
+        return text
+    note = f"... (cut, {len(text)} characters in all)"
+    return text[: _SHOWN_PARAMETER - len(note)] + note
+
+
+def _shown_by_mlflow(git_sha: str) -> dict[str, str]:
+    """Tags that MLflow's run table has columns for."""
+    return {"mlflow.user": _user(), "mlflow.source.name": "sp-search", "mlflow.source.git.commit": git_sha}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container without a passwd entry
+        return "unknown"

@@ -1,0 +1,150 @@
+"""The spool of a study, `runs/<study>/spool`: all that MLflow is to hear, on disk first.
+
+events.jsonl       what the study and its trials told, in order
+artifacts.jsonl    files to upload; apart, so that a store that takes no files stops no metric
+files/<sha256>/    copies of those files: what becomes of the originals does not matter
+cursor-<uri>.json  how far one MLflow store has it (cursor.py)
+rejected.jsonl     what a store refused for good, and why
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sp_search.errors import StudyError
+from sp_search.tracking.base.locks import Lock, try_lock
+from sp_search.tracking.spool.jsonl_log import Event, LogWriter, read_chunk
+
+_CHUNK_BYTES = 1 << 20
+LOCK_WAIT_S = 5.0  # `sync` holds the writer's lock for milliseconds
+
+
+@dataclass(frozen=True)
+class Spool:
+    """Where a spool's parts lie; reading it needs no lock."""
+
+    folder: Path
+
+    @property
+    def events(self) -> Path:
+        """The log of what was told."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def artifacts(self) -> Path:
+        """The log of files to upload."""
+        return self.folder / "artifacts.jsonl"
+
+    @property
+    def rejected(self) -> Path:
+        """The log of what a store refused."""
+        return self.folder / "rejected.jsonl"
+
+    @property
+    def files(self) -> Path:
+        """The folder of copied files."""
+        return self.folder / "files"
+
+    def all_events(self, until: int | None = None) -> Iterator[Event]:
+        """Every event ever told, oldest first; only those before a byte offset where one is given."""
+        offset, end = 0, -1
+        while offset != until and offset != end:
+            size = _CHUNK_BYTES if until is None else min(_CHUNK_BYTES, until - offset)
+            chunk = read_chunk(self.events, offset, size)
+            yield from chunk.events
+            offset, end = chunk.end, offset
+
+    def opened(self) -> Event | None:
+        """The first time the study was opened: what it is stays, however often it is continued."""
+        return next((event for event in self.all_events() if event.kind == "study_opened"), None)
+
+    def is_ended(self) -> bool:
+        """Whether the last thing told of the study itself is its end."""
+        kinds = [event.kind for event in self.all_events() if event.number is None and event.kind != "tabled"]
+        return not kinds or kinds[-1] in ("study_finished", "abandoned")
+
+    def lock_sender(self) -> Lock | None:
+        """The right to send; None while another process sends."""
+        return try_lock(self.folder / "sender.lock")
+
+    def try_writer(self) -> SpoolWriter | None:
+        """The right to append; None while another process has it."""
+        lock = try_lock(self.folder / "writer.lock")
+        return None if lock is None else SpoolWriter(self, lock)
+
+
+class SpoolWriter:
+    """The one process that may append to a spool."""
+
+    def __init__(self, spool: Spool, lock: Lock) -> None:
+        self.spool = spool
+        self._lock = lock
+        self._events = LogWriter(spool.events)
+        self._artifacts = LogWriter(spool.artifacts)
+
+    def append(self, kind: str, number: int | None, data: Mapping[str, Any]) -> None:
+        """Tell something; on disk for this machine when it returns, in under a millisecond."""
+        self._events.append(Event(kind, now_ms(), number, data))
+
+    def append_artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
+        """Copy a file, or every file below a folder, and tell that it is to be uploaded.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
+        if path.is_dir():
+            for child in sorted(path.iterdir()):
+                inner = f"{artifact_path}/{child.name}".lstrip("/") if child.is_dir() else artifact_path
+                self.append_artifact(number, child, inner)
+            return
+        kept = self._keep(path)
+        data = {"file": str(kept.relative_to(self.spool.folder)), "artifact_path": artifact_path}
+        self._artifacts.append(Event("artifact", now_ms(), number, data))
+
+    def close(self) -> None:
+        """Make all of it durable and let another process write."""
+        self._events.close()
+        self._artifacts.close()
+        self._lock.close()
+
+    def _keep(self, path: Path) -> Path:
+        """A copy of the file under its content's name; whole or absent, whatever happens meanwhile."""
+        with path.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        kept = self.spool.files / digest / path.name
+        if not kept.exists():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            part = kept.with_name(f".{uuid.uuid4().hex}")
+            shutil.copyfile(path, part)
+            os.replace(part, kept)
+        return kept
+
+
+def open_writer(spool: Spool, wait_s: float = LOCK_WAIT_S) -> SpoolWriter:
+    """The writer of a spool, waiting a moment for a `sync` that has it.
+
+    Raises:
+        StudyError: another search writes it.
+    """
+    deadline = time.monotonic() + wait_s
+    while (writer := spool.try_writer()) is None:
+        if time.monotonic() > deadline:
+            raise StudyError(
+                f"{spool.folder}: expected no other search on this study, got one that is running; "
+                "wait for it, or give this one another STUDY"
+            )
+        time.sleep(0.05)
+    return writer
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, MLflow's time."""
+    return time.time_ns() // 1_000_000

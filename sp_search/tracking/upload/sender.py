@@ -1,0 +1,185 @@
+"""From spool to store, a bounded step at a time: fold what is unread, send it, remember how far.
+
+A step that fails raises and may be called again: runs of it that were sent are not sent again by this process, and a
+process that starts anew sends the whole step again, which the store takes without a second point. Only creating a run
+could double it; so after a doubtful end of that request the runs are looked up again first.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from sp_search.tracking.base.uri import redact
+from sp_search.tracking.runs.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold
+from sp_search.tracking.runs.schema import IDENTITY, PREFIX
+from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef, RunStore
+from sp_search.tracking.spool.jsonl_log import Chunk, Event, make_durable, read_chunk
+from sp_search.tracking.spool.offsets import Cursor, Position
+from sp_search.tracking.spool.spool import Spool, now_ms
+
+_log = logging.getLogger(__name__)
+_STEP_BYTES = 1 << 20  # of events in a step: some thousands of reports
+
+
+class Sender:
+    """Sends one spool to one store; the caller holds the spool's sender lock."""
+
+    def __init__(self, spool: Spool, cursor: Cursor, store: RunStore) -> None:
+        self._spool, self._cursor, self._store = spool, cursor, store
+        self._opened: Event | None = None
+        self._runs: dict[int | None, RunRef] = {}  # as the store has them
+        self._runs_known = False
+        self._statuses: Statuses = {}  # as the events before _end say
+        fold(spool.all_events(until=cursor.position.events), self._statuses)
+        self._updates: Updates = {}
+        self._end = cursor.position.events  # of the events in _updates
+        self.sent = 0  # events and files, whatever became of them
+        self.rejected = 0
+        self.torn = 0
+
+    @property
+    def run_id(self) -> str | None:
+        """The parent's id in the store, once known."""
+        parent = self._runs.get(None)
+        return None if parent is None else parent.run_id
+
+    def step(self) -> bool:
+        """Send a bounded part of what is unread; True where there is more.
+
+        Raises:
+            Exception: whatever the store raises for a failure that may pass.
+        """
+        self._opened = self._opened or self._spool.opened()
+        if self._opened is None:
+            return False
+        try:
+            if not self._runs_known:
+                self._look_up(self._opened)
+            if not self._updates:
+                self._read()
+            self._send_updates()
+            if self._cursor.position.events != self._end:
+                self._cursor.move(Position(self._end, self._cursor.position.artifacts))
+            self._send_files()
+        except RunMissingError:
+            self._runs_known = False
+            raise
+        return self._cursor.left() > 0
+
+    def _look_up(self, opened: Event) -> None:
+        """Learn what the store has; start from the beginning where it has nothing of the study."""
+        identity = {f"{PREFIX}{key}": opened.data["tags"][f"{PREFIX}{key}"] for key in IDENTITY}
+        self._runs = self._store.find_runs(opened.data["experiment"], identity)
+        if None not in self._runs:
+            self._cursor.move(Position())
+            self._updates, self._end, self._statuses = {}, 0, {}
+        self._kill_strangers()
+        self._runs_known = True
+
+    def _kill_strangers(self) -> None:
+        """Close trials left running by a search whose spool is gone: no event of this one speaks of them."""
+        running = {number for number, run in self._runs.items() if number is not None and run.status == RUNNING}
+        for event in self._spool.all_events() if running else ():
+            running.discard(event.number)
+        for number in running:
+            self._store.set_status(self._runs[number].run_id, KILLED, now_ms())
+            self._runs[number] = RunRef(self._runs[number].run_id, KILLED)
+
+    def _read(self) -> None:
+        chunk = read_chunk(self._spool.events, self._cursor.position.events, _STEP_BYTES)
+        make_durable(self._spool.events)  # what the cursor passes must not be lost here
+        self._tell_torn(chunk, self._spool.events)
+        self._updates, faults = fold(chunk.events, self._statuses)
+        self._end = chunk.end
+        self.sent += len(chunk.events)
+        for fault in faults:
+            self._reject(None, fault, {})
+
+    def _send_updates(self) -> None:
+        for number in list(self._updates):
+            try:
+                self._send(number, self._updates[number])
+            except RejectedError as refused:
+                self._reject(number, str(refused), {})
+            del self._updates[number]
+
+    def _send(self, number: int | None, update: RunUpdate) -> None:
+        if update == RunUpdate():
+            return
+        tags = update.tags
+        if number in self._runs:
+            tags = update.start.tags | tags if update.start is not None else tags
+        elif update.start is None:
+            raise RejectedError("its run is not in the store: deleted there, or its start was lost here")
+        else:
+            self._create(number, update)
+        run = self._runs[number]
+        if update.params or update.metrics or tags:
+            self._log(number, run.run_id, update, tags)
+        if update.status is not None and update.status != run.status:
+            self._store.set_status(run.run_id, update.status, update.end_ms)
+            self._runs[number] = RunRef(run.run_id, update.status)
+
+    def _create(self, number: int | None, update: RunUpdate) -> None:
+        assert update.start is not None
+        self._runs_known = False  # until the answer is here: the run may exist though the request failed
+        run_id = self._store.create_run(update.start, self.run_id)
+        self._runs[number] = RunRef(run_id, RUNNING)
+        self._runs_known = True
+
+    def _log(self, number: int | None, run_id: str, update: RunUpdate, tags: dict[str, str]) -> None:
+        """Send the update; should the store refuse it, say so and send it without parameters, which can't change."""
+        try:
+            self._store.log(run_id, update.params, update.metrics, tags)
+        except RejectedError as refused:
+            self._reject(number, str(refused), update.params)
+            try:
+                self._store.log(run_id, {}, update.metrics, tags)
+            except RejectedError as again:
+                points = {point.name: point.value for point in update.metrics}
+                self._reject(number, str(again), {**points, **tags})
+
+    def _send_files(self) -> None:
+        make_durable(self._spool.artifacts)
+        while True:
+            here = self._cursor.position
+            chunk = read_chunk(self._spool.artifacts, here.artifacts, max_bytes=1)
+            if chunk.end == here.artifacts:
+                return
+            self._tell_torn(chunk, self._spool.artifacts)
+            for event in chunk.events:
+                run = self._runs.get(event.number)
+                if run is None and read_chunk(self._spool.events, here.events, max_bytes=1).end != here.events:
+                    return  # its trial was started after the events were read
+                self._send_file(event, run)
+                self.sent += 1
+            self._cursor.move(Position(here.events, chunk.end))
+
+    def _send_file(self, event: Event, run: RunRef | None) -> None:
+        path = self._spool.folder / event.data["file"]
+        try:
+            if run is None:
+                raise RejectedError("its run is not in the store")
+            if not path.is_file():
+                raise RejectedError("its copy in the spool is gone")
+            self._store.upload(run.run_id, path, event.data["artifact_path"])
+        except RejectedError as refused:
+            self._reject(event.number, f"{path.name}: {refused}", {})
+
+    def _tell_torn(self, chunk: Chunk, path: Path) -> None:
+        for offset in chunk.torn:
+            self.torn += 1
+            _log.warning("%s byte %d: expected an event, got a line cut off by a crash; left out", path, offset)
+
+    def _reject(self, number: int | None, reason: str, content: Mapping[str, object]) -> None:
+        """Keep what can't be sent beside the spool, and say so the first time."""
+        if not self.rejected:
+            where = "the study" if number is None else f"trial {number}"
+            _log.warning("MLflow: %s: %s; kept in %s", where, redact(reason), self._spool.rejected)
+        self.rejected += 1
+        line = json.dumps({"number": number, "reason": redact(reason), "content": dict(content)})
+        with self._spool.rejected.open("a") as stream:
+            stream.write(line + "\n")

@@ -1,0 +1,84 @@
+"""What the spools of all studies still hold goes to MLflow: its server was away, or their search was killed."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sp_search.tracking.base.uri import checked_uri
+from sp_search.tracking.runs.mlflow_store import connect as connect_to_mlflow
+from sp_search.tracking.runs.store import RunStore
+from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.upload.uploader import Uploader
+
+STALL_S = 30.0
+
+
+@dataclass(frozen=True)
+class SyncCounts:
+    """What a sync did; events include files."""
+
+    studies: int  # spools found
+    sent: int  # events that MLflow has now and had not
+    left: int  # events it did not take; run sync again
+    rejected: int  # events it will never take; in the spool's rejected.jsonl
+    torn: int  # lines cut off by a crash
+    running: tuple[str, ...]  # studies whose search lives: it sends its own
+
+
+def sync(
+    runs_dir: Path,
+    tracking_uri: str,
+    *,
+    study: str | None = None,
+    again: bool = False,
+    stall_s: float = STALL_S,
+    connect: Callable[[str], RunStore] = connect_to_mlflow,
+) -> SyncCounts:
+    """Send what is left of every study below runs_dir; runs of searches that were killed are shown so.
+
+    Args:
+        runs_dir: holds a folder for each study.
+        tracking_uri: where to.
+        study: the only one to look at; None is all.
+        again: send all of every study, for a store that was emptied.
+        stall_s: seconds without an event taken before a study is left for later.
+        connect: from the URI to a store of runs.
+
+    Raises:
+        ConfigError: MLflow has no such kind of store.
+    """
+    uri = checked_uri(tracking_uri)
+    sent = left = rejected = torn = 0
+    running = []
+    name = "*" if study is None else glob.escape(study)
+    folders = sorted(path.parent for path in runs_dir.glob(f"{name}/spool/events.jsonl"))
+    for folder in folders:
+        spool = Spool(folder)
+        if not _close_killed(spool):
+            running.append(folder.parent.name)
+            continue
+        uploader = Uploader(spool, uri, connect, interval_s=0.1)
+        if again:
+            uploader.send_all_again()
+        if uploader.left():
+            uploader.start()
+            left += uploader.drain(stall_s)
+        sent += uploader.sent
+        rejected, torn = rejected + uploader.rejected, torn + uploader.torn
+    return SyncCounts(len(folders), sent, left, rejected, torn, tuple(running))
+
+
+def _close_killed(spool: Spool) -> bool:
+    """Say in the spool that its search was killed, where it was; False where the search lives."""
+    writer = spool.try_writer()
+    if writer is None:
+        return False
+    try:
+        if not spool.is_ended():
+            writer.append("abandoned", None, {"reason": "the search was killed"})
+    finally:
+        writer.close()
+    return True

@@ -1,0 +1,144 @@
+"""A background thread that sends a spool for as long as the search lives, and never raises into it.
+
+It looks at the spool once a second rather than be woken, so telling something takes no lock. While the store is away
+it tries again after 1, 2, 4, ... up to 60 s, without end; the first failure and the return are a line each.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from sp_search.tracking.base.uri import redact
+from sp_search.tracking.runs.store import RunStore
+from sp_search.tracking.spool.jsonl_log import make_durable
+from sp_search.tracking.spool.offsets import Cursor, Position
+from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.upload.sender import Sender
+
+_log = logging.getLogger(__name__)
+_FIRST_WAIT_S, _LONGEST_WAIT_S, _CLOSING_WAIT_S = 1.0, 60.0, 0.5
+
+
+class Uploader:
+    """Sends one spool to one store from a daemon thread.
+
+    Args:
+        spool: read here, appended to by anyone.
+        uri: the store; shown without its credentials.
+        connect: from the URI to the store; called in the thread.
+        interval_s: seconds between two looks at the spool.
+    """
+
+    def __init__(self, spool: Spool, uri: str, connect: Callable[[str], RunStore], interval_s: float = 1.0) -> None:
+        self._spool, self._uri, self._connect, self._interval_s = spool, uri, connect, interval_s
+        self._cursor = Cursor(spool, uri)
+        self._sender: Sender | None = None
+        self._failures = 0  # since the last step that went well
+        self._closing, self._given_up = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mlflow-uploader", daemon=True)
+
+    @property
+    def run_id(self) -> str | None:
+        """The study's run in MLflow, once known."""
+        return None if self._sender is None else self._sender.run_id
+
+    @property
+    def sent(self) -> int:
+        """How many events and files were dealt with."""
+        return 0 if self._sender is None else self._sender.sent
+
+    @property
+    def rejected(self) -> int:
+        """How many things the store refused for good."""
+        return 0 if self._sender is None else self._sender.rejected
+
+    @property
+    def torn(self) -> int:
+        """How many lines of the spool were found cut off."""
+        return 0 if self._sender is None else self._sender.torn
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def send_all_again(self) -> None:
+        """Forget what the store has; before `start`."""
+        self._cursor.move(Position())
+
+    def left(self) -> int:
+        """How many events and files the store does not have yet."""
+        return self._cursor.left()
+
+    def drain(self, stall_s: float) -> int:
+        """Send all that is left, for as long as some of it arrives every stall_s seconds; how much is left then."""
+        self._closing.set()
+        left = self.left()
+        while True:
+            self._thread.join(stall_s)
+            before, left = left, self.left()
+            if not self._thread.is_alive() or left >= before:
+                self._given_up.set()
+                return left
+
+    def close(self, timeout_s: float) -> int:
+        """Send what is left within so many seconds, then stop; how much is left then, said in one line."""
+        self._closing.set()
+        self._thread.join(timeout_s)
+        self._given_up.set()
+        left = self.left()
+        if left:
+            _log.warning(
+                "MLflow at %s has not taken %d events yet; they are safe in %s: run `sp-search sync` to send them",
+                redact(self._uri), left, self._spool.folder,
+            )  # fmt: skip
+        return left
+
+    def _run(self) -> None:
+        while (lock := self._spool.lock_sender()) is None:
+            if self._given_up.wait(self._interval_s):
+                return
+        try:
+            self._send_until_closed()
+        finally:
+            lock.close()
+
+    def _send_until_closed(self) -> None:
+        next_try = 0.0
+        while not self._given_up.is_set():
+            closing = self._closing.is_set()
+            more = False
+            if closing or time.monotonic() >= next_try:
+                more = self._try_step()
+                next_try = time.monotonic() + self._wait_s()
+                if closing and not more and not self._failures:
+                    return
+            else:
+                make_durable(self._spool.events)
+            if self._failures and closing:
+                self._given_up.wait(_CLOSING_WAIT_S)
+            elif not more:
+                self._closing.wait(self._interval_s)
+
+    def _try_step(self) -> bool:
+        """One step of the sender; True where there is more to send and the store takes it."""
+        try:
+            if self._sender is None:
+                self._sender = Sender(self._spool, self._cursor, self._connect(self._uri))
+            more = self._sender.step()
+        except Exception as error:  # noqa: BLE001 - a store raises what its drivers raise; a search must not end for it
+            self._failures += 1
+            if self._failures == 1:
+                text = redact(str(error)).splitlines() or [type(error).__name__]
+                _log.warning("MLflow at %s is away (%s); the search goes on, events wait in %s",
+                             redact(self._uri), text[0], self._spool.folder)  # fmt: skip
+            return False
+        if self._failures:
+            self._failures = 0
+            _log.warning("MLflow at %s is back; %d events to send", redact(self._uri), self.left())
+        return more
+
+    def _wait_s(self) -> float:
+        return min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (self._failures - 1)) if self._failures else 0.0

@@ -1,0 +1,116 @@
+"""Fine-tuning and the linear probe, from end to end on a made-up corpus and a random LM, and the comparison."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.cli.shell import LM, SHORT, sp_search
+from tests.tiny import write_tiny_corpus
+
+pytestmark = pytest.mark.slow
+WORDS = [LM, "data=data", *SHORT, "trials=3", "cluster.workers=1"]
+
+
+@pytest.fixture(scope="module")
+def searched(in_ray, tmp_path_factory):
+    """A folder with a corpus in `data` and a study of each method, and their summaries."""
+    folder = tmp_path_factory.mktemp("methods")
+    write_tiny_corpus(folder / "data", train=200, valid=40, test=40)
+    summaries = {}
+    for method in ("prompt", "finetune", "probe"):
+        done = sp_search(folder, "search", *WORDS, f"method={method}")
+        summaries[method] = json.loads(Path(done.stdout.splitlines()[-1]).read_text())
+    return folder, summaries
+
+
+def test_each_method_has_a_study_of_its_own_and_no_trial_fails(searched):
+    _, summaries = searched
+    names = {method: summary["study"] for method, summary in summaries.items()}
+    prompt = names["prompt"]
+    assert names == {"prompt": prompt, "finetune": f"{prompt}-finetune", "probe": f"{prompt}-probe"}
+    for method, summary in summaries.items():
+        assert summary["trials"]["failed"] == 0
+        assert summary["best"]["method"] == method
+        assert summary["best"]["exported"]["train_s"] > 0
+
+
+def test_a_fine_tuned_lm_trains_and_stores_all_of_the_lm_and_a_probe_one_layer(searched):
+    _, summaries = searched
+    best = {method: summary["best"] for method, summary in summaries.items()}
+    assert best["probe"]["trained_parameters"] == 5 * 32 + 5
+    assert best["probe"]["stored_bytes"] == 4 * (5 * 32 + 5 + 2 * 32)
+    assert best["finetune"]["stored_bytes"] == 4 * best["finetune"]["trained_parameters"]
+    assert best["finetune"]["trained_parameters"] > 2 * 12 * 32 * 32 > best["prompt"]["trained_parameters"]
+
+
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_evaluate_finds_the_exported_metrics_and_their_intervals(searched, method):
+    folder, summaries = searched
+    exported, study = summaries[method]["best"]["exported"], summaries[method]["study"]
+    done = sp_search(folder, "evaluate", LM, "data=data", f"prompt=runs/{study}/best")
+    found = json.loads(done.stdout)
+    assert found["metrics"]["accuracy"] == pytest.approx(exported["test"]["accuracy"], abs=1e-6)
+    assert found["intervals"]["accuracy"] == pytest.approx(exported["intervals"]["accuracy"], abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_export_copies_a_folder_that_answers_and_says_what_it_is(searched, method):
+    folder, _ = searched
+    sp_search(folder, "export", LM, "data=data", f"method={method}", f"to={method}")
+    answered = json.loads(sp_search(folder, "predict", LM, f"prompt={method}", stdin="1 2 3\n").stdout)
+    assert len(answered["scores"]) == 5
+    title = {"finetune": "# Fine-tuned LM for intent", "probe": "# Linear probe for intent"}[method]
+    assert (folder / method / "README.md").read_text().startswith(f"{title}\n")
+
+
+def test_a_fine_tuned_winner_trained_again_on_its_batches_has_its_weights(searched):
+    folder, summaries = searched
+    best = f"prompt=runs/{summaries['finetune']['study']}/best"
+    found = json.loads(sp_search(folder, "rerun", LM, "data=data", best).stdout)
+    assert found["largest_difference"] < 2e-3
+
+
+def test_only_the_winner_of_fine_tuning_is_kept_as_an_export(searched):
+    folder, summaries = searched
+    kept = {
+        method: len(list((folder / "runs" / summary["study"] / "trials").glob("*/prompt/prompt.json")))
+        for method, summary in summaries.items()
+    }
+    assert kept["finetune"] == 0 < kept["prompt"]
+
+
+def test_the_report_compares_the_methods_and_mlflow_has_its_table(searched):
+    folder, summaries = searched
+    study = summaries["prompt"]["study"]
+    done = sp_search(folder, "report", LM, "data=data", "markdown=true")
+    lines = done.stdout.splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| prompt", "| fine-tuned LM", "| linear probe on the frozen LM", "| naive Bayes",
+    ]  # fmt: skip
+    for method, line in zip(("prompt", "finetune", "probe"), lines[2:], strict=False):
+        best = summaries[method]["best"]
+        assert f"| {best['trained_parameters']:,} | {best['stored_bytes']:,} |" in line
+    report = folder / "runs" / study / "report"
+    assert (report / "comparison.md").read_text() == done.stdout
+    assert "<td>linear probe on the frozen LM</td>" in (report / "index.html").read_text()
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    client = mlflow.MlflowClient()
+    run = client.get_run(summaries["prompt"]["mlflow_run_id"])
+    table = client.load_table(run.info.experiment_id, "report/comparison.json", run_ids=[run.info.run_id])
+    assert list(table["study"])[:3] == [summaries[method]["study"] for method in ("prompt", "finetune", "probe")]
+    assert list(table["accuracy"]) == pytest.approx(
+        [summaries[m]["best"]["exported"]["test"]["accuracy"] for m in ("prompt", "finetune", "probe")]
+        + [summaries["prompt"]["baseline"]["test"]["accuracy"]]
+    )
+    assert run.info.status == "FINISHED"
+
+
+def test_a_probe_that_would_have_to_write_ends_with_2_and_one_line(searched):
+    folder, _ = searched
+    done = sp_search(folder, "search", "task=asr", LM, "data=data", "method=probe", expect=2)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(
+        "sp-search: method=probe: expected a task whose answers are chosen (task.decoding=best), got"
+    )

@@ -1,0 +1,205 @@
+"""The commands from end to end on a made-up corpus and a random LM: search, evaluate, predict, export, sync."""
+
+import gzip
+import json
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from sp_search.errors import DataError
+from sp_search.units.audio import load_audio
+from tests.cli.shell import LM, SHORT, sp_search, sp_search_alone
+from tests.tiny import UNITS, write_tiny_corpus
+from tests.units.speech import quantizer, write_hum
+
+pytestmark = pytest.mark.slow
+WORDS = [LM, "data=data", *SHORT, "study=tiny", "trials=4"]
+EXPORTED = ["MLmodel", "README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
+BEST = {
+    "trial", "params", "valid", "test", "exported", "method", "trained_parameters", "stored_bytes", "seeds",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A folder with a corpus in `data`, as if prepared, and an ended search, and what the search printed."""
+    folder = tmp_path_factory.mktemp("searched")
+    write_tiny_corpus(folder / "data", train=200, valid=40, test=40)
+    made_by = quantizer(units=UNITS)
+    made_by.save(folder / "data" / "quantizer.safetensors")
+    (folder / "data" / "meta.json").write_text(json.dumps({"quantizer_fingerprint": made_by.fingerprint}))
+    return folder, sp_search_alone(folder, "search", *WORDS)
+
+
+@pytest.fixture(scope="module")
+def summary(searched):
+    _, done = searched
+    return json.loads(Path(done.stdout.splitlines()[-1]).read_text())
+
+
+def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
+    folder, done = searched
+    assert done.stdout.splitlines()[-1] == str(folder / "runs" / "tiny" / "summary.json")
+
+
+def test_the_summary_has_what_the_contract_names(summary):
+    assert set(summary) == {
+        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
+        "mlflow_run_id",
+    }  # fmt: skip
+    assert set(summary["best"]) == BEST
+    assert set(summary["trials"]) == {"complete", "pruned", "failed"}
+    assert summary["trials"]["failed"] == 0
+    assert sum(summary["trials"].values()) == 4
+    assert set(summary["lm"]) == set(summary["data"]) == {"name", "fingerprint"}
+    assert len(summary["best"]["seeds"]) == 2
+
+
+def test_progress_goes_to_stderr_a_line_a_report(searched):
+    _, done = searched
+    assert "study tiny: 4 trials of up to 512 utterances" in done.stderr
+    assert "winner: trial" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_mlflow_shows_the_study_and_each_trial(searched, summary):
+    folder, _ = searched
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    (parent,) = [run for run in runs if run.info.run_id == summary["mlflow_run_id"]]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 4 + 2
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert parent.data.tags["mlflow.runName"] == "tiny"
+    curve = mlflow.MlflowClient().get_metric_history(children[0].info.run_id, "valid_accuracy")
+    assert curve[0].step == 128
+    artifacts = [file.path for file in mlflow.MlflowClient().list_artifacts(parent.info.run_id, "best")]
+    complete = [run for run in children if run.data.tags.get("sp_search.state") == "COMPLETE"]
+    for run in complete:
+        files = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "prompt")]
+        assert ("prompt/prompt.safetensors" in files) == (run.data.tags["sp_search.role"] == "search")
+    assert [Path(path).name for path in artifacts] == EXPORTED
+
+
+def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
+    folder, _ = searched
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    lines = [line.partition(" <s> ")[0] for line in (folder / "data" / "test.txt").read_text().splitlines()]
+    model = mlflow.pyfunc.load_model(f"runs:/{summary['mlflow_run_id']}/best", model_config={"device": "cpu"})
+    done = sp_search(folder, "predict", LM, "prompt=runs/tiny/best", stdin="\n".join(lines))
+    assert model.predict(lines) == [json.loads(line) for line in done.stdout.splitlines()]
+    with pytest.raises(mlflow.MlflowException, match="schema"):
+        model.predict([[1, 2]])
+    with pytest.raises(DataError, match=r"^input: 1 bad lines: line 2: expected units of the dictionary, got 'x'"):
+        model.predict(["1 2", "x"])
+
+
+def test_evaluate_finds_the_exported_prompts_accuracy_and_the_baseline(searched, summary):
+    folder, _ = searched
+    done = sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best", "split=test")
+    found = json.loads(done.stdout)
+    assert found["metrics"]["accuracy"] == pytest.approx(summary["best"]["exported"]["test"]["accuracy"], abs=1e-6)
+    assert 0 < found["baseline"]["metrics"]["accuracy"] <= 1
+    assert found["utterances"] == 40
+
+
+def test_predict_agrees_with_evaluate_and_takes_files_pipes_and_gzip(searched):
+    folder, _ = searched
+    text = (folder / "data" / "test.txt").read_text()
+    (folder / "test.gz").write_bytes(gzip.compress(text.encode()))
+    words = ("predict", LM, "prompt=runs/tiny/best")
+    outputs = [
+        sp_search(folder, *words, "input=data/test.txt").stdout,
+        sp_search(folder, *words, "input=test.gz").stdout,
+        sp_search_alone(folder, *words, stdin=text).stdout,
+    ]
+    assert outputs[0] == outputs[1] == outputs[2]
+    answered = [json.loads(line)["labels"] for line in outputs[0].splitlines()]
+    wanted = [line.partition(" <s> ")[2].split() for line in text.splitlines()]
+    hits = sum(a == w for a, w in zip(answered, wanted, strict=True)) / len(wanted)
+    evaluated = json.loads(sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best").stdout)
+    assert hits == pytest.approx(evaluated["metrics"]["accuracy"], abs=1e-9)
+
+
+def test_export_copies_a_folder_that_still_answers(searched):
+    folder, _ = searched
+    done = sp_search(folder, "export", LM, "data=data", "study=tiny", "to=mine")
+    assert done.stdout == f"{folder / 'mine'}\n"
+    assert sorted(path.name for path in (folder / "mine").iterdir()) == EXPORTED
+    document = json.loads((folder / "mine" / "prompt.json").read_text())
+    assert {"versions", "git", "label_space", "verbalizer", "params", "metrics", "dictionary_fingerprint"} <= set(
+        document
+    )
+    assert sp_search(folder, "predict", LM, "prompt=mine", stdin="1 2 3\n").stdout.startswith(
+        '{"id": "1", "labels": ['
+    )
+
+
+def test_the_winner_answers_a_clip_as_its_units(searched):
+    folder, _ = searched
+    units = quantizer(units=UNITS).units(load_audio(write_hum(folder / "clip.wav")))
+    by_ear = json.loads(sp_search(folder, "predict", LM, "prompt=runs/tiny/best", "input=clip.wav").stdout)
+    line = " ".join(map(str, units)) + "\n"
+    by_units = json.loads(sp_search(folder, "predict", LM, "prompt=runs/tiny/best", stdin=line).stdout)
+    assert by_ear == {**by_units, "id": "clip.wav"}
+
+
+def test_a_prompt_on_another_lm_ends_with_2_and_one_line(searched):
+    folder, _ = searched
+    words = ("predict", "lm=random:2x16x2", "prompt=runs/tiny/best")
+    done = sp_search_alone(folder, *words, stdin="1 2 3\n", expect=2)
+    assert "expected the LM it was trained on (fingerprint" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_study_name_with_other_data_ends_with_2_and_one_line(searched):
+    folder, _ = searched
+    write_tiny_corpus(folder / "other", train=100, valid=20, test=20)
+    done = sp_search(folder, "search", *WORDS, "data=other", expect=2)
+    assert "study tiny: expected its data fingerprint" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_sync_has_nothing_left_after_a_search(searched):
+    folder, _ = searched
+    assert "0 left" in sp_search(folder, "sync").stdout
+
+
+def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searched, summary, in_ray):
+    folder, _ = searched
+    words = ("search", *WORDS, "cluster.workers=1")
+    again = json.loads(Path(sp_search(folder, *words).stdout.splitlines()[-1]).read_text())
+    assert (again["trials"], again["best"], again["mlflow_run_id"]) == (
+        summary["trials"], summary["best"], summary["mlflow_run_id"],
+    )  # fmt: skip
+    more = json.loads(Path(sp_search(folder, *words, "trials=6").stdout.splitlines()[-1]).read_text())
+    assert sum(more["trials"].values()) == 6
+
+
+def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(searched):
+    folder, _ = searched
+    curves = folder / "runs" / "tiny" / "report" / "curves.png"
+    assert curves.read_bytes().startswith(b"\x89PNG")
+    curves.unlink()
+    page = Path(sp_search(folder, "report", "study=tiny").stdout.strip())
+    assert curves.exists()
+    text = page.read_text()
+    assert text.count("<img") >= 4
+    assert "test accuracy" in text
+
+
+def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
+    folder, _ = searched
+    assert "expected the summary of a finished study" in sp_search(folder, "report", "study=no", expect=2).stderr
+
+
+def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
+    folder, _ = searched
+    found = json.loads(sp_search(folder, "rerun", LM, "data=data", "prompt=runs/tiny/best").stdout)
+    assert found["utterances"] == 512
+    document = json.loads((folder / "runs" / "tiny" / "best" / "prompt.json").read_text())
+    assert found["tokens_per_pass"] == document["facts"]["tokens_per_pass"] > 0
+    exported = found["exported"]["exported test"]["accuracy"]
+    assert found["again"]["test"]["accuracy"] == pytest.approx(exported, abs=0.051)
+    assert found["largest_difference"] < 1e-3

@@ -1,0 +1,287 @@
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from hydra.core.config_store import ConfigStore
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sp_search.cli.settings.compose import compose_values, load_settings
+from sp_search.cli.settings.from_dict import leaves
+from sp_search.cli.settings.overrides import GROUPS, options, sort_overrides
+from sp_search.cli.wiring.factories import task_asked_for
+from sp_search.config import Settings
+from sp_search.engine.trial.hparams import TrialSettings, parameter_types
+from sp_search.errors import ConfigError
+from sp_search.published.catalogue import LMS
+from sp_search.search.base.cost_estimate import draws
+from sp_search.search.base.space import read_params, read_space
+from sp_search.tasks.registry import TASKS
+
+
+def faults(*words: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        load_settings(words, Settings)
+    return str(raised.value).split("; ")
+
+
+def test_the_defaults_are_the_demo_searched_for_intents(space, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings([space], Settings)
+    assert (settings.task.name, settings.lm.name, settings.data.name) == ("intent", "demo", "demo")
+    assert settings.study == "intent-demo-demo"
+    assert settings.runs == tmp_path / "runs"
+    assert not settings.runs.exists()
+
+
+def test_a_word_changes_its_setting_and_what_is_made_of_it(space, tmp_path):
+    settings = load_settings([space, "trials=3", "schedule.seed=9", f"runs={tmp_path}/a b", "task.name=x"], Settings)
+    assert (settings.schedule.trials, settings.schedule.seed) == (3, 9)
+    assert settings.study == "x-demo-demo"
+    assert settings.runs == tmp_path / "a b"
+
+
+def test_of_two_words_for_one_setting_the_last_holds(space):
+    words = [space, "trials=3", "schedule=default", "trials=4", "lm=.", "lm=demo"]
+    settings = load_settings(words, Settings)
+    assert (settings.schedule.trials, settings.lm.name) == (4, "demo")
+
+
+def test_a_short_word_is_its_setting_and_the_last_of_both_forms_holds(space):
+    words = [space, "batch_size=3", "schedule.batch_size=4", "space.side=top", "side=bottom", "dtype=float32"]
+    settings = load_settings(words, Settings)
+    assert (settings.schedule.batch_size, settings.space["side"], settings.engine.dtype) == (4, "bottom", "float32")
+
+
+def test_a_folder_is_an_lm_or_a_corpus_by_its_own_name(space, tmp_path, monkeypatch):
+    folder = tmp_path / "it's, my=LM (2)"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings([space, f"lm={folder.name}", f"data={folder}/../{folder.name}"], Settings)
+    assert (settings.lm.name, settings.lm.path) == (folder.name, folder)
+    assert (settings.data.name, settings.data.path) == (folder.name, folder)
+
+
+def test_a_checkpoint_goes_by_the_name_of_its_folder(space, tmp_path):
+    checkpoint = tmp_path / "gslm" / "checkpoint_best.pt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    settings = load_settings([space, f"lm={checkpoint}"], Settings)
+    assert (settings.lm.name, settings.lm.path) == ("gslm", checkpoint)
+
+
+def test_a_published_lm_goes_by_its_name(space):
+    settings = load_settings([space, "lm=gslm_hubert100"], Settings)
+    assert (settings.lm.name, settings.lm.path) == ("gslm_hubert100", None)
+    assert settings.study == "intent-gslm_hubert100-demo"
+
+
+def test_a_space_is_read_from_a_file_and_changed_by_words(space):
+    words = [space, "space.lr.high=0.01", "space.side=[top,bottom]", "~space.depth"]
+    assert load_settings(words, Settings).space == {
+        "lr": {"low": 1e-4, "high": 0.01, "log": True},
+        "side": ["top", "bottom"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "fault"),
+    [
+        ("trial=3", "trial: no such setting; did you mean trials?"),
+        ("TASK=intent", "TASK: no such setting; did you mean task?"),
+        ("seed=3", "seed: no such setting; did you mean units.fit.seed or schedule.seed?"),
+        ("schedule.batchsize=8", "schedule.batchsize: no such setting; did you mean schedule.batch_size?"),
+        ("intent", "intent: expected key=value"),
+        (
+            "schedule.trials=1,2",
+            "schedule.trials: expected one value, got 1,2; a list is written schedule.trials=[1,2]",
+        ),
+        ("schedule.trials=", "schedule.trials: expected a whole number, got ''"),
+        ("schedule.trials=x", "schedule.trials: expected a whole number, got 'x'"),
+        ("schedule.seed=null", "schedule.seed: expected a whole number, got null"),
+        ("engine.dtype=fp16", "engine.dtype: expected auto or float32 or bfloat16, got 'fp16'"),
+        ("task=intents", f"task: expected {' or '.join(options('task'))}, got 'intents'; did you mean intent?"),
+        (
+            "lm=gslm_huber100",
+            f"lm: expected demo or {' or '.join(LMS)} or a folder or checkpoint that exists, got 'gslm_huber100'; "
+            "did you mean gslm_hubert100?",
+        ),
+        ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
+        ("schedule=", "schedule: expected default or a YAML file that exists, got ''"),
+        ("cluster=", f"cluster: expected {' or '.join(options('cluster'))}, got ''"),
+        ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
+        ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),
+        ("study=${trails}", "settings: Interpolation key 'trails' not found full_key: study object_type=dict"),
+        (
+            "schedule.confirm=3",
+            "schedule.confirm: no such setting; expected one of schedule.confirm.top, schedule.confirm.seeds",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_in_one_line_with_what_is_near(space, word, fault):
+    with pytest.raises(ConfigError) as raised:
+        load_settings([space, word], Settings)
+    assert str(raised.value) == fault
+
+
+def test_all_wrong_words_are_told_at_once(space):
+    assert faults(space, "lm=nowhere", "foo.bar=3", "x") == [
+        f"lm: expected {' or '.join(options('lm'))} or a folder or checkpoint that exists, got 'nowhere'",
+        "foo.bar: no such setting",
+        "x: expected key=value",
+    ]
+    assert faults(space, "trials=0", "engine.threads=0", "cluster.slots=0.5") == [
+        "schedule.trials: expected 1 or more, got 0",
+        "engine.threads: expected 1 or more, got 0",
+        "cluster.slots: expected a whole number, got 0.5",
+    ]
+
+
+@pytest.mark.parametrize("content", ["- a\n- b\n", "a: {b", "\xff"])
+def test_a_file_that_is_no_space_is_named(tmp_path, content):
+    path = tmp_path / "space.yaml"
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(ConfigError, match=f"^{path}: expected a "):
+        load_settings([f"space={path}"], Settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithKeysOfItsOwn(Settings):
+    prompt: Path
+    input: str = "-"
+
+
+def test_a_command_takes_keys_of_its_own(space, tmp_path):
+    settings = load_settings([space, f"prompt={tmp_path}/a"], WithKeysOfItsOwn)
+    assert (settings.prompt, settings.input) == (tmp_path / "a", "-")
+
+
+def test_a_key_that_a_command_must_be_given_is_asked_for(space):
+    with pytest.raises(ConfigError, match=r"^prompt: expected a value, got none; say prompt=\.\.\.$"):
+        load_settings([space], WithKeysOfItsOwn)
+
+
+@given(st.text().filter(lambda text: text != "null"))
+def test_a_text_is_taken_as_typed_whatever_signs_it_has(text):
+    assert sort_overrides([f"study={text}"], Settings).texts == {"study": text}
+
+
+def test_a_setting_of_a_section_that_may_be_null_is_set_alone(space):
+    assert load_settings([space, "units=hubert", "units.encoder.layer=9"], Settings).units.encoder.layer == 9
+    assert load_settings([space, "units.signal.kind=mfcc"], Settings).units.signal.kind == "mfcc"
+    with pytest.raises(ConfigError, match=r"^units\.encoder\.kind: expected a value, got none; "):
+        load_settings([space, "units.encoder.layer=9"], Settings)
+    with pytest.raises(ConfigError, match=r"^units\.encoder\.layers: no such setting"):
+        load_settings([space, "units.encoder.layers=9"], Settings)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_option_of_every_group_makes_settings(group, space):
+    for option in options(group):
+        load_settings([space, f"{group}={option}"], Settings)
+
+
+def test_the_files_hold_a_value_for_every_setting_so_that_help_can_show_it(space):
+    values = compose_values([space], Settings)
+    for key in leaves(Settings):
+        section = values
+        for part in key.split("."):
+            assert part in section, key
+            section = section[part]
+
+
+def test_another_packages_schema_named_config_does_not_meddle(monkeypatch):
+    """fairseq stores one as soon as it is imported."""
+    store = ConfigStore.instance()
+    monkeypatch.setattr(store, "repo", dict(store.repo))
+    store.store(name="config", node={"engine": {"speed": 1}, "defaults": []})
+    load_settings([], Settings)
+    assert "config.yaml" in store.repo
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_each_task_has_its_settings_and_a_space_of_its_name(task):
+    settings = load_settings([f"task={task}"], Settings)
+    read_space(settings.space, parameter_types(), layers=4)
+    asked = task_asked_for(settings)
+    assert (settings.task.name, settings.study) == (task, f"{task}-demo-demo")
+    assert (asked.decoding, asked.answer_format) == (("best", "words") if asked.slots else ("free", "characters"))
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_what_a_task_tries_first_lies_in_its_space(task):
+    settings = load_settings([f"task={task}"], Settings)
+    ranges = {r.name: r for r in read_space(settings.space, parameter_types(), layers=4).ranges}
+    for first in settings.schedule.first_trials:
+        params = read_params(first, parameter_types(), layers=4)
+        outside = {
+            name: value
+            for name, value in params.items()
+            if name in ranges and not may_be(ranges[name].kind, ranges[name].values, value)
+        }
+        assert outside == {}
+
+
+def may_be(kind, values, value):
+    return values[0] <= value <= values[1] if kind in ("int", "float") else value in values
+
+
+def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
+    assert load_settings(["task=asr"], Settings).schedule.trials == 10
+    assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5
+    assert load_settings(["task=asr"], Settings).schedule.budget == 24000  # the demo's
+
+
+def test_a_task_on_the_demo_may_have_another_budget_than_the_demo_and_than_the_task(tmp_path):
+    def budget(*words):
+        return load_settings(words, Settings).schedule.budget
+
+    assert (budget("task=intent"), budget("task=keyword")) == (16000, 24000)
+    assert (budget("task=intent", f"data={tmp_path}"), budget("task=keyword", f"data={tmp_path}")) == (40000, 128000)
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("method", ["prompt", "finetune"])
+def test_a_schedule_that_is_named_outdoes_what_task_corpus_and_method_would_have(tmp_path, task, method):
+    path = tmp_path / "mine.yaml"
+    path.write_text("trials: 7\nbudget: 3000\nconfirm: {top: 1}\n")
+    words = [f"task={task}", f"method={method}"]
+    usual, mine = (load_settings([*words, *more], Settings).schedule for more in ([], [f"schedule={path}"]))
+    assert mine == replace(usual, trials=7, budget=3000, confirm=replace(usual.confirm, top=1))
+    default = load_settings([*words, "schedule=default", "trials=5"], Settings).schedule
+    assert (default.trials, default.budget, default.confirm.top) == (5, 128000, 3)
+
+
+def test_a_schedule_with_an_unknown_setting_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("trails: 7\n")
+    with pytest.raises(ConfigError, match=r"^schedule\.trails: no such setting; did you mean schedule\.trials\?$"):
+        load_settings([f"schedule={path}"], Settings)
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_a_method_has_a_study_and_a_space_of_its_own_for_every_task(task, method):
+    settings = load_settings([f"task={task}", f"method={method}"], Settings)
+    assert settings.study == f"{task}-demo-demo-{method}"
+    space = read_space(settings.space, parameter_types(), layers=4)
+    for first in settings.schedule.first_trials:
+        params = read_params(first, parameter_types(), layers=4)
+        assert set(params) <= {r.name for r in space.ranges}
+    TrialSettings.from_params(draws(space, 1, seed=0)[0])
+    assert {r.name: r.values for r in space.ranges}["method"] == (method,)
+
+
+def test_a_method_goes_with_a_space_that_is_named_and_words_come_last(space):
+    assert load_settings([space, "method=probe"], Settings).space["method"] == "probe"
+    settings = load_settings(["method=finetune", "trials=5", "cluster.slots=3", "study=mine"], Settings)
+    assert (settings.schedule.trials, settings.cluster.slots, settings.study) == (5, 3, "mine")
+    assert load_settings(["method=finetune"], Settings).cluster.slots == 1
+    assert "method" not in load_settings(["method=prompt"], Settings).space
+
+
+def test_a_bound_below_0_and_a_decoding_that_is_none_are_refused():
+    with pytest.raises(ConfigError, match=r"^task.max_answer: expected 0 or more, got -1$"):
+        load_settings(["task=asr", "task.max_answer=-1"], Settings)
+    with pytest.raises(ConfigError, match=r"^task.decoding: expected best or free or legal, got 'greedy'$"):
+        load_settings(["task=asr", "task.decoding=greedy"], Settings)

@@ -1,0 +1,104 @@
+"""What a prompt's answers come to: the metrics of a task, by the best legal answer or by the written one."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sp_search.engine.answer.answer_tree import answer_tree
+from sp_search.engine.answer.evaluator import Answerer
+from sp_search.engine.answer.score import answer_nll, score_answers
+from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.errors import ConfigError
+from sp_search.metrics.measures import measure
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.registry import Task, get_task
+from tests.engine.answer.test_score import LEGAL, candidate, one_by_one
+from tests.tiny import CPU, split_of, tiny_lm, tiny_split
+
+LETTERS = "abcde"
+TRIPLE = Task("triple", slots=("x", "y", "z"))
+
+
+@pytest.fixture(scope="module")
+def lm():
+    return tiny_lm()
+
+
+def space_of(legal):
+    return LabelSpace(tuple(LETTERS), (1,) * 5, tuple(legal), (1,) * len(legal))
+
+
+def answerer(lm, legal, task):
+    return Answerer(freeze(lm, CPU, torch.float32), space_of(legal), task)
+
+
+def labelled(answers, seed=4):
+    """Utterances with the given answers, as label symbols."""
+    sources = [tiny_split("test", len(answers), seed).source(i).tolist() for i in range(len(answers))]
+    return split_of(sources, [[LETTERS[symbol] for symbol in answer] for answer in answers], "test")
+
+
+def test_metrics_are_the_share_of_hits_and_the_mean_nll_an_answer_unit(lm):
+    """Over the scores one by one; the last utterance's answer is not legal: a miss, and no part of the loss."""
+    legal = LEGAL["a branching tree"]
+    one = candidate(lm, depth=2)
+    scores = one_by_one(lm, one, labelled([()] * 6), legal)
+    best = scores.argmax(-1).tolist()
+    answers = [legal[best[0]], legal[best[1]], *(legal[(k + 1) % len(legal)] for k in best[2:5]), (4, 4, 4)]
+    found = answerer(lm, legal, TRIPLE).metrics(labelled(answers), np.array(answers, dtype=np.int32), [one])
+    gold = [legal.index(answer) for answer in answers[:5]]
+    nll = -float(scores[range(5), gold].mean()) / 3  # three labels each, so no `</s>` is asked for
+    assert found == [{"accuracy": pytest.approx(2 / 6), "loss": pytest.approx(nll, rel=1e-5)}]
+
+
+def test_a_split_without_one_legal_answer_has_no_hit(lm):
+    split = labelled([(4, 4, 4)] * 2)
+    found = answerer(lm, LEGAL["one answer"], TRIPLE).metrics(
+        split, np.array([[4, 4, 4]] * 2), [candidate(lm, depth=1)]
+    )
+    assert found[0]["accuracy"] == 0.0
+    assert math.isnan(found[0]["loss"])
+
+
+def test_the_best_legal_answer_comes_with_the_share_of_each(lm):
+    legal, one, split = LEGAL["a branching tree"], candidate(lm, depth=2), labelled([()] * 4)
+    shares = score_answers(freeze(lm, CPU, torch.float32), split, answer_tree(legal, CPU), [one])[0].softmax(-1)
+    names = [" ".join(LETTERS[symbol] for symbol in answer) for answer in legal]
+    for row, answered in enumerate(answerer(lm, legal, TRIPLE).answer(split, one)):
+        wanted = dict(zip(names, shares[row].tolist(), strict=True))
+        assert answered.scores == pytest.approx(wanted, abs=1e-6)
+        assert " ".join(answered.words) == max(wanted, key=wanted.get) == next(iter(answered.scores))
+
+
+def test_written_answers_are_measured_as_words_and_by_the_nll_a_symbol(lm):
+    task = get_task("asr", answer_format="characters", decoding="free", max_answer=6)
+    answers = np.array([[0, 1, -1, -1], [2, -1, -1, -1], [3, 4, 3, 4]], dtype=np.int32)
+    wanted, one = [("ab",), ("c",), ("dede",)], candidate(lm, depth=2)
+    split = split_of([labelled(wanted_).source(0).tolist() for wanted_ in [[(0,)]] * 3], wanted, "test")
+    made = answerer(lm, [(0, 1), (2,)], task)
+    written = [answered.words for answered in made.answer(split, one)]
+    (found,) = made.metrics(split, answers, [one])
+    assert found.pop("loss") == pytest.approx(
+        float(answer_nll(freeze(lm, CPU, torch.float32), split, answers, [one]).sum()) / (7 + 3), rel=1e-5
+    )
+    assert found == {name: tally.value for name, tally in measure(task.metrics, written, wanted).items()}
+
+
+@pytest.mark.parametrize(("asked", "longest"), [(0, 3), (2, 2), (9, 9)])
+def test_an_answer_is_as_long_as_trainings_longest_or_as_told(lm, asked, longest):
+    task = get_task("asr", answer_format="characters", decoding="free", max_answer=asked)
+    assert answerer(lm, [(0,), (0, 1, 2)], task).longest == longest
+
+
+def test_only_legal_answers_that_fit_are_written(lm):
+    task = get_task("asr", answer_format="characters", decoding="legal", max_answer=2)
+    found = answerer(lm, [(0, 1), (2,), (0, 1, 2)], task).answer(labelled([()] * 5), candidate(lm, depth=2))
+    assert {answered.words for answered in found} <= {("ab",), ("c",)}
+
+
+def test_a_bound_below_all_legal_answers_is_refused(lm):
+    task = get_task("asr", answer_format="characters", decoding="legal", max_answer=1)
+    with pytest.raises(ConfigError, match=r"^max_answer: expected at least 2 symbols, got 1$"):
+        answerer(lm, [(0, 1), (0, 1, 2)], task)

@@ -1,0 +1,107 @@
+"""Cached, batched decoding writes what the slow form writes, which runs the whole sequence again for every symbol."""
+
+import pytest
+import torch
+
+from sp_search.engine.answer.generate import write_answers
+from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.tasks.trie import AnswerTrie
+from sp_search.types import EOS, SPECIALS
+from tests.engine.answer.test_score import PROMPTS, SYMBOLS, UNIT_OF, candidate
+from tests.plain_form import plain_tail
+from tests.tiny import CPU, split_of, tiny_lm, tiny_split
+
+SHAPES = {
+    **PROMPTS,
+    "deep at the bottom": dict(depth=1, side="bottom"),
+    "deep infix in one layer": dict(depth=1, position="infix"),
+    "linear, input": dict(depth=0, linear=True),
+    "linear, deep infix, cut": dict(depth=3, position="infix", linear=True, max_source_units=4),
+}
+LEGAL = ((0, 1, 2), (0, 1), (4, 4, 4, 4, 4), (3,), (2, 0, 3, 1))
+LONGEST = 7
+
+
+@pytest.fixture(scope="module")
+def lm():
+    """Of weights so large that answers differ between utterances and come to their ends."""
+    return tiny_lm(seed=5)
+
+
+def slowly(lm, one, source, *, longest, legal=None):
+    """One answer by the plain form: symbols and their log-probability, `</s>` included where it came to one."""
+    source = source[: one.max_source_units or None]
+    answer, total = [], 0.0
+    while len(answer) < longest:
+        units = [UNIT_OF[symbol] for symbol in answer]
+        logits = plain_tail(lm, one.prompt.tensors, one.prompt.deep_layers, source, units)[-1]
+        columns = UNIT_OF
+        if one.prompt.tensors.head is not None:
+            logits, columns = one.prompt.tensors.head @ logits, range(SPECIALS, SPECIALS + SYMBOLS)
+        logp = logits.log_softmax(-1)
+        choices = {symbol: float(logp[column]) for symbol, column in enumerate(columns)} | {None: float(logp[EOS])}
+        if legal is not None:
+            going = [other for other in legal if other[: len(answer)] == tuple(answer)]
+            may = {other[len(answer)] if len(other) > len(answer) else None for other in going}
+            choices = {choice: share for choice, share in choices.items() if choice in may}
+        choice = max(choices, key=choices.get)
+        total += choices[choice]
+        if choice is None:
+            break
+        answer.append(choice)
+    return tuple(answer), total
+
+
+def often_ending(lm, one):
+    """The same prompt with a head, or an LM, that is inclined to end."""
+    if one.prompt.tensors.head is not None:
+        one.prompt.tensors.head[EOS] *= 3
+    return one
+
+
+@pytest.mark.parametrize("legal", [None, LEGAL], ids=["free", "legal"])
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_cached_decoding_writes_what_a_full_forward_for_every_symbol_writes(lm, shape, legal):
+    one, split = often_ending(lm, candidate(lm, **shape)), tiny_split("test", 9, seed=4)
+    trie = AnswerTrie(legal) if legal else None
+    found = write_answers(freeze(lm, CPU, torch.float32), split, one, longest=LONGEST, trie=trie)
+    for i, written in enumerate(found):
+        symbols, logp = slowly(lm, one, split.source(i).tolist(), longest=LONGEST, legal=legal)
+        assert written.symbols == symbols
+        assert written.logp == pytest.approx(logp, rel=1e-5, abs=2e-5)
+
+
+def test_the_cases_above_end_at_once_later_and_at_the_bound(lm):
+    """Else they would prove little of rows that leave the batch."""
+    lengths = set()
+    for shape in SHAPES.values():
+        one, split = often_ending(lm, candidate(lm, **shape)), tiny_split("test", 9, seed=4)
+        found = write_answers(freeze(lm, CPU, torch.float32), split, one, longest=LONGEST)
+        lengths |= {len(written.symbols) for written in found}
+    assert {0, LONGEST} < lengths
+
+
+@pytest.mark.parametrize("budget", [1, 17, 64, 10**6])
+def test_answers_do_not_depend_on_the_size_of_a_pass(lm, budget):
+    weights, split = freeze(lm, CPU, torch.float32), tiny_split("test", 20, seed=4)
+    for shape in SHAPES.values():
+        one = candidate(lm, **shape)
+        found = write_answers(weights, split, one, longest=LONGEST, size=PassSize(budget))
+        wanted = write_answers(weights, split, one, longest=LONGEST)
+        assert [written.symbols for written in found] == [written.symbols for written in wanted]
+
+
+@pytest.mark.parametrize("longest", [1, 2, 5])
+def test_no_answer_is_longer_than_the_bound(lm, longest):
+    split = tiny_split("test", 12, seed=4)
+    found = write_answers(freeze(lm, CPU, torch.float32), split, candidate(lm, depth=3), longest=longest)
+    assert max(len(written.symbols) for written in found) == longest
+
+
+def test_a_last_symbol_may_stand_on_the_lms_last_position():
+    """12 positions: `</s>`, 5 units, `<s>` and 5 symbols, the last of which nothing follows."""
+    lm = tiny_lm(max_positions=12)
+    split = split_of([[5, 6, 7, 8, 9]], [()], "test")
+    found = write_answers(freeze(lm, CPU, torch.float32), split, candidate(lm, depth=3), longest=5)
+    assert len(found) == 1

@@ -1,0 +1,57 @@
+"""Rows without pads against one row at a time."""
+
+import torch
+
+from sp_search.engine.batch.unpad import Rows, taken
+from tests.tiny import CPU
+
+TRIALS, BATCH, LENGTH, HEADS, WIDTH, COLUMNS = 2, 3, 4, 2, 5, 6
+PADS = [1, 0, 3]
+REAL = [(b, t) for b in range(BATCH) for t in range(PADS[b], LENGTH)]
+
+
+def rows():
+    return Rows.behind(PADS, LENGTH, CPU)
+
+
+def drawn(*sizes, seed=0):
+    return torch.randn(sizes, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+
+
+def test_packed_are_the_rows_that_are_no_pads_in_order():
+    padded = drawn(TRIALS, BATCH, LENGTH, WIDTH)
+    packed = rows().pack(padded)
+    wanted = torch.stack([padded[:, b, t] for b, t in REAL], dim=1)
+    torch.testing.assert_close(packed, wanted, rtol=0, atol=0)
+    upstream = drawn(*packed.shape, seed=1).detach()
+    found, plain = (torch.autograd.grad((out * upstream).sum(), padded) for out in (packed, wanted))
+    torch.testing.assert_close(found, plain, rtol=0, atol=0)  # zeros on pads
+
+
+def test_padded_again_they_stand_where_they_stood_and_pads_have_no_say():
+    packed = drawn(TRIALS, len(REAL), WIDTH)
+    padded = rows().pad(packed)
+    assert padded.shape == (TRIALS, BATCH, LENGTH, WIDTH)
+    assert torch.isfinite(padded).all()
+    for n, (b, t) in enumerate(REAL):
+        torch.testing.assert_close(padded[:, b, t], packed[:, n], rtol=0, atol=0)
+    upstream = drawn(*padded.shape, seed=1).detach()
+    (found,) = torch.autograd.grad((padded * upstream).sum(), packed)
+    torch.testing.assert_close(found, torch.stack([upstream[:, b, t] for b, t in REAL], dim=1), rtol=0, atol=0)
+
+
+def test_by_head_and_by_row_name_the_places_of_each_row_of_each_head():
+    packed = drawn(TRIALS, len(REAL), 3, HEADS, WIDTH).detach()
+    by_head = taken(packed.view(-1, WIDTH), rows().by_head(TRIALS, 3, HEADS))
+    assert by_head.shape == (3, TRIALS, BATCH, HEADS, LENGTH, WIDTH)
+    columns = drawn(TRIALS, BATCH, HEADS, COLUMNS, WIDTH, seed=1).detach()
+    by_row = taken(columns.view(-1, WIDTH), rows().by_row(TRIALS, HEADS, COLUMNS))
+    queries = drawn(TRIALS, BATCH, HEADS, LENGTH, WIDTH, seed=2).detach()
+    ends = [part.reshape(-1, WIDTH) for part in (queries, columns, -columns)]
+    all_three = taken(torch.cat(ends), rows().by_row_of_columns(TRIALS, HEADS, COLUMNS))
+    assert all_three.shape == (TRIALS, len(REAL), 3, HEADS, WIDTH)
+    for n, (b, t) in enumerate(REAL):
+        assert torch.equal(by_head[:, :, b, :, t].transpose(0, 1), packed[:, n])
+        column = columns[:, b, :, COLUMNS - LENGTH + t]
+        assert torch.equal(by_row[:, n], column)
+        assert torch.equal(all_three[:, n], torch.stack([queries[:, b, :, t], column, -column], dim=1))

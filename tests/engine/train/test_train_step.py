@@ -1,0 +1,147 @@
+"""What an update does where memory runs out, and that it never waits for the device."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sp_search.engine.answer import score
+from sp_search.engine.prompted import source_cache
+from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.prompted.source_states import run_trunk
+from sp_search.engine.train import train_step
+from sp_search.engine.trial import linear_probe
+from sp_search.errors import ConfigError
+from tests.engine.trials import PROBES, TRIALS, add_all, assert_same, trained
+from tests.tiny import tiny_data, tiny_pack
+
+UPDATES = 4
+ROOM = 5  # rows of all trials that fit at once, of 15 trials of 8 rows
+
+
+class FailsBackward(torch.autograd.Function):
+    """Memory that runs out at the very end of a backward pass, with most of the gradients computed."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+class SmallDevice:
+    """`tail_logits` where so many rows fit."""
+
+    def __init__(self, *, forward: int, backward: int) -> None:
+        self.forward, self.backward, self.refused = forward, backward, 0
+
+    def __call__(self, weights, block, trunk, prompts, answers):
+        rows = len(prompts) * len(block.units)
+        if rows > self.forward:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if rows > self.backward:
+            self.refused += 1
+            last = prompts[-1]
+            separator = FailsBackward.apply(last.tensors.separator)
+            prompts = [*prompts[:-1], replace(last, tensors=replace(last.tensors, separator=separator))]
+        return tail_logits(weights, block, trunk, prompts, answers)
+
+
+class SmallFor:
+    """A function of weights and a batch's sources, where so many rows fit."""
+
+    def __init__(self, function, rows: int) -> None:
+        self.function, self.rows, self.refused = function, rows, 0
+
+    def __call__(self, weights, block, *others):
+        if len(block.units) > self.rows:
+            self.refused += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.function(weights, block, *others)
+
+
+@pytest.fixture(scope="module")
+def roomy(tmp_path_factory):
+    """All trials on a device that holds them."""
+    pack = tiny_pack()
+    add_all(pack, dict(enumerate(TRIALS.values())))
+    return trained(pack, range(len(TRIALS)), UPDATES, tmp_path_factory.mktemp("roomy"))
+
+
+@pytest.mark.parametrize(
+    "room", [{"forward": ROOM, "backward": 10**9}, {"forward": 10**9, "backward": ROOM}], ids=lambda room: min(room)
+)
+def test_where_memory_runs_out_trials_train_as_where_it_does_not(room, roomy, tmp_path, monkeypatch):
+    device = SmallDevice(**room)
+    monkeypatch.setattr(train_step, "tail_logits", device)
+    pack = tiny_pack()
+    add_all(pack, dict(enumerate(TRIALS.values())))
+    found = trained(pack, range(len(TRIALS)), UPDATES, tmp_path)
+    assert device.refused
+    for number, wanted in roomy.items():
+        assert_same(found[number], wanted)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 20_000, 10**9])
+def test_a_trunk_that_finds_no_memory_is_computed_in_halves_from_then_on(kept_bytes, roomy, tmp_path, monkeypatch):
+    small = SmallFor(run_trunk, rows=3)
+    monkeypatch.setattr(source_cache, "run_trunk", small)
+    pack = tiny_pack(trunk_cache_bytes=kept_bytes)
+    add_all(pack, dict(enumerate(TRIALS.values())))
+    found = trained(pack, range(len(TRIALS)), UPDATES, tmp_path)
+    for number, wanted in roomy.items():
+        assert_same(found[number], wanted)
+    assert small.refused
+    longest = int(np.diff(tiny_data().train.offsets).max()) + 1
+    assert pack._updater._trunk_size.tokens < 8 * longest
+
+
+def test_a_trunk_of_one_utterance_that_finds_no_memory_says_what_to_lower(monkeypatch):
+    monkeypatch.setattr(source_cache, "run_trunk", SmallFor(run_trunk, rows=0))
+    pack = tiny_pack()
+    add_all(pack, {1: TRIALS["deep infix"]})
+    with pytest.raises(
+        ConfigError, match=r"^engine: expected memory for one utterance of one trial, \d+ tokens, got"
+    ):
+        pack.advance([1], {1: 10**6})
+
+
+def test_a_probe_reads_the_same_states_where_memory_runs_out(monkeypatch):
+    roomy, metrics = tiny_pack(), []
+    small = SmallFor(linear_probe._states, rows=3)
+    for pack in (roomy, tiny_pack()):
+        add_all(pack, {1: PROBES["probe"]})
+        pack.advance([1], {1: 10**6})
+        metrics.append(pack.evaluate(1, "valid"))
+        monkeypatch.setattr(linear_probe, "_states", small)
+    assert small.refused
+    assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
+
+
+def test_a_pack_whose_passes_were_halved_keeps_to_it(tmp_path, monkeypatch):
+    device = SmallDevice(forward=ROOM, backward=10**9)
+    monkeypatch.setattr(train_step, "tail_logits", device)
+    pack = tiny_pack()
+    add_all(pack, {1: TRIALS["short, all layers"], 2: TRIALS["long, top layers"]})
+    trained(pack, [1, 2], 2, tmp_path)
+    tokens, refused = pack.facts(1)["tokens_per_pass"], device.refused
+    assert refused
+    assert tokens < 10**6
+    trained(pack, [1, 2], 20, tmp_path)
+    assert pack.facts(1)["tokens_per_pass"] <= tokens
+    assert device.refused <= refused + 1  # a batch of shorter sources has more rows in as many tokens
+
+
+def test_validation_where_memory_runs_out_measures_the_same(tmp_path, monkeypatch):
+    pack = tiny_pack()
+    add_all(pack, {1: TRIALS["deep infix"], 2: TRIALS["linear, decaying"]})
+    wanted = {number: pack.evaluate(number, "valid") for number in (1, 2)}
+    device = SmallDevice(forward=3, backward=10**9)
+    monkeypatch.setattr(score, "tail_logits", device)
+    for number, metrics in wanted.items():
+        assert pack.evaluate(number, "valid") == pytest.approx(metrics, rel=1e-5)
+    assert device.refused

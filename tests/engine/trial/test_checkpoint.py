@@ -1,0 +1,164 @@
+import hashlib
+import re
+
+import pytest
+import torch
+
+from sp_search.engine.trial.checkpoint import load_state, read_state
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.errors import CheckpointError
+from tests.damage import NOT_OURS, cut_off, flipped, garbled
+from tests.engine.trials import BUDGET, CHOOSING, TRIALS, add_all, assert_same, trained
+from tests.tiny import tiny_lm, tiny_pack
+
+NUMBERS = range(len(CHOOSING))
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """All trials trained for 4 updates and saved, then for 4 more."""
+    folder = tmp_path_factory.mktemp("whole")
+    pack = tiny_pack()
+    add_all(pack, dict(enumerate(CHOOSING.values())))
+    trained(pack, NUMBERS, 4, folder)
+    for number in NUMBERS:
+        pack.save(number, folder / f"saved{number}")
+    return folder, trained(pack, NUMBERS, 4, folder), {number: pack.facts(number) for number in NUMBERS}
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=list(CHOOSING))
+def test_a_saved_and_restored_trial_goes_on_to_the_same_losses(interrupted, number, tmp_path):
+    folder, wanted, facts = interrupted
+    pack = tiny_pack()
+    pack.add(number, list(CHOOSING.values())[number], seed=9, budget=1, state=folder / f"saved{number}")
+    assert_same(trained(pack, [number], 4, tmp_path)[number], wanted[number])
+    assert pack.facts(number) == facts[number]
+
+
+def test_a_restored_trial_answers_as_it_did(interrupted):
+    folder, _, _ = interrupted
+    pack = tiny_pack()
+    params = TRIALS["linear, uniform"]
+    number = list(TRIALS).index("linear, uniform")
+    pack.add(1, params, seed=9, budget=1, state=folder / f"saved{number}")
+    pack.save(1, folder / "again")
+    other = tiny_pack()
+    other.add(2, params, seed=8, budget=1, state=folder / "again")
+    assert other.evaluate(2, "test") == pack.evaluate(1, "test")
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A folder with a state of the trial `infix`."""
+    pack = tiny_pack()
+    add_all(pack, {1: TRIALS["infix"]})
+    pack.save(1, tmp_path)
+    return tmp_path
+
+
+def test_a_state_is_plain_tensors_numbers_and_lists(saved):
+    assert set(read_state(saved)) == {
+        "settings", "units", "tensors", "optimizer", "generator", "updates", "utterances_seen", "segments", "budget",
+        "train_s", "last_step",
+    }  # fmt: skip
+
+
+def test_a_later_state_replaces_an_earlier_one_and_leaves_nothing_else(saved):
+    pack = tiny_pack()
+    add_all(pack, {1: TRIALS["infix"]})
+    pack.advance([1], {1: BUDGET})
+    pack.save(1, saved)
+    assert read_state(saved)["updates"] == 2
+    assert [path.name for path in saved.iterdir()] == ["state.pt"]
+
+
+def test_a_state_of_other_settings_is_refused_with_both(saved):
+    other = {**TRIALS["infix"], "lr": 0.5}
+    with pytest.raises(CheckpointError, match=r"expected the state of .*'lr': 0\.5.*, got that of .*'lr': 0\.01"):
+        tiny_pack().add(1, other, seed=0, budget=BUDGET, state=saved)
+
+
+def test_a_state_of_the_same_settings_is_taken(saved):
+    assert load_state(saved, TrialSettings.from_params(TRIALS["infix"]))["updates"] == 0
+
+
+def test_an_absent_state_is_refused(tmp_path):
+    with pytest.raises(
+        CheckpointError,
+        match=re.escape(f"{tmp_path / 'state.pt'}: expected a trial's saved state, found no such file"),
+    ):
+        read_state(tmp_path)
+
+
+def write_sealed(content, path):
+    torch.save(content, path)
+    path.write_bytes(path.read_bytes() + hashlib.sha256(path.read_bytes()).hexdigest().encode())
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path):
+    write_sealed({"settings": print}, tmp_path / "state.pt")
+    with pytest.raises(
+        CheckpointError, match=r"state\.pt: expected a trial's saved state, got a file torch can't read"
+    ):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda whole: cut_off(whole, 60), lambda whole: garbled(whole, 60, seed=0), lambda whole: flipped(whole, 200)],
+    ids=["cut off", "garbled", "one byte flipped"],
+)
+def test_a_state_damaged_anywhere_is_refused(saved, damage):
+    path = saved / "state.pt"
+    for damaged in damage(path.read_bytes()):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state") as caught:
+            read_state(saved)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_state_is_told_with_what_to_do(saved):
+    path = saved / "state.pt"
+    *_, ending, _, _ = flipped(path.read_bytes(), 200)
+    path.write_bytes(ending)
+    was, now = ending[-64:-52].decode(), hashlib.sha256(ending[:-64]).hexdigest()[:12]
+    with pytest.raises(
+        CheckpointError,
+        match=re.escape(
+            f"{path}: expected a trial's saved state of sha256 {was}..., as it ends, got one of {now}...: it is "
+            f"damaged or cut off; restore it from a copy, or remove it to train the trial from its start"
+        ),
+    ):
+        read_state(saved)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_garbled_state_that_ends_in_its_sha256_is_refused(saved):
+    path = saved / "state.pt"
+    for damaged in garbled(path.read_bytes()[:-64], 60, seed=0):
+        path.write_bytes(damaged + hashlib.sha256(damaged).hexdigest().encode())
+        with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got "):
+            read_state(saved)
+
+
+@pytest.mark.parametrize("content", NOT_OURS, ids=repr)
+def test_a_file_that_is_no_state_is_refused(tmp_path, content):
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state"):
+        read_state(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"model": {}}, torch.zeros(3)], ids=str)
+def test_a_torch_file_of_another_kind_is_refused(tmp_path, content):
+    write_sealed(content, tmp_path / "state.pt")
+    with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, got another kind of file"):
+        read_state(tmp_path)
+
+
+def test_a_state_saved_on_another_lm_is_refused_with_its_shapes(saved):
+    with pytest.raises(
+        CheckpointError,
+        match=r"expected tensors infix \(2, 32\), separator \(32\,\), got infix \(2, 16\), separator \(16,\); "
+        r"was it saved on another LM\?",
+    ):
+        tiny_pack(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=0, budget=BUDGET, state=saved)

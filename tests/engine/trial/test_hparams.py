@@ -1,0 +1,100 @@
+import re
+
+import pytest
+
+from sp_search.engine.trial.hparams import TrialSettings, parameter_types
+from sp_search.errors import ConfigError
+from sp_search.prompts.settings import PromptSettings
+
+NEEDED = dict(prompt_length=5, depth=2, lr=0.01)
+
+BAD_VALUES = {
+    "lr 0": (dict(lr=0.0), "lr: expected above 0, got 0.0"),
+    "lr not a number": (dict(lr=float("nan")), "lr: expected above 0, got nan"),
+    "verbalizer_dropout": (dict(verbalizer_dropout=1.0), "verbalizer_dropout: expected 0 <= dropout < 1, got 1.0"),
+    "warmup": (dict(warmup=1.0), "warmup: expected 0 <= warmup < 1, got 1.0"),
+    "max_source_units": (dict(max_source_units=-1), "max_source_units: expected 0 or more, got -1"),
+    "schedule": (dict(schedule="cosine"), "schedule: expected constant or warmup_decay, got cosine"),
+    "head_init": (dict(head_init="normal"), "head_init: expected identity or uniform, got normal"),
+    "loss_scale": (dict(loss_scale="mean"), "loss_scale: expected scored or tokens, got mean"),
+    "a prompt's": (dict(prompt_length=0), "prompt_length: expected 1 or more, got 0"),
+    "an unknown name": (
+        dict(promt_length=5),
+        "trial parameters: promt_length: expected one of ['averaging', 'depth', ",
+    ),
+    "a word for a number": (dict(lr="high"), "trial parameters: lr: expected float, got 'high'"),
+    "a fraction for a count": (dict(prompt_length=2.5), "trial parameters: prompt_length: expected int, got 2.5"),
+    "a truth for a count": (dict(depth=True), "trial parameters: depth: expected int, got True"),
+    "a truth for a number": (dict(lr=True), "trial parameters: lr: expected float, got True"),
+    "a number for a truth": (dict(score_separator=1), "trial parameters: score_separator: expected bool, got 1"),
+    "method": (dict(method="lora"), "method: expected prompt, finetune, probe, got 'lora'"),
+    "a prompt's in another method": (
+        dict(method="finetune"),
+        "trial parameters: prompt_length: expected none with method=finetune, got 5; depth: expected none with",
+    ),
+    "a verbalizer's in a probe": (
+        dict(method="probe", verbalizer="linear"),
+        "trial parameters: prompt_length: expected none with method=probe, got 5; depth: expected none with "
+        "method=probe, got 2; verbalizer: expected none with method=probe, got 'linear'",
+    ),
+    "a probe's in a prompt": (
+        dict(pooling="last"),
+        "trial parameters: pooling: expected none with method=prompt, got 'last'",
+    ),
+    "a number for a word": (dict(side=3), "trial parameters: side: expected str, got 3"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), BAD_VALUES.values(), ids=BAD_VALUES)
+def test_a_bad_parameter_is_refused(changes, message):
+    with pytest.raises(ConfigError, match="^" + re.escape(message)):
+        TrialSettings.from_params({**NEEDED, **changes})
+
+
+@pytest.mark.parametrize("missing", NEEDED)
+def test_a_parameter_without_a_default_must_be_given(missing):
+    params = {name: value for name, value in NEEDED.items() if name != missing}
+    with pytest.raises(ConfigError, match=f"^trial parameters: {missing}: expected a value, got none$"):
+        TrialSettings.from_params(params)
+
+
+def test_all_faults_are_told_at_once():
+    with pytest.raises(ConfigError, match=r"^lr: .*; warmup: .*; schedule: [^;]*$"):
+        TrialSettings.from_params({**NEEDED, "lr": -1.0, "warmup": 2.0, "schedule": "cosine"})
+
+
+def test_parameters_go_to_the_record_that_has_them():
+    settings = TrialSettings.from_params({**NEEDED, "dropout": 0.2, "verbalizer": "linear", "warmup": 0.3})
+    assert settings.prompt == PromptSettings(prompt_length=5, depth=2, dropout=0.2)
+    assert (settings.lr, settings.verbalizer, settings.warmup) == (0.01, "linear", 0.3)
+
+
+def test_a_whole_number_is_a_number():
+    assert TrialSettings.from_params({**NEEDED, "lr": 1}).lr == 1
+
+
+@pytest.mark.parametrize("method", ["finetune", "probe"])
+def test_other_methods_have_no_prompt_and_need_none(method):
+    settings = TrialSettings.from_params(dict(method=method, lr=0.01))
+    assert settings.prompt is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(probe_layer=0), "probe_layer: expected 1 or more, got 0"),
+        (dict(pooling="max"), "pooling: expected mean"),
+    ],
+)
+def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=f"^{message}"):
+        TrialSettings.from_params(dict(method="probe", lr=0.01, **changes))
+
+
+def test_every_setting_may_be_searched():
+    assert set(parameter_types()) == {
+        "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout", "averaging",
+        "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
+        "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
+        "method", "probe_layer", "pooling",
+    }  # fmt: skip

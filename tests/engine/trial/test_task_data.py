@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+
+from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.task_data import task_data
+from sp_search.errors import ConfigError, DataError
+from sp_search.tasks.registry import get_task
+from sp_search.types import SPECIALS
+from tests.tiny import (
+    ANSWERS,
+    SYMBOLS,
+    UNITS,
+    corpus_of,
+    no_scores,
+    split_of,
+    tiny_corpus,
+    tiny_data,
+    tiny_dictionary,
+    tiny_lm,
+    tiny_pack,
+)
+
+INTENT = get_task("intent")
+RECIPE = dict(prompt_length=2, depth=1, lr=0.01)
+
+
+def units(data, **params):
+    return data.verbalizer_units(TrialSettings.from_params({**RECIPE, **params}), tiny_lm().embedding)
+
+
+def test_answers_of_all_splits_are_numbered_by_the_training_split():
+    data = tiny_data()
+    assert data.space.symbols == SYMBOLS
+    for name, split in data.corpus.splits.items():
+        assert [data.space.words(tuple(row), INTENT) for row in data.answers[name].tolist()] == list(split.answers)
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_label_that_training_never_had_is_refused(split):
+    splits = {**tiny_corpus().splits, split: split_of([[5]], [("on", "oven", "hall")], split)}
+    with pytest.raises(
+        DataError,
+        match=rf"^{split} utterance 1: expected labels of the training split, got 'oven'; known are on, lamp",
+    ):
+        task_data(corpus_of(splits), tiny_dictionary(), INTENT, no_scores)
+
+
+def test_likelihood_scores_are_made_once_and_only_when_a_trial_asks_for_them():
+    asked = []
+
+    def scores(data):
+        asked.append(data)
+        return np.random.default_rng(0).normal(size=(len(SYMBOLS), UNITS))
+
+    data = task_data(tiny_corpus(), tiny_dictionary(), INTENT, scores)
+    units(data, verbalizer="frequency")
+    assert asked == []
+    assert units(data, verbalizer="likelihood") == units(data, verbalizer="linear", verbalizer_base="likelihood")
+    assert asked == [data]
+
+
+@pytest.mark.parametrize("base", ["frequency", "random", "identity", "kmeans"])
+def test_a_linear_verbalizer_feeds_answers_back_by_its_base(base):
+    data = tiny_data()
+    linear = units(data, verbalizer="linear", verbalizer_base=base, verbalizer_seed=5)
+    assert linear == units(data, verbalizer=base, verbalizer_seed=5)
+
+
+def many_labels():
+    """Twenty-one labels for sixteen units."""
+    answers = [(f"a{i}", f"o{i}", f"l{i}") for i in range(7)]
+    splits = {
+        name: split_of([[SPECIALS + i] for i in range(7)], answers, name) for name in ("train", "valid", "test")
+    }
+    return task_data(corpus_of(splits), tiny_dictionary(), INTENT, no_scores)
+
+
+def test_a_trial_with_more_labels_than_units_is_refused_with_the_advice_to_use_linear():
+    with pytest.raises(
+        ConfigError, match=r"got 16 units for 21 labels; use verbalizer=linear with verbalizer_base=identity$"
+    ):
+        tiny_pack(data=many_labels(), batch_size=4).add(1, RECIPE, seed=0, budget=100)
+
+
+def test_a_linear_trial_trains_with_more_labels_than_units():
+    pack = tiny_pack(data=many_labels(), batch_size=4)
+    pack.add(1, {**RECIPE, "verbalizer": "linear"}, seed=0, budget=100)
+    assert pack.advance([1], {1: 0})[1].diverged == ""
+
+
+def test_every_legal_answer_of_the_made_up_corpus_is_in_its_training_split():
+    """Else other tests would hold less than they say."""
+    assert set(tiny_data().corpus.splits["train"].answers) == set(ANSWERS)

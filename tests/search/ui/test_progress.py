@@ -1,0 +1,68 @@
+"""What a person sees of a running search."""
+
+import io
+
+import pytest
+
+from sp_search.search.ui.progress import Progress
+from sp_search.types import Report
+from tests.search.searches import settings
+
+
+@pytest.fixture
+def shown(tmp_path):
+    stream = io.StringIO()
+    progress = Progress(settings(tmp_path), stream)
+    progress.study_opened({})
+    return progress, stream
+
+
+def play(progress):
+    progress.trial_started(3, {"prompt_length": 5, "lr": 0.0123, "verbalizer": "linear"}, {"role": "search"})
+    progress.reported(3, Report(3200, {"valid_accuracy": 0.5, "utterances_per_s": 210.0}))
+    progress.trial_finished(3, "PRUNED", "stopped at a rung by ASHA", {})
+
+
+def test_off_a_terminal_each_report_and_end_is_one_plain_line(shown):
+    progress, stream = shown
+    play(progress)
+    first, report, end = stream.getvalue().splitlines()
+    assert first == "study s: 8 trials of up to 1,600 utterances, 2 at once, then 2 x 2 confirm runs"
+    assert "trial 3" in report
+    assert "3,200 utterances  valid 0.5000  best 0.5000    210 utt/s  running" in report
+    assert end.endswith("pruned (stopped at a rung by ASHA)")
+
+
+def test_a_confirm_run_goes_by_its_trial(shown):
+    progress, stream = shown
+    progress.trial_started(1_003_002, {"lr": 0.1}, {"role": "confirm", "of_trial": "3"})
+    progress.trial_finished(1_003_002, "FAIL", "the confirm run failed", {})
+    assert "trial 3 confirm 2" in stream.getvalue()
+
+
+def test_the_end_names_the_winner_and_how_trials_ended(shown):
+    progress, stream = shown
+    progress.study_finished({
+        "best": {"trial": 3, "valid": {"accuracy": 0.91}, "test": {"accuracy": 0.9}, "seeds": [1, 2, 3]},
+        "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2,
+        "metric": "accuracy", "baseline": {"name": "naive Bayes", "test": {"accuracy": 0.7}},
+    })  # fmt: skip
+    assert stream.getvalue().splitlines()[-1] == (
+        "winner: trial 3, valid accuracy 0.9100, test accuracy 0.9000 (means of 3 seeds), naive Bayes 0.7000; "
+        "trials: 3 complete, 5 pruned, 0 failed; 61 s"
+    )
+
+
+def test_on_a_terminal_a_live_table_shows_the_trials(tmp_path, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "160")
+    stream = io.StringIO()
+    progress = Progress(settings(tmp_path), stream)
+    progress.study_opened({})
+    play(progress)
+    progress.close(0)
+    text = stream.getvalue()
+    assert "length depth verbalizer lr" in text
+    assert "5 linear 0.012" in text
+    assert "pruned" in text

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import pytest
+
+from sp_search.errors import ConfigError
+from sp_search.tracking.base.uri import artifact_location, checked_uri, default_uri, redact
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://user:secret@host:5000/path", "http://***@host:5000/path"),
+        ("API request to https://u:sec@ret@host/api failed: x", "API request to https://***@host/api failed: x"),
+        ("postgresql+psycopg2://u:sec/ret#@host/db", "postgresql+psycopg2://***@host/db"),
+        ("http://host/?password=secret&x=1 and Token=secret", "http://host/?password=***&x=1 and Token=secret"),
+        ("http://token@host", "http://***@host"),
+        ("sqlite:////home/a/mlflow.db", "sqlite:////home/a/mlflow.db"),
+        ("http://host:5000 told a@b.org", "http://host:5000 told a@b.org"),
+    ],
+)
+def test_no_text_shows_the_credentials_of_a_uri(text, shown):
+    assert redact(text) == shown
+
+
+def test_a_sqlite_path_is_made_absolute_so_that_changing_folder_does_not_matter(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert checked_uri("sqlite:///runs/mlflow.db") == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert default_uri(Path("runs")) == f"sqlite:///{tmp_path}/runs/mlflow.db"
+    assert artifact_location("sqlite:///runs/mlflow.db") == f"file://{tmp_path}/runs/mlartifacts"
+    assert artifact_location("http://host:5000") is None
+
+
+@pytest.mark.parametrize("uri", ["", "mlruns", "file:///tmp/mlruns", "databricks"])
+def test_a_store_mlflow_does_not_write_to_is_refused(uri):
+    with pytest.raises(ConfigError, match="tracking uri: expected sqlite:///FILE"):
+        checked_uri(uri)
+
+
+def test_credentials_that_would_be_read_as_a_path_are_refused_without_showing_them():
+    with pytest.raises(ConfigError, match=r"expected no / \? or # in the credentials, got 'http://\*\*\*@host'"):
+        checked_uri("http://user:se/cret@host")

@@ -1,0 +1,72 @@
+from sp_search.tracking.spool.jsonl_log import Event
+from sp_search.tracking.runs.run_updates import Point, RunUpdate, Start, fold
+
+
+def opened(time_ms):
+    return Event("study_opened", time_ms, None, {"name": "demo", "tags": {"a": "b"}})
+
+
+def started(time_ms, number):
+    return Event("trial_started", time_ms, number, {"name": f"trial {number}", "params": {"lr": 0.5}, "tags": {}})
+
+
+def reported(time_ms, number, step, value, running=None):
+    study = {} if running is None else {"running_best_a": running}
+    data = {"step": step, "metrics": {"a": value}, "tags": {}, "study_step": 10 * step, "study_metrics": study}
+    return Event("reported", time_ms, number, data)
+
+
+def finished(time_ms, number, state):
+    data = {"step": 9, "metrics": {}, "tags": {"sp_search.state": state}, "study_step": 9, "study_metrics": {}}
+    return Event("trial_finished", time_ms, number, data)
+
+
+def test_many_events_of_a_run_become_one_update():
+    statuses = {}
+    events = [
+        opened(1),
+        started(2, 0),
+        reported(3, 0, 32, 0.5, 0.5),
+        reported(4, 0, 64, "nan"),
+        finished(5, 0, "PRUNED"),
+    ]
+    updates, faults = fold(events, statuses)
+    points = updates[0].metrics
+    assert list(updates) == [None, 0]
+    assert updates[None] == RunUpdate(
+        Start("demo", 1, {"a": "b"}), {}, [Point("running_best_a", 0.5, 3, 320)], {}, "RUNNING", 1
+    )
+    assert updates[0].params == {"lr": "0.5"}
+    assert [(p.name, p.time_ms, p.step) for p in points] == [("a", 3, 32), ("a", 4, 64)]
+    assert points[1].value != points[1].value
+    assert (updates[0].status, updates[0].end_ms) == ("FINISHED", 5)
+    assert statuses == {None: "RUNNING", 0: "FINISHED"}
+    assert faults == []
+
+
+def test_trials_left_running_are_killed_unless_they_go_on():
+    statuses = {None: "RUNNING", 0: "RUNNING", 1: "RUNNING", 2: "FINISHED", 3: "KILLED"}
+    updates, _ = fold([opened(7), started(8, 1), started(9, 3)], statuses)
+    assert statuses == {None: "RUNNING", 0: "KILLED", 1: "RUNNING", 2: "FINISHED", 3: "RUNNING"}
+    assert updates[0].tags == {
+        "sp_search.state": "KILLED",
+        "sp_search.reason": "left running by a search that was stopped",
+    }
+    for goes_on in (1, 3):
+        assert updates[goes_on].tags == {"sp_search.state": "RUNNING", "sp_search.reason": "continued"}
+        assert updates[goes_on].status == "RUNNING"
+    assert 2 not in updates
+
+
+def test_an_abandoned_search_kills_what_runs_and_itself():
+    statuses = {}
+    fold([opened(1), started(2, 0), started(3, 1), finished(4, 1, "FAIL")], statuses)
+    updates, _ = fold([Event("abandoned", 5, None, {"reason": "SIGTERM"})], statuses)
+    assert statuses == {None: "KILLED", 0: "KILLED", 1: "FAILED"}
+    assert updates[0].tags["sp_search.reason"] == updates[None].tags["sp_search.reason"] == "SIGTERM"
+
+
+def test_an_event_of_another_version_is_named_and_the_rest_goes_on():
+    updates, faults = fold([Event("celebrated", 1, 3, {}), Event("reported", 2, 4, {"step": 1}), started(3, 0)], {})
+    assert [fault.split(":")[0] for fault in faults] == ["celebrated of trial 3", "reported of trial 4"]
+    assert updates[0].start is not None

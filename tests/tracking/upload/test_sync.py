@@ -1,0 +1,86 @@
+from sp_search.tracking.api.tracker import MlflowTracker
+from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.upload.sync import SyncCounts, sync
+from tests.tracking.fakes import INFO, FakeStore, tell_a_study
+
+URI = "http://127.0.0.1:5000"
+
+
+def away(uri):
+    raise ConnectionError(uri)
+
+
+def tell_offline(tmp_path):
+    tracker = MlflowTracker(tmp_path / "runs" / "demo", URI, connect=away)
+    tell_a_study(tracker, tmp_path)
+    return tracker.close(0)
+
+
+def test_what_was_told_offline_is_sent_once(tmp_path):
+    left, store = tell_offline(tmp_path), FakeStore()
+    assert left > 0
+    assert sync(tmp_path / "runs", URI, connect=lambda uri: store) == SyncCounts(1, left, 0, 0, 0, ())
+    content = store.content()
+    assert sync(tmp_path / "runs", URI, connect=lambda uri: store) == SyncCounts(1, 0, 0, 0, 0, ())
+    assert store.content() == content
+    assert store.by_trial()[None].status == "FINISHED"
+
+
+def test_a_search_that_was_killed_is_shown_killed(tmp_path):
+    tracker = MlflowTracker(tmp_path / "runs" / "demo", URI, connect=away)
+    tracker.study_opened(INFO)
+    tracker.trial_started(0, {"lr": 0.5})
+    tracker._uploader.close(0)
+    tracker._writer.close()
+    store = FakeStore()
+    sync(tmp_path / "runs", URI, connect=lambda uri: store)
+    assert {number: run.status for number, run in store.by_trial().items()} == {None: "KILLED", 0: "KILLED"}
+
+
+def test_a_search_that_lives_sends_its_own(tmp_path):
+    tracker = MlflowTracker(tmp_path / "runs" / "demo", URI, connect=away)
+    tracker.study_opened(INFO)
+    store = FakeStore()
+    assert sync(tmp_path / "runs", URI, connect=lambda uri: store) == SyncCounts(1, 0, 0, 0, 0, ("demo",))
+    tracker.close(0)
+
+
+def test_a_server_that_is_away_leaves_all_as_it_was(tmp_path):
+    left = tell_offline(tmp_path)
+    assert sync(tmp_path / "runs", URI, stall_s=0.2, connect=away) == SyncCounts(1, 0, left, 0, 0, ())
+
+
+def test_a_slow_server_is_given_all_the_time_it_needs(tmp_path):
+    import time
+
+    left = tell_offline(tmp_path)
+    store = FakeStore(lambda moment: time.sleep(0.02))
+    counts = sync(tmp_path / "runs", URI, stall_s=10, connect=lambda uri: store)
+    assert (counts.sent, counts.left) == (left, 0)
+
+
+def test_a_store_that_was_emptied_is_filled_again_on_demand(tmp_path):
+    left, store, fresh = tell_offline(tmp_path), FakeStore(), FakeStore()
+    sync(tmp_path / "runs", URI, connect=lambda uri: store)
+    assert sync(tmp_path / "runs", URI, connect=lambda uri: fresh).sent == 0
+    assert sync(tmp_path / "runs", URI, again=True, connect=lambda uri: fresh).sent == left
+    assert fresh.content() == store.content()
+
+
+def test_another_server_gets_all_of_it(tmp_path):
+    left, store, other = tell_offline(tmp_path), FakeStore(), FakeStore()
+    sync(tmp_path / "runs", URI, connect=lambda uri: store)
+    assert sync(tmp_path / "runs", "http://other:5000", connect=lambda uri: other).sent == left
+    assert other.content() == store.content()
+
+
+def test_a_torn_line_is_counted_and_the_rest_arrives(tmp_path):
+    tell_offline(tmp_path)
+    spool = Spool(tmp_path / "runs" / "demo" / "spool")
+    whole = spool.events.read_bytes()
+    spool.events.write_bytes(whole[:-20])  # the summary is cut off: the search counts as killed
+    store = FakeStore()
+    counts = sync(tmp_path / "runs", URI, connect=lambda uri: store)
+    assert (counts.left, counts.torn) == (0, 1)
+    assert len(store.by_trial()[0].points) == 9
+    assert store.by_trial()[None].status == "KILLED"
