@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sp_search.engine.batch.collate import SourceBlock, source_block
-from sp_search.engine.prompted.target_block import Answers
+from sp_search.engine.batch.collate import SourceBatch, collate_sources
+from sp_search.engine.prompted.target_block import TargetBlock
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import PAD, SEPARATOR
@@ -49,8 +49,8 @@ class GoldenCase:
 
     tensors: PromptTensors
     grads: dict[str, Tensor]
-    block: SourceBlock
-    answers: Answers
+    block: SourceBatch
+    answers: TargetBlock
     targets: Tensor  # (B, 2 + M), PAD-filled
     logits: Tensor  # (B, 2 + M, V): the case's logits at the scored rows
     loss: Tensor  # (), summed
@@ -75,17 +75,17 @@ def golden_case(name: str) -> GoldenCase:
     for source, answer in zip(sources, answers, strict=True):
         end = prompt_rows + len(source) + len(answer)
         logits.append(arrays["logits"][len(logits), end - len(answer) : end])
-    block = source_block(sources, max_units=0, device=torch.device("cpu"))
+    block = collate_sources(sources, max_units=0, device=torch.device("cpu"))
     depth = torch.arange(count - 1)
     return GoldenCase(
         tensors=PromptTensors(**{k: t.requires_grad_() for k, t in tensors.named().items()}),
         grads=_prompt(arrays, "grad/").named(),
         block=block,
-        answers=Answers(
+        answers=TargetBlock(
             tokens=torch.tensor([answer[1:-1] for answer in answers])[None],
             depth=depth,
             visible=torch.ones(count - 1, count - 1, dtype=torch.bool).tril(),
-            asks_separator=True,
+            predicts_separator=True,
         ),
         targets=torch.tensor(answers),
         logits=torch.stack(logits),

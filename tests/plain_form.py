@@ -27,15 +27,15 @@ def plain_logits(
     at = 1 + len(source)
     pieces: list[Tensor] = []
     deep_rows: list[bool] = []
-    for piece, deep in (
+    for compiled_piece, deep in (
         (prompt.prefix if prompt.prefix is not None else _deep_stand_in(prompt, is_infix), not is_infix),
         (rows[:at], False),
         (prompt.infix, is_infix),
         (rows[at:], False),
     ):
-        if piece is not None:
-            pieces.append(piece)
-            deep_rows += [deep] * len(piece)
+        if compiled_piece is not None:
+            pieces.append(compiled_piece)
+            deep_rows += [deep] * len(compiled_piece)
     x = torch.cat(pieces)
     is_deep = torch.tensor(deep_rows) & (prompt.keys is not None)
     for level in range(lm.architecture.layers):

@@ -66,7 +66,7 @@ def test_a_cluster_out_of_range_lists_its_faults(change, fault):
 def test_every_setting_is_read_by_a_command_as_section_dot_setting():
     read = {
         tuple(ast.unparse(node).split(".")[-2:])
-        for path in CLI.glob("*.py")
+        for path in CLI.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sp_search.engine.train.trainer import Pack
+from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.task_data import Scores, TaskData, task_data
 from sp_search.lm.architecture import Architecture, UnitLM, random_lm
 from sp_search.tasks.registry import get_task
@@ -104,11 +104,13 @@ def tiny_texts(**settings: str | int) -> TaskData:
     return task_data(corpus_of(spoken), tiny_dictionary(), task, no_scores)
 
 
-def tiny_pack(lm: UnitLM | None = None, data: TaskData | None = None, **changes: Any) -> Pack:
+def tiny_trainer(lm: UnitLM | None = None, data: TaskData | None = None, **changes: Any) -> MultiTrialTrainer:
     recipe = dict(
         batch_size=8, chunk_updates=2, tokens_per_pass=10**6, trunk_cache_bytes=0, valid_sample=0, stream_seed=3
     )
-    return Pack(lm or tiny_lm(), data or tiny_data(), **{**recipe, **changes}, device=CPU, dtype=torch.float32)
+    return MultiTrialTrainer(
+        lm or tiny_lm(), data or tiny_data(), **{**recipe, **changes}, device=CPU, dtype=torch.float32
+    )
 
 
 def as_lines(split: Split, dictionary: Dictionary) -> list[str]:

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sp_search.engine.answer.candidate import Candidate, laid_out
-from sp_search.engine.answer.generate import write_answers
+from sp_search.engine.answer.candidate import Candidate, answer_batch
+from sp_search.engine.answer.generate import generate_answers
 from sp_search.engine.answer.label_map import sequence_answers
 from sp_search.engine.answer.loss import apply_head
-from sp_search.engine.prompted.forward import tail_logits
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.prompted.forward import target_logits
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.engine.trial.trial import new_slot
+from sp_search.engine.trial.trial import new_trial
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import EOS, Params, Split
 
@@ -58,12 +58,12 @@ def timed_decoding(
         symbols: of an answer, at most.
         dtype: of the frozen weights.
     """
-    weights, candidate = freeze(lm, lm.device, dtype), _untrained(lm, data, params)
+    weights, candidate = fold_weights(lm, lm.device, dtype), _untrained(lm, data, params)
     valid = data.corpus.splits["valid"]
     split = valid.take(torch.arange(min(utterances, len(valid))).numpy())
-    write_answers(weights, split, candidate, longest=2, size=PassSize(ONE_PASS))  # warms up
+    generate_answers(weights, split, candidate, longest=2, size=MicrobatchSize(ONE_PASS))  # warms up
     began = time.perf_counter()
-    written = write_answers(weights, split, candidate, longest=symbols, size=PassSize(ONE_PASS))
+    written = generate_answers(weights, split, candidate, longest=symbols, size=MicrobatchSize(ONE_PASS))
     cached_s = time.perf_counter() - began
     began = time.perf_counter()
     again = _by_full_forwards(weights, split, candidate, symbols)
@@ -73,9 +73,9 @@ def timed_decoding(
 
 
 def _untrained(lm: UnitLM, data: TaskData, params: Params) -> Candidate:
-    settings = TrialSettings.from_params({**params, "verbalizer": "linear"})
+    settings = TrialHParams.from_params({**params, "verbalizer": "linear"})
     units = tuple(data.dictionary.unit_ids)
-    candidate = new_slot(settings, lm, units, seed=SEED, budget=1).candidate()
+    candidate = new_trial(settings, lm, units, seed=SEED, budget=1).candidate()
     assert candidate.prompt.tensors.head is not None
     candidate.prompt.tensors.head[EOS] = 0.0
     return candidate
@@ -83,19 +83,21 @@ def _untrained(lm: UnitLM, data: TaskData, params: Params) -> Candidate:
 
 @torch.inference_mode()
 def _by_full_forwards(
-    weights: FrozenWeights, split: Split, candidate: Candidate, longest: int
+    weights: FoldedWeights, split: Split, candidate: Candidate, longest: int
 ) -> list[tuple[int, ...]]:
-    """What `write_answers` writes, the whole sequence computed again for every symbol."""
+    """What `generate_answers` writes, the whole sequence computed again for every symbol."""
     outputs = candidate.verbalized.outputs
     choices = torch.cat([outputs, outputs.new_tensor([EOS])])
     found: list[tuple[int, ...]] = [()] * len(split)
     written = torch.empty(len(split), 0, dtype=torch.int64, device=weights.device)
     for _ in range(longest):
-        whole = laid_out(weights, split, [candidate], (0,), np.arange(len(split)), TrunkCache(weights, 0, rows=0))
-        fed = sequence_answers(
-            candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], asks_separator=False
+        whole = answer_batch(
+            weights, split, [candidate], (0,), np.arange(len(split)), SourceCache(weights, 0, rows=0)
         )
-        logits = tail_logits(weights, whole.block, whole.trunk, [candidate.prompt], fed)[0, :, -1]
+        fed = sequence_answers(
+            candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], predicts_separator=False
+        )
+        logits = target_logits(weights, whole.block, whole.trunk, [candidate.prompt], fed)[0, :, -1]
         chosen = apply_head(logits, candidate.prompt.tensors.head)[:, choices].argmax(-1)
         written = torch.cat([written, chosen[:, None]], dim=1)
     for utterance, row in enumerate(written.tolist()):

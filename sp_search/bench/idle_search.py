@@ -14,13 +14,13 @@ from typing import Any
 
 from sp_search.bench.idle_pack import IdlePack
 from sp_search.bench.slots import IdleSearch
-from sp_search.search.base.result import Finished
+from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
 from sp_search.search.run.search import run_search
 from sp_search.search.study.study import StudyIdentity, open_study
 from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.spool.offsets import Cursor
+from sp_search.tracking.spool.offsets import StoreOffset
 from sp_search.tracking.spool.spool import Spool
 
 IDENTITY = StudyIdentity("idle", "none", "none", "none", "none")
@@ -50,14 +50,14 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
     uri = f"sqlite:///{folder}/mlflow.db"
     tracker = _Tracker(settings.folder, uri)
 
-    def keep(finished: Finished) -> Path:
+    def keep(finished: TrialResult) -> Path:
         return finished.state / "state.pt"
 
-    def conclude(finished: Finished, summary: dict[str, Any]) -> None:
+    def conclude(finished: TrialResult, summary: dict[str, Any]) -> None:
         """Nothing is to be kept."""
 
     summary = run_search(settings, IDENTITY, study, space, IdlePack, [tracker], keep, conclude, asked.budget // 3)
-    left = Cursor(Spool(settings.folder / "spool"), uri).left()
+    left = StoreOffset(Spool(settings.folder / "spool"), uri).left()
     waited = {"s_waiting_for_upload": round(tracker.closing_s, 2), "events_not_in_mlflow": left}
     return {"ended": summary["trials"], **waited}
 

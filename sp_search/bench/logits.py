@@ -17,11 +17,11 @@ from torch import Tensor
 from sp_search.bench.fairseq_lm import fairseq_decoder
 from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
 from sp_search.engine.answer.label_map import sequence_answers
-from sp_search.engine.batch.collate import source_block
-from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.batch.collate import collate_sources
+from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.prompted.source_states import run_source, source_levels
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.lm.architecture import UnitLM
 
 Sources = Sequence[npt.NDArray[np.int32]]
@@ -63,14 +63,14 @@ class EngineLogits:
 
     def __init__(self, lm: UnitLM, dtype: torch.dtype) -> None:
         """Take the weights of an LM, on its device, in a dtype."""
-        self._weights = freeze(lm, lm.device, dtype)
+        self._weights = fold_weights(lm, lm.device, dtype)
         self.dtype = dtype
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
         """As `TargetLogits`."""
         weights = self._weights
-        block = source_block(sources, max_units=0, device=weights.device)
-        trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
-        logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(fed[None]))[0]
+        block = collate_sources(sources, max_units=0, device=weights.device)
+        trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+        logits = target_logits(weights, block, trunk, [prompt], sequence_answers(fed[None]))[0]
         head = prompt.tensors.head
         return (logits if head is None else F.linear(logits, head)), targets

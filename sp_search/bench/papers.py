@@ -25,13 +25,13 @@ from torch import Tensor
 from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
 from sp_search.bench.logits import TargetLogits
-from sp_search.engine.answer.evaluator import Answerer
+from sp_search.engine.answer.evaluator import AnswerModel
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.checkpoint import load_state, save_state
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.engine.trial.trial import new_slot
+from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING
@@ -93,9 +93,9 @@ class PapersTrial:
         """
         self._lm, self._data, self._logits = lm, data, logits
         self.dtype = logits.dtype  # of the frozen weights
-        settings = TrialSettings.from_params(params)
+        settings = TrialHParams.from_params(params)
         units = data.verbalizer_units(settings, self._lm.embedding)
-        self.slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
+        self.slot = new_trial(settings, self._lm, units, seed=seed, budget=budget)
         self.stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self.origin = {"lm": lm.fingerprint, "data": data.corpus.fingerprint, "batch_size": batch_size}
 
@@ -118,8 +118,8 @@ class PapersTrial:
 
     def metrics(self, split: str) -> dict[str, float]:
         """The task's metrics and the loss, by the definition every trial of a search is measured by."""
-        weights = freeze(self._lm, self._lm.device, torch.float32)
-        answerer = Answerer(weights, self._data.space, self._data.task)
+        weights = fold_weights(self._lm, self._lm.device, torch.float32)
+        answerer = AnswerModel(weights, self._data.space, self._data.task)
         utterances, answers = self._data.corpus.splits[split], self._data.answers[split]
         return answerer.metrics(utterances, answers, [self.slot.candidate()])[0]
 

@@ -24,7 +24,7 @@ from sp_search.batches.stream import BatchStream
 from sp_search.bench.logits import EngineLogits, FairseqLogits
 from sp_search.bench.papers import PapersTrial
 from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
-from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING
@@ -103,18 +103,18 @@ class Course:
         return Timed(size.utterances / seconds, size.tokens / seconds, gflop / seconds, rate / 1e9)
 
 
-def engine_course(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> Course:
+def engine_course(recipe: TrainerSpec, trials: Sequence[Params], stretches: int) -> Course:
     """A pack of these trials; a stretch is `chunk_updates` long."""
     sizes = stretch_sizes(recipe, trials, stretches)
-    pack = recipe()
+    trainer = recipe()
     until = dict.fromkeys(range(len(trials)), NEVER)
     for number, params in enumerate(trials):
-        pack.add(number, params, seed=SEED + number, budget=NEVER)
+        trainer.add(number, params, seed=SEED + number, budget=NEVER)
     device = pick_device(recipe.device)
-    return Course(lambda _: pack.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
+    return Course(lambda _: trainer.advance(list(until), until), sizes, pick_dtype(recipe.dtype, device), device)
 
 
-def baseline_course(name: Baseline, recipe: PackRecipe, params: Params, stretches: int) -> Course:
+def baseline_course(name: Baseline, recipe: TrainerSpec, params: Params, stretches: int) -> Course:
     """One trial over the batches that a pack of the recipe sees.
 
     Args:
@@ -141,7 +141,7 @@ def baseline_course(name: Baseline, recipe: PackRecipe, params: Params, stretche
 
 
 def baseline_trial(
-    recipe: PackRecipe,
+    recipe: TrainerSpec,
     lm: UnitLM,
     data: TaskData,
     params: Params,
@@ -177,7 +177,7 @@ def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed]) -> float:
     return round(statistics.median(one.utterances_per_s / other.utterances_per_s for one, other in pairs), 2)
 
 
-def stretch_sizes(recipe: PackRecipe, trials: Sequence[Params], stretches: int) -> list[Stretch]:
+def stretch_sizes(recipe: TrainerSpec, trials: Sequence[Params], stretches: int) -> list[Stretch]:
     """What the first stretches and so many timed ones hold for these trials.
 
     It reads the corpus for itself and lets it go, with the LM that comes along, before anything is measured.

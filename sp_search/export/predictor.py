@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.answer.candidate import Candidate
-from sp_search.engine.answer.evaluator import Answered, Answerer
-from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer
+from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.train.probe_trainer import probe_answers, words_of
-from sp_search.engine.transformer.folded_weights import freeze
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.transformer.folded_weights import fold_weights
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
@@ -43,7 +43,7 @@ class Prediction:
 
     id: str
     labels: tuple[str, ...]
-    scores: Mapping[str, float]  # as `Answered` has them, best first
+    scores: Mapping[str, float]  # as `ScoredAnswer` has them, best first
 
     def to_json(self) -> dict[str, Any]:
         """As `predict` prints it."""
@@ -53,7 +53,7 @@ class Prediction:
 class Answer(Protocol):
     """Gives every utterance's answer, in their order."""
 
-    def __call__(self, split: Split, *, tokens_per_pass: int | None) -> list[Answered]: ...  # noqa: D102
+    def __call__(self, split: Split, *, tokens_per_pass: int | None) -> list[ScoredAnswer]: ...  # noqa: D102
 
 
 class Predictor:
@@ -107,7 +107,7 @@ def load_predictor(
         )
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
-    settings = TrialSettings.from_params(document["params"])
+    settings = TrialHParams.from_params(document["params"])
     tensors = {name: tensor.to(device) for name, tensor in named.items()}
     space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
     answer: Answer
@@ -115,7 +115,7 @@ def load_predictor(
         probe = ProbeTensors.from_named(tensors, str(folder))
         answer = partial(
             probe_answers,
-            freeze(lm, device, dtype),
+            fold_weights(lm, device, dtype),
             settings=settings,
             tensors=probe,
             words=words_of(space, task),
@@ -124,7 +124,7 @@ def load_predictor(
     else:
         if settings.method == "finetune":
             lm, tensors = split_own(tensors, lm.architecture, lm.fingerprint, str(folder))
-        answerer = Answerer(freeze(lm, device, dtype), space, task)
+        answerer = AnswerModel(fold_weights(lm, device, dtype), space, task)
         units = tuple(document["verbalizer"]["units"])
         candidate = _candidate(folder, settings, tensors, units, space, lm, device)
         answer, longest = partial(answerer.answer, candidate=candidate), answerer.longest
@@ -139,7 +139,7 @@ def load_predictor(
 
 def _candidate(
     folder: Path,
-    settings: TrialSettings,
+    settings: TrialHParams,
     named: Mapping[str, Tensor],
     units: tuple[int, ...],
     space: LabelSpace,
@@ -154,7 +154,7 @@ def _candidate(
     tensors, prompt = PromptTensors.from_named(named, str(folder)), settings.prompt
     deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
     is_infix = prompt is not None and prompt.position == "infix" and prompt.depth > 0
-    verbalized = Verbalized.of(units, linear=tensors.head is not None, device=device)
+    verbalized = LabelMap.of(units, linear=tensors.head is not None, device=device)
     return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, settings.max_source_units)
 
 

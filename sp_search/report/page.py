@@ -15,7 +15,7 @@ from matplotlib import pyplot
 
 from sp_search.report.comparison import Comparison
 from sp_search.report.plots import learning_curves
-from sp_search.search.study.records import StudyHistory
+from sp_search.search.study.records import StudyRecord
 
 STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}"
@@ -36,7 +36,7 @@ COMPARED = (
 
 def write_report(
     folder: Path,
-    history: StudyHistory,
+    history: StudyRecord,
     figures: Iterable[tuple[str, Any]],
     summary: Mapping[str, Any],
     compared: Comparison,
@@ -88,7 +88,7 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _page(
-    history: StudyHistory,
+    history: StudyRecord,
     winner: int,
     facts: Mapping[str, Any],
     compared: Comparison,
@@ -110,7 +110,7 @@ def _method_table(compared: Comparison) -> str:
     return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table><p>{COMPARED}</p>"
 
 
-def _trial_table(history: StudyHistory, winner: int) -> str:
+def _trial_table(history: StudyRecord, winner: int) -> str:
     metric = history.metric.replace("_", " ")
     names = sorted({name for trial in history.trials for name in trial.params})
     head = "".join(f"<th>{_text(name)}</th>" for name in ("trial", "state", "seen", metric, *names, "why"))

@@ -7,13 +7,13 @@ from typing import Any
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
-from sp_search.search.study.records import StudyHistory, TrialHistory
+from sp_search.search.study.records import StudyRecord, TrialRecord
 
 COLOURS = {"complete": "tab:blue", "pruned": "tab:grey", "fail": "tab:red"}
 WINNER_COLOUR = "tab:orange"
 
 
-def learning_curves(history: StudyHistory, winner: int, baseline: tuple[str, float]) -> Figure:
+def learning_curves(history: StudyRecord, winner: int, baseline: tuple[str, float]) -> Figure:
     """The deciding metric of every trial on valid against utterances seen, and the confirm runs at the right edge.
 
     Args:
@@ -47,7 +47,7 @@ def learning_curves(history: StudyHistory, winner: int, baseline: tuple[str, flo
     return figure
 
 
-def _draw_trial(axes: Any, trial: TrialHistory, is_winner: bool) -> None:
+def _draw_trial(axes: Any, trial: TrialRecord, is_winner: bool) -> None:
     seen, values = list(trial.reports), list(trial.reports.values())
     colour = WINNER_COLOUR if is_winner else COLOURS.get(trial.state, "tab:green")
     axes.plot(seen, values, color=colour, linewidth=2.5 if is_winner else 1.2, alpha=1 if is_winner else 0.75)

@@ -10,7 +10,7 @@ from sp_search.bench.logits import EngineLogits, FairseqLogits
 from sp_search.bench.papers import PapersRun, PapersTrial, train_to_early_stop
 from sp_search.errors import CheckpointError
 from tests.engine.trials import tensors_of
-from tests.tiny import tiny_data, tiny_lm, tiny_pack
+from tests.tiny import tiny_data, tiny_lm, tiny_trainer
 
 PAPERS = dict(prompt_length=3, depth=3, lr=0.05, loss_scale="tokens")
 TRIALS = {
@@ -34,21 +34,21 @@ def papers_trial(params, data, logits=FairseqLogits, batch_size=8):
 @pytest.mark.parametrize("params", TRIALS.values(), ids=TRIALS)
 def test_updates_with_dropout_leave_the_prompt_that_a_pack_leaves(params, logits, tmp_path):
     data = tiny_data()
-    trial, pack = papers_trial(params, data, logits), tiny_pack(data=data)
-    pack.add(1, params, seed=5, budget=1000)
+    trial, trainer = papers_trial(params, data, logits), tiny_trainer(data=data)
+    trainer.add(1, params, seed=5, budget=1000)
     for position in range(4):
         trial.update(position)
-    pack.retrain(1, [[0, 4]])
+    trainer.retrain(1, [[0, 4]])
     assert trial.slot.segments == [[0, 4]]
-    for name, tensor in tensors_of(pack, 1, tmp_path).items():
+    for name, tensor in tensors_of(trainer, 1, tmp_path).items():
         torch.testing.assert_close(trial.slot.tensors.named()[name].detach(), tensor, rtol=1e-3, atol=1e-4, msg=name)
 
 
 def test_a_prompt_is_measured_as_a_pack_measures_it():
     data = tiny_data()
-    trial, pack = papers_trial(PAPERS, data), tiny_pack(data=data)
-    pack.add(1, PAPERS, seed=5, budget=1000)
-    assert trial.metrics("test") == pytest.approx(pack.evaluate(1, "test"))
+    trial, trainer = papers_trial(PAPERS, data), tiny_trainer(data=data)
+    trainer.add(1, PAPERS, seed=5, budget=1000)
+    assert trial.metrics("test") == pytest.approx(trainer.evaluate(1, "test"))
 
 
 def train(trial, folder, *, patience=2, max_epochs=30, tell=lambda _: None):

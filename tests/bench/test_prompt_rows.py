@@ -7,11 +7,11 @@ import torch
 from sp_search.bench.fairseq_lm import fairseq_decoder
 from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
 from sp_search.engine.answer.label_map import sequence_answers
-from sp_search.engine.batch.collate import source_block
-from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.batch.collate import collate_sources
+from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.prompted.source_states import run_source, source_levels
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import PromptTensors, initial_tensors
 from sp_search.types import EOS, PAD, SEPARATOR
@@ -79,11 +79,11 @@ def test_the_engine_has_the_baselines_loss_and_gradients(shape):
     rows = lay_out(SOURCES, ANSWERS, targets_of(ANSWERS), *prompt_rows(prompt))
     slow = summed_nll(row_logits(fairseq_decoder(lm), rows, prompt), rows.targets)
 
-    weights = freeze(lm, CPU, torch.float32)
-    block = source_block(SOURCES, max_units=0, device=CPU)
-    trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
+    weights = fold_weights(lm, CPU, torch.float32)
+    block = collate_sources(SOURCES, max_units=0, device=CPU)
+    trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
     fast = summed_nll(
-        tail_logits(weights, block, trunk, [prompt], sequence_answers(ANSWERS[None]))[0], targets_of(ANSWERS)
+        target_logits(weights, block, trunk, [prompt], sequence_answers(ANSWERS[None]))[0], targets_of(ANSWERS)
     )
 
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-4)

@@ -18,8 +18,8 @@ from sp_search.bench.speed import (
     speed_ratio,
     stretch_sizes,
 )
-from sp_search.engine.runtime.packed_linear import Linear
-from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.runtime.packed_linear import PackedLinear
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, tiny_corpus, write_tiny_corpus
 
@@ -29,7 +29,7 @@ PARAMS = dict(prompt_length=2, depth=1, lr=0.01, position="infix")
 @pytest.fixture
 def recipe(tmp_path):
     write_tiny_corpus(tmp_path)
-    return PackRecipe(
+    return TrainerSpec(
         task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
         data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=3,
         device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=0.0, compile=False,
@@ -57,7 +57,10 @@ def test_a_course_warms_up_on_one_stretch_and_counts_the_work_of_the_next_for_th
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 def test_the_work_of_a_frozen_layer_is_counted_both_ways(dtype):
-    linear, x = Linear(torch.ones(5, 4, dtype=dtype), None), torch.ones(2, 10, 4, dtype=dtype, requires_grad=True)
+    linear, x = (
+        PackedLinear(torch.ones(5, 4, dtype=dtype), None),
+        torch.ones(2, 10, 4, dtype=dtype, requires_grad=True),
+    )
     course = Course(lambda _: linear(x).sum().backward(), [Stretch(1, 1)] * 3, dtype, CPU)
     timed = course.timed(2)
     assert timed.gflop_per_s / timed.tokens_per_s == pytest.approx(2 * 2 * (20 * 4 * 5) / 1e9)

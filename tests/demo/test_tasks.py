@@ -25,12 +25,12 @@ def first_trial(settings, layers):
 def test_a_first_trial_of_the_demo_lowers_the_loss_of_its_task(task, tmp_path):
     small = ["schedule.valid_sample=64", "engine.threads=1", "engine.trunk_cache_gib=0.5"]
     settings = load_settings([f"task={task.name}", f"cache={tmp_path}", *small], Settings)
-    pack = recipe_of(settings)()
-    pack.add(0, first_trial(settings, layers=4), seed=0, budget=4 * UTTERANCES)
+    trainer = recipe_of(settings)()
+    trainer.add(0, first_trial(settings, layers=4), seed=0, budget=4 * UTTERANCES)
     metrics = []
     while not metrics or metrics[-1].utterances_seen < UTTERANCES:
         until = UTTERANCES if metrics else 1
-        metrics += pack.advance([0], {0: until}).values()
+        metrics += trainer.advance([0], {0: until}).values()
     first, last = (report.metrics for report in (metrics[0], metrics[-1]))
     assert set(last) == {*(f"valid_{name}" for name in task.metrics), "valid_loss", "train_loss", "utterances_per_s"}
     assert last["valid_loss"] < 0.8 * first["valid_loss"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sp_search.engine.train.trainer import Pack
+from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.types import Params
-from tests.tiny import tiny_pack
+from tests.tiny import tiny_trainer
 
 BATCH = 8
 BUDGET = 160
@@ -66,59 +66,59 @@ class Trained:
     metrics: dict[str, float]
 
 
-def add_all(pack: Pack, trials: Mapping[int, Params]) -> None:
+def add_all(trainer: MultiTrialTrainer, trials: Mapping[int, Params]) -> None:
     for number, params in trials.items():
-        pack.add(number, params, seed=100 + number, budget=BUDGET)
+        trainer.add(number, params, seed=100 + number, budget=BUDGET)
 
 
-def trained(pack: Pack, numbers: Sequence[int], updates: int, folder: Path) -> dict[int, Trained]:
+def trained(trainer: MultiTrialTrainer, numbers: Sequence[int], updates: int, folder: Path) -> dict[int, Trained]:
     """Advance by so many updates, to a report of each trial at the end of them."""
-    seen = {number: sum(count for _, count in segments_of(pack, number)) * BATCH for number in numbers}
+    seen = {number: sum(count for _, count in segments_of(trainer, number)) * BATCH for number in numbers}
     until = {number: seen[number] + updates * BATCH for number in numbers}
     reports = {}
     while not reports:
-        reports = pack.advance(numbers, until)
+        reports = trainer.advance(numbers, until)
     assert set(reports) == set(numbers)
     assert {number: report.utterances_seen for number, report in reports.items()} == until
     found = {}
     for number, report in reports.items():
         metrics = {name: value for name, value in report.metrics.items() if name.startswith("valid_")}
-        found[number] = Trained(report.metrics["train_loss"], tensors_of(pack, number, folder), metrics)
+        found[number] = Trained(report.metrics["train_loss"], tensors_of(trainer, number, folder), metrics)
     return found
 
 
-def tensors_of(pack: Pack, number: int, folder: Path) -> dict[str, Tensor]:
-    pack.save(number, folder / f"trial{number}")
+def tensors_of(trainer: MultiTrialTrainer, number: int, folder: Path) -> dict[str, Tensor]:
+    trainer.save(number, folder / f"trial{number}")
     return read_state(folder / f"trial{number}")["tensors"]
 
 
-def segments_of(pack: Pack, number: int) -> list[list[int]]:
+def segments_of(trainer: MultiTrialTrainer, number: int) -> list[list[int]]:
     """Where in the batch stream a trial was trained, as its saved state has it."""
     with tempfile.TemporaryDirectory() as folder:
-        pack.save(number, Path(folder))
+        trainer.save(number, Path(folder))
         return read_state(Path(folder))["segments"]
 
 
-def walk(pack: Pack, batches: int) -> None:
+def walk(trainer: MultiTrialTrainer, batches: int) -> None:
     """Move a pack's stream on, as a trial that has left would have."""
-    pack.add(-1, dict(prompt_length=1, depth=0, lr=0.01), seed=0, budget=BUDGET)
-    while sum(count for _, count in segments_of(pack, -1)) < batches:
-        pack.advance([-1], {-1: BUDGET * 1000})
-    pack.remove(-1)
+    trainer.add(-1, dict(prompt_length=1, depth=0, lr=0.01), seed=0, budget=BUDGET)
+    while sum(count for _, count in segments_of(trainer, -1)) < batches:
+        trainer.advance([-1], {-1: BUDGET * 1000})
+    trainer.remove(-1)
 
 
 def rerun_alone(
     params: Params, number: int, segments: Sequence[Sequence[int]], folder: Path, **recipe: int
 ) -> Trained:
     """A trial again by itself on the recorded stretches of the stream; the loss is that of the last stretch."""
-    pack = tiny_pack(**{"chunk_updates": 1, **recipe})
+    trainer = tiny_trainer(**{"chunk_updates": 1, **recipe})
     at = 0
-    add_all(pack, {number: params})
+    add_all(trainer, {number: params})
     for first, count in segments:
-        walk(pack, first - at)
-        result = trained(pack, [number], count, folder)[number]
+        walk(trainer, first - at)
+        result = trained(trainer, [number], count, folder)[number]
         at = first + count
-    assert segments_of(pack, number) == [list(segment) for segment in segments]
+    assert segments_of(trainer, number) == [list(segment) for segment in segments]
     return result
 
 

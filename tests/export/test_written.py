@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.label_map import LabelMap
 from sp_search.errors import DataError
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import load_predictor
@@ -35,7 +35,7 @@ def answers(winner, split):
 def test_an_export_is_as_good_as_the_trial_was(each):
     test = each.data.corpus.splits["test"]
     predicted = [prediction.labels for prediction in answers(each, test)]
-    wanted = {name: value for name, value in each.pack.evaluate(0, "test").items() if name != "loss"}
+    wanted = {name: value for name, value in each.trainer.evaluate(0, "test").items() if name != "loss"}
     found = measure(each.data.task.metrics, predicted, test.answers)
     assert {name: tally.value for name, tally in found.items()} == pytest.approx(wanted)
 
@@ -73,6 +73,6 @@ def test_an_utterance_must_leave_positions_for_the_longest_answer(free):
 
 def test_more_symbols_than_units_are_told_apart_by_the_head():
     """Two symbols that share a unit are fed alike and expected apart."""
-    verbalized = Verbalized.of((5, 6, 6), linear=True, device=CPU)
+    verbalized = LabelMap.of((5, 6, 6), linear=True, device=CPU)
     assert verbalized.fed(torch.tensor([1, 2])).tolist() == [6, 6]
     assert len(set(verbalized.targets(torch.tensor([[0, 1, 2]]))[0].tolist())) == 5

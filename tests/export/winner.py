@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sp_search.engine.train.trainer import Pack
+from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task, write_export
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import Params
 from sp_search.units.quantizer import Quantizer
-from tests.tiny import tiny_data, tiny_lm, tiny_pack
+from tests.tiny import tiny_data, tiny_lm, tiny_trainer
 
 DEEP = dict(prompt_length=3, depth=2, lr=0.03)
 
@@ -20,7 +20,7 @@ class Winner:
 
     folder: Path
     state: Path
-    pack: Pack
+    trainer: MultiTrialTrainer
     lm: UnitLM
     data: TaskData
     document: dict
@@ -34,18 +34,18 @@ def train_and_export(
     data: TaskData | None = None,
 ) -> Winner:
     lm, data = lm or tiny_lm(), data or tiny_data()
-    pack = tiny_pack(lm=lm, data=data, chunk_updates=20)
-    pack.add(0, params, seed=0, budget=10**6)
-    pack.advance([0], {0: 0})
-    pack.save(0, folder / "state")
+    trainer = tiny_trainer(lm=lm, data=data, chunk_updates=20)
+    trainer.add(0, params, seed=0, budget=10**6)
+    trainer.advance([0], {0: 0})
+    trainer.save(0, folder / "state")
     document = {
         **of_task(data.task, data.space),
         "lm": {"name": "tiny", "fingerprint": lm.fingerprint},
         "data": {"name": "tiny", "fingerprint": data.corpus.fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
         "params": dict(params),
-        "metrics": {"valid": {"accuracy": 0.5}, "test": pack.evaluate(0, "test")},
+        "metrics": {"valid": {"accuracy": 0.5}, "test": trainer.evaluate(0, "test")},
         "versions": {"python": "3.11.7", "mlflow": "3.17.2"},
     }
     write_export(folder / "best", folder / "state", document, quantizer)
-    return Winner(folder / "best", folder / "state", pack, lm, data, document)
+    return Winner(folder / "best", folder / "state", trainer, lm, data, document)

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sp_search.engine.answer.label_map import sequence_answers
-from sp_search.engine.batch.collate import source_block
-from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.batch.collate import collate_sources
+from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.prompted.source_states import run_source, source_levels
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.lm.checkpoint import import_checkpoint
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import SEPARATOR
@@ -40,11 +40,11 @@ def unprompted(lm):
 
 def engine_tail(lm, sources, answers):
     """Logits (B, 2 + M, V): rows that predict `<s>`, the answer and `</s>`."""
-    weights = freeze(lm, CPU, torch.float32)
+    weights = fold_weights(lm, CPU, torch.float32)
     prompt = TrialPrompt(unprompted(lm), range(0), is_infix=False)
-    block = source_block(sources, max_units=0, device=CPU)
-    trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
-    return tail_logits(weights, block, trunk, [prompt], sequence_answers(answers[None]))[0]
+    block = collate_sources(sources, max_units=0, device=CPU)
+    trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+    return target_logits(weights, block, trunk, [prompt], sequence_answers(answers[None]))[0]
 
 
 def close(ours, theirs):

@@ -50,9 +50,9 @@ class EventFile:
 def search(runs, *, pause_s=0.0, space=None, **changes):
     """The summary of a search below a folder; the changes are of the settings."""
     runs = Path(runs)
-    make_pack, observers = partial(FakePack, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
+    make_trainer, observers = partial(FakePack, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
     return run_search(
-        settings(runs, **changes), IDENTITY, new_study(runs), lr_space(space), make_pack, observers, keep, conclude
+        settings(runs, **changes), IDENTITY, new_study(runs), lr_space(space), make_trainer, observers, keep, conclude
     )
 
 

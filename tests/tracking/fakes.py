@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.runs.run_updates import Point, Start
+from sp_search.tracking.runs.run_updates import MetricPoint, Start
 from sp_search.tracking.runs.schema import PARENT_TAG
 from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef
 from sp_search.types import Report
@@ -34,7 +34,7 @@ class FakeRun:
     tags: dict[str, str]
     status: str = "RUNNING"
     params: dict[str, str] = field(default_factory=dict)
-    points: list[Point] = field(default_factory=list)
+    points: list[MetricPoint] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -65,7 +65,9 @@ class FakeStore:
         self.disturb("after create_run")
         return run_id
 
-    def log(self, run_id: str, params: Mapping[str, str], metrics: Sequence[Point], tags: Mapping[str, str]) -> None:
+    def log(
+        self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
+    ) -> None:
         self._begin("log")
         run = self._run(run_id)
         if any(run.params.get(name, value) != value for name, value in params.items()):

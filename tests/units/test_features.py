@@ -29,11 +29,12 @@ def slow_logmel(sound, settings):
     rows = []
     for start in range(0, len(sound) - width + 1, settings.hop):
         taper = [0.5 - 0.5 * math.cos(2 * math.pi * n / (width - 1)) for n in range(width)]
-        piece = [emphasised[start + n] * taper[n] for n in range(width)]
+        compiled_piece = [emphasised[start + n] * taper[n] for n in range(width)]
         power = []
         for k in range(width // 2 + 1):
             turn = [
-                piece[n] * complex(math.cos(2 * math.pi * k * n / width), math.sin(2 * math.pi * k * n / width))
+                compiled_piece[n]
+                * complex(math.cos(2 * math.pi * k * n / width), math.sin(2 * math.pi * k * n / width))
                 for n in range(width)
             ]
             power.append(abs(sum(turn)) ** 2)

@@ -22,7 +22,7 @@ from sp_search.bench.speed import FIRST_TIMED, baseline_course, engine_course, m
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.runtime.device import dtype_name, pick_device, pick_dtype
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 
 STARTS_FROM = ("space=paper", "batch_size=32", "trials=1")
 BOTH = ("utterances_per_s", "tokens_per_s")  # torch counts no work in the fused attention of fairseq's decoder
@@ -48,7 +48,7 @@ def run(config: BenchEngineSettings) -> int:
     device = pick_device(recipe.device)
     recipe = replace(recipe, dtype=dtype_name(pick_dtype(recipe.dtype, device)))  # measured once, not again
     params = only_trial(config, recipe.data()[0].architecture.layers)
-    prompt, trials = TrialSettings.from_params(params).prompt, config.schedule.trials
+    prompt, trials = TrialHParams.from_params(params).prompt, config.schedule.trials
     line: dict[str, Any] = {
         "lm": config.lm.name,
         "data": config.data.name,

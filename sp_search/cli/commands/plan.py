@@ -18,7 +18,7 @@ from sp_search.cli.wiring.factories import recipe_of
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.search_setup import search_settings, space_of
 from sp_search.config import Settings
-from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError
 from sp_search.search.base.cost_estimate import Plan, draws, plan_search
 from sp_search.search.base.settings import SearchSettings
@@ -70,7 +70,7 @@ def _planned(config: PlanSettings) -> Planned:
     )
 
 
-def worker_rate(recipe: PackRecipe, settings: SearchSettings, space: Space) -> float:
+def worker_rate(recipe: TrainerSpec, settings: SearchSettings, space: Space) -> float:
     """Trial-utterances/s of one worker, its slots filled with trials drawn from the space."""
     torch.set_num_threads(recipe.threads)
     recipe = replace(recipe, chunk_updates=MEASURED_UPDATES)

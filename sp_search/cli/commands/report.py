@@ -15,7 +15,7 @@ from sp_search.errors import StudyError
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, write_report
 from sp_search.search.study.plots import optuna_figures
-from sp_search.search.study.records import study_history
+from sp_search.search.study.records import study_record
 from sp_search.search.study.study import load_study
 from sp_search.tracking.api.attach import attach
 from sp_search.tracking.base.uri import default_uri
@@ -42,7 +42,7 @@ def run(config: ReportSettings) -> int:
     if "method" not in told["best"]:
         raise StudyError(f"{summary}: expected one of this version, got an earlier one's; run the same search again")
     compared = comparison(told, alike(config.runs, told))
-    page = write_report(folder, study_history(study, told["metric"]), optuna_figures(study), told, compared)
+    page = write_report(folder, study_record(study, told["metric"]), optuna_figures(study), told, compared)
     if config.tracking.enabled and attach(folder, page.parent, "report", TABLE):
         sync(config.runs, config.tracking.uri or default_uri(config.runs), study=config.study)
     print(compared.markdown() if config.markdown else page, end="" if config.markdown else "\n")

@@ -30,20 +30,20 @@ def run(config: RerunSettings) -> int:
     recipe = replace(recipe_of(config), task=task_of(document), **batches)
     if config.engine.tokens_per_pass is None:  # that of the first run: passes of another size round otherwise
         recipe = replace(recipe, tokens_per_pass=document["facts"].get("tokens_per_pass"))
-    pack = recipe()
-    check_partner(config.prompt, "LM", document["lm"]["fingerprint"], pack.lm_fingerprint)
-    check_partner(config.prompt, "data", document["data"]["fingerprint"], pack.data_fingerprint)
-    pack.add(0, document["params"], seed=document["seed"], budget=training["budget"])
-    pack.retrain(0, document["segments"])
+    trainer = recipe()
+    check_partner(config.prompt, "LM", document["lm"]["fingerprint"], trainer.lm_fingerprint)
+    check_partner(config.prompt, "data", document["data"]["fingerprint"], trainer.data_fingerprint)
+    trainer.add(0, document["params"], seed=document["seed"], budget=training["budget"])
+    trainer.retrain(0, document["segments"])
     with tempfile.TemporaryDirectory() as folder:
-        pack.save(0, Path(folder))
+        trainer.save(0, Path(folder))
         again = read_state(Path(folder))["tensors"]
     result = {
         "trial": document["trial"],
         "seed": document["seed"],
         "utterances": sum(count for _, count in document["segments"]) * training["batch_size"],
-        "tokens_per_pass": pack.facts(0)["tokens_per_pass"],
-        "again": {split: pack.evaluate(0, split) for split in ("valid", "test")},
+        "tokens_per_pass": trainer.facts(0)["tokens_per_pass"],
+        "again": {split: trainer.evaluate(0, split) for split in ("valid", "test")},
         "exported": document["metrics"],
         "largest_difference": max(float((again[name] - tensor).abs().max()) for name, tensor in tensors.items()),
     }

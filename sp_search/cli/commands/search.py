@@ -16,10 +16,10 @@ from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, write_report
 from sp_search.search.base.callbacks import Observer
-from sp_search.search.base.result import Finished
+from sp_search.search.base.result import TrialResult
 from sp_search.search.run.search import run_search
 from sp_search.search.study.plots import optuna_figures
-from sp_search.search.study.records import study_history
+from sp_search.search.study.records import study_record
 from sp_search.search.study.study import StudyIdentity, open_study
 from sp_search.search.ui.progress import Progress
 from sp_search.tracking.api.tracker import MlflowTracker
@@ -54,19 +54,19 @@ def _search(config: Settings) -> Path:
         )
         observers.append(tracker)
 
-    def keep(finished: Finished) -> Path | None:
+    def keep(finished: TrialResult) -> Path | None:
         if finished.facts["method"] == "finetune":
             return None  # as large as the LM: the winner's is kept
         folder = settings.trial_folder(finished.number) / "prompt"
         write_export(folder, finished.state, export_document(identity, lm, data, finished, config), quantizer)
         return folder
 
-    def conclude(finished: Finished, summary: dict[str, Any]) -> None:
+    def conclude(finished: TrialResult, summary: dict[str, Any]) -> None:
         summary["baseline"] = baseline_by_split(data)
         document = export_document(identity, lm, data, finished, config)
         write_export(settings.folder / "best", finished.state, document, quantizer)
         compared = comparison(summary, alike(config.runs, summary))
-        history = study_history(study, summary["metric"])
+        history = study_record(study, summary["metric"])
         write_report(settings.folder, history, optuna_figures(study), summary, compared)
         if tracker is not None:
             tracker.artifact(None, settings.folder / "best", "best")

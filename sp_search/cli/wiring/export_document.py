@@ -13,13 +13,13 @@ from sp_search.export.folder import of_task
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.baseline import baseline_name, fitted_baseline
 from sp_search.metrics.measures import measure
-from sp_search.search.base.result import Finished
+from sp_search.search.base.result import TrialResult
 from sp_search.search.study.study import StudyIdentity
 from sp_search.tracking.base.provenance import git_state, versions
 
 
 def export_document(
-    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: Finished, config: Settings
+    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: TrialResult, config: Settings
 ) -> Mapping[str, Any]:
     """What an exported folder says of its prompt."""
     git = git_state()

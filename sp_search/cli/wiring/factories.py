@@ -12,7 +12,7 @@ import torch
 
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import pick_device, pick_dtype
-from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.hparams import parameter_types
 from sp_search.errors import CheckpointError, ConfigError
 from sp_search.export.folder import exported_quantizer
@@ -28,10 +28,10 @@ from sp_search.units.textless import encoder_of
 from sp_search.units.unitizer import UnitizerRecipe
 
 
-def recipe_of(config: Settings) -> PackRecipe:
+def recipe_of(config: Settings) -> TrainerSpec:
     """What a worker builds its pack from."""
     schedule, engine = config.schedule, config.engine
-    return PackRecipe(
+    return TrainerSpec(
         task=task_asked_for(config),
         lm_name=config.lm.name,
         lm_path=config.lm.path,

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sp_search.engine.answer.label_map import Verbalized
-from sp_search.engine.prompted.target_block import Answers
+from sp_search.engine.answer.label_map import LabelMap
+from sp_search.engine.prompted.target_block import TargetBlock
 from sp_search.types import EOS
 
 
@@ -66,14 +66,14 @@ def answer_tree(legal: tuple[tuple[int, ...], ...], device: torch.device) -> Ans
     )
 
 
-def tree_answers(tree: AnswerTree, verbalized: list[Verbalized]) -> Answers:
+def tree_answers(tree: AnswerTree, verbalized: list[LabelMap]) -> TargetBlock:
     """Every legal answer, for each trial in its own units: (K, 1, M)."""
     symbols = torch.tensor(tree.symbols, dtype=torch.int64, device=tree.depth.device)
     tokens = torch.stack([v.fed(symbols) for v in verbalized])[:, None]
-    return Answers(tokens, tree.depth, tree.visible, asks_separator=False)
+    return TargetBlock(tokens, tree.depth, tree.visible, predicts_separator=False)
 
 
-def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: Verbalized) -> Tensor:
+def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: LabelMap) -> Tensor:
     """Log-probability of every legal answer; its `</s>` included where the answers' lengths differ.
 
     Args:

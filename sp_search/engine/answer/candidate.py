@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sp_search.batches.evaluation import eval_batches
-from sp_search.engine.answer.label_map import Verbalized
-from sp_search.engine.batch.collate import SourceBlock, source_block
+from sp_search.engine.answer.label_map import LabelMap
+from sp_search.engine.batch.collate import SourceBatch, collate_sources
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.prompted.source_states import Trunk, trunk_levels
-from sp_search.engine.runtime.microbatch import PassSize, in_passes
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.prompted.source_states import SourceStates, source_levels
+from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.types import Split
 
 SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
@@ -42,7 +42,7 @@ class Candidate:
     """A prompt ready to answer."""
 
     prompt: TrialPrompt
-    verbalized: Verbalized
+    verbalized: LabelMap
     max_source_units: int
 
     @property
@@ -54,22 +54,22 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnswerBatch:
     """Utterances of one pass, and the prompts that share their trunk."""
 
     utterances: Numbers  # numbers in the split
-    block: SourceBlock
-    trunk: Trunk
+    block: SourceBatch
+    trunk: SourceStates
     candidates: tuple[int, ...]  # numbers among the K
 
 
-def ask(
-    weights: FrozenWeights,
+def for_each_batch(
+    weights: FoldedWeights,
     split: Split,
     candidates: Sequence[Candidate],
-    size: PassSize | None,
-    trunks: TrunkCache | None,
-    work: Callable[[Asked], object],
+    size: MicrobatchSize | None,
+    trunks: SourceCache | None,
+    work: Callable[[AnswerBatch], object],
     *,
     behind: int = 0,
 ) -> None:
@@ -88,30 +88,30 @@ def ask(
         ConfigError: the memory does not hold one utterance.
     """
     lengths = np.diff(split.offsets) + behind
-    size = size or PassSize.usual(weights.device, SCORING_TOKENS)
-    trunks = trunks or TrunkCache(weights, 0, rows=0)
+    size = size or MicrobatchSize.usual(weights.device, SCORING_TOKENS)
+    trunks = trunks or SourceCache(weights, 0, rows=0)
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
         for batch in eval_batches(lengths, size.tokens):
 
             def one_pass(_: range, rows: range, group: tuple[int, ...] = group, batch: Numbers = batch) -> None:
-                work(laid_out(weights, split, candidates, group, batch[rows.start : rows.stop], trunks))
+                work(answer_batch(weights, split, candidates, group, batch[rows.start : rows.stop], trunks))
 
-            in_passes(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
+            in_microbatches(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
 
 
-def laid_out(
-    weights: FrozenWeights,
+def answer_batch(
+    weights: FoldedWeights,
     split: Split,
     candidates: Sequence[Candidate],
     group: tuple[int, ...],
     utterances: Numbers,
-    trunks: TrunkCache,
-) -> Asked:
+    trunks: SourceCache,
+) -> AnswerBatch:
     """Utterances laid out for a group of candidates of one key."""
     key = candidates[group[0]].chunk_key
     live = [candidates[k].prompt.first_live_layer for k in group]
     sources = [split.source(int(i)) for i in utterances]
-    block = source_block(sources, max_units=key.max_source_units, device=weights.device)
-    trunk = trunks.trunk(block, sources, trunk_levels(live, weights.architecture.layers))
-    return Asked(utterances, block, trunk, group)
+    block = collate_sources(sources, max_units=key.max_source_units, device=weights.device)
+    trunk = trunks.trunk(block, sources, source_levels(live, weights.architecture.layers))
+    return AnswerBatch(utterances, block, trunk, group)

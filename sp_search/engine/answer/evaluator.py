@@ -17,11 +17,11 @@ from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_tree
 from sp_search.engine.answer.candidate import SCORING_TOKENS, Candidate
-from sp_search.engine.answer.generate import WRITING_TOKENS, write_answers
+from sp_search.engine.answer.generate import WRITING_TOKENS, generate_answers
 from sp_search.engine.answer.score import answer_nll, score_answers
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.errors import ConfigError
 from sp_search.metrics.measures import measure
 from sp_search.tasks.label_space import NOTHING, LabelSpace
@@ -34,7 +34,7 @@ Symbols = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Answered:
+class ScoredAnswer:
     """The answer to one utterance.
 
     Where the best legal answer is taken, scores are the probabilities of all legal ones given that one of them is
@@ -45,16 +45,16 @@ class Answered:
     scores: Mapping[str, float]  # by the words of an answer, best first
 
 
-class Answerer:
+class AnswerModel:
     """An LM with a task's label space, for prompts that answer in it."""
 
     def __init__(
         self,
-        weights: FrozenWeights,
+        weights: FoldedWeights,
         space: LabelSpace,
         task: Task,
-        size: PassSize | None = None,
-        trunks: TrunkCache | None = None,
+        size: MicrobatchSize | None = None,
+        trunks: SourceCache | None = None,
     ) -> None:
         """Make ready what the task's decoding needs.
 
@@ -69,8 +69,8 @@ class Answerer:
             ConfigError: the longest answer allowed is shorter than any legal one.
         """
         self._weights, self._space, self._task, self._trunks = weights, space, task, trunks
-        self._size = size or PassSize.usual(weights.device, SCORING_TOKENS)
-        self._writing = PassSize.usual(weights.device, WRITING_TOKENS)
+        self._size = size or MicrobatchSize.usual(weights.device, SCORING_TOKENS)
+        self._writing = MicrobatchSize.usual(weights.device, WRITING_TOKENS)
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
         self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
 
@@ -79,12 +79,12 @@ class Answerer:
         """Symbols that an answer comes to at most."""
         return self._task.max_answer or self._space.longest if self._tree is None else self._space.longest
 
-    def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[Answered]:
+    def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[ScoredAnswer]:
         """One prompt's answers to all utterances, in their order."""
-        size = None if tokens_per_pass is None else PassSize(tokens_per_pass)
+        size = None if tokens_per_pass is None else MicrobatchSize(tokens_per_pass)
         if self._tree is None:
             written = self._write(split, candidate, size or self._writing)
-            return [Answered(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
+            return [ScoredAnswer(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
         logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._trunks)[0]
         return best_answers(logp, [self._words(answer) for answer in self._space.answers])
 
@@ -120,9 +120,9 @@ class Answerer:
     def _words(self, answer: tuple[int, ...]) -> Words:
         return self._space.words(answer, self._task)
 
-    def _write(self, split: Split, candidate: Candidate, size: PassSize) -> list[tuple[Words, float]]:
+    def _write(self, split: Split, candidate: Candidate, size: MicrobatchSize) -> list[tuple[Words, float]]:
         """Each answer and its probability."""
-        written = write_answers(
+        written = generate_answers(
             self._weights,
             split,
             candidate,
@@ -143,7 +143,7 @@ class Answerer:
         return -picked.mean(-1) / self._tree.scored_steps
 
 
-def best_answers(logp: Tensor, words: Sequence[Words]) -> list[Answered]:
+def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
     """The best of all answers, and every one's share, for each utterance.
 
     Args:
@@ -156,7 +156,7 @@ def best_answers(logp: Tensor, words: Sequence[Words]) -> list[Answered]:
         ranked = shares.argsort(descending=True, stable=True).tolist()
         told = shares.tolist()
         scores = {names[k]: round(told[k], 6) for k in ranked}
-        found.append(Answered(words[ranked[0]], scores))
+        found.append(ScoredAnswer(words[ranked[0]], scores))
     return found
 
 

@@ -1,6 +1,6 @@
 """A prompt writes its answers: batched greedy decoding with a key/value cache, one new row a step.
 
-The first pass is that of `tail_logits` up to `<s>`; it leaves, layer by layer, the columns that a row behind `<s>`
+The first pass is that of `target_logits` up to `<s>`; it leaves, layer by layer, the columns that a row behind `<s>`
 reads. Each step then computes one row an utterance, adds its keys and values to those columns, and utterances that
 came to `</s>` leave the batch.
 
@@ -15,16 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.answer.candidate import Asked, Candidate, ask
+from sp_search.engine.answer.candidate import AnswerBatch, Candidate, for_each_batch
 from sp_search.engine.answer.label_map import sequence_answers
 from sp_search.engine.answer.loss import apply_head
 from sp_search.engine.batch.collate import FIRST_POSITION
-from sp_search.engine.prompted.forward import tail_logits
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.prompted.forward import target_logits
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.transformer.attention import Part, attend
 from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, Split
 
@@ -36,7 +36,7 @@ LEAVE = 0.25
 
 
 @dataclass(frozen=True)
-class Written:
+class GeneratedAnswer:
     """One utterance's answer."""
 
     symbols: tuple[int, ...]
@@ -44,16 +44,16 @@ class Written:
 
 
 @torch.inference_mode()
-def write_answers(
-    weights: FrozenWeights,
+def generate_answers(
+    weights: FoldedWeights,
     split: Split,
     candidate: Candidate,
     *,
     longest: int,
     trie: AnswerTrie | None = None,
-    size: PassSize | None = None,
-    trunks: TrunkCache | None = None,
-) -> list[Written]:
+    size: MicrobatchSize | None = None,
+    trunks: SourceCache | None = None,
+) -> list[GeneratedAnswer]:
     """The likeliest symbol after the likeliest symbol, up to `</s>`.
 
     Args:
@@ -68,19 +68,19 @@ def write_answers(
     Returns:
         An answer an utterance, in their order.
     """
-    found: list[Written] = [Written((), 0.0)] * len(split)
+    found: list[GeneratedAnswer] = [GeneratedAnswer((), 0.0)] * len(split)
 
-    def write(asked: Asked) -> None:
-        written = _Writing(weights, candidate, asked, longest).to_the_end(trie)
+    def write(asked: AnswerBatch) -> None:
+        written = _Generation(weights, candidate, asked, longest).to_the_end(trie)
         for utterance, answer in zip(asked.utterances.tolist(), written, strict=True):
             found[utterance] = answer
 
-    size = size or PassSize.usual(weights.device, WRITING_TOKENS)
-    ask(weights, split, [candidate], size, trunks, write, behind=longest)
+    size = size or MicrobatchSize.usual(weights.device, WRITING_TOKENS)
+    for_each_batch(weights, split, [candidate], size, trunks, write, behind=longest)
     return found
 
 
-class _Columns:
+class _KVCache:
     """What a new row of one layer reads: a shared prefix, and the utterances' own columns with room for answers."""
 
     def __init__(self, parts: list[Part], room: int) -> None:
@@ -109,22 +109,22 @@ class _Columns:
         self._keys, self._values, self._mask = self._keys[:, rows], self._values[:, rows], self._mask[:, rows]
 
 
-class _Writing:
+class _Generation:
     """The answers of one batch, a symbol longer each step."""
 
-    def __init__(self, weights: FrozenWeights, candidate: Candidate, asked: Asked, longest: int) -> None:
+    def __init__(self, weights: FoldedWeights, candidate: Candidate, asked: AnswerBatch, longest: int) -> None:
         """Make the first pass, which reads up to `<s>`."""
         self._weights, self._candidate, self._longest = weights, candidate, longest
         nothing = torch.empty(1, len(asked.utterances), 0, dtype=torch.int64, device=weights.device)
         read: list[list[Part]] = []
-        first = sequence_answers(nothing, asks_separator=False)
-        self._logits = tail_logits(weights, asked.block, asked.trunk, [candidate.prompt], first, read)[0, :, 0]
-        self._columns = [_Columns(parts, longest - 1) for parts in read]
+        first = sequence_answers(nothing, predicts_separator=False)
+        self._logits = target_logits(weights, asked.block, asked.trunk, [candidate.prompt], first, read)[0, :, 0]
+        self._columns = [_KVCache(parts, longest - 1) for parts in read]
         self._positions = asked.block.units + FIRST_POSITION + 1  # (B,), of the newest row
         end = candidate.verbalized.outputs.new_tensor([EOS])
         self._choices = torch.cat([candidate.verbalized.outputs, end])  # (C + 1,), columns of the logits
 
-    def to_the_end(self, trie: AnswerTrie | None) -> list[Written]:
+    def to_the_end(self, trie: AnswerTrie | None) -> list[GeneratedAnswer]:
         """Every utterance's answer."""
         rows = list(range(len(self._logits)))  # which utterance each row is of
         symbols: list[list[int]] = [[] for _ in rows]
@@ -147,7 +147,7 @@ class _Writing:
                 if len(symbols[row]) == self._longest:
                     open_.remove(row)
             if not open_:
-                return [Written(tuple(s), total) for s, total in zip(symbols, logp, strict=True)]
+                return [GeneratedAnswer(tuple(s), total) for s, total in zip(symbols, logp, strict=True)]
             going = [at for at, row in enumerate(rows) if row in open_]
             if len(going) <= (1 - LEAVE) * len(rows):
                 kept = torch.tensor(going, device=chosen.device)

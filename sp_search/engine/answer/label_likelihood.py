@@ -15,11 +15,11 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.answer.label_map import sequence_answers
-from sp_search.engine.batch.collate import source_block
-from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.batch.collate import collate_sources
+from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.prompted.source_states import run_source, source_levels
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import SEPARATOR, SPECIALS, Split
@@ -30,7 +30,7 @@ MAX_UTTERANCES = 2000
 
 
 @torch.no_grad()
-def next_unit_logp(weights: FrozenWeights, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
+def next_unit_logp(weights: FoldedWeights, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
     """What the LM without any prompt expects behind `<s>`: (N, V) log-probabilities of the chosen utterances."""
     separator = weights.tokens[SEPARATOR].float() / weights.architecture.embed_dim**0.5
     prompt = TrialPrompt(PromptTensors(separator=separator), range(0), is_infix=False)
@@ -38,10 +38,10 @@ def next_unit_logp(weights: FrozenWeights, split: Split, chosen: npt.NDArray[np.
     found = torch.empty(len(chosen), weights.architecture.vocab_size)
     for batch in eval_batches(lengths, TOKENS_PER_BATCH):
         sources = [split.source(int(chosen[i])) for i in batch]
-        block = source_block(sources, max_units=0, device=weights.device)
-        trunk = run_trunk(weights, block, trunk_levels([prompt.first_live_layer], weights.architecture.layers))
+        block = collate_sources(sources, max_units=0, device=weights.device)
+        trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
         nothing = torch.empty(1, len(batch), 0, dtype=torch.int64, device=weights.device)
-        logits = tail_logits(weights, block, trunk, [prompt], sequence_answers(nothing, asks_separator=False))[
+        logits = target_logits(weights, block, trunk, [prompt], sequence_answers(nothing, predicts_separator=False))[
             0, :, 0
         ]
         found[torch.from_numpy(batch)] = logits.log_softmax(-1).cpu()

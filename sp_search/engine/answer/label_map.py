@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sp_search.engine.prompted.target_block import Answers
+from sp_search.engine.prompted.target_block import TargetBlock
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import EOS, PAD, SEPARATOR, SPECIALS
 
 
 @dataclass(frozen=True)
-class Verbalized:
+class LabelMap:
     """One trial's verbalizer on a device."""
 
     inputs: Tensor  # (C,), int64: the unit fed for each symbol
     outputs: Tensor  # (C,), int64: the column of the logits (or of the head) that stands for it
 
     @classmethod
-    def of(cls, units: tuple[int, ...], *, linear: bool, device: torch.device) -> Verbalized:
+    def of(cls, units: tuple[int, ...], *, linear: bool, device: torch.device) -> LabelMap:
         """From the dictionary id of each symbol; a linear head has columns of its own behind the specials."""
         inputs = torch.tensor(units, device=device)
         outputs = torch.arange(SPECIALS, SPECIALS + len(units), device=device) if linear else inputs
@@ -42,13 +42,13 @@ class Verbalized:
         return torch.where(symbols != NOTHING, self.inputs[symbols.clamp_min(0)], PAD)
 
 
-def sequence_answers(tokens: Tensor, *, asks_separator: bool = True) -> Answers:
+def sequence_answers(tokens: Tensor, *, predicts_separator: bool = True) -> TargetBlock:
     """One answer an utterance, (K, B, M), each token behind the one before."""
     rows = tokens.shape[-1] + 1
     device = tokens.device
-    return Answers(
+    return TargetBlock(
         tokens=tokens,
         depth=torch.arange(rows, device=device),
         visible=torch.ones(rows, rows, dtype=torch.bool, device=device).tril(),
-        asks_separator=asks_separator,
+        predicts_separator=predicts_separator,
     )

@@ -15,49 +15,49 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import AnswerTree, answer_scores, tree_answers
-from sp_search.engine.answer.candidate import Asked, Candidate, ask
+from sp_search.engine.answer.candidate import AnswerBatch, Candidate, for_each_batch
 from sp_search.engine.answer.label_map import sequence_answers
 from sp_search.engine.answer.loss import apply_head, scored_nll
-from sp_search.engine.prompted.forward import tail_logits
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.prompted.forward import target_logits
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Split
 
 
 @torch.inference_mode()
 def score_answers(
-    weights: FrozenWeights,
+    weights: FoldedWeights,
     split: Split,
     tree: AnswerTree,
     candidates: Sequence[Candidate],
-    size: PassSize | None = None,
-    trunks: TrunkCache | None = None,
+    size: MicrobatchSize | None = None,
+    trunks: SourceCache | None = None,
 ) -> Tensor:
     """Log-probability of every legal answer for every utterance: (K, N, answers), float32 on the CPU, nats."""
     found = torch.empty(len(candidates), len(split), len(tree.legal))
 
-    def score(asked: Asked) -> None:
+    def score(asked: AnswerBatch) -> None:
         for k in asked.candidates:
             one = candidates[k]
             answers = tree_answers(tree, [one.verbalized])
-            logits = tail_logits(weights, asked.block, asked.trunk, [one.prompt], answers)[0]
+            logits = target_logits(weights, asked.block, asked.trunk, [one.prompt], answers)[0]
             logits = apply_head(logits, one.prompt.tensors.head)
             found[k, torch.from_numpy(asked.utterances)] = answer_scores(logits, tree, one.verbalized).cpu()
 
-    ask(weights, split, candidates, size, trunks, score)
+    for_each_batch(weights, split, candidates, size, trunks, score)
     return found
 
 
 @torch.inference_mode()
 def answer_nll(
-    weights: FrozenWeights,
+    weights: FoldedWeights,
     split: Split,
     answers: npt.NDArray[np.int32],
     candidates: Sequence[Candidate],
-    size: PassSize | None = None,
-    trunks: TrunkCache | None = None,
+    size: MicrobatchSize | None = None,
+    trunks: SourceCache | None = None,
 ) -> Tensor:
     """Cross-entropy of each utterance's own answer and its `</s>`: (K, N), float32 on the CPU, nats.
 
@@ -66,22 +66,22 @@ def answer_nll(
         split: utterances.
         answers: (N, M), their label symbols, NOTHING behind shorter ones.
         candidates: K prompts.
-        size: as `ask` takes it.
+        size: as `for_each_batch` takes it.
         trunks: the same.
     """
     found = torch.empty(len(candidates), len(split))
 
-    def score(asked: Asked) -> None:
+    def score(asked: AnswerBatch) -> None:
         rows = answers[asked.utterances]
         rows = rows[:, : int((rows != NOTHING).sum(axis=1).max())]
         symbols = torch.from_numpy(rows.astype(np.int64)).to(weights.device)
         for k in asked.candidates:
             one = candidates[k]
-            fed = sequence_answers(one.verbalized.fed(symbols)[None], asks_separator=False)
-            logits = tail_logits(weights, asked.block, asked.trunk, [one.prompt], fed)[0]
+            fed = sequence_answers(one.verbalized.fed(symbols)[None], predicts_separator=False)
+            logits = target_logits(weights, asked.block, asked.trunk, [one.prompt], fed)[0]
             logits = apply_head(logits, one.prompt.tensors.head)
             nll = scored_nll(logits, one.verbalized.targets(symbols)[:, 1:]).sum(1)
             found[k, torch.from_numpy(asked.utterances)] = nll.cpu()
 
-    ask(weights, split, candidates, size, trunks, score, behind=answers.shape[1])
+    for_each_batch(weights, split, candidates, size, trunks, score, behind=answers.shape[1])
     return found

@@ -25,7 +25,7 @@ FIRST_POSITION = PAD + 1
 
 
 @dataclass(frozen=True)
-class SourceBlock:
+class SourceBatch:
     """The sources of a batch, without their answers."""
 
     tokens: Tensor  # (B, S), int64, left-padded
@@ -33,16 +33,16 @@ class SourceBlock:
     units: Tensor  # (B,), int64: N, the units kept of each source
     lengths: tuple[int, ...]  # the same, for the host: reading them off the device would wait for it
 
-    def take(self, rows: Sequence[int]) -> SourceBlock:
+    def take(self, rows: Sequence[int]) -> SourceBatch:
         """Some of its rows, as wide as before."""
         return self._at(onto(self.tokens.device, torch.tensor(rows)), rows)
 
-    def part(self, rows: range) -> SourceBlock:
+    def part(self, rows: range) -> SourceBatch:
         """Successive rows of it, a view."""
         return self if len(rows) == len(self.lengths) else self._at(slice(rows.start, rows.stop), rows)
 
-    def _at(self, where: Tensor | slice, rows: Sequence[int]) -> SourceBlock:
-        return SourceBlock(
+    def _at(self, where: Tensor | slice, rows: Sequence[int]) -> SourceBatch:
+        return SourceBatch(
             tokens=self.tokens[where],
             positions=self.positions[where],
             units=self.units[where],
@@ -65,7 +65,7 @@ class SourceBlock:
         return self.tokens == PAD
 
 
-def source_block(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, device: torch.device) -> SourceBlock:
+def collate_sources(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, device: torch.device) -> SourceBatch:
     """Lay out the sources of a batch.
 
     Args:
@@ -84,7 +84,7 @@ def source_block(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, de
         tokens[row, start] = EOS
         tokens[row, start + 1 :] = source
         positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + rows[row])
-    return SourceBlock(
+    return SourceBatch(
         tokens=onto(device, torch.from_numpy(tokens)),
         positions=onto(device, torch.from_numpy(positions)),
         units=onto(device, torch.from_numpy(lengths)),

@@ -19,7 +19,7 @@ from sp_search.engine.batch.collate import onto
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class Unpadding:
     """Which rows of a batch are no pads."""
 
     real: Tensor  # (N,), int64: their numbers among all B * T
@@ -28,7 +28,7 @@ class Rows:
     made: dict[Any, Tensor] = field(default_factory=dict, init=False)  # what was asked for before
 
     @classmethod
-    def behind(cls, pads: Sequence[int], length: int, device: torch.device) -> Rows:
+    def behind(cls, pads: Sequence[int], length: int, device: torch.device) -> Unpadding:
         """Of utterances that begin with so many pads each, and are of so many rows with them."""
         is_real = np.arange(length) >= np.array(pads)[:, None]
         place = (np.cumsum(is_real.ravel()) - 1).clip(min=0).reshape(is_real.shape)
@@ -45,15 +45,15 @@ class Rows:
 
     def by_head(self, trials: int, parts: int, heads: int) -> Tensor:
         """Where each row of (parts, K, B, H, T) is in (K, N, parts, H)."""
-        return self._once(_by_head, trials, parts, heads)
+        return self._once(_index_by_head, trials, parts, heads)
 
     def by_row(self, trials: int, heads: int, columns: int) -> Tensor:
         """Where each row of (K, N, H) is in (K, B, H, columns), the last T of these columns being the rows."""
-        return self._once(_by_row, trials, heads, columns)
+        return self._once(_index_by_row, trials, heads, columns)
 
     def by_row_of_columns(self, trials: int, heads: int, columns: int) -> Tensor:
         """Where each row of (K, N, 3, H) is in (K, B, H, T) and twice (K, B, H, columns), end to end."""
-        return self._once(_by_row_of_columns, trials, heads, columns)
+        return self._once(_index_by_row_of_columns, trials, heads, columns)
 
     def _once(self, make: Callable[..., Tensor], *sizes: int) -> Tensor:
         """Every layer of a pass asks for the same."""
@@ -62,14 +62,14 @@ class Rows:
         return self.made[make, *sizes]
 
 
-def _by_head(rows: Rows, trials: int, parts: int, heads: int) -> Tensor:
+def _index_by_head(rows: Unpadding, trials: int, parts: int, heads: int) -> Tensor:
     device = rows.place.device
     of_trial = torch.arange(trials, device=device)[:, None, None] * len(rows.real) + rows.place  # (K, B, T)
     of_part = torch.arange(parts, device=device)[:, None, None, None] + of_trial * parts  # (parts, K, B, T)
     return of_part[..., None, :] * heads + torch.arange(heads, device=device)[:, None]
 
 
-def _by_row(rows: Rows, trials: int, heads: int, columns: int) -> Tensor:
+def _index_by_row(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
     (batch, length), device = rows.place.shape, rows.real.device
     utterance, row = rows.real // length, rows.real % length + columns - length  # (N,)
     of_utterance = torch.arange(trials, device=device)[:, None] * batch + utterance  # (K, N)
@@ -77,7 +77,7 @@ def _by_row(rows: Rows, trials: int, heads: int, columns: int) -> Tensor:
     return of_head * columns + row[:, None]
 
 
-def _by_row_of_columns(rows: Rows, trials: int, heads: int, columns: int) -> Tensor:
+def _index_by_row_of_columns(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
     queries, keys = (trials * len(rows.place) * heads * width for width in (rows.place.shape[1], columns))
     of_query, of_column = (rows.by_row(trials, heads, width) for width in (rows.place.shape[1], columns))
     return torch.stack([of_query, of_column + queries, of_column + queries + keys], dim=2)
@@ -92,7 +92,7 @@ class _Pack(torch.autograd.Function):
     """By hand, for backward of torch's own selection adds up row by row."""
 
     @staticmethod
-    def forward(ctx: Any, padded: Tensor, rows: Rows) -> Tensor:
+    def forward(ctx: Any, padded: Tensor, rows: Unpadding) -> Tensor:
         ctx.rows = rows
         return padded.flatten(1, 2).index_select(1, rows.real)
 
@@ -107,7 +107,7 @@ class _Pad(torch.autograd.Function):
     """The other way."""
 
     @staticmethod
-    def forward(ctx: Any, packed: Tensor, rows: Rows) -> Tensor:
+    def forward(ctx: Any, packed: Tensor, rows: Unpadding) -> Tensor:
         ctx.rows = rows
         return packed.index_select(1, rows.place.flatten()).unflatten(1, rows.place.shape)
 

@@ -16,23 +16,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.batch.collate import SourceBlock
-from sp_search.engine.batch.unpad import Rows
-from sp_search.engine.prompted.prompt_kv import TrialPrompt, prefixes
-from sp_search.engine.prompted.source_states import Trunk, source_mask
-from sp_search.engine.prompted.target_block import Answers, embed_tail, whole_mask
-from sp_search.engine.transformer.attention import Part, Prefix, additive, attend, attend_last, attend_source
+from sp_search.engine.batch.collate import SourceBatch
+from sp_search.engine.batch.unpad import Unpadding
+from sp_search.engine.prompted.prompt_kv import TrialPrompt, prompt_kv_by_layer
+from sp_search.engine.prompted.source_states import SourceStates, source_mask
+from sp_search.engine.prompted.target_block import TargetBlock, embed_targets, whole_mask
+from sp_search.engine.transformer.attention import Part, PromptKV, additive, attend, attend_last, attend_source
 from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.transformer.packed_attention import attend_above
 
 
-def tail_logits(
-    weights: FrozenWeights,
-    block: SourceBlock,
-    trunk: Trunk,
+def target_logits(
+    weights: FoldedWeights,
+    block: SourceBatch,
+    trunk: SourceStates,
     prompts: Sequence[TrialPrompt],
-    answers: Answers,
+    answers: TargetBlock,
     read: list[list[Part]] | None = None,
 ) -> Tensor:
     """What the LM expects behind the row before `<s>`, where that is asked, behind `<s>` and each answer token.
@@ -43,7 +43,7 @@ def tail_logits(
     Args:
         weights: the frozen LM.
         block: the batch's sources, laid out for the prompt position.
-        trunk: `run_trunk` of that block, for a level at or below every trial's own.
+        trunk: `run_source` of that block, for a level at or below every trial's own.
         prompts: K trials' prompts.
         answers: what stands behind `<s>`.
         read: takes, layer by layer, the columns that the last row reads; a row behind it reads them and itself.
@@ -54,14 +54,14 @@ def tail_logits(
     """
     layers = weights.architecture.layers
     first = _chunk_level(prompts, layers)
-    x, tail_mask = embed_tail(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
-    scored = answers.depth.numel() + answers.asks_separator
-    rows, mask = None, tail_mask
+    x, target_mask = embed_targets(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
+    scored = answers.depth.numel() + answers.predicts_separator
+    rows, mask = None, target_mask
     if first < layers - 1:
         rows = _rows(block, x.shape[2])
-        mask = whole_mask(source_mask(block, weights.dtype), trunk.padding, tail_mask)
-    attention = _Attention(weights, trunk, first, tail_mask, mask, rows, read)
-    for level, (layer, prefix) in enumerate(zip(weights.layers, prefixes(weights, prompts), strict=True)):
+        mask = whole_mask(source_mask(block, weights.dtype), trunk.padding, target_mask)
+    attention = _Attention(weights, trunk, first, target_mask, mask, rows, read)
+    for level, (layer, prefix) in enumerate(zip(weights.layers, prompt_kv_by_layer(weights, prompts), strict=True)):
         x, mixed = attention(x, level, prefix, scored if level == layers - 1 else None)
         x = finish_layer(x, mixed, layer)
     x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
@@ -77,15 +77,15 @@ def _chunk_level(prompts: Sequence[TrialPrompt], layers: int) -> int:
 class _Attention:
     """What rows take in, layer by layer: the tail's alone, with the source's from the lowest prompted layer on."""
 
-    weights: FrozenWeights
-    trunk: Trunk
+    weights: FoldedWeights
+    trunk: SourceStates
     first: int  # the lowest prompted layer; L where the source sees no prompt
-    tail_mask: Tensor  # (K or 1, B or 1, 1, A, A)
+    target_mask: Tensor  # (K or 1, B or 1, 1, A, A)
     whole_mask: Tensor  # (K or 1, B, 1, T, 1 + T), `attend_above`'s
-    rows: Rows | None  # of the batch from there on; None where that is the last layer, or none
+    rows: Unpadding | None  # of the batch from there on; None where that is the last layer, or none
     read: list[list[Part]] | None
 
-    def __call__(self, x: Tensor, level: int, prefix: Prefix | None, scored: int | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, x: Tensor, level: int, prefix: PromptKV | None, scored: int | None) -> tuple[Tensor, Tensor]:
         """The rows that leave a layer, as they enter it, and what they take in there.
 
         Args:
@@ -105,17 +105,17 @@ class _Attention:
         whole = torch.cat([source, tail], dim=2), torch.cat([taken, mixed], dim=2)
         return whole if self.rows is None else (self.rows.pack(whole[0]), self.rows.pack(whole[1]))
 
-    def _tail(self, x: Tensor, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
+    def _tail(self, x: Tensor, level: int, prefix: PromptKV | None, rows: int) -> tuple[Tensor, Tensor]:
         """The tail's last rows on the prefix, the source and the tail."""
         layer = self.weights.layers[level]
         query, key, value = split_heads(project(x, layer), layer)  # (K, B, H, A, d)
         trunk = self.trunk
         past = [*_prefix_part(prefix), (trunk.keys[level][None], trunk.values[level][None], trunk.padding[None])]
-        self._tell(past, key, value, self.tail_mask)
-        mixed = attend(query[..., -rows:, :], [*past, (key, value, self.tail_mask[..., -rows:, :])])
+        self._record(past, key, value, self.target_mask)
+        mixed = attend(query[..., -rows:, :], [*past, (key, value, self.target_mask[..., -rows:, :])])
         return x[:, :, -rows:], merge_heads(mixed)
 
-    def _source(self, trials: int, level: int, prefix: Prefix | None, rows: int) -> tuple[Tensor, Tensor]:
+    def _source(self, trials: int, level: int, prefix: PromptKV | None, rows: int) -> tuple[Tensor, Tensor]:
         """The source's last rows on the prefix and the source, for every trial."""
         entry = self.trunk.entries[level]
         start = entry.state.shape[1] - rows
@@ -124,7 +124,7 @@ class _Attention:
             return source, mixed
         return source, attend_source(entry.query[:, start:], entry.mixed[:, start:], entry.log_sum[:, start:], prefix)
 
-    def _whole(self, x: Tensor, level: int, prefix: Prefix | None, scored: int | None) -> tuple[Tensor, Tensor]:
+    def _whole(self, x: Tensor, level: int, prefix: PromptKV | None, scored: int | None) -> tuple[Tensor, Tensor]:
         """All rows on the prefix and on each other; of the last layer the scored ones, (K, B, scored, D)."""
         assert self.rows is not None
         layer, rows, among = self.weights.layers[level], self.rows, self.whole_mask[..., 1:]
@@ -133,7 +133,7 @@ class _Attention:
             return padded[:, :, -scored:], attend_last(padded, prefix, among, layer, scored)
         projected = project(x, layer)  # (K, N, 3D)
         if self.read is not None:
-            self._tell(_prefix_part(prefix), *split_heads(rows.pad(projected), layer)[1:], among)
+            self._record(_prefix_part(prefix), *split_heads(rows.pad(projected), layer)[1:], among)
         mixed = attend_above(projected, rows, prefix, self.whole_mask, layer)
         if scored is None:
             return x, mixed
@@ -145,12 +145,12 @@ class _Attention:
         width, heads = architecture.embed_dim, architecture.attention_heads
         return scored * (width + length * heads) < length * (width + scored)
 
-    def _tell(self, past: list[Part], key: Tensor, value: Tensor, mask: Tensor) -> None:
+    def _record(self, past: list[Part], key: Tensor, value: Tensor, mask: Tensor) -> None:
         if self.read is not None:
             self.read.append([*past, (key, value, mask[..., -1:, :])])
 
 
-def _prefix_part(prefix: Prefix | None) -> list[Part]:
+def _prefix_part(prefix: PromptKV | None) -> list[Part]:
     if prefix is None:
         return []
     hidden = None
@@ -159,7 +159,7 @@ def _prefix_part(prefix: Prefix | None) -> list[Part]:
     return [(prefix.keys[:, None], prefix.values[:, None], hidden)]
 
 
-def _rows(block: SourceBlock, tail: int) -> Rows:
+def _rows(block: SourceBatch, tail: int) -> Unpadding:
     """Which rows of source and tail are no pads."""
     width = block.tokens.shape[1]
-    return Rows.behind([width - columns for columns in block.columns], width + tail, block.tokens.device)
+    return Unpadding.behind([width - columns for columns in block.columns], width + tail, block.tokens.device)

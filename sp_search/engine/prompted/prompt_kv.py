@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.batch.collate import onto
-from sp_search.engine.transformer.attention import Prefix
+from sp_search.engine.transformer.attention import PromptKV
 from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.prompts.tensors import PromptTensors
 
 
@@ -43,7 +43,7 @@ class TrialPrompt:
         return self.deep_layers.start if tensors.keys is not None else 0
 
 
-def prefixes(weights: FrozenWeights, prompts: Sequence[TrialPrompt]) -> list[Prefix | None]:
+def prompt_kv_by_layer(weights: FoldedWeights, prompts: Sequence[TrialPrompt]) -> list[PromptKV | None]:
     """The prefix of every layer for a chunk of trials; None in a layer where no trial has one.
 
     Trials with an input prompt alone and trials with deep prompts don't share a chunk.
@@ -72,11 +72,11 @@ def _layers_of(prompt: TrialPrompt, longest: int, dtype: torch.dtype) -> list[tu
 
 
 def _deep_prefix(
-    weights: FrozenWeights,
+    weights: FoldedWeights,
     prompts: Sequence[TrialPrompt],
     by_layer: Sequence[list[tuple[Tensor, Tensor]]],
     layer: int,
-) -> Prefix | None:
+) -> PromptKV | None:
     """by_layer: `_layers_of` each prompt. Where one has nothing in this layer, its first rows stand in."""
     has = [layer in prompt.deep_layers for prompt in prompts]
     if not any(has):
@@ -88,10 +88,10 @@ def _deep_prefix(
     values = frozen.prompt_values(torch.stack([value for _, value in rows]))  # (K, P, D)
     lengths = [_length(prompt) if there else 0 for prompt, there in zip(prompts, has, strict=True)]
     longest = keys.shape[1]
-    return Prefix(_heads(keys, weights), _heads(values, weights), _hidden(lengths, longest, weights.device))
+    return PromptKV(_heads(keys, weights), _heads(values, weights), _hidden(lengths, longest, weights.device))
 
 
-def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> list[Prefix]:
+def _input_prefixes(weights: FoldedWeights, rows: Sequence[Tensor | None]) -> list[PromptKV]:
     """Run input prompts through the LM by themselves; their keys and values in every layer."""
     present = [row for row in rows if row is not None]
     lengths = [len(row) for row in present]
@@ -102,7 +102,7 @@ def _input_prefixes(weights: FrozenWeights, rows: Sequence[Tensor | None]) -> li
     found = []
     for layer in weights.layers:
         query, key, value = split_heads(project(x, layer), layer)  # (K, H, P, d)
-        found.append(Prefix(key, value, hidden))
+        found.append(PromptKV(key, value, hidden))
         attended = (query @ key.transpose(-1, -2)).masked_fill(ahead, -torch.inf).float().softmax(-1)
         x = finish_layer(x, merge_heads(attended.to(value.dtype) @ value), layer)
     return found
@@ -117,7 +117,7 @@ def _padded(rows: Tensor, length: int) -> Tensor:
     return rows if len(rows) == length else F.pad(rows, (0, 0, 0, length - len(rows)))
 
 
-def _heads(x: Tensor, weights: FrozenWeights) -> Tensor:
+def _heads(x: Tensor, weights: FoldedWeights) -> Tensor:
     """(K, P, D) to (K, H, P, d)."""
     architecture = weights.architecture
     split = x.unflatten(-1, (architecture.attention_heads, architecture.head_dim))

@@ -16,9 +16,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sp_search.engine.batch.collate import SourceBlock
-from sp_search.engine.prompted.source_states import Entry, Trunk, embed_source, run_trunk, trunk_of_parts
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.batch.collate import SourceBatch
+from sp_search.engine.prompted.source_states import (
+    LayerEntry,
+    SourceStates,
+    embed_source,
+    run_source,
+    source_of_parts,
+)
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 ENOUGH = 0.8
 """Share of all sources of which keys and values must fit to be kept. Made of the layers' inputs they cost a fifth of
@@ -41,7 +47,7 @@ _NOTHING = _Needs(0, frozenset())
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedSource:
     """One source's rows of a trunk."""
 
     needs: _Needs  # that it meets
@@ -59,14 +65,14 @@ class _Kept:
         return needs | self.needs == self.needs and rows <= self.columns.shape[-2]
 
 
-class TrunkCache:
+class SourceCache:
     """Trunks by source. First come, first kept: every utterance returns once an epoch, so none is worth more.
 
     Where keys and values of too few sources would fit, what enters the layers is kept instead, in less than half the
     memory, and keys and values are made of it again.
     """
 
-    def __init__(self, weights: FrozenWeights, limit_bytes: int, *, rows: int) -> None:
+    def __init__(self, weights: FoldedWeights, limit_bytes: int, *, rows: int) -> None:
         """Keep at most so many bytes, 0 keeps nothing, of sources that have so many rows in all."""
         self._weights = weights
         self._limit = limit_bytes
@@ -75,24 +81,26 @@ class TrunkCache:
         row_bytes = 2 * architecture.layers * state_bytes
         self._keeps_columns = ENOUGH * rows * row_bytes <= limit_bytes
         self._keeps_entries = rows * (row_bytes + 3 * state_bytes + 4 * architecture.attention_heads) <= limit_bytes
-        self._kept: dict[bytes, _Kept] = {}
+        self._kept: dict[bytes, _CachedSource] = {}
         self.bytes = 0
 
-    def trunk(self, block: SourceBlock, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]) -> Trunk:
-        """What `run_trunk` gives for a block that was laid out from these whole sources."""
+    def trunk(
+        self, block: SourceBatch, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]
+    ) -> SourceStates:
+        """What `run_source` gives for a block that was laid out from these whole sources."""
         needs = self._needs(levels)
         if not self._limit or needs == _NOTHING:  # below layer 0 there is nothing but embeddings
-            return run_trunk(self._weights, block, levels)
+            return run_source(self._weights, block, levels)
         names = [source.tobytes() for source in sources]
         missing = [b for b, n in enumerate(block.columns) if not self._has(names[b], needs, n)]
-        fresh: dict[int, _Kept] = {}
+        fresh: dict[int, _CachedSource] = {}
         if missing:
             part = block if len(missing) == len(names) else block.take(missing)
             for b in missing:  # what is there stays, else two kinds of trials would push out the other's by turns
                 needs = needs | self._kept[names[b]].needs if names[b] in self._kept else needs
             inputs: list[Tensor] = []
             asked = levels | needs.entries | {max(needs.columns, *needs.inputs, 0)}
-            computed = run_trunk(self._weights, part, asked, inputs)
+            computed = run_source(self._weights, part, asked, inputs)
             for at, b in enumerate(missing):
                 fresh[b] = _rows_of(computed, inputs, at, block.columns[b], needs)
                 self._keep(names[b], fresh[b])
@@ -112,14 +120,14 @@ class TrunkCache:
     def _has(self, name: bytes, needs: _Needs, rows: int) -> bool:
         return name in self._kept and self._kept[name].serves(needs, rows)
 
-    def _keep(self, name: bytes, entry: _Kept) -> None:
+    def _keep(self, name: bytes, entry: _CachedSource) -> None:
         before = self._kept[name].bytes if name in self._kept else 0
         if self.bytes - before + entry.bytes <= self._limit:
             self._kept[name] = entry
             self.bytes += entry.bytes - before
 
     @torch.no_grad()
-    def _joined(self, block: SourceBlock, entries: Sequence[_Kept], levels: frozenset[int]) -> Trunk:
+    def _joined(self, block: SourceBatch, entries: Sequence[_CachedSource], levels: frozenset[int]) -> SourceStates:
         """One trunk of several sources' rows, padded on the left as the block is."""
         needs, width = self._needs(levels), block.tokens.shape[1]
         _, two, heads, _, d = entries[0].columns.shape
@@ -137,11 +145,11 @@ class TrunkCache:
                 for part, kept in zip(parts, entry.entries[level], strict=True):
                     part[b, width - n :] = kept[:n]
         inputs[0] = embed_source(self._weights, block)
-        ready = {level: Entry(inputs[level], *parts) for level, parts in entered.items()}
-        return trunk_of_parts(self._weights, block, levels, columns, inputs, ready)
+        ready = {level: LayerEntry(inputs[level], *parts) for level, parts in entered.items()}
+        return source_of_parts(self._weights, block, levels, columns, inputs, ready)
 
 
-def _rows_of(trunk: Trunk, inputs: Sequence[Tensor], row: int, count: int, needs: _Needs) -> _Kept:
+def _rows_of(trunk: SourceStates, inputs: Sequence[Tensor], row: int, count: int, needs: _Needs) -> _CachedSource:
     """A copy of one row of a trunk, without its padding; inputs: what entered its layers."""
     pairs = zip(trunk.keys[: needs.columns], trunk.values[: needs.columns], strict=True)
     columns = [torch.stack([key[row, :, -count:], value[row, :, -count:]]) for key, value in pairs]
@@ -151,4 +159,4 @@ def _rows_of(trunk: Trunk, inputs: Sequence[Tensor], row: int, count: int, needs
     for level in needs.entries:
         entry = trunk.entries[level]
         entries[level] = tuple(part[row, -count:].clone() for part in (entry.query, entry.mixed, entry.log_sum))
-    return _Kept(needs, torch.stack(columns) if columns else none, states, entries)
+    return _CachedSource(needs, torch.stack(columns) if columns else none, states, entries)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sp_search.engine.batch.collate import SourceBlock
+from sp_search.engine.batch.collate import SourceBatch
 from sp_search.engine.transformer.attention import additive, attend
 from sp_search.engine.transformer.decoder_layer import (
     finish_layer,
@@ -22,11 +22,11 @@ from sp_search.engine.transformer.decoder_layer import (
     split_columns,
     split_heads,
 )
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 
 @dataclass(frozen=True)
-class Entry:
+class LayerEntry:
     """The source where it enters the lowest prompted layer, and what it would take in there without a prompt.
 
     R = S, but in the last layer: above it only the row before `<s>` may be wanted, R = 1.
@@ -37,23 +37,23 @@ class Entry:
     mixed: Tensor  # what its attention takes in of the source alone, (B, R, D)
     log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, R, H), float32
 
-    def part(self, rows: slice) -> Entry:
+    def part(self, rows: slice) -> LayerEntry:
         """Some of its B rows, a view."""
-        return Entry(self.state[rows], self.query[rows], self.mixed[rows], self.log_sum[rows])
+        return LayerEntry(self.state[rows], self.query[rows], self.mixed[rows], self.log_sum[rows])
 
 
 @dataclass(frozen=True)
-class Trunk:
+class SourceStates:
     """What rows above the trunk read of it."""
 
     keys: list[Tensor]  # of the layers up to the highest level asked for: (B, H, S, d)
     values: list[Tensor]  # the same
-    entries: dict[int, Entry]  # by level
+    entries: dict[int, LayerEntry]  # by level
     padding: Tensor  # (B, 1, 1, S), what is added to scores of tail rows on source columns
 
-    def part(self, rows: slice) -> Trunk:
+    def part(self, rows: slice) -> SourceStates:
         """Some of its B rows, a view."""
-        return Trunk(
+        return SourceStates(
             keys=[key[rows] for key in self.keys],
             values=[value[rows] for value in self.values],
             entries={level: entry.part(rows) for level, entry in self.entries.items()},
@@ -61,26 +61,26 @@ class Trunk:
         )
 
 
-def trunk_levels(first_live_layers: Iterable[int | None], layers: int) -> frozenset[int]:
+def source_levels(first_live_layers: Iterable[int | None], layers: int) -> frozenset[int]:
     """The levels a trunk must reach for trials of these lowest live layers; None, a source never reached, is L."""
     return frozenset(layers if level is None else level for level in first_live_layers)
 
 
 @torch.no_grad()
-def run_trunk(
-    weights: FrozenWeights, block: SourceBlock, levels: frozenset[int], inputs: list[Tensor] | None = None
-) -> Trunk:
-    """Run the source up to the highest of `trunk_levels`; inputs takes what enters each layer, (B, S, D)."""
-    return live_trunk(weights, block, levels, inputs)
+def run_source(
+    weights: FoldedWeights, block: SourceBatch, levels: frozenset[int], inputs: list[Tensor] | None = None
+) -> SourceStates:
+    """Run the source up to the highest of `source_levels`; inputs takes what enters each layer, (B, S, D)."""
+    return run_source_with_gradient(weights, block, levels, inputs)
 
 
-def live_trunk(
-    weights: FrozenWeights, block: SourceBlock, levels: frozenset[int], inputs: list[Tensor] | None = None
-) -> Trunk:
-    """What `run_trunk` gives, with the gradient that weights of a fine-tuned LM need."""
+def run_source_with_gradient(
+    weights: FoldedWeights, block: SourceBatch, levels: frozenset[int], inputs: list[Tensor] | None = None
+) -> SourceStates:
+    """What `run_source` gives, with the gradient that weights of a fine-tuned LM need."""
     highest = max(levels)
     mask = source_mask(block, weights.dtype)
-    trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
+    trunk = SourceStates([], [], {}, source_padding(block, weights.dtype))
     x = embed_source(weights, block)
     for level, layer in enumerate(weights.layers[: highest + 1]):
         if inputs is not None:
@@ -98,26 +98,26 @@ def live_trunk(
     return trunk
 
 
-def trunk_of_parts(
-    weights: FrozenWeights,
-    block: SourceBlock,
+def source_of_parts(
+    weights: FoldedWeights,
+    block: SourceBatch,
     levels: frozenset[int],
     columns: Tensor,
     inputs: Mapping[int, Tensor],
-    entries: Mapping[int, Entry],
-) -> Trunk:
-    """The trunk of a block from what `run_trunk` made on its way, without attention and feed-forward.
+    entries: Mapping[int, LayerEntry],
+) -> SourceStates:
+    """The trunk of a block from what `run_source` made on its way, without attention and feed-forward.
 
     Args:
         weights: the frozen LM.
         block: the sources.
-        levels: `trunk_levels`.
+        levels: `source_levels`.
         columns: keys and values of the lowest L' layers, (L', 2, B, H, S, d).
         inputs: by layer, what enters it, (B, S, D): of all levels, and of the layers below that columns lack.
         entries: of levels whose columns are there, R = S.
     """
     mask = source_mask(block, weights.dtype)
-    trunk = Trunk([], [], {}, source_padding(block, weights.dtype))
+    trunk = SourceStates([], [], {}, source_padding(block, weights.dtype))
     for level, layer in enumerate(weights.layers[: max(levels) + 1]):
         if level in levels and level in entries:
             (key, value), trunk.entries[level] = columns[level], entries[level]
@@ -133,14 +133,14 @@ def trunk_of_parts(
     return trunk
 
 
-def embed_source(weights: FrozenWeights, block: SourceBlock) -> Tensor:
+def embed_source(weights: FoldedWeights, block: SourceBatch) -> Tensor:
     """What enters layer 0, (B, S, D)."""
     return weights.tokens[block.tokens] + weights.positions[block.positions]
 
 
 def enter(
-    x: Tensor, level: int, weights: FrozenWeights, mask: Tensor, columns: tuple[Tensor, Tensor] | None
-) -> tuple[Tensor, Tensor, Entry]:
+    x: Tensor, level: int, weights: FoldedWeights, mask: Tensor, columns: tuple[Tensor, Tensor] | None
+) -> tuple[Tensor, Tensor, LayerEntry]:
     """Keys, values and the rest of a source in the lowest prompted layer.
 
     Args:
@@ -162,10 +162,10 @@ def enter(
     shares = scores.softmax(-1)
     log_sum = scores.amax(-1) - shares.amax(-1).log()  # both are of the same column
     mixed = shares.to(value.dtype) @ value
-    return key, value, Entry(asking, merge_heads(query), merge_heads(mixed), log_sum.transpose(1, 2))
+    return key, value, LayerEntry(asking, merge_heads(query), merge_heads(mixed), log_sum.transpose(1, 2))
 
 
-def source_mask(block: SourceBlock, dtype: torch.dtype) -> Tensor:
+def source_mask(block: SourceBatch, dtype: torch.dtype) -> Tensor:
     """What is added to scores of source rows on source columns, (B, 1, S, S)."""
     padded = block.is_padded
     columns = padded.shape[1]
@@ -174,6 +174,6 @@ def source_mask(block: SourceBlock, dtype: torch.dtype) -> Tensor:
     return additive(~visible, dtype)[:, None]
 
 
-def source_padding(block: SourceBlock, dtype: torch.dtype) -> Tensor:
+def source_padding(block: SourceBatch, dtype: torch.dtype) -> Tensor:
     """What is added to scores of tail rows on source columns, (B, 1, 1, S)."""
     return additive(block.is_padded, dtype)[:, None, None, :]

@@ -23,7 +23,7 @@ BACKEND = "inductor"
 Piece = TypeVar("Piece", bound=Callable[..., tuple[Tensor, ...]])
 
 
-def piece(function: Piece, backend: str | None) -> Piece:
+def compiled_piece(function: Piece, backend: str | None) -> Piece:
     """The function as it is written, or through a backend of torch.compile."""
     return function if backend is None else cast(Piece, _compiled(function, backend))
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from sp_search.engine.runtime.packed_linear import Linear
+from sp_search.engine.runtime.packed_linear import PackedLinear
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
@@ -42,7 +42,7 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05)
     """Floating-point operations a second of a frozen layer's product, a feed-forward's, on torch's threads."""
     rows, inner, columns = 1024, 512, 2048
     x = torch.ones(rows, inner, dtype=dtype, device=device)
-    linear = Linear(torch.ones(columns, inner, dtype=dtype, device=device), None)
+    linear = PackedLinear(torch.ones(columns, inner, dtype=dtype, device=device), None)
     product = linear(x)
     float(product[0, 0])  # waits for the device, as below
     began, count = time.perf_counter(), 0

@@ -20,7 +20,7 @@ Work = Callable[[range, range], object]
 """Takes trials and rows through the LM. Where it raises it leaves nothing behind, so it can be done again."""
 
 
-class PassSize:
+class MicrobatchSize:
     """Most tokens of a pass. Once halved it stays so, for what follows is no smaller."""
 
     def __init__(self, tokens: int) -> None:
@@ -28,7 +28,7 @@ class PassSize:
         self.tokens = tokens
 
     @classmethod
-    def usual(cls, device: torch.device, tokens: Mapping[str, int]) -> PassSize:
+    def usual(cls, device: torch.device, tokens: Mapping[str, int]) -> MicrobatchSize:
         """Of a table by device, where nothing was measured."""
         return cls(tokens.get(device.type, tokens["cuda"]))
 
@@ -40,7 +40,7 @@ class PassSize:
         return [(trials, some) for some in _evenly(rows, self.tokens // row_tokens)]
 
 
-def in_passes(size: PassSize, trials: int, rows: int, row_tokens: int, work: Work) -> None:
+def in_microbatches(size: MicrobatchSize, trials: int, rows: int, row_tokens: int, work: Work) -> None:
     """Do the work for every row of every trial once, in order.
 
     Args:

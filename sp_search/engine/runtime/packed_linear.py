@@ -18,7 +18,7 @@ USUAL_ROWS = 2048
 
 
 @dataclass(frozen=True)
-class Linear:
+class PackedLinear:
     """y = x W' + b."""
 
     weight: Tensor  # (out, in)
@@ -32,24 +32,24 @@ class Linear:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Without what is laid out, which has no storage to send."""
-        return Linear, (self.weight, self.bias)
+        return PackedLinear, (self.weight, self.bias)
 
     @cached_property
     def ahead(self) -> Tensor:
         """The weight as `multiply` takes it fastest."""
-        return _laid_out(self.weight)
+        return _packed(self.weight)
 
     @cached_property
     def back(self) -> Tensor:
         """Its transpose, for the gradient on what came in."""
-        return _laid_out(self.weight.T)
+        return _packed(self.weight.T)
 
 
 class _Frozen(torch.autograd.Function):
     """A product with a weight that needs no gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, linear: Linear) -> Tensor:
+    def forward(ctx: Any, x: Tensor, linear: PackedLinear) -> Tensor:
         ctx.linear = linear
         return multiply(x, linear.ahead, linear.bias)
 
@@ -66,7 +66,7 @@ def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: boo
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
 
 
-def _laid_out(weight: Tensor) -> Tensor:
+def _packed(weight: Tensor) -> Tensor:
     if weight.requires_grad or weight.device.type != "cpu" or not _supported(weight.dtype):
         return weight
     return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), USUAL_ROWS)

@@ -13,14 +13,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sp_search.engine.prompted.source_cache import TrunkCache
+from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.device import GpuMemory
-from sp_search.engine.runtime.microbatch import UNBOUNDED, PassSize
-from sp_search.engine.train.train_step import Updater
-from sp_search.engine.transformer.folded_weights import FrozenWeights
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.runtime.microbatch import UNBOUNDED, MicrobatchSize
+from sp_search.engine.train.train_step import TrainStep
+from sp_search.engine.transformer.folded_weights import FoldedWeights
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.engine.trial.trial import new_slot
+from sp_search.engine.trial.trial import new_trial
 from sp_search.lm.architecture import UnitLM
 
 TIMED_TOKENS = (512, 1024, 2048, 4096, 8192)
@@ -47,7 +47,7 @@ class Memory(Protocol):
     def used_by(self, run: Callable[[], object]) -> int: ...  # noqa: D102
 
 
-def measured_tokens(lm: UnitLM, weights: FrozenWeights, data: TaskData, *, set_aside: int) -> int:
+def measured_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_aside: int) -> int:
     """The size of a pass that suits this LM, this corpus and the weights' device.
 
     Args:
@@ -113,20 +113,20 @@ def _rate(step: Step, rows: int) -> float:
     return tokens / (time.perf_counter() - began)
 
 
-def _step(lm: UnitLM, weights: FrozenWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:
+def _step(lm: UnitLM, weights: FoldedWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:
     """A step on the first utterances in an order, over and over where there are fewer."""
     depth = weights.architecture.layers
-    settings = TrialSettings.from_params(
+    settings = TrialHParams.from_params(
         {"prompt_length": 20, "depth": depth, "side": "bottom", "lr": 0.01, "verbalizer": "linear"}
     )
-    slot = new_slot(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=1)
-    updater = Updater(weights, data, TrunkCache(weights, 0, rows=0), PassSize(UNBOUNDED))
+    trial = new_trial(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=1)
+    updater = TrainStep(weights, data, SourceCache(weights, 0, rows=0), MicrobatchSize(UNBOUNDED))
     lengths, behind = np.diff(data.train.offsets), data.answers["train"].shape[1] + 2
 
     def step(rows: int) -> int:
         chosen = np.resize(order, rows)
-        updater.gradients([slot], chosen)
-        slot.optimizer.zero_grad()
+        updater.gradients([trial], chosen)
+        trial.optimizer.zero_grad()
         return rows * (int(lengths[chosen].max()) + behind)
 
     return step

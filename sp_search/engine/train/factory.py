@@ -15,9 +15,9 @@ from sp_search.engine.answer.label_likelihood import MAX_UTTERANCES, likelihood_
 from sp_search.engine.runtime.compile import backend_asked_for
 from sp_search.engine.runtime.device import DeviceName, DtypeName, free_bytes, pick_device, pick_dtype
 from sp_search.engine.runtime.malloc import keep_freed_memory
-from sp_search.engine.train.trainer import Pack
-from sp_search.engine.train.zero_copy import PackParts
-from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.train.trainer import MultiTrialTrainer
+from sp_search.engine.train.zero_copy import SharedParts
+from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.task_data import TaskData, task_data
 from sp_search.lm.architecture import UnitLM
 from sp_search.lm.zoo import load_lm
@@ -29,7 +29,7 @@ FREE_SHARE = 0.6
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackRecipe:
+class TrainerSpec:
     """Everything a pack is built from, small enough to send to any node; paths must be readable there."""
 
     task: Task
@@ -66,15 +66,15 @@ class PackRecipe:
         )
         return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
 
-    def parts(self, lm: UnitLM, data: TaskData) -> PackParts:
+    def parts(self, lm: UnitLM, data: TaskData) -> SharedParts:
         """What packs of this recipe can share on a machine, of what `data` gave."""
         device = pick_device(self.device)
         if device.type != "cpu":
-            return PackParts(lm, data, None, _scores)
-        weights = freeze(lm, device, pick_dtype(self.dtype, device), backend_asked_for(self.compile))
-        return PackParts(lm, data, weights, _scores)
+            return SharedParts(lm, data, None, _scores)
+        weights = fold_weights(lm, device, pick_dtype(self.dtype, device), backend_asked_for(self.compile))
+        return SharedParts(lm, data, weights, _scores)
 
-    def __call__(self, parts: PackParts | None = None) -> Pack:
+    def __call__(self, parts: SharedParts | None = None) -> MultiTrialTrainer:
         """Build the pack in this process, of shared parts or of its own."""
         torch.set_num_threads(self.threads)
         device = pick_device(self.device)
@@ -82,7 +82,7 @@ class PackRecipe:
             keep_freed_memory()
         lm, data = self.data() if parts is None else (parts.lm, parts.data)
         weights = None if parts is None or device.type != "cpu" else parts.weights
-        return Pack(
+        return MultiTrialTrainer(
             lm,
             data,
             weights=weights,
@@ -106,7 +106,7 @@ class PackRecipe:
 
 def _scores(lm: UnitLM, data: TaskData) -> npt.NDArray[np.float64]:
     """The likelihood verbalizer's scores on a fixed draw of the training split."""
-    weights: FrozenWeights = freeze(lm, torch.device("cpu"), torch.float32)
+    weights: FoldedWeights = fold_weights(lm, torch.device("cpu"), torch.float32)
     chosen = np.random.default_rng(0).permutation(len(data.train))[:MAX_UTTERANCES]
     logp = next_unit_logp(weights, data.train, chosen)
     return likelihood_scores(logp, data.answers["train"][chosen], len(data.space.symbols))

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.answer.evaluator import Answered, Symbols, best_answers, measured
-from sp_search.engine.transformer.folded_weights import FrozenWeights
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.answer.evaluator import ScoredAnswer, Symbols, best_answers, measured
+from sp_search.engine.transformer.folded_weights import FoldedWeights
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.linear_probe import ProbeTensors, initial_probe, pooled_states
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.engine.trial.trial import Slot, new_probe_slot
+from sp_search.engine.trial.trial import LiveTrial, new_probe_trial
 from sp_search.errors import ConfigError
 from sp_search.tasks.label_space import NOTHING, LabelSpace
 from sp_search.tasks.registry import Task
@@ -28,7 +28,7 @@ from sp_search.types import Split
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _PooledSplit:
     """What probes of some settings read of a split."""
 
     split: Split  # held, so that no other split is given its id
@@ -36,16 +36,16 @@ class _Kept:
     took_s: float  # part of what every probe on it costs
 
 
-class Probing:
+class ProbeTrainer:
     """The probes of a pack: one frozen LM, one corpus."""
 
-    def __init__(self, weights: FrozenWeights, data: TaskData) -> None:
+    def __init__(self, weights: FoldedWeights, data: TaskData) -> None:
         """Nothing is computed before the first probe."""
         self._weights, self._data = weights, data
-        self._kept: dict[tuple[int, int, str, int], _Kept] = {}
+        self._kept: dict[tuple[int, int, str, int], _PooledSplit] = {}
         self._gold = torch.from_numpy(answer_numbers(data.space, data.answers["train"]))
 
-    def new_slot(self, settings: TrialSettings, *, seed: int, budget: int) -> Slot:
+    def new_trial(self, settings: TrialHParams, *, seed: int, budget: int) -> LiveTrial:
         """A probe before its first update.
 
         Raises:
@@ -57,35 +57,35 @@ class Probing:
             raise ConfigError(f"probe_layer: expected at most the LM's {layers} layers, got {settings.probe_layer}")
         read = self._read(self._data.train, settings)
         tensors = initial_probe(read.pooled, len(self._data.space.answers), seed)
-        slot = new_probe_slot(settings, tensors, seed=seed, budget=budget)
-        slot.train_s = read.took_s
-        return slot
+        trial = new_probe_trial(settings, tensors, seed=seed, budget=budget)
+        trial.train_s = read.took_s
+        return trial
 
-    def backward(self, slots: Sequence[Slot], chosen: npt.NDArray[np.int64]) -> None:
+    def backward(self, trials: Sequence[LiveTrial], chosen: npt.NDArray[np.int64]) -> None:
         """Leave the gradient of a batch, utterances by number, on every probe."""
         rows = torch.from_numpy(chosen).to(self._weights.device)
         gold = self._gold[torch.from_numpy(chosen)].to(self._weights.device)  # (B,)
-        for slot in slots:
-            assert isinstance(slot.tensors, ProbeTensors)
-            pooled = self._read(self._data.train, slot.settings).pooled[rows]  # (B, D)
-            logits = slot.tensors.logits(pooled)  # (B, A)
+        for trial in trials:
+            assert isinstance(trial.tensors, ProbeTensors)
+            pooled = self._read(self._data.train, trial.settings).pooled[rows]  # (B, D)
+            logits = trial.tensors.logits(pooled)  # (B, A)
             nll = F.cross_entropy(logits, gold, reduction="sum")
             (nll / len(rows)).backward()
-            slot.loss_sum = slot.loss_sum + nll.detach()
-            slot.scored += len(rows)
+            trial.loss_sum = trial.loss_sum + nll.detach()
+            trial.scored += len(rows)
 
     @torch.no_grad()
-    def answers(self, slot: Slot, split: Split) -> list[Answered]:
+    def answers(self, trial: LiveTrial, split: Split) -> list[ScoredAnswer]:
         """A probe's answers to a split of the corpus."""
-        assert isinstance(slot.tensors, ProbeTensors)
-        logits = slot.tensors.logits(self._read(split, slot.settings).pooled)
+        assert isinstance(trial.tensors, ProbeTensors)
+        logits = trial.tensors.logits(self._read(split, trial.settings).pooled)
         return best_answers(logits.cpu(), words_of(self._data.space, self._data.task))
 
     @torch.no_grad()
-    def metrics(self, slot: Slot, split: Split, answers: Symbols) -> dict[str, float]:
+    def metrics(self, trial: LiveTrial, split: Split, answers: Symbols) -> dict[str, float]:
         """The task's metrics, and loss in nats an answer over the utterances whose answer training has."""
-        assert isinstance(slot.tensors, ProbeTensors)
-        logits = slot.tensors.logits(self._read(split, slot.settings).pooled)
+        assert isinstance(trial.tensors, ProbeTensors)
+        logits = trial.tensors.logits(self._read(split, trial.settings).pooled)
         logp = logits.log_softmax(-1).cpu()  # (N, A)
         gold = torch.from_numpy(answer_numbers(self._data.space, answers))
         known = gold >= 0
@@ -93,31 +93,31 @@ class Probing:
         words = words_of(self._data.space, self._data.task)
         return measured(self._data.task, [words[k] for k in logp.argmax(-1).tolist()], split, loss)
 
-    def _read(self, split: Split, settings: TrialSettings) -> _Kept:
+    def _read(self, split: Split, settings: TrialHParams) -> _PooledSplit:
         """What a probe of these settings reads of a split; kept, for it never changes."""
         key = (id(split), settings.probe_layer, settings.pooling, settings.max_source_units)
         if key not in self._kept:
             began = time.perf_counter()
             pooled = states_for(self._weights, split, settings)
-            self._kept[key] = _Kept(split, pooled, time.perf_counter() - began)
+            self._kept[key] = _PooledSplit(split, pooled, time.perf_counter() - began)
         return self._kept[key]
 
 
 @torch.no_grad()
 def probe_answers(
-    weights: FrozenWeights,
+    weights: FoldedWeights,
     split: Split,
-    settings: TrialSettings,
+    settings: TrialHParams,
     tensors: ProbeTensors,
     words: Sequence[tuple[str, ...]],
     tokens_per_pass: int | None = None,
-) -> list[Answered]:
+) -> list[ScoredAnswer]:
     """A probe's answers to any utterances; words are those of each answer that it tells apart."""
     return best_answers(tensors.logits(states_for(weights, split, settings, tokens_per_pass)).cpu(), words)
 
 
 def states_for(
-    weights: FrozenWeights, split: Split, settings: TrialSettings, tokens_per_pass: int | None = None
+    weights: FoldedWeights, split: Split, settings: TrialHParams, tokens_per_pass: int | None = None
 ) -> Tensor:
     """What a probe of these settings reads of any utterances, (N, D)."""
     return pooled_states(

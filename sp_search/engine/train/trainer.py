@@ -15,22 +15,22 @@ import torch
 
 from sp_search.batches.stream import BatchStream
 from sp_search.engine.batch.collate import check_lengths
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.train.autosize import measured_tokens
-from sp_search.engine.train.probe_trainer import Probing
-from sp_search.engine.train.train_step import Updater
-from sp_search.engine.train.validation import Measurer
-from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.train.probe_trainer import ProbeTrainer
+from sp_search.engine.train.train_step import TrainStep
+from sp_search.engine.train.validation import Validator
+from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.checkpoint import load_state, save_state
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.engine.trial.trial import Slot, new_slot
+from sp_search.engine.trial.trial import LiveTrial, new_trial
 from sp_search.lm.architecture import UnitLM
 from sp_search.types import Params, Report
 
 
-class Pack:
+class MultiTrialTrainer:
     """Live trials by number, trained in lock-step."""
 
     def __init__(
@@ -47,7 +47,7 @@ class Pack:
         device: torch.device,
         dtype: torch.dtype,
         backend: str | None = None,
-        weights: FrozenWeights | None = None,
+        weights: FoldedWeights | None = None,
     ) -> None:
         """Make an empty pack.
 
@@ -66,20 +66,26 @@ class Pack:
             weights: the LM's, frozen for that device, dtype and backend; None freezes them here.
         """
         self._lm = lm.to(device, torch.float32)
-        self._weights = weights or freeze(lm, device, dtype, backend)
+        self._weights = weights or fold_weights(lm, device, dtype, backend)
         self._data = data
         self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates
         rows = sum(int((np.diff(data.corpus.splits[name].offsets) + 1).sum()) for name in ("train", "valid"))
-        self._trunks = TrunkCache(self._weights, trunk_cache_bytes, rows=rows)
+        self._trunks = SourceCache(self._weights, trunk_cache_bytes, rows=rows)
         tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
-        self._size = PassSize(tokens)
-        self._updater = Updater(self._weights, data, self._trunks, self._size)
-        self._slots: dict[int, Slot] = {}
+        self._size = MicrobatchSize(tokens)
+        self._train_step = TrainStep(self._weights, data, self._trunks, self._size)
+        self._trials: dict[int, LiveTrial] = {}
         self._position = 0
-        self._probing = Probing(self._weights, data)
-        self._measurer = Measurer(
-            self._weights, data, self._probing, self._trunks, self._size, valid_sample=valid_sample, seed=stream_seed
+        self._probe_trainer = ProbeTrainer(self._weights, data)
+        self._validator = Validator(
+            self._weights,
+            data,
+            self._probe_trainer,
+            self._trunks,
+            self._size,
+            valid_sample=valid_sample,
+            seed=stream_seed,
         )
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
@@ -89,19 +95,19 @@ class Pack:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
             CheckpointError: the state can't be read or belongs to other parameters.
         """
-        settings = TrialSettings.from_params(params)
+        settings = TrialHParams.from_params(params)
         self._check_lengths(settings)
         self._data.check_ends(settings)
         if settings.method == "probe":
-            slot = self._probing.new_slot(settings, seed=seed, budget=budget)
+            trial = self._probe_trainer.new_trial(settings, seed=seed, budget=budget)
         else:
             units = self._data.verbalizer_units(settings, self._lm.embedding)
-            slot = new_slot(settings, self._lm, units, seed=seed, budget=budget)
+            trial = new_trial(settings, self._lm, units, seed=seed, budget=budget)
         if state is not None:
-            slot.restore(load_state(state, settings))
-            if slot.segments:
-                self._position = max(self._position, sum(slot.segments[-1]))
-        self._slots[number] = slot
+            trial.restore(load_state(state, settings))
+            if trial.segments:
+                self._position = max(self._position, sum(trial.segments[-1]))
+        self._trials[number] = trial
 
     @property
     def lm_fingerprint(self) -> str:
@@ -118,7 +124,7 @@ class Pack:
         for first, count in segments:
             self._position = first
             for _ in range(count):
-                self._update([self._slots[number]])
+                self._update([self._trials[number]])
 
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
         """Train the named trials for one chunk.
@@ -130,77 +136,79 @@ class Pack:
         Returns:
             A report of each trial that has seen that many, or whose loss is no longer finite.
         """
-        slots = {number: self._slots[number] for number in numbers}
-        began, before = time.perf_counter(), sum(slot.utterances_seen for slot in slots.values())
+        trials = {number: self._trials[number] for number in numbers}
+        began, before = time.perf_counter(), sum(trial.utterances_seen for trial in trials.values())
         for _ in range(self._chunk_updates):
-            self._update(list(slots.values()))
-        losses = {number: float(slot.loss_sum) / max(1, slot.scored) for number, slot in slots.items()}
-        trained = sum(slot.utterances_seen for slot in slots.values()) - before
+            self._update(list(trials.values()))
+        losses = {number: float(trial.loss_sum) / max(1, trial.scored) for number, trial in trials.items()}
+        trained = sum(trial.utterances_seen for trial in trials.values()) - before
         took = time.perf_counter() - began
-        for slot in slots.values():
-            slot.train_s += took / len(slots)
+        for trial in trials.values():
+            trial.train_s += took / len(trials)
         rate = trained / took
-        due = {n: loss for n, loss in losses.items() if slots[n].utterances_seen >= until[n] or not np.isfinite(loss)}
+        due = {
+            n: loss for n, loss in losses.items() if trials[n].utterances_seen >= until[n] or not np.isfinite(loss)
+        }
         return self._reports(due, rate)
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
         """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
-        return self._measurer.on_split(self._slots[number], split)
+        return self._validator.on_split(self._trials[number], split)
 
     def outcome(self, number: int, split: str) -> dict[str, Any]:
         """Each metric's 95 % confidence interval on a split, and the trial's share of the seconds of training."""
-        slot = self._slots[number]
-        return {"intervals": self._measurer.intervals(slot, split), "train_s": round(slot.train_s, 3)}
+        trial = self._trials[number]
+        return {"intervals": self._validator.intervals(trial, split), "train_s": round(trial.train_s, 3)}
 
     def save(self, number: int, folder: Path) -> None:
         """Write what a resumed or exported trial needs; whole or not at all."""
-        save_state(self._slots[number], folder)
+        save_state(self._trials[number], folder)
 
     def remove(self, number: int) -> None:
         """Let a trial go, and with it all its memory."""
-        del self._slots[number]
+        del self._trials[number]
 
     def facts(self, number: int) -> dict[str, Any]:
         """What a trial is, what it weighs, and the size of the passes it goes through the LM in."""
-        slot = self._slots[number]
-        named = slot.named()
-        inert = sum(named[name].numel() for name in slot.tensors.inert(self._lm.architecture.layers))
+        trial = self._trials[number]
+        named = trial.named()
+        inert = sum(named[name].numel() for name in trial.tensors.inert(self._lm.architecture.layers))
         return {
-            "method": slot.settings.method,
-            "trained_parameters": sum(tensor.numel() for tensor in slot.optimizer.param_groups[0]["params"]) + inert,
+            "method": trial.settings.method,
+            "trained_parameters": sum(tensor.numel() for tensor in trial.optimizer.param_groups[0]["params"]) + inert,
             "inert_parameters": inert,
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
             "tokens_per_pass": self._size.tokens,
         }
 
-    def _check_lengths(self, settings: TrialSettings) -> None:
+    def _check_lengths(self, settings: TrialHParams) -> None:
         for name, split in self._data.corpus.splits.items():
             lengths = np.diff(split.offsets)
             if settings.max_source_units:
                 lengths = lengths.clip(max=settings.max_source_units)
-            longest_answer = max(self._data.answers[name].shape[1], self._measurer.longest)
+            longest_answer = max(self._data.answers[name].shape[1], self._validator.longest)
             check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
 
     def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
         """Reports of the trials whose training losses these are."""
-        valid = self._measurer.on_valid(
-            {number: self._slots[number] for number, loss in losses.items() if np.isfinite(loss)}
+        valid = self._validator.on_valid(
+            {number: self._trials[number] for number, loss in losses.items() if np.isfinite(loss)}
         )
         reports = {}
         for number, loss in losses.items():
-            slot = self._slots[number]
+            trial = self._trials[number]
             metrics = {f"valid_{name}": value for name, value in valid.get(number, {}).items()}
             metrics |= {"train_loss": loss, "utterances_per_s": rate}
             reason = "" if number in valid else f"training loss is {loss}"
-            reports[number] = Report(slot.utterances_seen, metrics, reason)
-            slot.loss_sum, slot.scored = 0.0, 0
+            reports[number] = Report(trial.utterances_seen, metrics, reason)
+            trial.loss_sum, trial.scored = 0.0, 0
         return reports
 
-    def _update(self, slots: Sequence[Slot]) -> None:
+    def _update(self, trials: Sequence[LiveTrial]) -> None:
         """One update of each trial on the stream's next batch. Never waits for the device."""
         indices = self._stream.batch(self._position)
-        self._probing.backward([slot for slot in slots if slot.settings.method == "probe"], indices)
-        self._updater.gradients([slot for slot in slots if slot.settings.method != "probe"], indices)
-        for slot in slots:
-            slot.step(self._position, len(indices))
+        self._probe_trainer.backward([trial for trial in trials if trial.settings.method == "probe"], indices)
+        self._train_step.gradients([trial for trial in trials if trial.settings.method != "probe"], indices)
+        for trial in trials:
+            trial.step(self._position, len(indices))
         self._position += 1

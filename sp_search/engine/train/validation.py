@@ -7,27 +7,27 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from sp_search.engine.answer.evaluator import Answered, Answerer, Symbols
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.train.probe_trainer import Probing
-from sp_search.engine.transformer.folded_weights import FrozenWeights, freeze
+from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer, Symbols
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.train.probe_trainer import ProbeTrainer
+from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.engine.trial.trial import Slot
+from sp_search.engine.trial.trial import LiveTrial
 from sp_search.metrics.measures import measure
 from sp_search.types import Split
 
 
-class Measurer:
+class Validator:
     """The frozen LM with a corpus, for trials that answer it."""
 
     def __init__(
         self,
-        weights: FrozenWeights,
+        weights: FoldedWeights,
         data: TaskData,
-        probing: Probing,
-        trunks: TrunkCache,
-        size: PassSize,
+        probing: ProbeTrainer,
+        trunks: SourceCache,
+        size: MicrobatchSize,
         *,
         valid_sample: int,
         seed: int,
@@ -43,8 +43,8 @@ class Measurer:
             valid_sample: utterances of valid, drawn by the seed, for trials before their full budget; 0: all.
             seed: of that draw.
         """
-        self._weights, self._data, self._probing, self._size = weights, data, probing, size
-        self._answerer = Answerer(weights, data.space, data.task, size, trunks)
+        self._weights, self._data, self._probe_trainer, self._size = weights, data, probing, size
+        self._answerer = AnswerModel(weights, data.space, data.task, size, trunks)
         whole = data.corpus.splits["valid"], data.answers["valid"]
         self._valid_of = {True: whole, False: _sample(*whole, valid_sample, seed)}
 
@@ -53,48 +53,48 @@ class Measurer:
         """Symbols that an answer comes to at most."""
         return self._answerer.longest
 
-    def on_split(self, slot: Slot, name: str) -> dict[str, float]:
+    def on_split(self, trial: LiveTrial, name: str) -> dict[str, float]:
         """The task's metrics, and loss in nats per answer symbol (a probe's: per answer), of a trial on a split."""
-        return self._metrics([slot], self._data.corpus.splits[name], self._data.answers[name])[0]
+        return self._metrics([trial], self._data.corpus.splits[name], self._data.answers[name])[0]
 
-    def intervals(self, slot: Slot, name: str) -> dict[str, tuple[float, float]]:
+    def intervals(self, trial: LiveTrial, name: str) -> dict[str, tuple[float, float]]:
         """The 95 % confidence interval of each of the task's metrics, by bootstrap over a split's utterances."""
         split, task = self._data.corpus.splits[name], self._data.task
-        words = [answered.words for answered in self._answers(slot, split)]
+        words = [answered.words for answered in self._answers(trial, split)]
         return {metric: tally.interval() for metric, tally in measure(task.metrics, words, split.answers).items()}
 
-    def on_valid(self, slots: Mapping[int, Slot]) -> dict[int, dict[str, float]]:
+    def on_valid(self, trials: Mapping[int, LiveTrial]) -> dict[int, dict[str, float]]:
         """Validation metrics by number: of all of valid at full budget, of its sample before."""
         found: dict[int, dict[str, float]] = {}
         for is_whole, (split, answers) in self._valid_of.items():
-            group = {n: slot for n, slot in slots.items() if (slot.utterances_seen >= slot.budget) == is_whole}
+            group = {n: trial for n, trial in trials.items() if (trial.utterances_seen >= trial.budget) == is_whole}
             if group:
                 found |= zip(group, self._metrics(list(group.values()), split, answers), strict=True)
         return found
 
-    def _metrics(self, slots: Sequence[Slot], split: Split, answers: Symbols) -> list[dict[str, float]]:
+    def _metrics(self, trials: Sequence[LiveTrial], split: Split, answers: Symbols) -> list[dict[str, float]]:
         """Of each; prompts share their passes."""
-        prompts = [slot for slot in slots if slot.settings.method == "prompt"]
-        together = self._answerer.metrics(split, answers, [slot.candidate() for slot in prompts]) if prompts else []
-        found = {id(slot): metrics for slot, metrics in zip(prompts, together, strict=True)}
-        for slot in slots:
-            if slot.settings.method == "probe":
-                found[id(slot)] = self._probing.metrics(slot, split, answers)
-            elif id(slot) not in found:
-                (found[id(slot)],) = self._answerer_of(slot).metrics(split, answers, [slot.candidate()])
-        return [found[id(slot)] for slot in slots]
+        prompts = [trial for trial in trials if trial.settings.method == "prompt"]
+        together = self._answerer.metrics(split, answers, [trial.candidate() for trial in prompts]) if prompts else []
+        found = {id(trial): metrics for trial, metrics in zip(prompts, together, strict=True)}
+        for trial in trials:
+            if trial.settings.method == "probe":
+                found[id(trial)] = self._probe_trainer.metrics(trial, split, answers)
+            elif id(trial) not in found:
+                (found[id(trial)],) = self._answerer_of(trial).metrics(split, answers, [trial.candidate()])
+        return [found[id(trial)] for trial in trials]
 
-    def _answers(self, slot: Slot, split: Split) -> list[Answered]:
-        if slot.settings.method == "probe":
-            return self._probing.answers(slot, split)
-        return self._answerer_of(slot).answer(split, slot.candidate())
+    def _answers(self, trial: LiveTrial, split: Split) -> list[ScoredAnswer]:
+        if trial.settings.method == "probe":
+            return self._probe_trainer.answers(trial, split)
+        return self._answerer_of(trial).answer(split, trial.candidate())
 
     @torch.no_grad()
-    def _answerer_of(self, slot: Slot) -> Answerer:
-        if slot.own_lm is None:
+    def _answerer_of(self, trial: LiveTrial) -> AnswerModel:
+        if trial.own_lm is None:
             return self._answerer
-        own = freeze(slot.own_lm, self._weights.device, self._weights.dtype, self._weights.backend)
-        return Answerer(own, self._data.space, self._data.task, self._size)
+        own = fold_weights(trial.own_lm, self._weights.device, self._weights.dtype, self._weights.backend)
+        return AnswerModel(own, self._data.space, self._data.task, self._size)
 
 
 def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.task_data import Scores, TaskData
 from sp_search.lm.architecture import UnitLM
 
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class PackParts:
+class SharedParts:
     """An LM and a corpus made ready for a task, loaded once."""
 
     lm: UnitLM
     data: TaskData
-    weights: FrozenWeights | None  # the LM's, ready for packs on a CPU; each GPU makes its own
+    weights: FoldedWeights | None  # the LM's, ready for packs on a CPU; each GPU makes its own
     score: Callable[[UnitLM, TaskData], Scores]  # what the data takes its likelihood scores from
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -59,11 +59,11 @@ def _borrowed(lent: _Lent) -> Tensor:
 
 
 def _received(
-    lm: UnitLM, data: TaskData, weights: FrozenWeights | None, score: Callable[[UnitLM, TaskData], Scores]
-) -> PackParts:
+    lm: UnitLM, data: TaskData, weights: FoldedWeights | None, score: Callable[[UnitLM, TaskData], Scores]
+) -> SharedParts:
     borrowed = _replaced(lm, _borrowed)
     data = replace(data, likelihood_scores=partial(score, borrowed))
-    return PackParts(borrowed, data, _replaced(weights, _borrowed), score)
+    return SharedParts(borrowed, data, _replaced(weights, _borrowed), score)
 
 
 def _unbound(data: TaskData) -> Scores:

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.transformer.folded_weights import FrozenLayer
+from sp_search.engine.transformer.folded_weights import FoldedLayer
 
 
 @dataclass(frozen=True)
-class Prefix:
+class PromptKV:
     """Keys and values of prompt positions in one layer."""
 
     keys: Tensor  # (K, H, P, d)
@@ -48,7 +48,7 @@ def attend(query: Tensor, parts: list[Part]) -> Tensor:
     return mixed
 
 
-def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: Prefix) -> Tensor:
+def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptKV) -> Tensor:
     """Rows of the source on a prefix and on each other, where the latter is known already.
 
     All they see of each other is one more column: its value is what they take in without a prefix, its score the
@@ -76,7 +76,7 @@ def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: Prefix)
     return torch.addcmul(of_prefix, shares[..., -1:], mixed.unflatten(-1, (heads, -1))).flatten(-2)
 
 
-def attend_last(x: Tensor, prefix: Prefix | None, mask: Tensor, layer: FrozenLayer, rows: int) -> Tensor:
+def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedLayer, rows: int) -> Tensor:
     """The last R rows on all of them and on a prefix, with key and value projections on the R rows' side.
 
     A score q . W_k x is (W_k' q) . x, and a mean of values W_v x is W_v of the mean of x.

@@ -15,30 +15,30 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sp_search.engine.runtime.packed_linear import Linear
+from sp_search.engine.runtime.packed_linear import PackedLinear
 from sp_search.lm.architecture import Architecture, Layer, UnitLM, sinusoidal_positions
 
 
 @dataclass(frozen=True)
-class FrozenLayer:
+class FoldedLayer:
     """One decoder layer; linear weights are (out, in)."""
 
-    qkv: Linear  # (3D, D), no bias: norm folded in, queries scaled
+    qkv: PackedLinear  # (3D, D), no bias: norm folded in, queries scaled
     query_bias: Tensor  # (H, d)
-    prompt_keys: Linear  # (D, D)
-    prompt_values: Linear  # (D, D)
-    out: Linear  # (D, D)
-    fc1: Linear  # (F, D): norm folded in
-    fc2: Linear  # (D, F)
+    prompt_keys: PackedLinear  # (D, D)
+    prompt_values: PackedLinear  # (D, D)
+    out: PackedLinear  # (D, D)
+    fc1: PackedLinear  # (F, D): norm folded in
+    fc2: PackedLinear  # (D, F)
     backend: str | None  # of torch.compile, for the pieces that are compiled; None runs them as written
 
 
 @dataclass(frozen=True)
-class FrozenWeights:
+class FoldedWeights:
     """What the engine computes with; nothing here has a gradient, but in the passes of a fine-tuned LM."""
 
     architecture: Architecture
-    layers: tuple[FrozenLayer, ...]
+    layers: tuple[FoldedLayer, ...]
     tokens: Tensor  # (V, D): embeddings times sqrt(D)
     positions: Tensor  # (max_positions + 2, D): row p is position p; pads (row 1) are zero
     projection: tuple[Tensor, Tensor]  # (V, D), (V,): the tied output projection, final norm folded in
@@ -56,7 +56,7 @@ class FrozenWeights:
         return self.layers[0].backend
 
 
-def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | None = None) -> FrozenWeights:
+def fold_weights(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | None = None) -> FoldedWeights:
     """Ready a unit LM's weights on a device; matrices in dtype, folding done in float32.
 
     With a backend of torch.compile some pieces of what is computed with them are compiled.
@@ -66,9 +66,9 @@ def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | 
     longest = torch.arange(architecture.max_positions + 2)
     norm = lm.final_norm
     scale, shift = norm if norm is not None else (torch.ones(1), torch.zeros(architecture.embed_dim))
-    return FrozenWeights(
+    return FoldedWeights(
         architecture=architecture,
-        layers=tuple(_freeze_layer(layer, architecture, device, dtype, backend) for layer in lm.layers),
+        layers=tuple(_fold_layer(layer, architecture, device, dtype, backend) for layer in lm.layers),
         tokens=(embedding * math.sqrt(architecture.embed_dim)).to(device, dtype),
         positions=sinusoidal_positions(architecture, longest).to(device, dtype),
         projection=_place(embedding * scale.float(), embedding @ shift.float(), device, dtype),
@@ -77,9 +77,9 @@ def freeze(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | 
     )
 
 
-def _freeze_layer(
+def _fold_layer(
     layer: Layer, architecture: Architecture, device: torch.device, dtype: torch.dtype, backend: str | None
-) -> FrozenLayer:
+) -> FoldedLayer:
     width = architecture.embed_dim
     floats = Layer(*(tensor.float() for tensor in layer))
     qkv_weight = floats.qkv_weight * floats.attn_norm_weight
@@ -90,14 +90,14 @@ def _freeze_layer(
     scale[:width] = architecture.head_dim**-0.5
     fc1_bias = floats.fc1_bias + floats.fc1_weight @ floats.ffn_norm_bias
     _, keys, values = floats.qkv_weight.split(width)
-    return FrozenLayer(
-        qkv=Linear((qkv_weight * scale[:, None]).to(device, dtype).contiguous(), None),
+    return FoldedLayer(
+        qkv=PackedLinear((qkv_weight * scale[:, None]).to(device, dtype).contiguous(), None),
         query_bias=(query_bias * scale[:width]).view(-1, architecture.head_dim).to(device, dtype),
-        prompt_keys=Linear(*_place(keys, -key_shift, device, dtype)),
-        prompt_values=Linear(*_place(values, -value_shift, device, dtype)),
-        out=Linear(*_place(floats.out_weight, floats.out_bias + floats.out_weight @ value_bias, device, dtype)),
-        fc1=Linear(*_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype)),
-        fc2=Linear(*_place(floats.fc2_weight, floats.fc2_bias, device, dtype)),
+        prompt_keys=PackedLinear(*_place(keys, -key_shift, device, dtype)),
+        prompt_values=PackedLinear(*_place(values, -value_shift, device, dtype)),
+        out=PackedLinear(*_place(floats.out_weight, floats.out_bias + floats.out_weight @ value_bias, device, dtype)),
+        fc1=PackedLinear(*_place(floats.fc1_weight * floats.ffn_norm_weight, fc1_bias, device, dtype)),
+        fc2=PackedLinear(*_place(floats.fc2_weight, floats.fc2_bias, device, dtype)),
         backend=backend,
     )
 

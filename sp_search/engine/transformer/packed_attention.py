@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sp_search.engine.batch.unpad import Rows, taken
-from sp_search.engine.transformer.attention import Prefix, additive, attended_shares
-from sp_search.engine.transformer.folded_weights import FrozenLayer
+from sp_search.engine.batch.unpad import Unpadding, taken
+from sp_search.engine.transformer.attention import PromptKV, additive, attended_shares
+from sp_search.engine.transformer.folded_weights import FoldedLayer
 
 
-def attend_above(projected: Tensor, rows: Rows, prefix: Prefix | None, mask: Tensor, layer: FrozenLayer) -> Tensor:
+def attend_above(
+    projected: Tensor, rows: Unpadding, prefix: PromptKV | None, mask: Tensor, layer: FoldedLayer
+) -> Tensor:
     """All rows of every utterance on each other and on a prefix.
 
     Args:
@@ -51,7 +53,7 @@ class _SelfAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, projected: Tensor, query_bias: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: Rows
+        ctx: Any, projected: Tensor, query_bias: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: Unpadding
     ) -> Tensor:
         trials, (batch, length), (heads, prompt, width) = len(projected), rows.place.shape, keys.shape[1:]
         where, flat = rows.by_head(trials, 3, heads), projected.view(-1, width)

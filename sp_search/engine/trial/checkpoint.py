@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from sp_search.engine.trial.hparams import TrialSettings
-from sp_search.engine.trial.trial import Slot
+from sp_search.engine.trial.hparams import TrialHParams
+from sp_search.engine.trial.trial import LiveTrial
 from sp_search.errors import CheckpointError
 from sp_search.published.pins import sha256_of
 from sp_search.units.fairseq_file import UNREADABLE
@@ -26,11 +26,11 @@ SEAL = hashlib.sha256().digest_size * 2
 """Bytes at the end of the file: hex digits."""
 
 
-def save_state(slot: Slot, folder: Path) -> None:
+def save_state(trial: LiveTrial, folder: Path) -> None:
     """Write a slot's state into a folder, made where absent."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{STATE_FILE}.{os.getpid()}"
-    torch.save(slot.state(), unfinished)
+    torch.save(trial.state(), unfinished)
     seal = sha256_of(unfinished).encode()
     with unfinished.open("ab") as file:
         file.write(seal)
@@ -69,7 +69,7 @@ def _check_seal(path: Path) -> None:
         )
 
 
-def load_state(folder: Path, settings: TrialSettings) -> dict[str, Any]:
+def load_state(folder: Path, settings: TrialHParams) -> dict[str, Any]:
     """A saved state for a trial of these settings.
 
     Raises:

@@ -19,7 +19,7 @@ OF_ALL = ("method", "lr", "schedule", "warmup", "max_source_units")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialSettings:
+class TrialHParams:
     """What a trial learns: a prompt, the whole LM or a probe; its verbalizer and recipe. Names are the space's."""
 
     method: Method = "prompt"
@@ -58,7 +58,7 @@ class TrialSettings:
             raise ConfigError("; ".join(faults))
 
     @classmethod
-    def from_params(cls, params: Params) -> TrialSettings:
+    def from_params(cls, params: Params) -> TrialHParams:
         """Settings from searched parameters.
 
         Raises:
@@ -93,7 +93,7 @@ class TrialSettings:
 def parameter_types() -> dict[str, type]:
     """Every parameter that a search space may name, with its type."""
     types: dict[str, type] = {}
-    for record in (PromptSettings, TrialSettings):
+    for record in (PromptSettings, TrialHParams):
         hints = typing.get_type_hints(record)
         for f in fields(record):
             if f.name != "prompt":

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.answer.candidate import SCORING_TOKENS
-from sp_search.engine.batch.collate import SourceBlock, source_block
+from sp_search.engine.batch.collate import SourceBatch, collate_sources
 from sp_search.engine.prompted.source_states import source_mask
-from sp_search.engine.runtime.microbatch import PassSize, in_passes
+from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.engine.transformer.attention import attend
 from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
-from sp_search.engine.transformer.folded_weights import FrozenWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.errors import CheckpointError
 from sp_search.types import Split
 
@@ -87,7 +87,7 @@ def initial_probe(pooled: Tensor, answers: int, seed: int) -> ProbeTensors:
 
 @torch.no_grad()
 def pooled_states(
-    weights: FrozenWeights,
+    weights: FoldedWeights,
     split: Split,
     *,
     layer: int,
@@ -105,7 +105,11 @@ def pooled_states(
         max_units: longest source kept, from its start; 0 keeps all.
         tokens_per_pass: source units; None takes what suits the device.
     """
-    size = PassSize.usual(weights.device, SCORING_TOKENS) if tokens_per_pass is None else PassSize(tokens_per_pass)
+    size = (
+        MicrobatchSize.usual(weights.device, SCORING_TOKENS)
+        if tokens_per_pass is None
+        else MicrobatchSize(tokens_per_pass)
+    )
     lengths = np.diff(split.offsets)
     found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
     for batch in eval_batches(lengths, size.tokens):
@@ -113,15 +117,15 @@ def pooled_states(
         def one_pass(_: range, rows: range, batch: npt.NDArray[np.int64] = batch) -> None:
             utterances = batch[rows.start : rows.stop]
             sources = [split.source(int(i)) for i in utterances]
-            block = source_block(sources, max_units=max_units, device=weights.device)
+            block = collate_sources(sources, max_units=max_units, device=weights.device)
             pooled = _pooled(_states(weights, block, layer), block, pooling)
             found[torch.from_numpy(utterances).to(weights.device)] = pooled
 
-        in_passes(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
+        in_microbatches(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
     return found
 
 
-def _pooled(states: Tensor, block: SourceBlock, pooling: str) -> Tensor:
+def _pooled(states: Tensor, block: SourceBatch, pooling: str) -> Tensor:
     """(B, S, D) to (B, D)."""
     if pooling == "last":
         return states[:, -1]  # padding is on the left
@@ -130,7 +134,7 @@ def _pooled(states: Tensor, block: SourceBlock, pooling: str) -> Tensor:
     return (states * is_unit[..., None]).sum(1) / block.units[:, None]
 
 
-def _states(weights: FrozenWeights, block: SourceBlock, layer: int) -> Tensor:
+def _states(weights: FoldedWeights, block: SourceBatch, layer: int) -> Tensor:
     """What comes out of a layer, layer-normed without an affine part: (B, S, D), float32."""
     mask = source_mask(block, weights.dtype)
     x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)

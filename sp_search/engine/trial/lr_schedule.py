@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 
 
-def learning_rate(settings: TrialSettings, seen: int, budget: int) -> float:
+def learning_rate(settings: TrialHParams, seen: int, budget: int) -> float:
     """The learning rate after so many utterances; `warmup_decay` rises and falls linearly over the full budget."""
     if settings.schedule == "constant":
         return settings.lr

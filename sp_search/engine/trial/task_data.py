@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.errors import ConfigError
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task
@@ -40,7 +40,7 @@ class TaskData:
         """The training split."""
         return self.corpus.splits["train"]
 
-    def verbalizer_units(self, settings: TrialSettings, embedding: Tensor) -> tuple[int, ...]:
+    def verbalizer_units(self, settings: TrialHParams, embedding: Tensor) -> tuple[int, ...]:
         """The dictionary id of each label symbol for a trial.
 
         Raises:
@@ -60,7 +60,7 @@ class TaskData:
         )
         return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
 
-    def check_ends(self, settings: TrialSettings) -> None:
+    def check_ends(self, settings: TrialHParams) -> None:
         """Refuse a trial that would never learn where an answer ends, though it has to know.
 
         Raises:

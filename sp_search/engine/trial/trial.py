@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.answer.candidate import Candidate, ChunkKey
-from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.answer.loss import dropout_factors
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import own_copy, own_named
 from sp_search.engine.trial.lr_schedule import learning_rate
-from sp_search.engine.trial.weight_average import new_mean, take_in
+from sp_search.engine.trial.weight_average import new_mean, update_mean
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
@@ -31,16 +31,16 @@ MAX_GRAD_NORM = 1.0
 
 
 @dataclass
-class Slot:
+class LiveTrial:
     """A live trial.
 
     segments are the stretches of the batch stream it was trained on, as [first position, batches]: with them any
     trial can be run again alone to the same numbers. loss_sum and scored count since the last report.
     """
 
-    settings: TrialSettings
+    settings: TrialHParams
     tensors: PromptTensors | ProbeTensors
-    verbalized: Verbalized  # of a probe, which writes no unit, an empty one
+    verbalized: LabelMap  # of a probe, which writes no unit, an empty one
     optimizer: torch.optim.Adam
     generator: torch.Generator
     deep_layers: range
@@ -121,7 +121,7 @@ class Slot:
         self.updates += 1
         self.utterances_seen += utterances
         if self.mean is not None:
-            take_in(self.mean, self.tensors.named(), self.updates)
+            update_mean(self.mean, self.tensors.named(), self.updates)
         if self.segments and sum(self.segments[-1]) == position:
             self.segments[-1][1] += 1
         else:
@@ -172,7 +172,7 @@ class Slot:
         self.train_s = state["train_s"]
 
 
-def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int) -> Slot:
+def new_trial(settings: TrialHParams, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int) -> LiveTrial:
     """A trial that answers in units, before its first update: a prompt, or an LM to be fine-tuned.
 
     Args:
@@ -198,10 +198,10 @@ def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, see
     trained = [tensor for name, tensor in tensors.named().items() if name not in inert]
     if own is not None:
         trained += own_named(own).values()
-    return Slot(
+    return LiveTrial(
         settings=settings,
         tensors=tensors,
-        verbalized=Verbalized.of(units, linear=is_linear, device=lm.device),
+        verbalized=LabelMap.of(units, linear=is_linear, device=lm.device),
         optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, fused=True),
         generator=torch.Generator(device=lm.device).manual_seed(seed + 1),
         deep_layers=deep_layers,
@@ -211,13 +211,13 @@ def new_slot(settings: TrialSettings, lm: UnitLM, units: tuple[int, ...], *, see
     )
 
 
-def new_probe_slot(settings: TrialSettings, tensors: ProbeTensors, *, seed: int, budget: int) -> Slot:
+def new_probe_trial(settings: TrialHParams, tensors: ProbeTensors, *, seed: int, budget: int) -> LiveTrial:
     """A linear probe before its first update; it writes no units and draws nothing while it trains."""
     device = tensors.weight.device
-    return Slot(
+    return LiveTrial(
         settings=settings,
         tensors=tensors,
-        verbalized=Verbalized.of((), linear=False, device=device),
+        verbalized=LabelMap.of((), linear=False, device=device),
         optimizer=torch.optim.Adam([tensors.weight, tensors.bias], lr=settings.lr, betas=ADAM_BETAS, fused=True),
         generator=torch.Generator(device=device).manual_seed(seed + 1),
         deep_layers=range(0),

@@ -24,7 +24,7 @@ def new_mean(tensors: PromptTensors) -> PromptTensors:
 
 
 @torch.no_grad()
-def take_in(mean: PromptTensors, last_step: Mapping[str, Tensor], updates: int) -> None:
+def update_mean(mean: PromptTensors, last_step: Mapping[str, Tensor], updates: int) -> None:
     """Move a mean in place by the last of so many updates; the first one's is the mean of itself."""
     weight = (POWER + 1) / (updates + POWER)
     for name, tensor in mean.named().items():

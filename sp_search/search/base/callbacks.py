@@ -10,12 +10,12 @@ from typing import Any, Protocol
 from sp_search.search.base.protocol import VALID
 from sp_search.types import Params, Report
 
-TOLD = ("train_loss", "utterances_per_s")
+OBSERVED = ("train_loss", "utterances_per_s")
 
 
-def is_told(metric: str) -> bool:
+def is_observed(metric: str) -> bool:
     """Whether observers hear of a metric of a report: what was measured on valid, and how training goes."""
-    return metric.startswith(VALID) or metric in TOLD
+    return metric.startswith(VALID) or metric in OBSERVED
 
 
 class Observer(Protocol):
@@ -43,7 +43,7 @@ class Observer(Protocol):
         """The search ends, well or not; what comes back is of no matter here."""
 
 
-class Listeners:
+class Observers:
     """All observers as one. An observer that raises is named and dropped: it must not end the search."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:

@@ -25,7 +25,7 @@ DRAWN = "drawn"
 
 
 @dataclass(frozen=True)
-class Point:
+class RungEstimate:
     """A rung, or the full budget."""
 
     utterances: int  # that a trial has seen there
@@ -38,7 +38,7 @@ class Plan:
 
     ranges: Mapping[str, str]  # by parameter, for people
     first_trials: tuple[Mapping[str, Any], ...]  # as they will be trained, DRAWN where nothing is set
-    points: tuple[Point, ...]
+    points: tuple[RungEstimate, ...]
     search_utterances: int  # estimated, over all trials
     most_search_utterances: int  # where ASHA stops none
     confirm_utterances: int
@@ -47,7 +47,7 @@ class Plan:
 def plan_search(settings: SearchSettings, space: Space) -> Plan:
     """The plan of a search; the same every time."""
     ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
-    points = tuple(map(Point, ends, estimated_reach(settings.trials, len(ends), settings.reduction_factor)))
+    points = tuple(map(RungEstimate, ends, estimated_reach(settings.trials, len(ends), settings.reduction_factor)))
     steps = zip((0, *ends), points, strict=False)
     confirms = min(settings.confirm_top, settings.trials) * settings.confirm_seeds
     return Plan(

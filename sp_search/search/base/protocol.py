@@ -26,7 +26,7 @@ STATE_FILE, REPORT_FILE = "state.pt", "report.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Terms:
+class TrialRequest:
     """A trial as it knocks at a worker: all that it takes to let it in, for the first time or again."""
 
     number: int
@@ -41,13 +41,13 @@ class Terms:
         return next(point for point in self.points if point > after)
 
     @property
-    def told_apart(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What another trial, that an earlier study left in the same folder, would differ in."""
         return {"params": dict(self.params), "seed": self.seed, "budget": self.budget}
 
 
 @dataclass(frozen=True)
-class Told:
+class TrialReport:
     """A report, and what the trial weighs."""
 
     report: Report
@@ -63,21 +63,21 @@ class Told:
         return result
 
 
-def save_told(told: Told, terms: Terms) -> None:
+def save_report(told: TrialReport, request: TrialRequest) -> None:
     """Keep a report beside the state it was made of; whole or not at all."""
-    folder = Path(terms.folder)
+    folder = Path(request.folder)
     unfinished = folder / f"{REPORT_FILE}.{os.getpid()}"
-    unfinished.write_text(json.dumps({**asdict(told), "of": terms.told_apart}))
+    unfinished.write_text(json.dumps({**asdict(told), "of": request.identity}))
     unfinished.replace(folder / REPORT_FILE)
 
 
-def saved_told(terms: Terms) -> Told | None:
+def saved_report(request: TrialRequest) -> TrialReport | None:
     """The last report that was kept of this very trial; None where there is none."""
     try:
-        found = json.loads((Path(terms.folder) / REPORT_FILE).read_text())
+        found = json.loads((Path(request.folder) / REPORT_FILE).read_text())
     except FileNotFoundError:
         return None
-    return Told(Report(**found["report"]), found["facts"]) if found["of"] == terms.told_apart else None
+    return TrialReport(Report(**found["report"]), found["facts"]) if found["of"] == request.identity else None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from sp_search.types import Params
 
 
 @dataclass(frozen=True)
-class Finished:
+class TrialResult:
     """A prompt ready to be exported: a trial's at full budget, or the winner's after its confirm runs."""
 
     number: int  # of the trial
@@ -23,5 +23,5 @@ class Finished:
     outcome: Mapping[str, Any] = field(default_factory=dict)  # a winner's: intervals of its test metrics, train_s
 
 
-Keep = Callable[[Finished], Path | None]
+Keep = Callable[[TrialResult], Path | None]
 """Writes a prompt into a folder, and says which; None where it is not kept."""

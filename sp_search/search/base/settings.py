@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sp_search.search.base.protocol import Terms
+from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.base.rungs import report_points
 from sp_search.types import Params
 
@@ -60,9 +60,9 @@ class SearchSettings:
         trials = self.folder / "trials"
         return list(trials.iterdir()) if trials.exists() else []
 
-    def terms(self, number: int, params: Params, seed: int) -> Terms:
+    def request(self, number: int, params: Params, seed: int) -> TrialRequest:
         """What a worker is told of a trial."""
-        return Terms(
+        return TrialRequest(
             number=number,
             params=dict(params),
             seed=seed,

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import optuna
 from optuna.trial import FrozenTrial
 
-from sp_search.search.base.callbacks import Listeners, is_told
-from sp_search.search.base.protocol import VALID, Told
+from sp_search.search.base.callbacks import Observers, is_observed
+from sp_search.search.base.protocol import VALID, TrialReport
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.study import CONFIRMED, PARAMS, record_confirmed, trial_seed, trials_to_confirm
-from sp_search.search.workers.slots import Seats
+from sp_search.search.workers.slots import SlotPool
 from sp_search.types import ParamValue, Report
 
 FIRST_NUMBER = 1_000_000
@@ -62,7 +62,7 @@ def pending_confirms(study: optuna.Study, best: Sequence[FrozenTrial], settings:
 
 
 def run_confirms(
-    study: optuna.Study, space: Space, settings: SearchSettings, seats: Seats, listeners: Listeners
+    study: optuna.Study, space: Space, settings: SearchSettings, slots: SlotPool, observers: Observers
 ) -> None:
     """Make the confirm runs that are missing, in all slots of all workers, and record each as it ends.
 
@@ -70,33 +70,37 @@ def run_confirms(
         study: its `trials_to_confirm` are repeated.
         space: says which parameters were searched.
         settings: how many, and how long.
-        seats: where they sit.
-        listeners: told.
+        slots: of the workers.
+        observers: who is told.
     """
     waiting = deque(pending_confirms(study, trials_to_confirm(study, settings.confirm_top), settings))
     running: dict[int, ConfirmRun] = {}
     while waiting or running:
-        while waiting and seats.is_free:
+        while waiting and slots.is_free:
             run = waiting.popleft()
             running[run.number] = run
             tags = {"role": "confirm", "of_trial": str(run.of_trial), "seed": str(run.seed)}
-            listeners.tell("trial_started", run.number, space.searched(run.params), tags)
-            seats.ask(seats.take(settings.terms(run.number, run.params, run.seed)), after=0)
-        seat, told = seats.next_told()
-        if isinstance(told, Told):
+            observers.tell("trial_started", run.number, space.searched(run.params), tags)
+            slots.ask(slots.take(settings.request(run.number, run.params, run.seed)), after=0)
+        slot, told = slots.next_report()
+        if isinstance(told, TrialReport):
             seen, metrics = told.report.utterances_seen, told.report.metrics
-            heard = {name: value for name, value in metrics.items() if is_told(name)}
-            listeners.tell("reported", seat.terms.number, Report(seen, heard))
+            heard = {name: value for name, value in metrics.items() if is_observed(name)}
+            observers.tell("reported", slot.request.number, Report(seen, heard))
             if not told.report.diverged and seen < settings.budget:
-                seats.ask(seat, after=seen)
+                slots.ask(slot, after=seen)
                 continue
-        seats.leave(seat)
-        seats.free(seat, is_wanted=bool(waiting))
-        _conclude(study, settings, running.pop(seat.terms.number), told, listeners)
+        slots.leave(slot)
+        slots.free(slot, is_wanted=bool(waiting))
+        _conclude(study, settings, running.pop(slot.request.number), told, observers)
 
 
 def _conclude(
-    study: optuna.Study, settings: SearchSettings, run: ConfirmRun, told: Told | Exception, listeners: Listeners
+    study: optuna.Study,
+    settings: SearchSettings,
+    run: ConfirmRun,
+    told: TrialReport | Exception,
+    observers: Observers,
 ) -> None:
     """Record a run that reached its full budget; another has failed, and the next search makes it anew."""
     folder = settings.trial_folder(run.number)
@@ -104,8 +108,8 @@ def _conclude(
         reason = f"the confirm run failed: {told!r}" if isinstance(told, Exception) else "the confirm run diverged"
         if folder.exists():
             shutil.rmtree(folder)
-        listeners.tell("trial_finished", run.number, "FAIL", reason, {})
+        observers.tell("trial_finished", run.number, "FAIL", reason, {})
         return
     measured = {name: value for name, value in told.report.metrics.items() if name.startswith(VALID)}
     record_confirmed(study, run.key, {**measured, "state": str(folder)})
-    listeners.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})
+    observers.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})

@@ -22,9 +22,9 @@ import ray
 from ray import cloudpickle
 
 from sp_search.errors import ConfigError, StudyError
-from sp_search.search.base.callbacks import Listeners, Observer
+from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.protocol import VALID
-from sp_search.search.base.result import Finished, Keep
+from sp_search.search.base.result import Keep, TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.cluster.nodes import check_folder
@@ -35,15 +35,15 @@ from sp_search.search.study.winner import Winner, winner
 from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
-from sp_search.search.workers.slots import Seats
-from sp_search.search.workers.worker import PackFactory, PackLike, Worker, pack_of
+from sp_search.search.workers.slots import SlotPool
+from sp_search.search.workers.worker import Trainer, TrainerFactory, Worker, build_trainer
 
 WORKER_START_S = 600.0
 CLOSE_S = 20.0
 SWITCH_S = 0.0005
 
 
-Conclude = Callable[[Finished, dict[str, Any]], None]
+Conclude = Callable[[TrialResult, dict[str, Any]], None]
 
 
 def run_search(
@@ -51,7 +51,7 @@ def run_search(
     identity: StudyIdentity,
     study: optuna.Study,
     space: Space,
-    make_pack: PackFactory,
+    make_trainer: TrainerFactory,
     observers: Sequence[Observer],
     keep: Keep,
     conclude: Conclude,
@@ -64,7 +64,7 @@ def run_search(
         identity: what the study is about.
         study: of that identity.
         space: what is searched.
-        make_pack: builds the engine in a worker's process of what is shared; small, for it is sent there.
+        make_trainer: builds the engine in a worker's process of what is shared; small, for it is sent there.
         observers: who is told.
         keep: writes the prompt of a trial that reached its full budget, and says where.
         conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
@@ -79,19 +79,19 @@ def run_search(
         KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
     """
     began = time.monotonic()
-    listeners = Listeners(observers)
+    listeners = Observers(observers)
     cpus = math.ceil(settings.workers * settings.cpus_per_worker)
     with (
-        _listening(settings, identity, listeners),
+        _observed(settings, identity, listeners),
         ray_session(settings.ray_address, cpus),
         _terminable(),
-        _workers(settings, make_pack, shared) as workers,
+        _workers(settings, make_trainer, shared) as workers,
     ):
-        seats, asha = Seats(workers, settings.slots), _asha(settings, study)
+        slots, asha = SlotPool(workers, settings.slots), _asha(settings, study)
         searcher = StudySearcher(study, space, settings, listeners, keep)
         wait_for_workers(settings, workers)
-        run_trials(searcher, asha, seats, settings)
-        run_confirms(study, space, settings, seats, listeners)
+        run_trials(searcher, asha, slots, settings)
+        run_confirms(study, space, settings, slots, listeners)
         best = winner(study, trials_to_confirm(study, settings.confirm_top), settings)
         if best is None:
             raise StudyError(
@@ -108,7 +108,7 @@ def run_search(
 
 
 @contextmanager
-def _listening(settings: SearchSettings, identity: StudyIdentity, listeners: Listeners) -> Iterator[None]:
+def _observed(settings: SearchSettings, identity: StudyIdentity, observers: Observers) -> Iterator[None]:
     """Open a study to its listeners before Ray starts, and close them when it has ended: who uploads, uses that time.
 
     An uploader's thread gives way every half millisecond, for the search waits for its turn some thousand times.
@@ -116,10 +116,10 @@ def _listening(settings: SearchSettings, identity: StudyIdentity, listeners: Lis
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     try:
-        listeners.tell("study_opened", study_info(settings, identity))
+        observers.tell("study_opened", study_info(settings, identity))
         yield
     finally:
-        listeners.tell("close", CLOSE_S)
+        observers.tell("close", CLOSE_S)
         sys.setswitchinterval(before)
 
 
@@ -144,12 +144,12 @@ def _terminable() -> Iterator[None]:
 
 
 @contextmanager
-def _workers(settings: SearchSettings, make_pack: PackFactory, shared: Any) -> Iterator[list[Any]]:
+def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any) -> Iterator[list[Any]]:
     """The workers of a search, gone when it ends: their devices are free for the next one of this process."""
     if settings.ray_address is not None:
         check_folder(settings.folder)
     here = ray.put(shared)  # as long as this name holds it
-    workers = start_workers(settings, partial(pack_of, make_pack, cloudpickle.dumps(here)))
+    workers = start_workers(settings, partial(build_trainer, make_trainer, cloudpickle.dumps(here)))
     try:
         yield workers
     finally:
@@ -157,7 +157,7 @@ def _workers(settings: SearchSettings, make_pack: PackFactory, shared: Any) -> I
             ray.kill(worker)
 
 
-def start_workers(settings: SearchSettings, make_pack: Callable[[], PackLike]) -> list[Any]:
+def start_workers(settings: SearchSettings, make_trainer: Callable[[], Trainer]) -> list[Any]:
     """One actor a device, soon ready; started again by Ray when lost, and asked again what it had been asked."""
     actor = ray.remote(Worker).options(
         num_cpus=settings.cpus_per_worker,
@@ -167,7 +167,7 @@ def start_workers(settings: SearchSettings, make_pack: Callable[[], PackLike]) -
         max_concurrency=4 * settings.slots + 4,
         scheduling_strategy="SPREAD",
     )
-    return [actor.remote(make_pack) for _ in range(settings.workers)]
+    return [actor.remote(make_trainer) for _ in range(settings.workers)]
 
 
 def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
@@ -196,13 +196,13 @@ def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
     )
 
 
-def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> Finished:
+def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> TrialResult:
     """Read the test split, once, with the prompt of every confirm seed of the winner."""
     runs = [
-        replace(settings.terms(-1 - i, best.params, seed), folder=run["state"])
+        replace(settings.request(-1 - i, best.params, seed), folder=run["state"])
         for i, (seed, run) in enumerate(zip(best.seeds, best.runs, strict=True))
     ]
-    found = ray.get([workers[i % len(workers)].evaluate.remote(terms, "test") for i, terms in enumerate(runs)])
+    found = ray.get([workers[i % len(workers)].evaluate.remote(request, "test") for i, request in enumerate(runs)])
     exported = max(range(len(runs)), key=lambda i: float(best.runs[i][settings.metric]))
     metrics: dict[str, list[dict[str, float]]] = {
         "valid": [
@@ -215,7 +215,7 @@ def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> 
         split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
         for split, of_seeds in metrics.items()
     }
-    return Finished(
+    return TrialResult(
         number=best.trial.number,
         params=best.params,
         seed=best.seeds[exported],
@@ -233,7 +233,7 @@ def study_info(settings: SearchSettings, identity: StudyIdentity) -> dict[str, A
 
 
 def _summary(
-    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, best: Winner, finished: Finished
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, best: Winner, finished: TrialResult
 ) -> dict[str, Any]:
     return {
         "study": settings.study,

@@ -13,7 +13,7 @@ from sp_search.types import Params
 
 
 @dataclass(frozen=True)
-class TrialHistory:
+class TrialRecord:
     """One trial of a study."""
 
     number: int
@@ -24,19 +24,19 @@ class TrialHistory:
 
 
 @dataclass(frozen=True)
-class StudyHistory:
+class StudyRecord:
     """All trials of a study, and by `TRIAL:REPEAT` what the confirm runs came to."""
 
     name: str
     metric: str  # that decides, as accuracy
-    trials: tuple[TrialHistory, ...]
+    trials: tuple[TrialRecord, ...]
     confirmed: Mapping[str, float]
 
 
-def study_history(study: optuna.Study, metric: str) -> StudyHistory:
+def study_record(study: optuna.Study, metric: str) -> StudyRecord:
     """What a study of this deciding metric, as accuracy, holds by now."""
     trials = tuple(
-        TrialHistory(
+        TrialRecord(
             number=trial.number,
             state=trial.state.name.lower(),
             params=trial.user_attrs.get(PARAMS, {}),
@@ -47,4 +47,4 @@ def study_history(study: optuna.Study, metric: str) -> StudyHistory:
     )
     confirmed = study.user_attrs.get(CONFIRMED, {})
     reached = {key: run[f"{VALID}{metric}"] for key, run in confirmed.items()}
-    return StudyHistory(study.study_name, metric, trials, reached)
+    return StudyRecord(study.study_name, metric, trials, reached)

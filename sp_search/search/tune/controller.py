@@ -22,17 +22,17 @@ from ray.tune.search import SearchAlgorithm
 
 from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.base.settings import SearchSettings
-from sp_search.search.tune.optuna_searcher import SEEN, TERMS, StudySearcher
-from sp_search.search.workers.slots import Seat, Seats
+from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
+from sp_search.search.workers.slots import SlotPool, TrialSlot
 
 
-def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, seats: Seats, settings: SearchSettings) -> None:
+def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPool, settings: SearchSettings) -> None:
     """Have Tune run all trials that a searcher gives, to their ends.
 
     Args:
         searcher: gives the trials.
         scheduler: stops some.
-        seats: where they sit.
+        slots: of the workers.
         settings: how many are made ready ahead, what decides, and where Tune keeps an empty folder a trial.
 
     Raises:
@@ -44,13 +44,13 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, seats: Seats,
         scheduler=scheduler,
         metric=METRIC,
         storage=experiment.storage,
-        resource_manager_factory=lambda: _SeatManager(seats, settings.metric),
+        resource_manager_factory=lambda: _SlotManager(slots, settings.metric),
     )
     controller.update_max_pending_trials(settings.staged)
     while not controller.is_finished():
         controller.step()
-        seats.check()
-    seats.clear()
+        slots.check()
+    slots.clear()
 
 
 class _Controller(TuneController):
@@ -76,9 +76,7 @@ class _Trials(SearchAlgorithm):
             self.set_finished()
         if not isinstance(config, dict):
             return None
-        return _SeatedTrial(
-            "Trainable", config=config, trial_id=trial_id, storage=self._experiment.storage, stub=True
-        )
+        return _SlotTrial("Trainable", config=config, trial_id=trial_id, storage=self._experiment.storage, stub=True)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A report of a trial that goes on."""
@@ -89,7 +87,7 @@ class _Trials(SearchAlgorithm):
         self._searcher.on_trial_complete(trial_id, result, error)
 
 
-class _SeatedTrial(Trial):
+class _SlotTrial(Trial):
     """A trial whose trainable is a seat; Tune asks for a class, but never makes an object of it."""
 
     def get_trainable_cls(self) -> type[Trainable]:
@@ -97,11 +95,11 @@ class _SeatedTrial(Trial):
         return Trainable
 
 
-class _SeatManager(ResourceManager):
+class _SlotManager(ResourceManager):
     """Seats as the resources that Tune requests, acquires and frees."""
 
-    def __init__(self, seats: Seats, metric: str) -> None:
-        self._seats = seats
+    def __init__(self, slots: SlotPool, metric: str) -> None:
+        self._slots = slots
         self._metric = metric
         self._requested = 0
 
@@ -115,57 +113,57 @@ class _SeatManager(ResourceManager):
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
         """Whether a trial that waits can sit down."""
-        return self._requested > 0 and self._seats.is_free
+        return self._requested > 0 and self._slots.is_free
 
     def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
         """A seat, once Tune says for which trial."""
         self._requested -= 1
-        return _AcquiredSeat(resource_request, self._seats, self._metric)
+        return _AcquiredSlot(resource_request, self._slots, self._metric)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
         """Take the seat back."""
-        assert isinstance(acquired_resource, _AcquiredSeat)
-        assert acquired_resource.seat is not None
-        self._seats.free(acquired_resource.seat, is_wanted=self._requested > 0)
+        assert isinstance(acquired_resource, _AcquiredSlot)
+        assert acquired_resource.slot is not None
+        self._slots.free(acquired_resource.slot, is_wanted=self._requested > 0)
 
     def clear(self) -> None:
         """Nothing is held back."""
 
 
 @dataclass
-class _AcquiredSeat(AcquiredResources):
+class _AcquiredSlot(AcquiredResources):
     """Stands for the actor class as well: made `remote`, it seats a trial."""
 
-    seats: Seats
+    slots: SlotPool
     metric: str
-    seat: Seat | None = None
+    slot: TrialSlot | None = None
 
     def annotate_remote_entities(self, entities: list[Any]) -> list[Any]:
         """What Tune makes its actor of."""
         return [self]
 
-    def remote(self, config: dict[str, Any], storage: Any) -> _SeatActor:
+    def remote(self, config: dict[str, Any], storage: Any) -> _SlotActor:
         """Seat the trial of this config."""
-        self.seat = self.seats.take(config[TERMS])
-        return _SeatActor(self.seats, self.seat, config[SEEN], self.metric)
+        self.slot = self.slots.take(config[REQUEST])
+        return _SlotActor(self.slots, self.slot, config[SEEN], self.metric)
 
 
-class _SeatActor:
+class _SlotActor:
     """A seat with the methods of a trial's actor that Tune calls."""
 
-    def __init__(self, seats: Seats, seat: Seat, seen: int, metric: str) -> None:
-        self._seats, self._seat, self._seen, self._metric = seats, seat, seen, metric
+    def __init__(self, slots: SlotPool, slot: TrialSlot, seen: int, metric: str) -> None:
+        self._slots, self._slot, self._seen, self._metric = slots, slot, seen, metric
         self._asked: Any = None
         self.train = _Remote(self._train)
-        self.stop = _Remote(lambda: seats.leave(seat))
+        self.stop = _Remote(lambda: slots.leave(slot))
         self.get_auto_filled_metrics = _Remote(lambda debug_metrics_only: {})
-        self.__ray_ready__ = _Remote(lambda: seat.ready)
+        self.__ray_ready__ = _Remote(lambda: slot.ready)
 
     def _train(self) -> Any:
         """The next report. Tune asks for it when it has the one before."""
         if self._asked is not None:
             self._seen = ray.get(self._asked)[TIME]
-        self._asked = self._seats.ask_for_tune(self._seat, self._seen, self._metric)
+        self._asked = self._slots.request_tune_result(self._slot, self._seen, self._metric)
         return self._asked
 
 

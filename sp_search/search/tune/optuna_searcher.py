@@ -16,16 +16,16 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sp_search.search.base.callbacks import Listeners, is_told
+from sp_search.search.base.callbacks import Observers, is_observed
 from sp_search.search.base.protocol import FACTS, METRIC, STATE_FILE, TIME, VALID
-from sp_search.search.base.result import Finished, Keep
+from sp_search.search.base.result import Keep, TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.study import PARAMS, REASON, SEED, STOPPED, reconcile, trial_seed, twin
 from sp_search.search.tune.asha import NUMBER
 from sp_search.types import ParamValue, Report
 
-TERMS, SEEN = "terms", "seen"
+REQUEST, SEEN = "terms", "seen"
 """Keys of a Tune trial's config: what its worker is told of it, and what it has seen at an earlier start."""
 
 KEPT = 5
@@ -50,7 +50,7 @@ class StudySearcher(Searcher):
         study: optuna.Study,
         space: Space,
         settings: SearchSettings,
-        listeners: Listeners,
+        observers: Observers,
         keep: Keep,
     ) -> None:
         """Serve a study."""
@@ -58,7 +58,7 @@ class StudySearcher(Searcher):
         self._study = study
         self._space = space
         self._settings = settings
-        self._listeners = listeners
+        self._observers = observers
         self._keep = keep
         self._running: dict[str, _Running] = {}
         saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / STATE_FILE).exists()]
@@ -95,7 +95,7 @@ class StudySearcher(Searcher):
         if state == TrialState.COMPLETE:
             self._keep_prompt(running.number, result or {})
         self._drop_losers()
-        self._listeners.tell("trial_finished", running.number, state.name, reason, self._last(running))
+        self._observers.tell("trial_finished", running.number, state.name, reason, self._last(running))
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for `Tuner.restore`, which is never used: the study is on disk."""
@@ -110,11 +110,11 @@ class StudySearcher(Searcher):
     def _config(self, trial_id: str, running: _Running, seed: int, seen: int) -> dict[str, Any]:
         self._running[trial_id] = running
         searched = self._space.searched(running.params)
-        self._listeners.tell("trial_started", running.number, searched, {"role": "search", "seed": str(seed)})
+        self._observers.tell("trial_started", running.number, searched, {"role": "search", "seed": str(seed)})
         return {
             NUMBER: running.number,
             SEEN: seen,
-            TERMS: self._settings.terms(running.number, running.params, seed),
+            REQUEST: self._settings.request(running.number, running.params, seed),
         }
 
     def _continued(self) -> tuple[optuna.Trial, Mapping[str, ParamValue], int, dict[int, float]] | None:
@@ -154,12 +154,12 @@ class StudySearcher(Searcher):
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
             running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
-        metrics = {name: float(result[name]) for name in result if is_told(name)}
-        self._listeners.tell("reported", running.number, Report(seen, metrics))
+        metrics = {name: float(result[name]) for name in result if is_observed(name)}
+        self._observers.tell("reported", running.number, Report(seen, metrics))
 
     def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
         trial = self._study.get_trials(deepcopy=False)[number]
-        finished = Finished(
+        finished = TrialResult(
             number=number,
             params=trial.user_attrs[PARAMS],
             seed=trial.user_attrs[SEED],
@@ -168,7 +168,7 @@ class StudySearcher(Searcher):
             facts=dict(result.get(FACTS, ())),
         )
         if (folder := self._keep(finished)) is not None:
-            self._listeners.tell("artifact", number, folder, "prompt")
+            self._observers.tell("artifact", number, folder, "prompt")
 
     def _last(self, running: _Running) -> dict[str, float]:
         return {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}

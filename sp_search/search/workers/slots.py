@@ -15,31 +15,31 @@ import ray
 from ray.exceptions import RayError
 
 from sp_search.errors import StudyError
-from sp_search.search.base.protocol import Terms, Told
+from sp_search.search.base.protocol import TrialReport, TrialRequest
 from sp_search.search.workers.worker import report_elsewhere
 
 
-class Seat:
+class TrialSlot:
     """A trial's place on a worker, and what it waits for."""
 
-    def __init__(self, terms: Terms, worker: int, ready: Any) -> None:
+    def __init__(self, request: TrialRequest, worker: int, ready: Any) -> None:
         """Seat a trial on a worker, by its place in the list; ready is a reference that no other seat has."""
-        self.terms = terms
+        self.request = request
         self.ready = ready
         self.worker = worker
         self.been_at = {worker}
 
 
-class Seats:
+class SlotPool:
     """The slots of a search's workers."""
 
     def __init__(self, workers: Sequence[Any], slots: int) -> None:
         """Serve so many slots on each of these actors."""
         self._workers = workers
-        self._pulse = Pulse(workers)
+        self._pulse = WorkerPulse(workers)
         self._slots = slots
-        self._taken: list[Seat] = []
-        self._waiting: dict[Any, Seat] = {}
+        self._taken: list[TrialSlot] = []
+        self._waiting: dict[Any, TrialSlot] = {}
         self._ready: list[Any] = []  # references of seats that were left: one costs milliseconds
 
     @property
@@ -47,30 +47,30 @@ class Seats:
         """Whether a seat is."""
         return len(self._taken) < self._slots * len(self._workers)
 
-    def take(self, terms: Terms) -> Seat:
+    def take(self, request: TrialRequest) -> TrialSlot:
         """Seat a trial on the worker with the fewest. It joins with its first report."""
         counts = self._counts()
-        seat = Seat(terms, counts.index(min(counts)), self._ready.pop() if self._ready else ray.put(True))
-        self._taken.append(seat)
-        return seat
+        slot = TrialSlot(request, counts.index(min(counts)), self._ready.pop() if self._ready else ray.put(True))
+        self._taken.append(slot)
+        return slot
 
-    def ask(self, seat: Seat, after: int) -> None:
-        """Have a trial train to its first report behind so many utterances; `next_told` gives it."""
-        self._waiting[self._workers[seat.worker].report.remote(seat.terms, after)] = seat
+    def ask(self, slot: TrialSlot, after: int) -> None:
+        """Have a trial train to its first report behind so many utterances; `next_report` gives it."""
+        self._waiting[self._workers[slot.worker].report.remote(slot.request, after)] = slot
 
-    def ask_for_tune(self, seat: Seat, after: int, metric: str) -> Any:
+    def request_tune_result(self, slot: TrialSlot, after: int, metric: str) -> Any:
         """The same as an object reference to what Tune takes."""
-        return self._workers[seat.worker].tune_result.remote(seat.terms, after, metric)
+        return self._workers[slot.worker].tune_result.remote(slot.request, after, metric)
 
     def check(self) -> None:
         """To be called often while trials are waited for.
 
         Raises:
-            StudyError: as `Pulse.check`.
+            StudyError: as `WorkerPulse.check`.
         """
         self._pulse.check()
 
-    def next_told(self) -> tuple[Seat, Told | RayError]:
+    def next_report(self) -> tuple[TrialSlot, TrialReport | RayError]:
         """Wait for the first of what was asked for: a report, or why there is none.
 
         Raises:
@@ -80,21 +80,21 @@ class Seats:
         while not ready:
             ready, _ = ray.wait(list(self._waiting), num_returns=1, timeout=EVERY_S)
             self.check()
-        seat = self._waiting.pop(ready[0])
+        slot = self._waiting.pop(ready[0])
         try:
-            return seat, cast(Told, ray.get(ready[0]))
+            return slot, cast(TrialReport, ray.get(ready[0]))
         except RayError as error:
-            return seat, error
+            return slot, error
 
-    def leave(self, seat: Seat) -> Any:
+    def leave(self, slot: TrialSlot) -> Any:
         """End a trial wherever it has been; an object reference to that."""
-        refs = [self._workers[worker].remove.remote(seat.terms.number) for worker in seat.been_at]
+        refs = [self._workers[worker].remove.remote(slot.request.number) for worker in slot.been_at]
         return refs[0]
 
-    def free(self, seat: Seat, *, is_wanted: bool) -> None:
+    def free(self, slot: TrialSlot, *, is_wanted: bool) -> None:
         """Take a seat back; where none is wanted now, workers share what trials there are."""
-        self._taken.remove(seat)
-        self._ready.append(seat.ready)
+        self._taken.remove(slot)
+        self._ready.append(slot.ready)
         if not is_wanted:
             self._share()
 
@@ -105,15 +105,15 @@ class Seats:
     def _share(self) -> None:
         while (counts := self._counts()) and max(counts) - min(counts) > 1:
             full, free = counts.index(max(counts)), counts.index(min(counts))
-            seat = next(seat for seat in reversed(self._taken) if seat.worker == full)
+            slot = next(slot for slot in reversed(self._taken) if slot.worker == full)
             to = partial(report_elsewhere, self._workers[free])
-            self._workers[full].hand_over.remote(seat.terms.number, to)
-            seat.worker = free
-            seat.been_at.add(free)
+            self._workers[full].hand_over.remote(slot.request.number, to)
+            slot.worker = free
+            slot.been_at.add(free)
 
     def _counts(self) -> list[int]:
         """Trials on each worker."""
-        return [sum(seat.worker == worker for seat in self._taken) for worker in range(len(self._workers))]
+        return [sum(slot.worker == worker for slot in self._taken) for worker in range(len(self._workers))]
 
 
 EVERY_S = 5.0
@@ -122,7 +122,7 @@ AWAY_S = 600.0
 """How long a worker may be away: a new node, and a new pack on it, take minutes."""
 
 
-class Pulse:
+class WorkerPulse:
     """Asks all workers for a word now and then."""
 
     def __init__(self, workers: Sequence[Any], clock: Callable[[], float] = time.monotonic) -> None:

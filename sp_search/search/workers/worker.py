@@ -20,7 +20,7 @@ from typing import Any, Protocol, TypeVar, cast
 import ray
 from ray import cloudpickle
 
-from sp_search.search.base.protocol import STATE_FILE, Terms, Told, save_told, saved_told
+from sp_search.search.base.protocol import STATE_FILE, TrialReport, TrialRequest, save_report, saved_report
 from sp_search.types import Params, Report
 
 PATIENCE_S = 0.1
@@ -29,7 +29,7 @@ PATIENCE_S = 0.1
 T = TypeVar("T")
 
 
-class PackLike(Protocol):
+class Trainer(Protocol):
     """What a worker needs of the engine (`sp_search.engine.train.trainer.Pack`)."""
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
@@ -41,31 +41,31 @@ class PackLike(Protocol):
     def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
 
 
-PackFactory = Callable[[Any], PackLike]
+TrainerFactory = Callable[[Any], Trainer]
 """Makes a pack in a worker's process of what all workers of a machine share."""
 
 
-Ask = Callable[[Terms, int], Told]
+Ask = Callable[[TrialRequest, int], TrialReport]
 """A worker's `report`, wherever that worker is."""
 
 
 @dataclass
-class _Asked:
+class _Pending:
     """A trial that waits for its next report."""
 
-    terms: Terms
+    request: TrialRequest
     after: int
-    told: Future[Told | Ask] = field(default_factory=Future)  # whom to ask instead, once it was handed over
+    told: Future[TrialReport | Ask] = field(default_factory=Future)  # whom to ask instead, once it was handed over
 
 
 class Worker:
     """A pack behind a door that many trials knock at; as a Ray actor its methods run in threads."""
 
-    def __init__(self, make_pack: Callable[[], PackLike]) -> None:
+    def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
         """Make the pack in this process, and start stepping."""
-        self._pack = make_pack()
+        self._trainer = make_trainer()
         self._turn = threading.Condition()  # guards the next three
-        self._asked: dict[int, _Asked] = {}
+        self._asked: dict[int, _Pending] = {}
         self._leaving: set[int] = set()
         self._errands: list[Callable[[], None]] = []
         self._live: dict[int, float] = {}  # until when its next word is waited for; the engine thread's, as the pack
@@ -73,7 +73,7 @@ class Worker:
         self._ready_at = time.monotonic()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
-    def report(self, terms: Terms, after: int) -> Told:
+    def report(self, request: TrialRequest, after: int) -> TrialReport:
         """Train a trial to its first report behind so many utterances; its state is saved before.
 
         A trial that is not here joins, from its saved state if there is one. Asked again what was told before, as
@@ -82,28 +82,28 @@ class Worker:
         Raises:
             KeyError: the trial was removed meanwhile.
         """
-        asked = _Asked(terms, after)
+        asked = _Pending(request, after)
         with self._turn:
-            self._asked[terms.number] = asked
+            self._asked[request.number] = asked
             self._turn.notify()
         found = asked.told.result()
-        return found if isinstance(found, Told) else found(terms, after)
+        return found if isinstance(found, TrialReport) else found(request, after)
 
-    def tune_result(self, terms: Terms, after: int, metric: str) -> dict[str, Any]:
+    def tune_result(self, request: TrialRequest, after: int, metric: str) -> dict[str, Any]:
         """The same as Tune takes it; metric is the one that decides."""
-        return self.report(terms, after).tune_result(metric, terms.budget)
+        return self.report(request, after).tune_result(metric, request.budget)
 
-    def evaluate(self, terms: Terms, split: str) -> tuple[dict[str, float], dict[str, Any]]:
+    def evaluate(self, request: TrialRequest, split: str) -> tuple[dict[str, float], dict[str, Any]]:
         """The metrics on a split of a trial as it was saved, and what it weighs."""
         return self._in_pack(
             lambda: self._as_saved(
-                terms, lambda: (self._pack.evaluate(terms.number, split), self._pack.facts(terms.number))
+                request, lambda: (self._trainer.evaluate(request.number, split), self._trainer.facts(request.number))
             )
         )
 
-    def outcome(self, terms: Terms, split: str) -> dict[str, Any]:
+    def outcome(self, request: TrialRequest, split: str) -> dict[str, Any]:
         """The confidence intervals of its metrics on a split, and how long it trained."""
-        return self._in_pack(lambda: self._as_saved(terms, lambda: self._pack.outcome(terms.number, split)))
+        return self._in_pack(lambda: self._as_saved(request, lambda: self._trainer.outcome(request.number, split)))
 
     def remove(self, number: int) -> None:
         """Let a trial go, without waiting for it; one that is not here is no fault, for it may have been lost."""
@@ -156,64 +156,64 @@ class Worker:
                 return
             self._turn.wait(left_s if self._asked else None)
 
-    def _chunk(self, asked: Mapping[int, _Asked]) -> None:
+    def _chunk(self, asked: Mapping[int, _Pending]) -> None:
         """Let in who is new, train all that have asked for a chunk, and tell those that are due."""
         for number, one in asked.items():
             if number not in self._live:
                 self._let_in(one)
-        until = {number: one.terms.next_point(one.after) for number, one in asked.items() if number in self._live}
+        until = {number: one.request.next_point(one.after) for number, one in asked.items() if number in self._live}
         if not until:
             return
         try:
             with self._timed():
-                reports = self._pack.advance(list(until), until)
+                reports = self._trainer.advance(list(until), until)
             for number, report in reports.items():
-                self._tell(asked[number], self._saved(asked[number].terms, report))
+                self._tell(asked[number], self._saved(asked[number].request, report))
         except Exception as error:  # noqa: BLE001, given to every trial that waits, which fails with it
             for number in until:
                 self._tell(asked[number], error)
 
-    def _let_in(self, asked: _Asked) -> None:
+    def _let_in(self, asked: _Pending) -> None:
         """Join a trial, or tell it what it was told before."""
-        folder = Path(asked.terms.folder)
+        folder = Path(asked.request.folder)
         try:
-            saved = saved_told(asked.terms)
+            saved = saved_report(asked.request)
             if saved is not None and saved.report.utterances_seen > asked.after:
                 self._tell(asked, saved)
             else:
-                self._join(asked.terms, folder if (folder / STATE_FILE).exists() else None)
+                self._join(asked.request, folder if (folder / STATE_FILE).exists() else None)
         except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
             self._tell(asked, error)
 
-    def _join(self, terms: Terms, state: Path | None) -> None:
+    def _join(self, request: TrialRequest, state: Path | None) -> None:
         with self._timed():
-            self._pack.add(terms.number, terms.params, seed=terms.seed, budget=terms.budget, state=state)
-        self._live[terms.number] = 0.0
+            self._trainer.add(request.number, request.params, seed=request.seed, budget=request.budget, state=state)
+        self._live[request.number] = 0.0
 
     def _drop(self, number: int) -> None:
         del self._live[number]
         with self._timed():
-            self._pack.remove(number)
+            self._trainer.remove(number)
 
-    def _saved(self, terms: Terms, report: Report) -> Told:
-        told = Told(report, self._pack.facts(terms.number))
+    def _saved(self, request: TrialRequest, report: Report) -> TrialReport:
+        told = TrialReport(report, self._trainer.facts(request.number))
         if not report.diverged:
-            self._save(terms)
-            save_told(told, terms)
+            self._save(request)
+            save_report(told, request)
         return told
 
-    def _save(self, terms: Terms) -> None:
+    def _save(self, request: TrialRequest) -> None:
         with self._timed():
-            self._pack.save(terms.number, Path(terms.folder))
+            self._trainer.save(request.number, Path(request.folder))
 
-    def _as_saved(self, terms: Terms, errand: Callable[[], T]) -> T:
+    def _as_saved(self, request: TrialRequest, errand: Callable[[], T]) -> T:
         """Do something while a trial is here as it was saved."""
-        self._join(terms, Path(terms.folder))
+        self._join(request, Path(request.folder))
         try:
             with self._timed():
                 return errand()
         finally:
-            self._drop(terms.number)
+            self._drop(request.number)
 
     def _hand_over(self, number: int, to: Ask) -> None:
         asked = self._asked.get(number)
@@ -221,21 +221,21 @@ class Worker:
         if number in self._live:
             try:
                 if asked is not None:
-                    self._save(asked.terms)
+                    self._save(asked.request)
             except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
                 found = error
             self._drop(number)  # one that has not asked was saved with its last report
         if asked is not None:
             self._tell(asked, found)
 
-    def _tell(self, asked: _Asked, found: Told | Ask | Exception) -> None:
+    def _tell(self, asked: _Pending, found: TrialReport | Ask | Exception) -> None:
         """Answer a trial that still waits; one that was removed meanwhile no longer does."""
         with self._turn:
-            if self._asked.get(asked.terms.number) is not asked:
+            if self._asked.get(asked.request.number) is not asked:
                 return
-            del self._asked[asked.terms.number]
-        if asked.terms.number in self._live:
-            self._live[asked.terms.number] = time.monotonic() + PATIENCE_S
+            del self._asked[asked.request.number]
+        if asked.request.number in self._live:
+            self._live[asked.request.number] = time.monotonic() + PATIENCE_S
         if isinstance(found, Exception):
             asked.told.set_exception(found)
         else:
@@ -257,14 +257,14 @@ def _settle(done: Future[T], errand: Callable[[], T]) -> None:
         done.set_exception(error)
 
 
-def pack_of(make_pack: PackFactory, where: bytes) -> PackLike:
+def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
     """Make a pack of the shared object that a pickled reference names.
 
     As an actor's own argument the object would be gone when the actor is started again.
     """
-    return make_pack(ray.get(cloudpickle.loads(where)))
+    return make_trainer(ray.get(cloudpickle.loads(where)))
 
 
-def report_elsewhere(worker: Any, terms: Terms, after: int) -> Told:
+def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:
     """Ask the worker of an actor's handle."""
-    return cast(Told, ray.get(worker.report.remote(terms, after)))
+    return cast(TrialReport, ray.get(worker.report.remote(request, after)))

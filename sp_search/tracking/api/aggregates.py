@@ -23,7 +23,7 @@ class _Trial:
     last: Mapping[str, float] = field(default_factory=dict)
 
 
-class History:
+class StudyAggregates:
     """Follows the events of one study.
 
     Args:

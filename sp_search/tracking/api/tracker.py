@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.errors import StudyError
-from sp_search.tracking.api.aggregates import History
+from sp_search.tracking.api.aggregates import StudyAggregates
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.runs.mlflow_store import connect as connect_to_mlflow
 from sp_search.tracking.runs.schema import (
@@ -71,7 +71,7 @@ class MlflowTracker:
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
         self._experiment = experiment
-        self._history = History(objective, maximize)
+        self._history = StudyAggregates(objective, maximize)
         self._study: dict[str, str] = {}
         self._ended, self._closed = True, False
 

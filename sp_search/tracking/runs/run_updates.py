@@ -18,7 +18,7 @@ Statuses = dict[int | None, str]
 
 
 @dataclass(frozen=True)
-class Point:
+class MetricPoint:
     """A metric's value after so many utterances."""
 
     name: str
@@ -42,7 +42,7 @@ class RunUpdate:
 
     start: Start | None = None  # when the events hold its beginning
     params: dict[str, str] = field(default_factory=dict)
-    metrics: list[Point] = field(default_factory=list)
+    metrics: list[MetricPoint] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     status: str | None = None
     end_ms: int = 0  # of a run that ended
@@ -52,7 +52,7 @@ Updates = dict[int | None, RunUpdate]
 """Updates by trial, None for the parent."""
 
 
-def fold(events: Iterable[Event], statuses: Statuses) -> tuple[Updates, list[str]]:
+def fold_events(events: Iterable[Event], statuses: Statuses) -> tuple[Updates, list[str]]:
     """All that the events say, a run at a time, the parent first; and what could not be understood.
 
     Args:
@@ -126,9 +126,9 @@ def _set_status(number: int | None, status: str, event: Event, updates: Updates,
     statuses[number] = status
 
 
-def _points(metrics: dict[str, float | str], time_ms: int, step: int) -> list[Point]:
+def _points(metrics: dict[str, float | str], time_ms: int, step: int) -> list[MetricPoint]:
     """Points of JSON's metrics, where NaN and infinities are strings."""
-    return [Point(name, float(value), time_ms, step) for name, value in metrics.items()]
+    return [MetricPoint(name, float(value), time_ms, step) for name, value in metrics.items()]
 
 
 _FOLDS = {

@@ -18,14 +18,14 @@ from sp_search.tracking.spool.spool import Spool
 
 
 @dataclass(frozen=True)
-class Position:
+class Offsets:
     """What a store has, in bytes of the two logs."""
 
     events: int = 0
     artifacts: int = 0
 
 
-class Cursor:
+class StoreOffset:
     """The durable position of one spool in one store."""
 
     def __init__(self, spool: Spool, uri: str) -> None:
@@ -35,7 +35,7 @@ class Cursor:
         self._store = redact(uri)
         self.position = self._load()
 
-    def move(self, position: Position) -> None:
+    def move(self, position: Offsets) -> None:
         """Remember, through a crash, that the store has everything before this position."""
         part = self._path.with_suffix(".part")
         part.write_text(json.dumps({"store": self._store, **asdict(position)}) + "\n")
@@ -47,14 +47,14 @@ class Cursor:
         here = self.position
         return count_lines(self._spool.events, here.events) + count_lines(self._spool.artifacts, here.artifacts)
 
-    def _load(self) -> Position:
+    def _load(self) -> Offsets:
         try:
             fields = json.loads(self._path.read_text())
-            position = Position(int(fields["events"]), int(fields["artifacts"]))
+            position = Offsets(int(fields["events"]), int(fields["artifacts"]))
         except (OSError, ValueError, KeyError, TypeError):
-            return Position()
+            return Offsets()
         fits = position.events <= _size(self._spool.events) and position.artifacts <= _size(self._spool.artifacts)
-        return position if fits else Position()
+        return position if fits else Offsets()
 
 
 def _size(path: Path) -> int:

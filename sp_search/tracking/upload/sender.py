@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sp_search.tracking.base.uri import redact
-from sp_search.tracking.runs.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold
+from sp_search.tracking.runs.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold_events
 from sp_search.tracking.runs.schema import IDENTITY, PREFIX
 from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.spool.jsonl_log import Chunk, Event, make_durable, read_chunk
-from sp_search.tracking.spool.offsets import Cursor, Position
+from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool, now_ms
 
 _log = logging.getLogger(__name__)
@@ -27,15 +27,15 @@ _STEP_BYTES = 1 << 20  # of events in a step: some thousands of reports
 class Sender:
     """Sends one spool to one store; the caller holds the spool's sender lock."""
 
-    def __init__(self, spool: Spool, cursor: Cursor, store: RunStore) -> None:
-        self._spool, self._cursor, self._store = spool, cursor, store
+    def __init__(self, spool: Spool, offset: StoreOffset, store: RunStore) -> None:
+        self._spool, self._offset, self._store = spool, offset, store
         self._opened: Event | None = None
         self._runs: dict[int | None, RunRef] = {}  # as the store has them
         self._runs_known = False
         self._statuses: Statuses = {}  # as the events before _end say
-        fold(spool.all_events(until=cursor.position.events), self._statuses)
+        fold_events(spool.all_events(until=offset.position.events), self._statuses)
         self._updates: Updates = {}
-        self._end = cursor.position.events  # of the events in _updates
+        self._end = offset.position.events  # of the events in _updates
         self.sent = 0  # events and files, whatever became of them
         self.rejected = 0
         self.torn = 0
@@ -61,20 +61,20 @@ class Sender:
             if not self._updates:
                 self._read()
             self._send_updates()
-            if self._cursor.position.events != self._end:
-                self._cursor.move(Position(self._end, self._cursor.position.artifacts))
+            if self._offset.position.events != self._end:
+                self._offset.move(Offsets(self._end, self._offset.position.artifacts))
             self._send_files()
         except RunMissingError:
             self._runs_known = False
             raise
-        return self._cursor.left() > 0
+        return self._offset.left() > 0
 
     def _look_up(self, opened: Event) -> None:
         """Learn what the store has; start from the beginning where it has nothing of the study."""
         identity = {f"{PREFIX}{key}": opened.data["tags"][f"{PREFIX}{key}"] for key in IDENTITY}
         self._runs = self._store.find_runs(opened.data["experiment"], identity)
         if None not in self._runs:
-            self._cursor.move(Position())
+            self._offset.move(Offsets())
             self._updates, self._end, self._statuses = {}, 0, {}
         self._kill_strangers()
         self._runs_known = True
@@ -89,10 +89,10 @@ class Sender:
             self._runs[number] = RunRef(self._runs[number].run_id, KILLED)
 
     def _read(self) -> None:
-        chunk = read_chunk(self._spool.events, self._cursor.position.events, _STEP_BYTES)
+        chunk = read_chunk(self._spool.events, self._offset.position.events, _STEP_BYTES)
         make_durable(self._spool.events)  # what the cursor passes must not be lost here
         self._tell_torn(chunk, self._spool.events)
-        self._updates, faults = fold(chunk.events, self._statuses)
+        self._updates, faults = fold_events(chunk.events, self._statuses)
         self._end = chunk.end
         self.sent += len(chunk.events)
         for fault in faults:
@@ -145,7 +145,7 @@ class Sender:
     def _send_files(self) -> None:
         make_durable(self._spool.artifacts)
         while True:
-            here = self._cursor.position
+            here = self._offset.position
             chunk = read_chunk(self._spool.artifacts, here.artifacts, max_bytes=1)
             if chunk.end == here.artifacts:
                 return
@@ -156,7 +156,7 @@ class Sender:
                     return  # its trial was started after the events were read
                 self._send_file(event, run)
                 self.sent += 1
-            self._cursor.move(Position(here.events, chunk.end))
+            self._offset.move(Offsets(here.events, chunk.end))
 
     def _send_file(self, event: Event, run: RunRef | None) -> None:
         path = self._spool.folder / event.data["file"]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from sp_search.tracking.base.uri import redact
 from sp_search.tracking.runs.store import RunStore
 from sp_search.tracking.spool.jsonl_log import make_durable
-from sp_search.tracking.spool.offsets import Cursor, Position
+from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool
 from sp_search.tracking.upload.sender import Sender
 
@@ -34,7 +34,7 @@ class Uploader:
 
     def __init__(self, spool: Spool, uri: str, connect: Callable[[str], RunStore], interval_s: float = 1.0) -> None:
         self._spool, self._uri, self._connect, self._interval_s = spool, uri, connect, interval_s
-        self._cursor = Cursor(spool, uri)
+        self._offset = StoreOffset(spool, uri)
         self._sender: Sender | None = None
         self._failures = 0  # since the last step that went well
         self._closing, self._given_up = threading.Event(), threading.Event()
@@ -66,11 +66,11 @@ class Uploader:
 
     def send_all_again(self) -> None:
         """Forget what the store has; before `start`."""
-        self._cursor.move(Position())
+        self._offset.move(Offsets())
 
     def left(self) -> int:
         """How many events and files the store does not have yet."""
-        return self._cursor.left()
+        return self._offset.left()
 
     def drain(self, stall_s: float) -> int:
         """Send all that is left, for as long as some of it arrives every stall_s seconds; how much is left then."""
@@ -126,7 +126,7 @@ class Uploader:
         """One step of the sender; True where there is more to send and the store takes it."""
         try:
             if self._sender is None:
-                self._sender = Sender(self._spool, self._cursor, self._connect(self._uri))
+                self._sender = Sender(self._spool, self._offset, self._connect(self._uri))
             more = self._sender.step()
         except Exception as error:  # noqa: BLE001 - a store raises what its drivers raise; a search must not end for it
             self._failures += 1

@@ -11,7 +11,7 @@ from sp_search.cli.settings.from_dict import leaves
 from sp_search.cli.settings.overrides import GROUPS, options, sort_overrides
 from sp_search.cli.wiring.factories import task_asked_for
 from sp_search.config import Settings
-from sp_search.engine.trial.hparams import TrialSettings, parameter_types
+from sp_search.engine.trial.hparams import TrialHParams, parameter_types
 from sp_search.errors import ConfigError
 from sp_search.published.catalogue import LMS
 from sp_search.search.base.cost_estimate import draws
@@ -268,7 +268,7 @@ def test_a_method_has_a_study_and_a_space_of_its_own_for_every_task(task, method
     for first in settings.schedule.first_trials:
         params = read_params(first, parameter_types(), layers=4)
         assert set(params) <= {r.name for r in space.ranges}
-    TrialSettings.from_params(draws(space, 1, seed=0)[0])
+    TrialHParams.from_params(draws(space, 1, seed=0)[0])
     assert {r.name: r.values for r in space.ranges}["method"] == (method,)
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sp_search.engine.answer.answer_tree import answer_tree
-from sp_search.engine.answer.evaluator import Answerer
+from sp_search.engine.answer.evaluator import AnswerModel
 from sp_search.engine.answer.score import answer_nll, score_answers
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.errors import ConfigError
 from sp_search.metrics.measures import measure
 from sp_search.tasks.label_space import LabelSpace
@@ -31,7 +31,7 @@ def space_of(legal):
 
 
 def answerer(lm, legal, task):
-    return Answerer(freeze(lm, CPU, torch.float32), space_of(legal), task)
+    return AnswerModel(fold_weights(lm, CPU, torch.float32), space_of(legal), task)
 
 
 def labelled(answers, seed=4):
@@ -64,7 +64,7 @@ def test_a_split_without_one_legal_answer_has_no_hit(lm):
 
 def test_the_best_legal_answer_comes_with_the_share_of_each(lm):
     legal, one, split = LEGAL["a branching tree"], candidate(lm, depth=2), labelled([()] * 4)
-    shares = score_answers(freeze(lm, CPU, torch.float32), split, answer_tree(legal, CPU), [one])[0].softmax(-1)
+    shares = score_answers(fold_weights(lm, CPU, torch.float32), split, answer_tree(legal, CPU), [one])[0].softmax(-1)
     names = [" ".join(LETTERS[symbol] for symbol in answer) for answer in legal]
     for row, answered in enumerate(answerer(lm, legal, TRIPLE).answer(split, one)):
         wanted = dict(zip(names, shares[row].tolist(), strict=True))
@@ -81,7 +81,7 @@ def test_written_answers_are_measured_as_words_and_by_the_nll_a_symbol(lm):
     written = [answered.words for answered in made.answer(split, one)]
     (found,) = made.metrics(split, answers, [one])
     assert found.pop("loss") == pytest.approx(
-        float(answer_nll(freeze(lm, CPU, torch.float32), split, answers, [one]).sum()) / (7 + 3), rel=1e-5
+        float(answer_nll(fold_weights(lm, CPU, torch.float32), split, answers, [one]).sum()) / (7 + 3), rel=1e-5
     )
     assert found == {name: tally.value for name, tally in measure(task.metrics, written, wanted).items()}
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from sp_search.engine.answer.generate import write_answers
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.answer.generate import generate_answers
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, SPECIALS
 from tests.engine.answer.test_score import PROMPTS, SYMBOLS, UNIT_OF, candidate
@@ -65,7 +65,7 @@ def often_ending(lm, one):
 def test_cached_decoding_writes_what_a_full_forward_for_every_symbol_writes(lm, shape, legal):
     one, split = often_ending(lm, candidate(lm, **shape)), tiny_split("test", 9, seed=4)
     trie = AnswerTrie(legal) if legal else None
-    found = write_answers(freeze(lm, CPU, torch.float32), split, one, longest=LONGEST, trie=trie)
+    found = generate_answers(fold_weights(lm, CPU, torch.float32), split, one, longest=LONGEST, trie=trie)
     for i, written in enumerate(found):
         symbols, logp = slowly(lm, one, split.source(i).tolist(), longest=LONGEST, legal=legal)
         assert written.symbols == symbols
@@ -77,25 +77,25 @@ def test_the_cases_above_end_at_once_later_and_at_the_bound(lm):
     lengths = set()
     for shape in SHAPES.values():
         one, split = often_ending(lm, candidate(lm, **shape)), tiny_split("test", 9, seed=4)
-        found = write_answers(freeze(lm, CPU, torch.float32), split, one, longest=LONGEST)
+        found = generate_answers(fold_weights(lm, CPU, torch.float32), split, one, longest=LONGEST)
         lengths |= {len(written.symbols) for written in found}
     assert {0, LONGEST} < lengths
 
 
 @pytest.mark.parametrize("budget", [1, 17, 64, 10**6])
 def test_answers_do_not_depend_on_the_size_of_a_pass(lm, budget):
-    weights, split = freeze(lm, CPU, torch.float32), tiny_split("test", 20, seed=4)
+    weights, split = fold_weights(lm, CPU, torch.float32), tiny_split("test", 20, seed=4)
     for shape in SHAPES.values():
         one = candidate(lm, **shape)
-        found = write_answers(weights, split, one, longest=LONGEST, size=PassSize(budget))
-        wanted = write_answers(weights, split, one, longest=LONGEST)
+        found = generate_answers(weights, split, one, longest=LONGEST, size=MicrobatchSize(budget))
+        wanted = generate_answers(weights, split, one, longest=LONGEST)
         assert [written.symbols for written in found] == [written.symbols for written in wanted]
 
 
 @pytest.mark.parametrize("longest", [1, 2, 5])
 def test_no_answer_is_longer_than_the_bound(lm, longest):
     split = tiny_split("test", 12, seed=4)
-    found = write_answers(freeze(lm, CPU, torch.float32), split, candidate(lm, depth=3), longest=longest)
+    found = generate_answers(fold_weights(lm, CPU, torch.float32), split, candidate(lm, depth=3), longest=longest)
     assert max(len(written.symbols) for written in found) == longest
 
 
@@ -103,5 +103,5 @@ def test_a_last_symbol_may_stand_on_the_lms_last_position():
     """12 positions: `</s>`, 5 units, `<s>` and 5 symbols, the last of which nothing follows."""
     lm = tiny_lm(max_positions=12)
     split = split_of([[5, 6, 7, 8, 9]], [()], "test")
-    found = write_answers(freeze(lm, CPU, torch.float32), split, candidate(lm, depth=3), longest=5)
+    found = generate_answers(fold_weights(lm, CPU, torch.float32), split, candidate(lm, depth=3), longest=5)
     assert len(found) == 1

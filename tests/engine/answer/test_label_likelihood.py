@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sp_search.engine.answer.label_likelihood import likelihood_scores, next_unit_logp
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import SEPARATOR, SPECIALS
 from tests.plain_form import plain_tail
@@ -13,7 +13,7 @@ from tests.tiny import CPU, tiny_lm, tiny_split
 def test_what_the_lm_expects_behind_a_separator_is_that_of_the_plain_form():
     lm, split = tiny_lm(), tiny_split("train", 30, seed=0)
     chosen = np.array([4, 0, 29, 17, 8])
-    found = next_unit_logp(freeze(lm, CPU, torch.float32), split, chosen)
+    found = next_unit_logp(fold_weights(lm, CPU, torch.float32), split, chosen)
     prompt = PromptTensors(separator=lm.embedding[SEPARATOR])
     wanted = [plain_tail(lm, prompt, range(0), split.source(i).tolist(), [])[-1] for i in chosen.tolist()]
     torch.testing.assert_close(found, torch.stack(wanted).log_softmax(-1), rtol=1e-5, atol=1e-5)

@@ -5,11 +5,11 @@ from hypothesis import strategies as st
 
 from sp_search.engine.answer.answer_tree import answer_tree
 from sp_search.engine.answer.candidate import Candidate
-from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.answer.score import score_answers
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import initial_head, initial_tensors
 from sp_search.types import EOS, SPECIALS
@@ -52,7 +52,7 @@ def candidate(lm, *, seed=0, linear=False, max_source_units=0, **shape):
         chosen.deep_layers(lm.architecture.layers),
         chosen.position == "infix" and chosen.depth > 0,
     )
-    return Candidate(prompt, Verbalized.of(UNIT_OF, linear=linear, device=CPU), max_source_units)
+    return Candidate(prompt, LabelMap.of(UNIT_OF, linear=linear, device=CPU), max_source_units)
 
 
 def one_by_one(lm, one, split, legal):
@@ -79,22 +79,22 @@ def one_by_one(lm, one, split, legal):
 @pytest.mark.parametrize("legal", LEGAL.values(), ids=LEGAL)
 def test_the_tree_scores_every_answer_as_if_it_were_asked_alone(lm, legal, shape):
     one, split = candidate(lm, **shape), tiny_split("test", 6, seed=4)
-    found = score_answers(freeze(lm, CPU, torch.float32), split, answer_tree(legal, CPU), [one])[0]
+    found = score_answers(fold_weights(lm, CPU, torch.float32), split, answer_tree(legal, CPU), [one])[0]
     torch.testing.assert_close(found, one_by_one(lm, one, split, legal), rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("budget", [1, 17, 64, 10**6])
 def test_scores_do_not_depend_on_the_size_of_a_pass(lm, budget):
-    weights, split, tree = freeze(lm, CPU, torch.float32), tiny_split("test", 20, seed=4), answer_tree(
+    weights, split, tree = fold_weights(lm, CPU, torch.float32), tiny_split("test", 20, seed=4), answer_tree(
         LEGAL["a branching tree"], CPU
     )  # fmt: skip
     candidates = [candidate(lm, **shape) for shape in PROMPTS.values()]
-    found = score_answers(weights, split, tree, candidates, PassSize(budget))
+    found = score_answers(weights, split, tree, candidates, MicrobatchSize(budget))
     torch.testing.assert_close(found, score_answers(weights, split, tree, candidates), rtol=1e-5, atol=2e-5)
 
 
 def test_many_prompts_at_once_score_as_each_alone(lm):
-    weights, split = freeze(lm, CPU, torch.float32), tiny_split("test", 9, seed=4)
+    weights, split = fold_weights(lm, CPU, torch.float32), tiny_split("test", 9, seed=4)
     tree = answer_tree(LEGAL["a branching tree"], CPU)
     candidates = [candidate(lm, seed=k, **shape) for k, shape in enumerate(PROMPTS.values())]
     together = score_answers(weights, split, tree, candidates)

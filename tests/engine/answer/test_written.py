@@ -4,21 +4,21 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.answer.score import answer_nll
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import EOS, PAD, SEPARATOR, SPECIALS
 from tests.engine.answer.test_score import PROMPTS, UNIT_OF, candidate
 from tests.engine.trials import TRIALS, add_all, assert_same, trained
 from tests.plain_form import plain_tail
-from tests.tiny import CPU, tiny_lm, tiny_pack, tiny_split, tiny_texts
+from tests.tiny import CPU, tiny_lm, tiny_split, tiny_texts, tiny_trainer
 
 UPDATES = 6
 
 
 def test_targets_end_behind_each_answer_and_nothing_is_fed_or_scored_there():
-    verbalized = Verbalized.of((9, 4, 17), linear=False, device=CPU)
+    verbalized = LabelMap.of((9, 4, 17), linear=False, device=CPU)
     symbols = torch.tensor([[2, 0, 1], [1, NOTHING, NOTHING]])
     assert verbalized.targets(symbols).tolist() == [[SEPARATOR, 17, 9, 4, EOS], [SEPARATOR, 4, EOS, PAD, PAD]]
     assert verbalized.fed(symbols).tolist() == [[17, 9, 4], [4, PAD, PAD]]
@@ -33,7 +33,7 @@ def test_an_answer_among_longer_ones_has_the_nll_it_has_alone(shape):
     padded = torch.full((5, 6), NOTHING)
     for row, answer in enumerate(answers):
         padded[row, : len(answer)] = torch.tensor(answer)
-    found = answer_nll(freeze(lm, CPU, torch.float32), split, padded.int().numpy(), [one])[0]
+    found = answer_nll(fold_weights(lm, CPU, torch.float32), split, padded.int().numpy(), [one])[0]
     for i, answer in enumerate(answers):
         source = split.source(i).tolist()[: one.max_source_units or None]
         units = [UNIT_OF[symbol] for symbol in answer]
@@ -49,16 +49,16 @@ WRITTEN = {name: params for name, params in TRIALS.items() if params.get("score_
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    pack = tiny_pack(data=tiny_texts(), tokens_per_pass=400, trunk_cache_bytes=40_000)
-    add_all(pack, dict(enumerate(WRITTEN.values())))
-    return trained(pack, range(len(WRITTEN)), UPDATES, tmp_path_factory.mktemp("together"))
+    trainer = tiny_trainer(data=tiny_texts(), tokens_per_pass=400, trunk_cache_bytes=40_000)
+    add_all(trainer, dict(enumerate(WRITTEN.values())))
+    return trained(trainer, range(len(WRITTEN)), UPDATES, tmp_path_factory.mktemp("together"))
 
 
 @pytest.mark.parametrize("number", range(len(WRITTEN)), ids=list(WRITTEN))
 def test_a_pack_that_writes_gives_each_trial_what_it_has_alone(together, number, tmp_path):
-    pack = tiny_pack(data=tiny_texts())
-    add_all(pack, {number: list(WRITTEN.values())[number]})
-    alone = trained(pack, [number], UPDATES, tmp_path)[number]
+    trainer = tiny_trainer(data=tiny_texts())
+    add_all(trainer, {number: list(WRITTEN.values())[number]})
+    alone = trained(trainer, [number], UPDATES, tmp_path)[number]
     assert_same(together[number], alone)
     assert set(alone.metrics) == {"valid_char_accuracy", "valid_cer", "valid_wer", "valid_loss"}
 
@@ -66,8 +66,8 @@ def test_a_pack_that_writes_gives_each_trial_what_it_has_alone(together, number,
 def test_the_loss_of_an_update_counts_scored_positions_and_no_padding():
     """One trial whose prompt hardly moves: the loss of its first batches is that of their answers by themselves."""
     data = tiny_texts()
-    pack = tiny_pack(data=data, batch_size=40, chunk_updates=1)
+    trainer = tiny_trainer(data=data, batch_size=40, chunk_updates=1)
     params = dict(prompt_length=2, depth=2, lr=1e-9, dropout=0.0, score_separator=False)
-    pack.add(1, params, seed=0, budget=1000)
-    loss = pack.advance([1], {1: 0})[1].metrics["train_loss"]
-    assert loss == pytest.approx(pack.evaluate(1, "train")["loss"], rel=1e-5)
+    trainer.add(1, params, seed=0, budget=1000)
+    loss = trainer.advance([1], {1: 0})[1].metrics["train_loss"]
+    assert loss == pytest.approx(trainer.evaluate(1, "train")["loss"], rel=1e-5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sp_search.engine.batch.collate import check_lengths, source_block
+from sp_search.engine.batch.collate import check_lengths, collate_sources
 from sp_search.errors import DataError
 from sp_search.types import EOS, PAD
 from tests.tiny import CPU
@@ -10,7 +10,7 @@ SOURCES = [np.array(ids, dtype=np.int32) for ids in ([5, 6, 7], [8], [9, 10])]
 
 
 def block(**changes):
-    return source_block(SOURCES, **{"max_units": 0, "device": CPU, **changes})
+    return collate_sources(SOURCES, **{"max_units": 0, "device": CPU, **changes})
 
 
 def test_sources_end_in_one_column():

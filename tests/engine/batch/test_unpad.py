@@ -2,7 +2,7 @@
 
 import torch
 
-from sp_search.engine.batch.unpad import Rows, taken
+from sp_search.engine.batch.unpad import Unpadding, taken
 from tests.tiny import CPU
 
 TRIALS, BATCH, LENGTH, HEADS, WIDTH, COLUMNS = 2, 3, 4, 2, 5, 6
@@ -11,7 +11,7 @@ REAL = [(b, t) for b in range(BATCH) for t in range(PADS[b], LENGTH)]
 
 
 def rows():
-    return Rows.behind(PADS, LENGTH, CPU)
+    return Unpadding.behind(PADS, LENGTH, CPU)
 
 
 def drawn(*sizes, seed=0):

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from sp_search.engine.answer.label_map import sequence_answers
-from sp_search.engine.batch.collate import source_block
-from sp_search.engine.prompted.forward import tail_logits
+from sp_search.engine.batch.collate import collate_sources
+from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.prompted.source_states import run_source, source_levels
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.lm.architecture import Architecture, random_lm
 from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import initial_tensors
@@ -46,7 +46,7 @@ def scene():
     draw = torch.Generator().manual_seed(1)
     sources = [torch.randint(4, 24, (n,), generator=draw).int().numpy() for n in (7, 1, 12, 4)]
     answers = torch.randint(4, 24, (4, 3), generator=draw)
-    return Scene(lm, freeze(lm, CPU, torch.float32), sources, answers)
+    return Scene(lm, fold_weights(lm, CPU, torch.float32), sources, answers)
 
 
 def prompt_of(scene, seed, **settings):
@@ -57,12 +57,12 @@ def prompt_of(scene, seed, **settings):
 
 
 def packed(scene, prompts, *, max_units=0):
-    block = source_block(scene.sources, max_units=max_units, device=CPU)
-    trunk = run_trunk(
-        scene.weights, block, trunk_levels([p.first_live_layer for p in prompts], scene.weights.architecture.layers)
+    block = collate_sources(scene.sources, max_units=max_units, device=CPU)
+    trunk = run_source(
+        scene.weights, block, source_levels([p.first_live_layer for p in prompts], scene.weights.architecture.layers)
     )
     answers = sequence_answers(scene.answers.expand(len(prompts), -1, -1))
-    return tail_logits(scene.weights, block, trunk, prompts, answers)
+    return target_logits(scene.weights, block, trunk, prompts, answers)
 
 
 def plain(scene, prompt, *, max_units=10**6):

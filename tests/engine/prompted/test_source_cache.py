@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sp_search.engine.batch.collate import source_block
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.prompted.source_states import run_trunk, trunk_levels
+from sp_search.engine.batch.collate import collate_sources
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.prompted.source_states import run_source, source_levels
 from sp_search.engine.runtime.device import free_bytes
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.lm.architecture import Architecture, random_lm
 
 CPU = torch.device("cpu")
@@ -26,7 +26,7 @@ ROW_BYTES = {0: LAYERS * 2 * 32 * 4, 10**9: (LAYERS - 1) * 32 * 4}
 
 @pytest.fixture(scope="module")
 def weights():
-    return freeze(random_lm(SHAPE, seed=0), CPU, torch.float32)
+    return fold_weights(random_lm(SHAPE, seed=0), CPU, torch.float32)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,9 @@ def sources():
 
 def check(cache, weights, sources, chosen, live, *, max_units=0):
     whole = [sources[i] for i in chosen]
-    block = source_block(whole, max_units=max_units, device=CPU)
-    levels = trunk_levels(live, LAYERS)
-    found, wanted = cache.trunk(block, whole, levels), run_trunk(weights, block, levels)
+    block = collate_sources(whole, max_units=max_units, device=CPU)
+    levels = source_levels(live, LAYERS)
+    found, wanted = cache.trunk(block, whole, levels), run_source(weights, block, levels)
     seen = ~block.is_padded
     assert len(found.keys) == len(found.values) >= len(wanted.keys)
     pairs = [*zip(found.keys, wanted.keys, strict=False), *zip(found.values, wanted.values, strict=False)]
@@ -58,7 +58,7 @@ def check(cache, weights, sources, chosen, live, *, max_units=0):
 @pytest.mark.parametrize("limit", [0, 10 * ROW_BYTES[0], 10**9], ids=["none", "some", "all"])
 @pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
 def test_every_batch_has_the_trunk_that_is_computed_at_once(weights, sources, live, limit, rows):
-    cache = TrunkCache(weights, limit, rows=rows)
+    cache = SourceCache(weights, limit, rows=rows)
     for chosen in ([0, 1, 2], [3, 4, 5], [2, 0, 5], [4, 1, 3], [5, 4, 3, 2, 1, 0]):
         check(cache, weights, sources, chosen, live)
         assert cache.bytes <= limit
@@ -66,7 +66,7 @@ def test_every_batch_has_the_trunk_that_is_computed_at_once(weights, sources, li
 
 @pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
 def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weights, sources, rows):
-    cache = TrunkCache(weights, 10**9, rows=rows)
+    cache = SourceCache(weights, 10**9, rows=rows)
     for _ in range(2):
         check(cache, weights, sources, [0, 1, 2], [None], max_units=4)
         check(cache, weights, sources, [2, 3], [1])
@@ -78,10 +78,10 @@ def test_trials_that_cut_sources_or_ask_for_other_levels_share_what_is_kept(weig
 
 @pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
 def test_a_kept_utterance_is_not_computed_again(weights, sources, rows):
-    cache = TrunkCache(weights, 10**9, rows=rows)
+    cache = SourceCache(weights, 10**9, rows=rows)
     check(cache, weights, sources, [0, 1, 2], [None])
     assert cache.bytes == ROW_BYTES[rows] * sum(n + 1 for n in LENGTHS[:3])  # `</s>` in front of each
-    other = freeze(random_lm(SHAPE, seed=5), CPU, torch.float32)
+    other = fold_weights(random_lm(SHAPE, seed=5), CPU, torch.float32)
     both = zip(weights.layers, other.layers, strict=True)
     layers = [replace(layer, out=wrong.out, fc1=wrong.fc1, fc2=wrong.fc2) for layer, wrong in both]
     cache._weights = replace(weights, layers=layers)
@@ -90,9 +90,9 @@ def test_a_kept_utterance_is_not_computed_again(weights, sources, rows):
 
 @pytest.mark.parametrize("live", [0, 1])
 def test_of_a_kept_entry_nothing_is_computed_again(weights, sources, live):
-    cache = TrunkCache(weights, 10**9, rows=ROWS)
+    cache = SourceCache(weights, 10**9, rows=ROWS)
     check(cache, weights, sources, [0, 1, 2], [live])
-    cache._weights = replace(weights, layers=freeze(random_lm(SHAPE, seed=5), CPU, torch.float32).layers)
+    cache._weights = replace(weights, layers=fold_weights(random_lm(SHAPE, seed=5), CPU, torch.float32).layers)
     check(cache, weights, sources, [2, 1], [live])
 
 
@@ -100,7 +100,7 @@ def test_of_a_kept_entry_nothing_is_computed_again(weights, sources, live):
 def test_entries_are_kept_where_they_push_out_no_keys_and_values(weights, sources, all_fit):
     columns, state, log_sum = LAYERS * 2 * 32 * 4, 32 * 4, 4 * 4
     whole = columns + 3 * state + log_sum
-    cache = TrunkCache(weights, ROWS * whole - (not all_fit), rows=ROWS)
+    cache = SourceCache(weights, ROWS * whole - (not all_fit), rows=ROWS)
     check(cache, weights, sources, range(len(LENGTHS)), [1])
     keys_and_values = 2 if all_fit else 1
     assert cache.bytes == ROWS * (keys_and_values * 2 * state + state + all_fit * (2 * state + log_sum))

@@ -12,10 +12,10 @@ from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
 from sp_search.engine.runtime.compile import BACKEND, backend_asked_for
 from sp_search.engine.transformer.decoder_layer import finish_layer
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.errors import ConfigError
 from tests.engine.trials import TRIALS, add_all, assert_same, trained
-from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary, tiny_lm, tiny_pack
+from tests.tiny import CPU, as_lines, tiny_corpus, tiny_dictionary, tiny_lm, tiny_trainer
 
 SIZES = [(1, 8, 9), (3, 4, 12), (1, 1, 1), (5, 3, 11)]
 """Trials, utterances, rows."""
@@ -55,7 +55,7 @@ def drawn(*sizes, seed):
 
 def layer_passed(backend, sizes):
     """What leaves a layer, and the gradients on what enters it."""
-    layer = freeze(tiny_lm(), CPU, torch.float32, backend).layers[0]
+    layer = fold_weights(tiny_lm(), CPU, torch.float32, backend).layers[0]
     x, mixed = (drawn(*sizes, 16, seed=seed) for seed in (1, 2))
     out = finish_layer(x, mixed, layer)
     return out, *torch.autograd.grad((out * drawn(*out.shape, seed=3).detach()).sum(), [x, mixed])
@@ -70,9 +70,9 @@ def check_layers(backend):
 def check_pack(backend, trials, folder):
     found = []
     for which in (backend, None):
-        pack = tiny_pack(backend=which)
-        add_all(pack, dict(enumerate(trials)))
-        found.append(trained(pack, range(len(trials)), UPDATES, folder / str(which)))
+        trainer = tiny_trainer(backend=which)
+        add_all(trainer, dict(enumerate(trials)))
+        found.append(trained(trainer, range(len(trials)), UPDATES, folder / str(which)))
     for number in range(len(trials)):
         assert_same(found[0][number], found[1][number])
 
@@ -119,8 +119,8 @@ def asked(tmp_path):
 def test_the_setting_of_a_search_reaches_the_weights_that_its_packs_compute_with(asked):
     for words, backend in (([], None), (["engine.compile=true"], BACKEND)):
         recipe = asked(*words)
-        packs = recipe(), recipe(recipe.parts(*recipe.data()))
-        assert [pack._weights.backend for pack in packs] == [backend] * 2
+        trainers = recipe(), recipe(recipe.parts(*recipe.data()))
+        assert [trainer._weights.backend for trainer in trainers] == [backend] * 2
 
 
 def test_a_machine_without_a_compiler_is_told_at_the_start(asked, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 STEPS = """
 import resource, sys
 import torch
-from sp_search.engine.heap import keep_freed_memory
+from sp_search.engine.runtime.malloc import keep_freed_memory
 
 assert sys.argv[1] == "as it is" or keep_freed_memory()
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sp_search.engine.runtime.microbatch import PassSize, in_passes
+from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.errors import ConfigError
 
 ROW = 10  # tokens
@@ -40,8 +40,8 @@ def all_of(trials: int, rows: int) -> Counter:
 
 @given(tokens=st.integers(1, 400), trials=st.integers(1, 7), rows=st.integers(1, 9), room=st.integers(ROW, 400))
 def test_every_row_of_every_trial_is_done_once_in_passes_that_fit(tokens, trials, rows, room):
-    device, size = Device(room), PassSize(tokens)
-    in_passes(size, trials, rows, ROW, device.work)
+    device, size = Device(room), MicrobatchSize(tokens)
+    in_microbatches(size, trials, rows, ROW, device.work)
     assert device.every_row() == all_of(trials, rows)
     assert max(device.sizes) <= max(ROW, min(tokens, room))
 
@@ -60,16 +60,16 @@ def test_every_row_of_every_trial_is_done_once_in_passes_that_fit(tokens, trials
 )
 def test_passes_are_as_few_as_the_size_allows_and_alike(tokens, sizes):
     device = Device(10**9)
-    in_passes(PassSize(tokens), 3, 8, ROW, device.work)
+    in_microbatches(MicrobatchSize(tokens), 3, 8, ROW, device.work)
     assert device.sizes == sizes
 
 
 def test_a_pass_that_does_not_fit_is_done_in_halves_and_later_ones_are_no_larger():
-    device, size = Device(room=130), PassSize(320)
-    in_passes(size, 4, 8, ROW, device.work)
+    device, size = Device(room=130), MicrobatchSize(320)
+    in_microbatches(size, 4, 8, ROW, device.work)
     assert device.refused == [320, 160]
     assert device.sizes == [80] * 4
-    in_passes(size, 4, 8, ROW, device.work)
+    in_microbatches(size, 4, 8, ROW, device.work)
     assert device.refused == [320, 160]
     assert size.tokens == 80
 
@@ -80,7 +80,7 @@ def test_a_row_that_does_not_fit_says_what_to_lower():
         match=r"^engine: expected memory for one utterance of one trial, 10 tokens, got none left; lower "
         r"engine\.trunk_cache_gib, max_source_units or prompt_length, or give the worker a larger device$",
     ) as caught:
-        in_passes(PassSize(100), 2, 3, ROW, Device(room=9).work)
+        in_microbatches(MicrobatchSize(100), 2, 3, ROW, Device(room=9).work)
     assert isinstance(caught.value.__cause__, torch.OutOfMemoryError)
 
 
@@ -96,7 +96,7 @@ def test_what_a_failed_pass_had_in_memory_is_gone_before_the_next_one():
 
     gc.disable()  # no luck wanted
     try:
-        in_passes(PassSize(40), 1, 4, ROW, work)
+        in_microbatches(MicrobatchSize(40), 1, 4, ROW, work)
     finally:
         gc.enable()
     assert len(held) == 6
@@ -107,4 +107,4 @@ def test_another_error_is_not_swallowed():
         raise RuntimeError("shapes differ")
 
     with pytest.raises(RuntimeError, match=r"^shapes differ$"):
-        in_passes(PassSize(40), 1, 4, ROW, work)
+        in_microbatches(MicrobatchSize(40), 1, 4, ROW, work)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sp_search.engine.runtime.packed_linear import Linear, multiply
+from sp_search.engine.runtime.packed_linear import PackedLinear, multiply
 
 IN, OUT = 48, 40
 DTYPES = [torch.float64, torch.float32, torch.bfloat16]
@@ -21,7 +21,7 @@ CLOSE = {
 def linear_of(dtype, *, bias=True):
     draw = torch.Generator().manual_seed(0)
     weight = torch.randn(OUT, IN, generator=draw).to(dtype)
-    return Linear(weight, torch.randn(OUT, generator=draw).to(dtype) if bias else None)
+    return PackedLinear(weight, torch.randn(OUT, generator=draw).to(dtype) if bias else None)
 
 
 def drawn(*shape, dtype, seed=1):
@@ -60,8 +60,8 @@ def test_a_product_that_keeps_what_is_positive(dtype):
 
 
 def test_only_what_onednn_multiplies_is_laid_out_and_once():
-    laid_out = {dtype: linear_of(dtype).ahead.is_mkldnn for dtype in DTYPES}
-    assert laid_out == {
+    answer_batch = {dtype: linear_of(dtype).ahead.is_mkldnn for dtype in DTYPES}
+    assert answer_batch == {
         torch.float64: False,
         torch.float32: True,
         torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported(),
@@ -72,7 +72,7 @@ def test_only_what_onednn_multiplies_is_laid_out_and_once():
 
 
 def test_a_weight_elsewhere_stays_as_it_is():
-    linear = Linear(torch.empty(OUT, IN, device="meta"), None)
+    linear = PackedLinear(torch.empty(OUT, IN, device="meta"), None)
     assert linear.ahead is linear.weight
 
 
@@ -85,7 +85,7 @@ def test_without_onednn_the_products_are_plain(monkeypatch):
 
 def test_a_weight_that_is_trained_is_not_laid_out_and_gets_its_gradient():
     plain, x = linear_of(torch.float32), drawn(5, IN, dtype=torch.float32)
-    live = Linear(plain.weight.clone().requires_grad_(), plain.bias.clone().requires_grad_())
+    live = PackedLinear(plain.weight.clone().requires_grad_(), plain.bias.clone().requires_grad_())
     assert live.ahead is live.weight
     live(x).sum().backward()
     torch.testing.assert_close(live.weight.grad, x.sum(0).expand(OUT, -1))

@@ -14,7 +14,7 @@ from sp_search.engine.train.autosize import (
     fitting_tokens,
     measured_tokens,
 )
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from tests.tiny import CPU, tiny_data, tiny_lm
 
 ROW = 64  # tokens
@@ -107,7 +107,7 @@ def test_a_full_memory_still_lets_a_pass_be_tried():
 
 def test_a_cpu_is_measured_with_a_real_step_and_leaves_nothing_on_the_lm():
     lm, data = tiny_lm(), tiny_data()
-    assert measured_tokens(lm, freeze(lm, CPU, torch.float32), data, set_aside=0) in TIMED_TOKENS
+    assert measured_tokens(lm, fold_weights(lm, CPU, torch.float32), data, set_aside=0) in TIMED_TOKENS
     assert not lm.embedding.requires_grad
 
 

@@ -4,7 +4,7 @@ import torch
 from sp_search.engine.runtime import device
 from sp_search.engine.runtime.device import pick_device, pick_dtype
 from sp_search.engine.train.autosize import TIMED_TOKENS
-from sp_search.engine.train.factory import PackRecipe
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import DataError
 from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, write_tiny_corpus
@@ -22,16 +22,16 @@ def recipe(tmp_path):
             stream_seed=0, device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=None,
             compile=False,
         )  # fmt: skip
-        return PackRecipe(**{**whole, **changes})
+        return TrainerSpec(**{**whole, **changes})
 
     return recipe
 
 
 @pytest.mark.parametrize("verbalizer", ["frequency", "likelihood"])
 def test_names_and_paths_are_enough_to_train_a_trial(recipe, verbalizer):
-    pack = recipe()()
-    pack.add(1, dict(prompt_length=2, depth=1, lr=0.01, verbalizer=verbalizer), seed=0, budget=100)
-    report = pack.advance([1], {1: 16})[1]
+    trainer = recipe()()
+    trainer.add(1, dict(prompt_length=2, depth=1, lr=0.01, verbalizer=verbalizer), seed=0, budget=100)
+    report = trainer.advance([1], {1: 16})[1]
     assert (report.utterances_seen, report.diverged) == (16, "")
 
 
@@ -39,9 +39,9 @@ def test_names_and_paths_are_enough_to_train_a_trial(recipe, verbalizer):
 def test_a_pack_of_a_recipes_shared_parts_is_the_one_that_loads_its_own(recipe, dtype):
     losses = []
     made = recipe(dtype=dtype)
-    for pack in (made(), made(made.parts(*made.data()))):
-        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01, verbalizer="likelihood"), seed=0, budget=100)
-        losses.append(pack.advance([1], {1: 16})[1].metrics["train_loss"])
+    for trainer in (made(), made(made.parts(*made.data()))):
+        trainer.add(1, dict(prompt_length=2, depth=2, lr=0.01, verbalizer="likelihood"), seed=0, budget=100)
+        losses.append(trainer.advance([1], {1: 16})[1].metrics["train_loss"])
     assert losses[0] == losses[1]
 
 
@@ -63,27 +63,27 @@ def test_auto_takes_one_of_the_two_dtypes_and_a_device_that_is_there():
 def test_bfloat16_trains_to_about_the_losses_of_float32(recipe):
     losses = {}
     for dtype in ("float32", "bfloat16"):
-        pack = recipe(dtype=dtype)()
-        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
-        losses[dtype] = pack.advance([1], {1: 0})[1].metrics["train_loss"]
+        trainer = recipe(dtype=dtype)()
+        trainer.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
+        losses[dtype] = trainer.advance([1], {1: 0})[1].metrics["train_loss"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
 
 
 @pytest.mark.parametrize(("gib", "kept"), [(None, True), (0.0, False), (1e-7, False)])
 def test_a_pack_keeps_trunks_in_as_much_memory_as_it_may(recipe, gib, kept):
-    pack = recipe(trunk_cache_gib=gib)()
-    pack.add(1, dict(prompt_length=2, depth=2, lr=0.01, position="infix"), seed=0, budget=100)
-    pack.advance([1], {1: 16})
-    assert (pack._trunks.bytes > 0) == kept
-    assert pack._trunks.bytes <= (2**40 if gib is None else gib * 2**30)
+    trainer = recipe(trunk_cache_gib=gib)()
+    trainer.add(1, dict(prompt_length=2, depth=2, lr=0.01, position="infix"), seed=0, budget=100)
+    trainer.advance([1], {1: 16})
+    assert (trainer._trunks.bytes > 0) == kept
+    assert trainer._trunks.bytes <= (2**40 if gib is None else gib * 2**30)
 
 
 def test_a_pack_measures_how_large_its_passes_are_unless_it_is_told(recipe):
-    packs = {asked: recipe(tokens_per_pass=asked)() for asked in (None, 77)}
-    for pack in packs.values():
-        pack.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
-    assert packs[None].facts(1)["tokens_per_pass"] in TIMED_TOKENS
-    assert packs[77].facts(1)["tokens_per_pass"] == 77
+    trainers = {asked: recipe(tokens_per_pass=asked)() for asked in (None, 77)}
+    for trainer in trainers.values():
+        trainer.add(1, dict(prompt_length=2, depth=2, lr=0.01), seed=0, budget=100)
+    assert trainers[None].facts(1)["tokens_per_pass"] in TIMED_TOKENS
+    assert trainers[77].facts(1)["tokens_per_pass"] == 77
 
 
 def test_the_matrix_rate_counts_the_products_made_in_its_time(monkeypatch):

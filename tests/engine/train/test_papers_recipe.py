@@ -11,7 +11,7 @@ from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import EOS, SEPARATOR, SPECIALS
 from tests.engine.trials import BATCH, BUDGET, walk
 from tests.plain_form import plain_tail
-from tests.tiny import tiny_data, tiny_lm, tiny_pack
+from tests.tiny import tiny_data, tiny_lm, tiny_trainer
 
 STREAM_SEED, FIRST, UPDATES = 3, 2, 3
 STEADY = dict(dropout=0.0, lr=0.02)
@@ -72,15 +72,15 @@ class WrittenOut:
 @pytest.mark.parametrize("kind", RECIPES.values(), ids=RECIPES)
 def test_updates_are_the_papers_recipe_on_the_streams_batches(kind, tmp_path):
     params, data = {**STEADY, **kind}, tiny_data()
-    pack = tiny_pack(data=data, chunk_updates=1, stream_seed=STREAM_SEED)
-    walk(pack, FIRST)
-    pack.add(1, params, seed=1, budget=BUDGET)
-    pack.save(1, tmp_path / "start")
+    trainer = tiny_trainer(data=data, chunk_updates=1, stream_seed=STREAM_SEED)
+    walk(trainer, FIRST)
+    trainer.add(1, params, seed=1, budget=BUDGET)
+    trainer.save(1, tmp_path / "start")
     slow = WrittenOut(params, read_state(tmp_path / "start"), data)
     stream = BatchStream(np.diff(data.train.offsets), BATCH, STREAM_SEED)
     for update in range(UPDATES):
-        loss = pack.advance([1], {1: 0})[1].metrics["train_loss"]
+        loss = trainer.advance([1], {1: 0})[1].metrics["train_loss"]
         assert loss == pytest.approx(slow.update(stream.batch(FIRST + update)), rel=1e-5)
-    pack.save(1, tmp_path / "end")  # Adam divides by gradients, so rounding in small ones shows: 1e-4
+    trainer.save(1, tmp_path / "end")  # Adam divides by gradients, so rounding in small ones shows: 1e-4
     for name, tensor in read_state(tmp_path / "end")["tensors"].items():
         torch.testing.assert_close(tensor, slow.prompt.named()[name].detach(), rtol=1e-3, atol=1e-4, msg=name)

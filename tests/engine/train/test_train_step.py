@@ -8,13 +8,13 @@ import torch
 
 from sp_search.engine.answer import score
 from sp_search.engine.prompted import source_cache
-from sp_search.engine.prompted.forward import tail_logits
-from sp_search.engine.prompted.source_states import run_trunk
+from sp_search.engine.prompted.forward import target_logits
+from sp_search.engine.prompted.source_states import run_source
 from sp_search.engine.train import train_step
 from sp_search.engine.trial import linear_probe
 from sp_search.errors import ConfigError
 from tests.engine.trials import PROBES, TRIALS, add_all, assert_same, trained
-from tests.tiny import tiny_data, tiny_pack
+from tests.tiny import tiny_data, tiny_trainer
 
 UPDATES = 4
 ROOM = 5  # rows of all trials that fit at once, of 15 trials of 8 rows
@@ -33,7 +33,7 @@ class FailsBackward(torch.autograd.Function):
 
 
 class SmallDevice:
-    """`tail_logits` where so many rows fit."""
+    """`target_logits` where so many rows fit."""
 
     def __init__(self, *, forward: int, backward: int) -> None:
         self.forward, self.backward, self.refused = forward, backward, 0
@@ -48,7 +48,7 @@ class SmallDevice:
             last = prompts[-1]
             separator = FailsBackward.apply(last.tensors.separator)
             prompts = [*prompts[:-1], replace(last, tensors=replace(last.tensors, separator=separator))]
-        return tail_logits(weights, block, trunk, prompts, answers)
+        return target_logits(weights, block, trunk, prompts, answers)
 
 
 class SmallFor:
@@ -67,9 +67,9 @@ class SmallFor:
 @pytest.fixture(scope="module")
 def roomy(tmp_path_factory):
     """All trials on a device that holds them."""
-    pack = tiny_pack()
-    add_all(pack, dict(enumerate(TRIALS.values())))
-    return trained(pack, range(len(TRIALS)), UPDATES, tmp_path_factory.mktemp("roomy"))
+    trainer = tiny_trainer()
+    add_all(trainer, dict(enumerate(TRIALS.values())))
+    return trained(trainer, range(len(TRIALS)), UPDATES, tmp_path_factory.mktemp("roomy"))
 
 
 @pytest.mark.parametrize(
@@ -77,10 +77,10 @@ def roomy(tmp_path_factory):
 )
 def test_where_memory_runs_out_trials_train_as_where_it_does_not(room, roomy, tmp_path, monkeypatch):
     device = SmallDevice(**room)
-    monkeypatch.setattr(train_step, "tail_logits", device)
-    pack = tiny_pack()
-    add_all(pack, dict(enumerate(TRIALS.values())))
-    found = trained(pack, range(len(TRIALS)), UPDATES, tmp_path)
+    monkeypatch.setattr(train_step, "target_logits", device)
+    trainer = tiny_trainer()
+    add_all(trainer, dict(enumerate(TRIALS.values())))
+    found = trained(trainer, range(len(TRIALS)), UPDATES, tmp_path)
     assert device.refused
     for number, wanted in roomy.items():
         assert_same(found[number], wanted)
@@ -88,35 +88,35 @@ def test_where_memory_runs_out_trials_train_as_where_it_does_not(room, roomy, tm
 
 @pytest.mark.parametrize("kept_bytes", [0, 20_000, 10**9])
 def test_a_trunk_that_finds_no_memory_is_computed_in_halves_from_then_on(kept_bytes, roomy, tmp_path, monkeypatch):
-    small = SmallFor(run_trunk, rows=3)
-    monkeypatch.setattr(source_cache, "run_trunk", small)
-    pack = tiny_pack(trunk_cache_bytes=kept_bytes)
-    add_all(pack, dict(enumerate(TRIALS.values())))
-    found = trained(pack, range(len(TRIALS)), UPDATES, tmp_path)
+    small = SmallFor(run_source, rows=3)
+    monkeypatch.setattr(source_cache, "run_source", small)
+    trainer = tiny_trainer(trunk_cache_bytes=kept_bytes)
+    add_all(trainer, dict(enumerate(TRIALS.values())))
+    found = trained(trainer, range(len(TRIALS)), UPDATES, tmp_path)
     for number, wanted in roomy.items():
         assert_same(found[number], wanted)
     assert small.refused
     longest = int(np.diff(tiny_data().train.offsets).max()) + 1
-    assert pack._updater._trunk_size.tokens < 8 * longest
+    assert trainer._train_step._trunk_size.tokens < 8 * longest
 
 
 def test_a_trunk_of_one_utterance_that_finds_no_memory_says_what_to_lower(monkeypatch):
-    monkeypatch.setattr(source_cache, "run_trunk", SmallFor(run_trunk, rows=0))
-    pack = tiny_pack()
-    add_all(pack, {1: TRIALS["deep infix"]})
+    monkeypatch.setattr(source_cache, "run_source", SmallFor(run_source, rows=0))
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["deep infix"]})
     with pytest.raises(
         ConfigError, match=r"^engine: expected memory for one utterance of one trial, \d+ tokens, got"
     ):
-        pack.advance([1], {1: 10**6})
+        trainer.advance([1], {1: 10**6})
 
 
 def test_a_probe_reads_the_same_states_where_memory_runs_out(monkeypatch):
-    roomy, metrics = tiny_pack(), []
+    roomy, metrics = tiny_trainer(), []
     small = SmallFor(linear_probe._states, rows=3)
-    for pack in (roomy, tiny_pack()):
-        add_all(pack, {1: PROBES["probe"]})
-        pack.advance([1], {1: 10**6})
-        metrics.append(pack.evaluate(1, "valid"))
+    for trainer in (roomy, tiny_trainer()):
+        add_all(trainer, {1: PROBES["probe"]})
+        trainer.advance([1], {1: 10**6})
+        metrics.append(trainer.evaluate(1, "valid"))
         monkeypatch.setattr(linear_probe, "_states", small)
     assert small.refused
     assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
@@ -124,24 +124,24 @@ def test_a_probe_reads_the_same_states_where_memory_runs_out(monkeypatch):
 
 def test_a_pack_whose_passes_were_halved_keeps_to_it(tmp_path, monkeypatch):
     device = SmallDevice(forward=ROOM, backward=10**9)
-    monkeypatch.setattr(train_step, "tail_logits", device)
-    pack = tiny_pack()
-    add_all(pack, {1: TRIALS["short, all layers"], 2: TRIALS["long, top layers"]})
-    trained(pack, [1, 2], 2, tmp_path)
-    tokens, refused = pack.facts(1)["tokens_per_pass"], device.refused
+    monkeypatch.setattr(train_step, "target_logits", device)
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["short, all layers"], 2: TRIALS["long, top layers"]})
+    trained(trainer, [1, 2], 2, tmp_path)
+    tokens, refused = trainer.facts(1)["tokens_per_pass"], device.refused
     assert refused
     assert tokens < 10**6
-    trained(pack, [1, 2], 20, tmp_path)
-    assert pack.facts(1)["tokens_per_pass"] <= tokens
+    trained(trainer, [1, 2], 20, tmp_path)
+    assert trainer.facts(1)["tokens_per_pass"] <= tokens
     assert device.refused <= refused + 1  # a batch of shorter sources has more rows in as many tokens
 
 
 def test_validation_where_memory_runs_out_measures_the_same(tmp_path, monkeypatch):
-    pack = tiny_pack()
-    add_all(pack, {1: TRIALS["deep infix"], 2: TRIALS["linear, decaying"]})
-    wanted = {number: pack.evaluate(number, "valid") for number in (1, 2)}
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["deep infix"], 2: TRIALS["linear, decaying"]})
+    wanted = {number: trainer.evaluate(number, "valid") for number in (1, 2)}
     device = SmallDevice(forward=3, backward=10**9)
-    monkeypatch.setattr(score, "tail_logits", device)
+    monkeypatch.setattr(score, "target_logits", device)
     for number, metrics in wanted.items():
-        assert pack.evaluate(number, "valid") == pytest.approx(metrics, rel=1e-5)
+        assert trainer.evaluate(number, "valid") == pytest.approx(metrics, rel=1e-5)
     assert device.refused

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sp_search.engine.answer.label_map import Verbalized
+from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.batch.collate import onto
-from sp_search.engine.prompted.source_cache import TrunkCache
-from sp_search.engine.runtime.microbatch import PassSize
-from sp_search.engine.train.train_step import Updater
-from sp_search.engine.transformer.folded_weights import freeze
-from sp_search.engine.trial.hparams import TrialSettings
-from sp_search.engine.trial.trial import new_slot
+from sp_search.engine.prompted.source_cache import SourceCache
+from sp_search.engine.runtime.microbatch import MicrobatchSize
+from sp_search.engine.train.train_step import TrainStep
+from sp_search.engine.transformer.folded_weights import fold_weights
+from sp_search.engine.trial.hparams import TrialHParams
+from sp_search.engine.trial.trial import new_trial
 from sp_search.engine.trial.weight_average import new_mean
 from sp_search.prompts.tensors import PromptTensors
 from tests.engine.trials import BATCH, BUDGET, TRIALS
@@ -38,15 +38,15 @@ class NoWaiting(TorchDispatchMode):
 
 
 def slot_on_meta(params, lm, data):
-    settings = TrialSettings.from_params({**params, **DRY})
-    slot = new_slot(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=BUDGET)
-    moved = {name: t.detach().to(META).requires_grad_(t.requires_grad) for name, t in slot.tensors.named().items()}
+    settings = TrialHParams.from_params({**params, **DRY})
+    trial = new_trial(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=BUDGET)
+    moved = {name: t.detach().to(META).requires_grad_(t.requires_grad) for name, t in trial.tensors.named().items()}
     trained = [tensor for tensor in moved.values() if tensor.requires_grad]
     return replace(
-        slot,
+        trial,
         tensors=PromptTensors(**moved),
-        mean=slot.mean and new_mean(PromptTensors(**moved)),
-        verbalized=Verbalized(slot.verbalized.inputs.to(META), slot.verbalized.outputs.to(META)),
+        mean=trial.mean and new_mean(PromptTensors(**moved)),
+        verbalized=LabelMap(trial.verbalized.inputs.to(META), trial.verbalized.outputs.to(META)),
         optimizer=torch.optim.Adam(trained, foreach=True),
     )
 
@@ -54,15 +54,15 @@ def slot_on_meta(params, lm, data):
 @pytest.mark.parametrize(("tokens", "trunk_bytes"), [(10**6, 10**9), (400, 0)], ids=["one pass", "many passes"])
 def test_an_update_of_prompts_of_every_kind_waits_for_nothing(tokens, trunk_bytes):
     lm, data = tiny_lm(), tiny_data()
-    weights = freeze(lm, META, torch.float32)
-    updater = Updater(weights, data, TrunkCache(weights, trunk_bytes, rows=0), PassSize(tokens))
-    slots = [slot_on_meta(params, lm, data) for params in TRIALS.values() if "method" not in params]
+    weights = fold_weights(lm, META, torch.float32)
+    updater = TrainStep(weights, data, SourceCache(weights, trunk_bytes, rows=0), MicrobatchSize(tokens))
+    trials = [slot_on_meta(params, lm, data) for params in TRIALS.values() if "method" not in params]
     with NoWaiting():
         for position in range(2):  # the second batch meets utterances of the first
-            updater.gradients(slots, np.arange(4 * position, 4 * position + BATCH))
-            for slot in slots:
-                slot.step(position, BATCH)
-    assert all(slot.loss_sum.device == META for slot in slots)
+            updater.gradients(trials, np.arange(4 * position, 4 * position + BATCH))
+            for trial in trials:
+                trial.step(position, BATCH)
+    assert all(trial.loss_sum.device == META for trial in trials)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import warnings
 import pytest
 import torch
 
-from sp_search.engine.train.trainer import Pack
-from sp_search.engine.train.zero_copy import PackParts
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.train.trainer import MultiTrialTrainer
+from sp_search.engine.train.zero_copy import SharedParts
+from sp_search.engine.transformer.folded_weights import fold_weights
 from tests.tiny import CPU, tiny_data, tiny_lm
 
 PARAMS = dict(prompt_length=2, depth=2, lr=0.01, verbalizer="frequency", position="infix")
@@ -21,7 +21,7 @@ def score(lm, data):
 
 
 def parts(dtype=torch.float32):
-    return PackParts(tiny_lm(), tiny_data(), freeze(tiny_lm(), CPU, dtype), score)
+    return SharedParts(tiny_lm(), tiny_data(), fold_weights(tiny_lm(), CPU, dtype), score)
 
 
 def sent(value):
@@ -31,21 +31,21 @@ def sent(value):
     return pickle.loads(text, buffers=[bytes(block.raw()) for block in blocks]), text  # noqa: S301
 
 
-def pack_of(shared):
+def build_trainer(shared):
     sizes = dict(batch_size=8, chunk_updates=2, tokens_per_pass=0, trunk_cache_bytes=0, valid_sample=0, stream_seed=3)
     dtype = shared.weights.dtype
-    return Pack(shared.lm, shared.data, **sizes, device=CPU, dtype=dtype, weights=shared.weights)
+    return MultiTrialTrainer(shared.lm, shared.data, **sizes, device=CPU, dtype=dtype, weights=shared.weights)
 
 
-def trained(pack):
-    pack.add(1, PARAMS, seed=0, budget=100)
-    report = pack.advance([1], {1: 16})[1]
-    return {**report.metrics, "utterances_per_s": 0, **pack.evaluate(1, "test")}
+def trained(trainer):
+    trainer.add(1, PARAMS, seed=0, budget=100)
+    report = trainer.advance([1], {1: 16})[1]
+    return {**report.metrics, "utterances_per_s": 0, **trainer.evaluate(1, "test")}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_pack_of_parts_that_were_sent_trains_to_the_very_same_numbers(dtype):
-    assert trained(pack_of(sent(parts(dtype))[0])) == trained(pack_of(parts(dtype)))
+    assert trained(build_trainer(sent(parts(dtype))[0])) == trained(build_trainer(parts(dtype)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -70,15 +70,15 @@ def test_no_weight_and_no_unit_is_in_the_pickle_or_can_be_written_to():
     assert not there.data.train.tokens.flags.writeable
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pack = pack_of(sent(here)[0])
-    assert pack._weights.dtype == torch.float32
+        trainer = build_trainer(sent(here)[0])
+    assert trainer._weights.dtype == torch.float32
 
 
 def test_a_pack_uses_what_it_was_lent_where_it_lies():
     there, _ = sent(parts())
-    pack = pack_of(there)
-    assert pack._lm.embedding.data_ptr() == there.lm.embedding.data_ptr()
-    assert pack._weights is there.weights
+    trainer = build_trainer(there)
+    assert trainer._lm.embedding.data_ptr() == there.lm.embedding.data_ptr()
+    assert trainer._weights is there.weights
 
 
 def test_the_likelihood_is_taken_from_the_lm_that_was_sent():
@@ -87,4 +87,4 @@ def test_the_likelihood_is_taken_from_the_lm_that_was_sent():
 
 
 def test_parts_without_weights_arrive_without():
-    assert sent(PackParts(tiny_lm(), tiny_data(), None, score))[0].weights is None
+    assert sent(SharedParts(tiny_lm(), tiny_data(), None, score))[0].weights is None

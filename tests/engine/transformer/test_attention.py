@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sp_search.engine.batch.unpad import Rows
+from sp_search.engine.batch.unpad import Unpadding
 from sp_search.engine.prompted.source_states import enter
-from sp_search.engine.transformer.attention import Prefix, attend_last, attend_source
+from sp_search.engine.transformer.attention import PromptKV, attend_last, attend_source
 from sp_search.engine.transformer.decoder_layer import finish_layer, project
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.transformer.packed_attention import attend_above
 from sp_search.lm.architecture import Architecture, random_lm
 from tests.tiny import CPU
@@ -30,7 +30,7 @@ def weights():
     draw = torch.Generator().manual_seed(9)
     lm.layers[0].qkv_bias.normal_(generator=draw)
     lm.layers[0].attn_norm_bias.normal_(generator=draw)
-    return freeze(lm, CPU, torch.float32)
+    return fold_weights(lm, CPU, torch.float32)
 
 
 def twice(weights):
@@ -47,7 +47,7 @@ def prefix_of(lengths):
         return None
     size = TRIALS, HEADS, PROMPT, WIDTH // HEADS
     hidden = None if set(lengths) == {PROMPT} else torch.arange(PROMPT) >= torch.tensor(lengths)[:, None]
-    return Prefix(drawn(*size, seed=1), drawn(*size, seed=2), hidden)
+    return PromptKV(drawn(*size, seed=1), drawn(*size, seed=2), hidden)
 
 
 def masks():
@@ -57,7 +57,7 @@ def masks():
     return torch.zeros(BATCH, 1, LENGTH, LENGTH).masked_fill(~visible[:, None], -math.inf)
 
 
-ROWS = Rows.behind([2, 0], LENGTH, CPU)
+ROWS = Unpadding.behind([2, 0], LENGTH, CPU)
 REAL = ROWS.real
 
 

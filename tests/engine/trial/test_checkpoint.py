@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from sp_search.engine.trial.checkpoint import load_state, read_state
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.errors import CheckpointError
 from tests.damage import NOT_OURS, cut_off, flipped, garbled
 from tests.engine.trials import BUDGET, CHOOSING, TRIALS, add_all, assert_same, trained
-from tests.tiny import tiny_lm, tiny_pack
+from tests.tiny import tiny_lm, tiny_trainer
 
 NUMBERS = range(len(CHOOSING))
 
@@ -18,41 +18,41 @@ NUMBERS = range(len(CHOOSING))
 def interrupted(tmp_path_factory):
     """All trials trained for 4 updates and saved, then for 4 more."""
     folder = tmp_path_factory.mktemp("whole")
-    pack = tiny_pack()
-    add_all(pack, dict(enumerate(CHOOSING.values())))
-    trained(pack, NUMBERS, 4, folder)
+    trainer = tiny_trainer()
+    add_all(trainer, dict(enumerate(CHOOSING.values())))
+    trained(trainer, NUMBERS, 4, folder)
     for number in NUMBERS:
-        pack.save(number, folder / f"saved{number}")
-    return folder, trained(pack, NUMBERS, 4, folder), {number: pack.facts(number) for number in NUMBERS}
+        trainer.save(number, folder / f"saved{number}")
+    return folder, trained(trainer, NUMBERS, 4, folder), {number: trainer.facts(number) for number in NUMBERS}
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=list(CHOOSING))
 def test_a_saved_and_restored_trial_goes_on_to_the_same_losses(interrupted, number, tmp_path):
     folder, wanted, facts = interrupted
-    pack = tiny_pack()
-    pack.add(number, list(CHOOSING.values())[number], seed=9, budget=1, state=folder / f"saved{number}")
-    assert_same(trained(pack, [number], 4, tmp_path)[number], wanted[number])
-    assert pack.facts(number) == facts[number]
+    trainer = tiny_trainer()
+    trainer.add(number, list(CHOOSING.values())[number], seed=9, budget=1, state=folder / f"saved{number}")
+    assert_same(trained(trainer, [number], 4, tmp_path)[number], wanted[number])
+    assert trainer.facts(number) == facts[number]
 
 
 def test_a_restored_trial_answers_as_it_did(interrupted):
     folder, _, _ = interrupted
-    pack = tiny_pack()
+    trainer = tiny_trainer()
     params = TRIALS["linear, uniform"]
     number = list(TRIALS).index("linear, uniform")
-    pack.add(1, params, seed=9, budget=1, state=folder / f"saved{number}")
-    pack.save(1, folder / "again")
-    other = tiny_pack()
+    trainer.add(1, params, seed=9, budget=1, state=folder / f"saved{number}")
+    trainer.save(1, folder / "again")
+    other = tiny_trainer()
     other.add(2, params, seed=8, budget=1, state=folder / "again")
-    assert other.evaluate(2, "test") == pack.evaluate(1, "test")
+    assert other.evaluate(2, "test") == trainer.evaluate(1, "test")
 
 
 @pytest.fixture
 def saved(tmp_path):
     """A folder with a state of the trial `infix`."""
-    pack = tiny_pack()
-    add_all(pack, {1: TRIALS["infix"]})
-    pack.save(1, tmp_path)
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["infix"]})
+    trainer.save(1, tmp_path)
     return tmp_path
 
 
@@ -64,10 +64,10 @@ def test_a_state_is_plain_tensors_numbers_and_lists(saved):
 
 
 def test_a_later_state_replaces_an_earlier_one_and_leaves_nothing_else(saved):
-    pack = tiny_pack()
-    add_all(pack, {1: TRIALS["infix"]})
-    pack.advance([1], {1: BUDGET})
-    pack.save(1, saved)
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["infix"]})
+    trainer.advance([1], {1: BUDGET})
+    trainer.save(1, saved)
     assert read_state(saved)["updates"] == 2
     assert [path.name for path in saved.iterdir()] == ["state.pt"]
 
@@ -75,11 +75,11 @@ def test_a_later_state_replaces_an_earlier_one_and_leaves_nothing_else(saved):
 def test_a_state_of_other_settings_is_refused_with_both(saved):
     other = {**TRIALS["infix"], "lr": 0.5}
     with pytest.raises(CheckpointError, match=r"expected the state of .*'lr': 0\.5.*, got that of .*'lr': 0\.01"):
-        tiny_pack().add(1, other, seed=0, budget=BUDGET, state=saved)
+        tiny_trainer().add(1, other, seed=0, budget=BUDGET, state=saved)
 
 
 def test_a_state_of_the_same_settings_is_taken(saved):
-    assert load_state(saved, TrialSettings.from_params(TRIALS["infix"]))["updates"] == 0
+    assert load_state(saved, TrialHParams.from_params(TRIALS["infix"]))["updates"] == 0
 
 
 def test_an_absent_state_is_refused(tmp_path):
@@ -161,4 +161,4 @@ def test_a_state_saved_on_another_lm_is_refused_with_its_shapes(saved):
         match=r"expected tensors infix \(2, 32\), separator \(32\,\), got infix \(2, 16\), separator \(16,\); "
         r"was it saved on another LM\?",
     ):
-        tiny_pack(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=0, budget=BUDGET, state=saved)
+        tiny_trainer(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=0, budget=BUDGET, state=saved)

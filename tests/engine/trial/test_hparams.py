@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from sp_search.engine.trial.hparams import TrialSettings, parameter_types
+from sp_search.engine.trial.hparams import TrialHParams, parameter_types
 from sp_search.errors import ConfigError
 from sp_search.prompts.settings import PromptSettings
 
@@ -48,34 +48,34 @@ BAD_VALUES = {
 @pytest.mark.parametrize(("changes", "message"), BAD_VALUES.values(), ids=BAD_VALUES)
 def test_a_bad_parameter_is_refused(changes, message):
     with pytest.raises(ConfigError, match="^" + re.escape(message)):
-        TrialSettings.from_params({**NEEDED, **changes})
+        TrialHParams.from_params({**NEEDED, **changes})
 
 
 @pytest.mark.parametrize("missing", NEEDED)
 def test_a_parameter_without_a_default_must_be_given(missing):
     params = {name: value for name, value in NEEDED.items() if name != missing}
     with pytest.raises(ConfigError, match=f"^trial parameters: {missing}: expected a value, got none$"):
-        TrialSettings.from_params(params)
+        TrialHParams.from_params(params)
 
 
 def test_all_faults_are_told_at_once():
     with pytest.raises(ConfigError, match=r"^lr: .*; warmup: .*; schedule: [^;]*$"):
-        TrialSettings.from_params({**NEEDED, "lr": -1.0, "warmup": 2.0, "schedule": "cosine"})
+        TrialHParams.from_params({**NEEDED, "lr": -1.0, "warmup": 2.0, "schedule": "cosine"})
 
 
 def test_parameters_go_to_the_record_that_has_them():
-    settings = TrialSettings.from_params({**NEEDED, "dropout": 0.2, "verbalizer": "linear", "warmup": 0.3})
+    settings = TrialHParams.from_params({**NEEDED, "dropout": 0.2, "verbalizer": "linear", "warmup": 0.3})
     assert settings.prompt == PromptSettings(prompt_length=5, depth=2, dropout=0.2)
     assert (settings.lr, settings.verbalizer, settings.warmup) == (0.01, "linear", 0.3)
 
 
 def test_a_whole_number_is_a_number():
-    assert TrialSettings.from_params({**NEEDED, "lr": 1}).lr == 1
+    assert TrialHParams.from_params({**NEEDED, "lr": 1}).lr == 1
 
 
 @pytest.mark.parametrize("method", ["finetune", "probe"])
 def test_other_methods_have_no_prompt_and_need_none(method):
-    settings = TrialSettings.from_params(dict(method=method, lr=0.01))
+    settings = TrialHParams.from_params(dict(method=method, lr=0.01))
     assert settings.prompt is None
 
 
@@ -88,7 +88,7 @@ def test_other_methods_have_no_prompt_and_need_none(method):
 )
 def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
-        TrialSettings.from_params(dict(method="probe", lr=0.01, **changes))
+        TrialHParams.from_params(dict(method="probe", lr=0.01, **changes))
 
 
 def test_every_setting_may_be_searched():

@@ -10,13 +10,13 @@ from torch import nn
 
 from sp_search.batches.stream import BatchStream
 from sp_search.engine.train.probe_trainer import answer_numbers
-from sp_search.engine.transformer.folded_weights import freeze
+from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.linear_probe import ProbeTensors, pooled_states
 from sp_search.errors import CheckpointError, ConfigError
 from sp_search.lm.architecture import sinusoidal_positions
 from sp_search.types import EOS
 from tests.engine.trials import BUDGET, tensors_of
-from tests.tiny import ANSWERS, CPU, tiny_data, tiny_lm, tiny_pack, tiny_split, tiny_texts
+from tests.tiny import ANSWERS, CPU, tiny_data, tiny_lm, tiny_split, tiny_texts, tiny_trainer
 
 PROBE = dict(method="probe", lr=0.02, probe_layer=2)
 
@@ -55,7 +55,7 @@ def states_by_torch(lm, source, layer):
 @pytest.mark.parametrize("layer", [1, 3])
 def test_pooled_states_are_those_of_torchs_layers(layer, limit):
     lm, split = tiny_lm(), tiny_split("test", 9, seed=2)
-    weights = freeze(lm, CPU, torch.float32)
+    weights = fold_weights(lm, CPU, torch.float32)
     sources = [split.source(i).tolist()[: limit or None] for i in range(len(split))]
     states = [states_by_torch(lm, source, layer) for source in sources]
     for pooling, wanted in (("mean", [s.mean(0) for s in states]), ("last", [s[-1] for s in states])):
@@ -64,7 +64,7 @@ def test_pooled_states_are_those_of_torchs_layers(layer, limit):
 
 
 def test_the_size_of_a_pass_changes_no_state():
-    split, weights = tiny_split("test", 9, seed=2), freeze(tiny_lm(), CPU, torch.float32)
+    split, weights = tiny_split("test", 9, seed=2), fold_weights(tiny_lm(), CPU, torch.float32)
     one, all_ = (
         pooled_states(weights, split, layer=2, pooling="mean", max_units=0, tokens_per_pass=n) for n in (1, 1000)
     )
@@ -74,9 +74,9 @@ def test_the_size_of_a_pass_changes_no_state():
 def test_updates_leave_the_layer_that_a_plain_loop_leaves(tmp_path):
     """From the pack's own start: only what it learns from it is compared."""
     data, updates = tiny_data(), 7
-    pack = tiny_pack(data=data)
-    pack.add(1, PROBE, seed=4, budget=BUDGET)
-    start = tensors_of(pack, 1, tmp_path)
+    trainer = tiny_trainer(data=data)
+    trainer.add(1, PROBE, seed=4, budget=BUDGET)
+    start = tensors_of(trainer, 1, tmp_path)
     states = torch.stack([states_by_torch(tiny_lm(), data.train.source(i).tolist(), 2).mean(0) for i in range(40)])
     inputs = (states - states.mean(0)) / states.std(0, correction=0)
     gold = torch.tensor([ANSWERS.index(answer) for answer in data.train.answers])
@@ -90,41 +90,41 @@ def test_updates_leave_the_layer_that_a_plain_loop_leaves(tmp_path):
         F.cross_entropy(linear(inputs[chosen]), gold[chosen]).backward()
         nn.utils.clip_grad_norm_(linear.parameters(), 1.0)
         optimizer.step()
-    pack.retrain(1, [[0, updates]])
-    found = tensors_of(pack, 1, tmp_path)
+    trainer.retrain(1, [[0, updates]])
+    found = tensors_of(trainer, 1, tmp_path)
     torch.testing.assert_close(found["weight"], linear.weight.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found["bias"], linear.bias.detach(), rtol=1e-4, atol=1e-5)
     names = [" ".join(data.space.words(answer, data.task)) for answer in data.space.answers]
     assert names == [" ".join(answer) for answer in ANSWERS]
     best = linear(inputs).argmax(-1)
-    assert pack.evaluate(1, "train")["accuracy"] == pytest.approx(float((best == gold).float().mean()))
+    assert trainer.evaluate(1, "train")["accuracy"] == pytest.approx(float((best == gold).float().mean()))
     loss = F.cross_entropy(linear(inputs), gold).item()
-    assert pack.evaluate(1, "train")["loss"] == pytest.approx(loss, rel=1e-4)
+    assert trainer.evaluate(1, "train")["loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_a_probe_learns_what_shows_in_the_units():
-    pack = tiny_pack(chunk_updates=200)
-    pack.add(1, PROBE, seed=0, budget=10**6)
-    pack.advance([1], {1: 0})
-    assert pack.evaluate(1, "train")["accuracy"] > 0.9
+    trainer = tiny_trainer(chunk_updates=200)
+    trainer.add(1, PROBE, seed=0, budget=10**6)
+    trainer.advance([1], {1: 0})
+    assert trainer.evaluate(1, "train")["accuracy"] > 0.9
 
 
 def test_the_outcome_has_an_interval_around_the_value_and_the_time_of_the_states_too():
-    pack = tiny_pack(chunk_updates=20)
-    pack.add(1, PROBE, seed=0, budget=10**6)
-    before = pack.outcome(1, "test")["train_s"]
-    pack.advance([1], {1: 0})
-    outcome, value = pack.outcome(1, "test"), pack.evaluate(1, "test")["accuracy"]
+    trainer = tiny_trainer(chunk_updates=20)
+    trainer.add(1, PROBE, seed=0, budget=10**6)
+    before = trainer.outcome(1, "test")["train_s"]
+    trainer.advance([1], {1: 0})
+    outcome, value = trainer.outcome(1, "test"), trainer.evaluate(1, "test")["accuracy"]
     low, high = outcome["intervals"]["accuracy"]
     assert low <= value <= high
     assert 0 < before < outcome["train_s"]
 
 
 def test_facts_count_the_linear_layer_as_trained_and_the_standardisation_as_stored():
-    pack = tiny_pack()
-    pack.add(1, PROBE, seed=0, budget=BUDGET)
+    trainer = tiny_trainer()
+    trainer.add(1, PROBE, seed=0, budget=BUDGET)
     trained = 5 * 16 + 5
-    assert pack.facts(1) == {
+    assert trainer.facts(1) == {
         "method": "probe",
         "trained_parameters": trained,
         "inert_parameters": 0,
@@ -134,16 +134,16 @@ def test_facts_count_the_linear_layer_as_trained_and_the_standardisation_as_stor
 
 
 def test_a_probe_is_refused_where_answers_are_written():
-    pack = tiny_pack(data=tiny_texts())
+    trainer = tiny_trainer(data=tiny_texts())
     with pytest.raises(
         ConfigError, match=r"^method=probe: expected a task whose answers are chosen .*, got task asr, "
     ):
-        pack.add(1, PROBE, seed=0, budget=BUDGET)
+        trainer.add(1, PROBE, seed=0, budget=BUDGET)
 
 
 def test_a_layer_that_the_lm_has_not_is_refused():
     with pytest.raises(ConfigError, match=r"^probe_layer: expected at most the LM's 3 layers, got 4$"):
-        tiny_pack().add(1, {**PROBE, "probe_layer": 4}, seed=0, budget=BUDGET)
+        tiny_trainer().add(1, {**PROBE, "probe_layer": 4}, seed=0, budget=BUDGET)
 
 
 def test_an_answer_that_training_never_had_has_no_number():

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from sp_search.batches.stream import BatchStream
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.lm_copy import own_copy, own_named, split_own
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import UnitLM
@@ -14,7 +14,7 @@ from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import EOS, SEPARATOR, SPECIALS
 from tests.engine.trials import BUDGET, tensors_of
 from tests.plain_form import plain_tail
-from tests.tiny import tiny_data, tiny_lm, tiny_pack, tiny_texts
+from tests.tiny import tiny_data, tiny_lm, tiny_texts, tiny_trainer
 
 UPDATES = 4
 BY_HAND = dict(rtol=1e-4, atol=2e-5)
@@ -27,7 +27,7 @@ def trained_by_hand(data, lr):
     separator = start.embedding[SEPARATOR].clone().requires_grad_()
     optimizer = torch.optim.Adam([separator, *leaves.values()], lr=lr, betas=(0.9, 0.98))
     lm = UnitLM.from_tensors(start.architecture, leaves, "")
-    units = data.verbalizer_units(TrialSettings.from_params(dict(method="finetune", lr=lr)), start.embedding)
+    units = data.verbalizer_units(TrialHParams.from_params(dict(method="finetune", lr=lr)), start.embedding)
     train = data.train
     stream = BatchStream(np.diff(train.offsets), 8, seed=3)
     for position in range(UPDATES):
@@ -56,10 +56,10 @@ def without_key_bias(named):
 @pytest.mark.parametrize("make_data", [tiny_data, tiny_texts], ids=["answers of one length", "of many lengths"])
 def test_updates_leave_the_weights_that_a_plain_loop_leaves(make_data, tmp_path):
     data, lr = make_data(), 0.002
-    pack = tiny_pack(data=data)
-    pack.add(1, dict(method="finetune", lr=lr), seed=0, budget=BUDGET)
-    pack.retrain(1, [[0, UPDATES]])
-    found, wanted = (without_key_bias(one) for one in (tensors_of(pack, 1, tmp_path), trained_by_hand(data, lr)))
+    trainer = tiny_trainer(data=data)
+    trainer.add(1, dict(method="finetune", lr=lr), seed=0, budget=BUDGET)
+    trainer.retrain(1, [[0, UPDATES]])
+    found, wanted = (without_key_bias(one) for one in (tensors_of(trainer, 1, tmp_path), trained_by_hand(data, lr)))
     assert set(found) == set(wanted)
     for name, tensor in wanted.items():
         torch.testing.assert_close(found[name], tensor.detach(), **BY_HAND, msg=lambda text, n=name: f"{n}: {text}")
@@ -67,11 +67,11 @@ def test_updates_leave_the_weights_that_a_plain_loop_leaves(make_data, tmp_path)
 
 def test_the_shared_lm_and_the_prompts_beside_it_are_left_alone():
     prompt = dict(prompt_length=2, depth=2, lr=0.01, dropout=0.0)
-    lm, alone = tiny_lm(), tiny_pack()
+    lm, alone = tiny_lm(), tiny_trainer()
     weights = {name: tensor.clone() for name, tensor in lm.tensors().items()}
-    beside = tiny_pack(lm=lm)
-    for pack in (alone, beside):
-        pack.add(1, prompt, seed=0, budget=BUDGET)
+    beside = tiny_trainer(lm=lm)
+    for trainer in (alone, beside):
+        trainer.add(1, prompt, seed=0, budget=BUDGET)
     beside.add(2, dict(method="finetune", lr=0.1), seed=0, budget=BUDGET)
     beside.advance([1, 2], {1: 0, 2: 0})
     alone.advance([1], {1: 0})
@@ -81,18 +81,18 @@ def test_the_shared_lm_and_the_prompts_beside_it_are_left_alone():
 
 @pytest.mark.parametrize("make_data", [tiny_data, tiny_texts], ids=["chosen", "written"])
 def test_training_lowers_the_loss_on_what_it_has_seen(make_data):
-    pack = tiny_pack(data=make_data(), chunk_updates=40)
-    pack.add(1, dict(method="finetune", lr=0.003), seed=0, budget=10**6)
-    before = pack.evaluate(1, "train")["loss"]
-    pack.advance([1], {1: 0})
-    assert pack.evaluate(1, "train")["loss"] < 0.5 * before
+    trainer = tiny_trainer(data=make_data(), chunk_updates=40)
+    trainer.add(1, dict(method="finetune", lr=0.003), seed=0, budget=10**6)
+    before = trainer.evaluate(1, "train")["loss"]
+    trainer.advance([1], {1: 0})
+    assert trainer.evaluate(1, "train")["loss"] < 0.5 * before
 
 
 def test_facts_count_every_weight_and_a_vector_for_the_separator():
-    pack, lm = tiny_pack(), tiny_lm()
-    pack.add(1, dict(method="finetune", lr=0.1), seed=0, budget=BUDGET)
+    trainer, lm = tiny_trainer(), tiny_lm()
+    trainer.add(1, dict(method="finetune", lr=0.1), seed=0, budget=BUDGET)
     weights = sum(tensor.numel() for tensor in lm.tensors().values())
-    assert pack.facts(1) == {
+    assert trainer.facts(1) == {
         "method": "finetune",
         "trained_parameters": weights + 16,
         "inert_parameters": 0,
@@ -119,8 +119,8 @@ def test_a_stored_lm_that_lacks_a_weight_is_refused_with_its_place():
 
 
 def test_a_linear_head_has_a_row_for_each_symbol():
-    pack, data = tiny_pack(), tiny_data()
-    pack.add(1, dict(method="finetune", lr=0.1, verbalizer="linear"), seed=0, budget=BUDGET)
-    pack.add(2, dict(method="finetune", lr=0.1), seed=0, budget=BUDGET)
-    extra = pack.facts(1)["trained_parameters"] - pack.facts(2)["trained_parameters"]
+    trainer, data = tiny_trainer(), tiny_data()
+    trainer.add(1, dict(method="finetune", lr=0.1, verbalizer="linear"), seed=0, budget=BUDGET)
+    trainer.add(2, dict(method="finetune", lr=0.1), seed=0, budget=BUDGET)
+    extra = trainer.facts(1)["trained_parameters"] - trainer.facts(2)["trained_parameters"]
     assert extra == (SPECIALS + len(data.space.symbols)) * 20

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import task_data
 from sp_search.errors import ConfigError, DataError
 from sp_search.tasks.registry import get_task
@@ -17,7 +17,7 @@ from tests.tiny import (
     tiny_data,
     tiny_dictionary,
     tiny_lm,
-    tiny_pack,
+    tiny_trainer,
 )
 
 INTENT = get_task("intent")
@@ -25,7 +25,7 @@ RECIPE = dict(prompt_length=2, depth=1, lr=0.01)
 
 
 def units(data, **params):
-    return data.verbalizer_units(TrialSettings.from_params({**RECIPE, **params}), tiny_lm().embedding)
+    return data.verbalizer_units(TrialHParams.from_params({**RECIPE, **params}), tiny_lm().embedding)
 
 
 def test_answers_of_all_splits_are_numbered_by_the_training_split():
@@ -79,13 +79,13 @@ def test_a_trial_with_more_labels_than_units_is_refused_with_the_advice_to_use_l
     with pytest.raises(
         ConfigError, match=r"got 16 units for 21 labels; use verbalizer=linear with verbalizer_base=identity$"
     ):
-        tiny_pack(data=many_labels(), batch_size=4).add(1, RECIPE, seed=0, budget=100)
+        tiny_trainer(data=many_labels(), batch_size=4).add(1, RECIPE, seed=0, budget=100)
 
 
 def test_a_linear_trial_trains_with_more_labels_than_units():
-    pack = tiny_pack(data=many_labels(), batch_size=4)
-    pack.add(1, {**RECIPE, "verbalizer": "linear"}, seed=0, budget=100)
-    assert pack.advance([1], {1: 0})[1].diverged == ""
+    trainer = tiny_trainer(data=many_labels(), batch_size=4)
+    trainer.add(1, {**RECIPE, "verbalizer": "linear"}, seed=0, budget=100)
+    assert trainer.advance([1], {1: 0})[1].diverged == ""
 
 
 def test_every_legal_answer_of_the_made_up_corpus_is_in_its_training_split():

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from sp_search.engine.trial.hparams import TrialSettings
+from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.lr_schedule import learning_rate
-from sp_search.engine.trial.trial import new_slot
+from sp_search.engine.trial.trial import new_trial
 from tests.tiny import tiny_lm
 
 RECIPE = dict(prompt_length=2, depth=0, lr=0.8)
@@ -30,58 +30,58 @@ NO_WARMUP = {0: 0.8, 25: 0.6, 50: 0.4, 100: 0.0}
     (dict(schedule="warmup_decay", warmup=0.0), NO_WARMUP),
 ], ids=["constant", "warmup_decay", "no warm-up"])  # fmt: skip
 def test_the_learning_rate_follows_the_table(schedule, table):
-    settings = TrialSettings.from_params({**RECIPE, **schedule})
+    settings = TrialHParams.from_params({**RECIPE, **schedule})
     assert {seen: learning_rate(settings, seen, budget=100) for seen in table} == pytest.approx(table)
 
 
 def test_the_optimizer_takes_the_rate_of_the_utterances_seen_before_the_update():
-    settings = TrialSettings.from_params({**RECIPE, "schedule": "warmup_decay", "warmup": 0.2})
-    slot = new_slot(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    settings = TrialHParams.from_params({**RECIPE, "schedule": "warmup_decay", "warmup": 0.2})
+    trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
     rates = []
     for position in range(4):
-        for tensor in slot.tensors.named().values():
+        for tensor in trial.tensors.named().values():
             tensor.grad = torch.ones_like(tensor)
-        slot.step(position, 20)
-        rates.append(slot.optimizer.param_groups[0]["lr"])
+        trial.step(position, 20)
+        rates.append(trial.optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([0.8 / 21, 0.8, 0.6, 0.4])
 
 
 def test_segments_grow_with_the_stream_and_begin_anew_where_it_went_on_without_the_trial():
-    slot = new_slot(TrialSettings.from_params(RECIPE), tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    trial = new_trial(TrialHParams.from_params(RECIPE), tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
     for position in (3, 4, 7, 8, 9, 12):
-        slot.step(position, 8)
-    assert slot.segments == [[3, 2], [7, 3], [12, 1]]
-    assert (slot.updates, slot.utterances_seen) == (6, 48)
+        trial.step(position, 8)
+    assert trial.segments == [[3, 2], [7, 3], [12, 1]]
+    assert (trial.updates, trial.utterances_seen) == (6, 48)
 
 
 def test_a_gradient_is_clipped_over_all_tensors_of_the_trial_to_norm_1():
-    slot = new_slot(TrialSettings.from_params(RECIPE), tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
-    gradients = {name: torch.full_like(tensor, 3.0) for name, tensor in slot.tensors.named().items()}
-    for name, tensor in slot.tensors.named().items():
+    trial = new_trial(TrialHParams.from_params(RECIPE), tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    gradients = {name: torch.full_like(tensor, 3.0) for name, tensor in trial.tensors.named().items()}
+    for name, tensor in trial.tensors.named().items():
         tensor.grad = gradients[name]
-    slot.step(0, 8)
-    moments = [state["exp_avg"] for state in slot.optimizer.state.values()]  # 0.1 of the first gradient
+    trial.step(0, 8)
+    moments = [state["exp_avg"] for state in trial.optimizer.state.values()]  # 0.1 of the first gradient
     assert float(torch.cat([m.flatten() for m in moments]).norm()) == pytest.approx(0.1, rel=1e-4)
 
 
 def test_dropout_hides_the_share_asked_for_and_scales_what_stays():
-    settings = TrialSettings.from_params(dict(prompt_length=500, depth=1, lr=0.1, dropout=0.25))
-    slot = new_slot(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
-    wet, dry = slot.training_prompt(slot.prompt_draws()).tensors.keys, slot.tensors.keys
+    settings = TrialHParams.from_params(dict(prompt_length=500, depth=1, lr=0.1, dropout=0.25))
+    trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    wet, dry = trial.training_prompt(trial.prompt_draws()).tensors.keys, trial.tensors.keys
     kept = wet != 0
     assert float(kept.float().mean()) == pytest.approx(0.75, abs=0.02)
     torch.testing.assert_close(wet[kept], dry[kept] / 0.75)
 
 
 def test_the_separator_and_the_head_are_never_dropped():
-    settings = TrialSettings.from_params(dict(prompt_length=2, depth=1, lr=0.1, dropout=0.9, verbalizer="linear"))
-    slot = new_slot(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
-    wet = slot.training_prompt(slot.prompt_draws()).tensors
-    assert wet.separator is slot.tensors.separator
-    assert wet.head is slot.tensors.head
+    settings = TrialHParams.from_params(dict(prompt_length=2, depth=1, lr=0.1, dropout=0.9, verbalizer="linear"))
+    trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    wet = trial.training_prompt(trial.prompt_draws()).tensors
+    assert wet.separator is trial.tensors.separator
+    assert wet.head is trial.tensors.head
 
 
 def test_an_answer_is_given_without_dropout():
-    settings = TrialSettings.from_params(dict(prompt_length=2, depth=1, lr=0.1, dropout=0.9))
-    slot = new_slot(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
-    assert torch.equal(slot.candidate().prompt.tensors.keys, slot.tensors.keys)
+    settings = TrialHParams.from_params(dict(prompt_length=2, depth=1, lr=0.1, dropout=0.9))
+    trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    assert torch.equal(trial.candidate().prompt.tensors.keys, trial.tensors.keys)

@@ -15,7 +15,7 @@ from tests.cluster.processes import family, session
 
 LOCAL = """
 import ray
-from sp_search.search.session import ray_session
+from sp_search.search.cluster.session import ray_session
 with ray_session(None, 1):
     ray.get(ray.remote(lambda: None).remote())
     print("up", flush=True)

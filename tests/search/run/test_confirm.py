@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from sp_search.search.base.callbacks import Listeners
-from sp_search.search.base.protocol import Told
+from sp_search.search.base.callbacks import Observers
+from sp_search.search.base.protocol import TrialReport
 from sp_search.search.run.confirm import confirm_number, pending_confirms, run_confirms
 from sp_search.search.study.study import best_trials, record_confirmed, trial_seed
 from sp_search.types import Report
@@ -42,36 +42,36 @@ class FewSeats:
         self.taken, self.asked, self.left, self.wanted = [], [], [], []
         self.is_free = True
 
-    def take(self, terms):
-        self.taken.append(terms)
+    def take(self, wanted):
+        self.taken.append(wanted)
         self.is_free = len(self.taken) - len(self.left) < self.count
-        return SimpleNamespace(terms=terms)
+        return SimpleNamespace(request=wanted)
 
-    def ask(self, seat, after):
-        self.asked.append((seat, after))
+    def ask(self, slot, after):
+        self.asked.append((slot, after))
 
-    def next_told(self):
-        seat, after = self.asked.pop()
-        found = self.table.get(seat.terms.number, 0.5)
+    def next_report(self):
+        slot, after = self.asked.pop()
+        found = self.table.get(slot.request.number, 0.5)
         if isinstance(found, Exception):
-            return seat, found
-        until = seat.terms.next_point(after)
+            return slot, found
+        until = slot.request.next_point(after)
         if found == "diverged":
-            return seat, Told(Report(until, {"train_loss": 9.0}, "training loss is nan"), {})
-        return seat, Told(Report(until, {"valid_accuracy": found, "valid_loss": 1.0, "secret": 3.0}), {})
+            return slot, TrialReport(Report(until, {"train_loss": 9.0}, "training loss is nan"), {})
+        return slot, TrialReport(Report(until, {"valid_accuracy": found, "valid_loss": 1.0, "secret": 3.0}), {})
 
-    def leave(self, seat):
-        self.left.append(seat.terms.number)
+    def leave(self, slot):
+        self.left.append(slot.request.number)
 
-    def free(self, seat, *, is_wanted):
+    def free(self, slot, *, is_wanted):
         self.wanted.append(is_wanted)
         self.is_free = True
 
 
-def confirm(study, seats, runs=Path("runs"), **changes):
+def confirm(study, slots, runs=Path("runs"), **changes):
     """Make the runs; what listeners heard."""
     heard = Heard()
-    run_confirms(study, lr_space(), settings(runs, **changes), seats, Listeners([heard]))
+    run_confirms(study, lr_space(), settings(runs, **changes), slots, Observers([heard]))
     return heard.events
 
 
@@ -93,36 +93,36 @@ def test_a_run_that_is_recorded_is_not_made_again(study):
 
 
 def test_a_run_reports_at_every_point_and_is_recorded_with_its_last(study):
-    seats = FewSeats()
-    events = confirm(study, seats, confirm_top=1, confirm_seeds=1)
+    slots = FewSeats()
+    events = confirm(study, slots, confirm_top=1, confirm_seeds=1)
     number, seed = confirm_number(0, 1), trial_seed(0, 0, 1)
     metrics = {"valid_accuracy": 0.5, "valid_loss": 1.0}
-    assert seats.taken == [settings(Path("runs")).terms(number, {"lr": 0.9}, seed)]
+    assert slots.taken == [settings(Path("runs")).request(number, {"lr": 0.9}, seed)]
     assert events == [
         ("started", number, {"lr": 0.9}, {"role": "confirm", "of_trial": "0", "seed": str(seed)}),
         ("reported", number, 100, metrics), ("reported", number, 400, metrics), ("reported", number, 1600, metrics),
         ("finished", number, "COMPLETE", "", {"valid_accuracy": 0.5}),
     ]  # fmt: skip
     assert study.user_attrs["confirmed"] == {"0:1": run_of(0.5) | {"state": f"runs/s/trials/{number}"}}
-    assert seats.left == [number]
+    assert slots.left == [number]
 
 
 def test_runs_wait_for_a_seat_and_every_one_leaves_its_own(study):
     table = {confirm_number(t, r): 0.1 * t + 0.01 * r for t in range(3) for r in (1, 2)}
-    seats = FewSeats(table)
-    confirm(study, seats, confirm_top=3, confirm_seeds=2)
-    assert sorted(seats.left) == sorted(terms.number for terms in seats.taken) == sorted(table)
-    assert seats.wanted == [True] * 4 + [False] * 2
+    slots = FewSeats(table)
+    confirm(study, slots, confirm_top=3, confirm_seeds=2)
+    assert sorted(slots.left) == sorted(wanted.number for wanted in slots.taken) == sorted(table)
+    assert slots.wanted == [True] * 4 + [False] * 2
     recorded = {key: run["valid_accuracy"] for key, run in study.user_attrs["confirmed"].items()}
     assert recorded == {f"{t}:{r}": 0.1 * t + 0.01 * r for t in range(3) for r in (1, 2)}
 
 
 def test_a_run_that_broke_or_diverged_is_told_and_not_recorded_and_leaves_no_state(study, tmp_path):
-    seats = FewSeats({confirm_number(0, 1): RuntimeError("lost"), confirm_number(0, 2): "diverged"})
+    slots = FewSeats({confirm_number(0, 1): RuntimeError("lost"), confirm_number(0, 2): "diverged"})
     folders = [settings(tmp_path).trial_folder(confirm_number(0, r)) for r in (1, 2, 3)]
     for folder in folders:
         folder.mkdir(parents=True)
-    events = confirm(study, seats, tmp_path, confirm_top=1, confirm_seeds=3)
+    events = confirm(study, slots, tmp_path, confirm_top=1, confirm_seeds=3)
     ends = {event[1]: event[2:4] for event in events if event[0] == "finished"}
     assert ends == {
         confirm_number(0, 1): ("FAIL", "the confirm run failed: RuntimeError('lost')"),
@@ -135,6 +135,6 @@ def test_a_run_that_broke_or_diverged_is_told_and_not_recorded_and_leaves_no_sta
 
 def test_nothing_is_run_where_all_are_recorded(study):
     record_confirmed(study, "0:1", run_of(0.5))
-    seats = FewSeats()
-    assert confirm(study, seats, confirm_top=1, confirm_seeds=1) == []
-    assert seats.taken == []
+    slots = FewSeats()
+    assert confirm(study, slots, confirm_top=1, confirm_seeds=1) == []
+    assert slots.taken == []

@@ -18,7 +18,7 @@ from ray import cloudpickle
 
 from sp_search.search.run.confirm import FIRST_NUMBER
 from sp_search.search.run.search import start_workers
-from sp_search.search.workers.worker import pack_of
+from sp_search.search.workers.worker import build_trainer
 from tests.cluster.processes import LIMIT_S, wait_for
 from tests.search.fake_pack import FakePack, curve
 from tests.search.fake_search import search
@@ -154,8 +154,8 @@ def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
 
 def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray, tmp_path):
     config, here = settings(tmp_path, workers=2), ray.put(np.arange(1_000_000))
-    workers = start_workers(config, partial(pack_of, Lender, cloudpickle.dumps(here)))
-    told = [worker.report.remote(config.terms(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
+    workers = start_workers(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
+    told = [worker.report.remote(config.request(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
     (one, other) = (told.facts for told in ray.get(told))
     assert one == other
     assert (one["writable"], one["last"]) == (False, 999_999)

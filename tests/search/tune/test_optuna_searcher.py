@@ -4,11 +4,11 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sp_search.search.base.callbacks import Listeners
-from sp_search.search.base.protocol import FACTS, METRIC, TIME, Terms
+from sp_search.search.base.callbacks import Observers
+from sp_search.search.base.protocol import FACTS, METRIC, TIME, TrialRequest
 from sp_search.search.study.study import REASON, trial_seed
 from sp_search.search.tune.asha import NUMBER
-from sp_search.search.tune.optuna_searcher import KEPT, SEEN, TERMS, StudySearcher
+from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
 from tests.search.searches import lr_space, new_study, settings
 
 FINISHED = StudySearcher.FINISHED
@@ -42,7 +42,7 @@ class Search:
         self.heard = Heard()
         self.kept = []
         self.searcher = StudySearcher(
-            self.study, space or lr_space(), self.settings, Listeners([self.heard]), self.keep
+            self.study, space or lr_space(), self.settings, Observers([self.heard]), self.keep
         )
 
     def keep(self, finished):
@@ -75,10 +75,10 @@ def test_a_trial_is_given_all_it_needs(search):
     config = search.searcher.suggest("a")
     trial = search.study.trials[0]
     folder = str(search.settings.trial_folder(0))
-    terms = Terms(
+    wanted = TrialRequest(
         number=0, params=trial.params, seed=trial_seed(0, 0), budget=1600, points=(100, 400, 1600), folder=folder
     )
-    assert config == {NUMBER: 0, SEEN: 0, TERMS: terms}
+    assert config == {NUMBER: 0, SEEN: 0, REQUEST: wanted}
 
 
 def test_no_trial_is_given_while_all_slots_and_the_stage_are_taken(search):
@@ -151,7 +151,7 @@ def test_observers_hear_of_starts_reports_and_ends(search):
 
 def test_first_trials_are_tried_before_the_sampler_draws(tmp_path):
     search = Search(tmp_path, first_trials=({"lr": 0.11}, {"lr": 0.22}))
-    assert [search.searcher.suggest(str(i))[TERMS].params["lr"] for i in range(2)] == [0.11, 0.22]
+    assert [search.searcher.suggest(str(i))[REQUEST].params["lr"] for i in range(2)] == [0.11, 0.22]
 
 
 def test_settings_tried_before_are_answered_from_the_study(tmp_path):
@@ -218,8 +218,8 @@ def test_a_killed_search_goes_on_with_the_trials_it_had_before_new_ones(tmp_path
         TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL,
     ]  # fmt: skip
     continued, new = search.searcher.suggest("a"), search.searcher.suggest("b")
-    assert (continued[NUMBER], continued[SEEN], continued[TERMS].seed) == (1, 200, trial_seed(0, 1))
-    assert continued[TERMS].params == killed.study.trials[1].params
+    assert (continued[NUMBER], continued[SEEN], continued[REQUEST].seed) == (1, 200, trial_seed(0, 1))
+    assert continued[REQUEST].params == killed.study.trials[1].params
     assert (new[NUMBER], new[SEEN]) == (3, 0)
     search.end("a", 1600, 0.8)
     assert search.study.trials[1].intermediate_values == {100: 0.3, 200: 0.4, 1600: 0.8}

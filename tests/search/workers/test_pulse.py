@@ -4,7 +4,7 @@ import pytest
 import ray
 
 from sp_search.errors import StudyError
-from sp_search.search.workers.slots import AWAY_S, EVERY_S, Pulse
+from sp_search.search.workers.slots import AWAY_S, EVERY_S, WorkerPulse
 
 
 class Actor:
@@ -42,7 +42,7 @@ def watch(pulse, clock, seconds):
 
 def test_a_worker_that_is_gone_for_good_ends_the_search(clock):
     workers = [Actor(), Actor()]
-    pulse = Pulse(workers, clock)
+    pulse = WorkerPulse(workers, clock)
     watch(pulse, clock, 100)
     workers[1].lives = False
     watch(pulse, clock, AWAY_S - 10)
@@ -54,7 +54,7 @@ def test_a_worker_that_is_gone_for_good_ends_the_search(clock):
 
 def test_a_worker_that_comes_back_in_time_may_be_away_again(clock):
     worker = Actor()
-    pulse = Pulse([worker], clock)
+    pulse = WorkerPulse([worker], clock)
     for _ in range(3):
         worker.lives = False
         watch(pulse, clock, AWAY_S - 10)
@@ -63,7 +63,7 @@ def test_a_worker_that_comes_back_in_time_may_be_away_again(clock):
 
 
 def test_a_machine_that_slept_does_not_take_its_workers_for_dead(clock):
-    pulse = Pulse([Actor()], clock)
+    pulse = WorkerPulse([Actor()], clock)
     watch(pulse, clock, 10)
     clock.now_s += 10 * AWAY_S
     pulse.check()
@@ -71,7 +71,7 @@ def test_a_machine_that_slept_does_not_take_its_workers_for_dead(clock):
 
 def test_workers_are_not_asked_at_every_check(clock):
     worker = Actor()
-    pulse = Pulse([worker], clock)
+    pulse = WorkerPulse([worker], clock)
     for _ in range(1000):
         clock.now_s += EVERY_S / 100
         pulse.check()

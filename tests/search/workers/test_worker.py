@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from sp_search.search.base.protocol import METRIC, TIME, Terms
+from sp_search.search.base.protocol import METRIC, TIME, TrialRequest
 from sp_search.search.workers.worker import PATIENCE_S, Worker
 from tests.search.fake_pack import FakePack, curve
 
@@ -41,13 +41,13 @@ class Watched(FakePack):
 
 
 @pytest.fixture
-def pack():
+def trainer():
     return Watched()
 
 
 @pytest.fixture
-def worker(pack):
-    return Worker(lambda: pack)
+def worker(trainer):
+    return Worker(lambda: trainer)
 
 
 @pytest.fixture
@@ -57,12 +57,12 @@ def calls():
 
 
 @pytest.fixture
-def terms(tmp_path):
-    def terms(number, params=PARAMS, **changes):
+def wanted(tmp_path):
+    def wanted(number, params=PARAMS, **changes):
         whole = dict(seed=0, budget=1600, points=POINTS, folder=str(tmp_path / str(number)))
-        return Terms(number=number, params=params, **{**whole, **changes})
+        return TrialRequest(number=number, params=params, **{**whole, **changes})
 
-    return terms
+    return wanted
 
 
 def seen(told):
@@ -76,178 +76,178 @@ def until(condition):
         time.sleep(0.002)
 
 
-def test_a_trial_alone_gets_its_report_and_its_state_is_saved_first(worker, terms, tmp_path):
-    told = worker.report(terms(1, points=(300, 1600)), 0)
+def test_a_trial_alone_gets_its_report_and_its_state_is_saved_first(worker, wanted, tmp_path):
+    told = worker.report(wanted(1, points=(300, 1600)), 0)
     assert (seen(told), told.report.metrics["valid_accuracy"]) == (300, curve(PARAMS, 300))
     assert (tmp_path / "1" / "state.pt").exists()
 
 
-def test_a_report_tells_what_a_trial_weighs(worker, terms):
-    assert worker.report(terms(1), 0).facts == FACTS
+def test_a_report_tells_what_a_trial_weighs(worker, wanted):
+    assert worker.report(wanted(1), 0).facts == FACTS
 
 
-def test_tune_is_told_what_decides_and_whether_it_was_the_last(worker, terms):
-    assert worker.tune_result(terms(1), 0, "valid_accuracy") == {
+def test_tune_is_told_what_decides_and_whether_it_was_the_last(worker, wanted):
+    assert worker.tune_result(wanted(1), 0, "valid_accuracy") == {
         TIME: 100, METRIC: curve(PARAMS, 100), "valid_accuracy": curve(PARAMS, 100),
         "valid_loss": 1 - curve(PARAMS, 100), "diverged": "", "done": False, "facts": tuple(FACTS.items()),
     }  # fmt: skip
-    assert worker.tune_result(terms(1), 400, "valid_accuracy")["done"]
+    assert worker.tune_result(wanted(1), 400, "valid_accuracy")["done"]
 
 
-def test_trials_that_ask_in_time_are_in_every_chunk_together(worker, pack, terms, calls):
-    pack.gate.clear()
-    long = calls.submit(worker.report, terms(2, points=(300, 1600)), 0)
-    until(lambda: pack.joined == [2])
-    waiting = calls.submit(worker.report, terms(1), 0)
-    pack.gate.set()
+def test_trials_that_ask_in_time_are_in_every_chunk_together(worker, trainer, wanted, calls):
+    trainer.gate.clear()
+    long = calls.submit(worker.report, wanted(2, points=(300, 1600)), 0)
+    until(lambda: trainer.joined == [2])
+    waiting = calls.submit(worker.report, wanted(1), 0)
+    trainer.gate.set()
     assert seen(waiting.result(WAIT_S)) == 100
     for point in (100, 200):
-        assert seen(worker.report(terms(1), point)) == point + 100
+        assert seen(worker.report(wanted(1), point)) == point + 100
     assert seen(long.result(WAIT_S)) == 300
-    assert pack.chunks == [[2], [1, 2], [1, 2], [1]]
+    assert trainer.chunks == [[2], [1, 2], [1, 2], [1]]
 
 
-def test_a_trial_whose_next_word_is_late_misses_a_chunk_and_is_in_the_next(worker, pack, terms, calls):
-    worker.report(terms(1), 0)
+def test_a_trial_whose_next_word_is_late_misses_a_chunk_and_is_in_the_next(worker, trainer, wanted, calls):
+    worker.report(wanted(1), 0)
     began = time.monotonic()
-    assert seen(worker.report(terms(2), 0)) == 100
+    assert seen(worker.report(wanted(2), 0)) == 100
     assert time.monotonic() - began < PATIENCE_S + 1
-    assert pack.chunks == [[1], [2]]
-    both = [calls.submit(worker.report, terms(n), 100) for n in (1, 2)]
+    assert trainer.chunks == [[1], [2]]
+    both = [calls.submit(worker.report, wanted(n), 100) for n in (1, 2)]
     assert [seen(one.result(WAIT_S)) for one in both] == [200, 200]
 
 
-def test_a_trial_that_is_removed_is_not_waited_for(worker, pack, terms, monkeypatch):
+def test_a_trial_that_is_removed_is_not_waited_for(worker, trainer, wanted, monkeypatch):
     monkeypatch.setattr("sp_search.search.workers.worker.PATIENCE_S", 1000.0)
-    worker.report(terms(2), 0)
+    worker.report(wanted(2), 0)
     worker.remove(2)
-    assert seen(worker.report(terms(1), 0)) == 100
-    assert pack.numbers() == {1}
+    assert seen(worker.report(wanted(1), 0)) == 100
+    assert trainer.numbers() == {1}
 
 
-def test_a_trial_removed_while_it_waits_is_told_that_it_is_gone(worker, pack, terms, calls):
-    pack.gate.clear()
-    calls.submit(worker.report, terms(2), 0)
-    until(lambda: pack.joined == [2])
-    waiting = calls.submit(worker.report, terms(1), 0)
+def test_a_trial_removed_while_it_waits_is_told_that_it_is_gone(worker, trainer, wanted, calls):
+    trainer.gate.clear()
+    calls.submit(worker.report, wanted(2), 0)
+    until(lambda: trainer.joined == [2])
+    waiting = calls.submit(worker.report, wanted(1), 0)
     until(lambda: 1 in worker._asked)
     worker.remove(1)
     with pytest.raises(KeyError):
         waiting.result(WAIT_S)
-    pack.gate.set()
+    trainer.gate.set()
 
 
-def test_a_trial_removed_during_a_chunk_gets_no_report_and_the_others_do(worker, pack, terms, calls):
-    worker.report(terms(1), 0)
-    worker.report(terms(2), 0)
-    pack.gate.clear()
-    gone, stays = (calls.submit(worker.report, terms(n), 100) for n in (1, 2))
+def test_a_trial_removed_during_a_chunk_gets_no_report_and_the_others_do(worker, trainer, wanted, calls):
+    worker.report(wanted(1), 0)
+    worker.report(wanted(2), 0)
+    trainer.gate.clear()
+    gone, stays = (calls.submit(worker.report, wanted(n), 100) for n in (1, 2))
     until(lambda: len(worker._asked) == 2)
     worker.remove(1)
     with pytest.raises(KeyError):
         gone.result(WAIT_S)
-    pack.gate.set()
+    trainer.gate.set()
     assert seen(stays.result(WAIT_S)) == 200
-    until(lambda: pack.numbers() == {2})
+    until(lambda: trainer.numbers() == {2})
 
 
-def test_removing_an_unknown_trial_is_no_fault(worker, terms):
+def test_removing_an_unknown_trial_is_no_fault(worker, wanted):
     worker.remove(77)
-    assert seen(worker.report(terms(1), 0)) == 100
+    assert seen(worker.report(wanted(1), 0)) == 100
 
 
-def test_a_trial_goes_on_from_its_saved_state_in_another_worker(worker, pack, terms):
-    worker.report(terms(1), 100)
+def test_a_trial_goes_on_from_its_saved_state_in_another_worker(worker, trainer, wanted):
+    worker.report(wanted(1), 100)
     fresh = Watched()
-    assert seen(Worker(lambda: fresh).report(terms(1), 200)) == 300
+    assert seen(Worker(lambda: fresh).report(wanted(1), 200)) == 300
     assert fresh.chunks == [[1]]
 
 
-def test_what_was_told_before_is_told_again_without_training(worker, terms):
-    first = worker.report(terms(1), 0)
+def test_what_was_told_before_is_told_again_without_training(worker, wanted):
+    first = worker.report(wanted(1), 0)
     fresh = Watched()
-    assert Worker(lambda: fresh).report(terms(1), 0) == first
+    assert Worker(lambda: fresh).report(wanted(1), 0) == first
     assert (fresh.joined, fresh.chunks) == ([], [])
 
 
-def test_what_another_trial_left_in_the_folder_is_not_told(worker, terms):
-    worker.report(terms(1), 0)
-    other = terms(1, params={"lr": 0.7})
+def test_what_another_trial_left_in_the_folder_is_not_told(worker, wanted):
+    worker.report(wanted(1), 0)
+    other = wanted(1, params={"lr": 0.7})
     told = Worker(lambda: FakePack()).report(other, 0)
     assert told.report.metrics["valid_accuracy"] == curve(other.params, seen(told))
 
 
-def test_a_diverged_trial_leaves_the_state_it_had_before(worker, pack, terms, tmp_path):
-    worker.report(terms(1), 0)
+def test_a_diverged_trial_leaves_the_state_it_had_before(worker, trainer, wanted, tmp_path):
+    worker.report(wanted(1), 0)
     before = (tmp_path / "1" / "state.pt").read_text()
-    pack.diverged = "training loss is nan"
-    assert worker.report(terms(1), 100).report.diverged == "training loss is nan"
+    trainer.diverged = "training loss is nan"
+    assert worker.report(wanted(1), 100).report.diverged == "training loss is nan"
     assert (tmp_path / "1" / "state.pt").read_text() == before
 
 
-def test_a_broken_engine_fails_the_trials_of_the_chunk_and_the_worker_lives(worker, pack, terms, calls):
-    pack.gate.clear()
-    first = calls.submit(worker.report, terms(1, points=(1600,)), 0)
-    until(lambda: pack.joined == [1])
-    second = calls.submit(worker.report, terms(2, {"lr": 0.666}), 0)
+def test_a_broken_engine_fails_the_trials_of_the_chunk_and_the_worker_lives(worker, trainer, wanted, calls):
+    trainer.gate.clear()
+    first = calls.submit(worker.report, wanted(1, points=(1600,)), 0)
+    until(lambda: trainer.joined == [1])
+    second = calls.submit(worker.report, wanted(2, {"lr": 0.666}), 0)
     until(lambda: len(worker._asked) == 2)
-    pack.gate.set()
+    trainer.gate.set()
     for failed in (first, second):
         with pytest.raises(RuntimeError, match="the engine broke"):
             failed.result(WAIT_S)
     worker.remove(1)
     worker.remove(2)
-    assert seen(worker.report(terms(3), 0)) == 100
+    assert seen(worker.report(wanted(3), 0)) == 100
 
 
-def test_a_trial_that_cannot_join_fails_alone(worker, pack, terms, tmp_path):
+def test_a_trial_that_cannot_join_fails_alone(worker, trainer, wanted, tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "state.pt").write_text("not JSON")
     with pytest.raises(ValueError, match="Expecting value"):
-        worker.report(terms(1), 0)
-    assert seen(worker.report(terms(2), 0)) == 100
+        worker.report(wanted(1), 0)
+    assert seen(worker.report(wanted(2), 0)) == 100
 
 
-def test_a_saved_trial_is_evaluated_and_leaves_nothing_behind(worker, pack, terms):
-    worker.report(terms(1), 300)
+def test_a_saved_trial_is_evaluated_and_leaves_nothing_behind(worker, trainer, wanted):
+    worker.report(wanted(1), 300)
     worker.remove(1)
-    metrics, facts = worker.evaluate(terms(1), "test")
+    metrics, facts = worker.evaluate(wanted(1), "test")
     assert (metrics["accuracy"], facts) == (curve(PARAMS, 400), FACTS)
-    until(lambda: pack.numbers() == set())
+    until(lambda: trainer.numbers() == set())
 
 
-def test_evaluating_a_trial_that_was_never_saved_is_an_error(worker, terms):
+def test_evaluating_a_trial_that_was_never_saved_is_an_error(worker, wanted):
     with pytest.raises(FileNotFoundError):
-        worker.evaluate(terms(1), "test")
+        worker.evaluate(wanted(1), "test")
 
 
 @pytest.mark.parametrize("moved_at", ["in training", "between reports"])
-def test_a_trial_handed_over_goes_on_elsewhere_and_its_answer_comes_as_ever(worker, pack, terms, calls, moved_at):
+def test_a_trial_handed_over_goes_on_elsewhere_and_its_answer_comes_as_ever(worker, trainer, wanted, calls, moved_at):
     other_pack = Watched()
     other = Worker(lambda: other_pack)
-    worker.report(terms(1), 0)
-    pack.gate.clear()
+    worker.report(wanted(1), 0)
+    trainer.gate.clear()
     if moved_at == "in training":
-        waiting = calls.submit(worker.report, terms(1), 200)
+        waiting = calls.submit(worker.report, wanted(1), 200)
         until(lambda: 1 in worker._asked)
     worker.hand_over(1, other.report)
-    pack.gate.set()
+    trainer.gate.set()
     if moved_at == "between reports":
-        until(lambda: pack.numbers() == set())
-        waiting = calls.submit(other.report, terms(1), 200)
+        until(lambda: trainer.numbers() == set())
+        waiting = calls.submit(other.report, wanted(1), 200)
     assert seen(waiting.result(WAIT_S)) == 300
-    assert (pack.numbers(), other_pack.numbers()) == (set(), {1})
-    assert sum(map(len, pack.chunks + other_pack.chunks)) == 3, "no stretch was trained twice"
+    assert (trainer.numbers(), other_pack.numbers()) == (set(), {1})
+    assert sum(map(len, trainer.chunks + other_pack.chunks)) == 3, "no stretch was trained twice"
 
 
-def test_many_trials_that_come_and_go_all_end(worker, pack, terms, calls):
+def test_many_trials_that_come_and_go_all_end(worker, trainer, wanted, calls):
     def live(number):
         for after in (0, 100, 300):
-            worker.report(terms(number), after)
+            worker.report(wanted(number), after)
         worker.remove(number)
         return number
 
     assert sorted(calls.map(live, range(60), timeout=60)) == list(range(60))
-    assert max(map(len, pack.chunks)) > 1
+    assert max(map(len, trainer.chunks)) > 1
     engine_s, worker_s = worker.time_share()
     assert 0 <= engine_s <= worker_s

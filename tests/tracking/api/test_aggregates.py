@@ -1,11 +1,11 @@
 import math
 
-from sp_search.tracking.api.aggregates import History
+from sp_search.tracking.api.aggregates import StudyAggregates
 from sp_search.tracking.spool.jsonl_log import Event
 
 
 def test_best_values_follow_a_table_worked_by_hand():
-    history = History("valid_accuracy", maximize=True)
+    history = StudyAggregates("valid_accuracy", maximize=True)
     history.started(0, "search")
     history.started(1, "search")
     table = [  # trial, utterances seen, accuracy; recorded for the trial, for the study; utterances of the study
@@ -23,7 +23,7 @@ def test_best_values_follow_a_table_worked_by_hand():
 
 
 def test_a_stretch_walked_again_after_a_checkpoint_is_told_once():
-    history = History("valid_accuracy", maximize=True)
+    history = StudyAggregates("valid_accuracy", maximize=True)
     history.started(0, "search")
     assert history.reported(0, 640, {"valid_accuracy": 0.5}) is not None
     assert history.reported(0, 320, {"valid_accuracy": 0.4}) is None
@@ -32,7 +32,7 @@ def test_a_stretch_walked_again_after_a_checkpoint_is_told_once():
 
 
 def test_less_is_better_where_the_objective_is_an_error():
-    history = History("valid_wer", maximize=False)
+    history = StudyAggregates("valid_wer", maximize=False)
     history.started(0, "search")
     history.reported(0, 320, {"valid_wer": 0.5})
     assert history.reported(0, 640, {"valid_wer": 0.4})[1] == {"running_best_valid_wer": 0.4}
@@ -40,14 +40,14 @@ def test_less_is_better_where_the_objective_is_an_error():
 
 
 def test_confirm_runs_count_neither_as_trials_nor_as_best():
-    history = History("valid_accuracy", maximize=True)
+    history = StudyAggregates("valid_accuracy", maximize=True)
     history.started(0, "confirm")
     assert history.reported(0, 320, {"valid_accuracy": 0.9})[1] == {}
     assert history.finished(0, "COMPLETE", {}) == ({}, {})
 
 
 def test_the_end_of_a_trial_tells_only_what_its_last_report_did_not():
-    history = History("valid_accuracy", maximize=True)
+    history = StudyAggregates("valid_accuracy", maximize=True)
     history.started(0, "search")
     history.reported(0, 320, {"valid_accuracy": 0.5})
     own, study = history.finished(0, "PRUNED", {"valid_accuracy": 0.5, "stored_bytes": 10.0})
@@ -56,7 +56,7 @@ def test_the_end_of_a_trial_tells_only_what_its_last_report_did_not():
 
 
 def test_a_replayed_history_goes_on_where_it_was():
-    history = History("valid_accuracy", maximize=True)
+    history = StudyAggregates("valid_accuracy", maximize=True)
     events = [  # the line that started trial 1 is lost
         Event("study_opened", 0, None, {}),
         Event("trial_started", 1, 0, {"tags": {"sp_search.role": "search"}}),

@@ -200,7 +200,7 @@ def test_a_signal_in_the_middle_of_telling_can_abandon_the_search(tmp_path):
 def test_following_a_search_imports_no_heavy_package():
     code = """
 import sys
-import sp_search.tracking.observer
+import sp_search.tracking.api.tracker
 print({"mlflow", "ray", "optuna", "torch", "hydra", "fairseq"} & set(sys.modules))
 """
     repository = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from sp_search.tracking.base.locks import try_lock
 HOLD = """
 import sys
 from pathlib import Path
-from sp_search.tracking.locks import try_lock
+from sp_search.tracking.base.locks import try_lock
 held = try_lock(Path(sys.argv[1]))
 print("held" if held else "refused", flush=True)
 input()

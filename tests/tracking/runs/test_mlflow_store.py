@@ -177,7 +177,7 @@ def test_a_server_dead_from_the_start_costs_nothing_and_sync_sends_all(server, t
 KILLED_SEARCH = """
 import os, signal, sys, time
 from pathlib import Path
-from sp_search.tracking.observer import MlflowTracker
+from sp_search.tracking.api.tracker import MlflowTracker
 from tests.tracking.fakes import INFO, report
 tracker = MlflowTracker(Path(sys.argv[1]), sys.argv[2], interval_s=0.01)
 tracker.study_opened(INFO)

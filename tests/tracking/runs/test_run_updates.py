@@ -1,5 +1,5 @@
 from sp_search.tracking.spool.jsonl_log import Event
-from sp_search.tracking.runs.run_updates import Point, RunUpdate, Start, fold
+from sp_search.tracking.runs.run_updates import MetricPoint, RunUpdate, Start, fold_events
 
 
 def opened(time_ms):
@@ -30,11 +30,11 @@ def test_many_events_of_a_run_become_one_update():
         reported(4, 0, 64, "nan"),
         finished(5, 0, "PRUNED"),
     ]
-    updates, faults = fold(events, statuses)
+    updates, faults = fold_events(events, statuses)
     points = updates[0].metrics
     assert list(updates) == [None, 0]
     assert updates[None] == RunUpdate(
-        Start("demo", 1, {"a": "b"}), {}, [Point("running_best_a", 0.5, 3, 320)], {}, "RUNNING", 1
+        Start("demo", 1, {"a": "b"}), {}, [MetricPoint("running_best_a", 0.5, 3, 320)], {}, "RUNNING", 1
     )
     assert updates[0].params == {"lr": "0.5"}
     assert [(p.name, p.time_ms, p.step) for p in points] == [("a", 3, 32), ("a", 4, 64)]
@@ -46,7 +46,7 @@ def test_many_events_of_a_run_become_one_update():
 
 def test_trials_left_running_are_killed_unless_they_go_on():
     statuses = {None: "RUNNING", 0: "RUNNING", 1: "RUNNING", 2: "FINISHED", 3: "KILLED"}
-    updates, _ = fold([opened(7), started(8, 1), started(9, 3)], statuses)
+    updates, _ = fold_events([opened(7), started(8, 1), started(9, 3)], statuses)
     assert statuses == {None: "RUNNING", 0: "KILLED", 1: "RUNNING", 2: "FINISHED", 3: "RUNNING"}
     assert updates[0].tags == {
         "sp_search.state": "KILLED",
@@ -60,13 +60,13 @@ def test_trials_left_running_are_killed_unless_they_go_on():
 
 def test_an_abandoned_search_kills_what_runs_and_itself():
     statuses = {}
-    fold([opened(1), started(2, 0), started(3, 1), finished(4, 1, "FAIL")], statuses)
-    updates, _ = fold([Event("abandoned", 5, None, {"reason": "SIGTERM"})], statuses)
+    fold_events([opened(1), started(2, 0), started(3, 1), finished(4, 1, "FAIL")], statuses)
+    updates, _ = fold_events([Event("abandoned", 5, None, {"reason": "SIGTERM"})], statuses)
     assert statuses == {None: "KILLED", 0: "KILLED", 1: "FAILED"}
     assert updates[0].tags["sp_search.reason"] == updates[None].tags["sp_search.reason"] == "SIGTERM"
 
 
 def test_an_event_of_another_version_is_named_and_the_rest_goes_on():
-    updates, faults = fold([Event("celebrated", 1, 3, {}), Event("reported", 2, 4, {"step": 1}), started(3, 0)], {})
+    updates, faults = fold_events([Event("celebrated", 1, 3, {}), Event("reported", 2, 4, {"step": 1}), started(3, 0)], {})
     assert [fault.split(":")[0] for fault in faults] == ["celebrated of trial 3", "reported of trial 4"]
     assert updates[0].start is not None

@@ -5,7 +5,7 @@ import pytest
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.runs.run_updates import Start
 from sp_search.tracking.runs.store import RunMissingError
-from sp_search.tracking.spool.offsets import Cursor
+from sp_search.tracking.spool.offsets import StoreOffset
 from sp_search.tracking.spool.spool import Spool, open_writer
 from sp_search.tracking.upload.sender import Sender
 from tests.tracking.fakes import INFO, FakeStore, report, tell_a_study
@@ -32,7 +32,7 @@ def spool_of(tmp_path, tell=tell_a_study):
 
 def send(spool, store, uri=URI):
     """All of it, from a process that knows only the cursor."""
-    return all_of(Sender(spool, Cursor(spool, uri), store))
+    return all_of(Sender(spool, StoreOffset(spool, uri), store))
 
 
 def all_of(sender):
@@ -65,14 +65,14 @@ def test_a_failure_at_any_moment_of_any_request_leaves_no_trace(tmp_path, monkey
     monkeypatch.setattr("sp_search.tracking.upload.sender._STEP_BYTES", step_bytes)
     for at in range(moments):
         store, uri = FakeStore(fails_once(at)), f"http://host{at}"
-        sender = Sender(spool, Cursor(spool, uri), store)
+        sender = Sender(spool, StoreOffset(spool, uri), store)
         with pytest.raises(LostError):
             all_of(sender)
         if restarts:
-            sender = Sender(spool, Cursor(spool, uri), store)
+            sender = Sender(spool, StoreOffset(spool, uri), store)
         all_of(sender)
         assert store.content() == undisturbed.content()
-        assert Cursor(spool, uri).left() == 0
+        assert StoreOffset(spool, uri).left() == 0
 
 
 def test_sending_all_of_it_twice_changes_nothing(tmp_path):
@@ -130,7 +130,7 @@ def test_a_store_emptied_under_a_live_search_gets_the_whole_study_again(tmp_path
 
 def test_what_the_store_refuses_is_kept_and_stops_nothing_else(tmp_path, caplog):
     spool, store = spool_of(tmp_path), FakeStore()
-    sender = Sender(spool, Cursor(spool, URI), store)
+    sender = Sender(spool, StoreOffset(spool, URI), store)
     identity = {f"sp_search.{key}": spool.opened().data["tags"][f"sp_search.{key}"] for key in ("study", "study_id")}
     identity["sp_search.data_fingerprint"] = INFO["data_fingerprint"]
     other = store.create_run(Start("trial 0", 0, {**identity, "sp_search.trial": "0"}), None)
@@ -169,6 +169,6 @@ def test_a_cursor_beyond_a_spool_that_lost_its_end_starts_anew(tmp_path):
     lines = spool.events.read_bytes().splitlines(keepends=True)
     spool.events.write_bytes(b"".join(lines[:-1]))
     before = list(store.by_trial()[0].points)
-    assert Cursor(spool, URI).left() == len(lines) - 1 + 2
+    assert StoreOffset(spool, URI).left() == len(lines) - 1 + 2
     send(spool, store)
     assert store.by_trial()[0].points == before
