@@ -1,0 +1,79 @@
+"""What this process may use of its machine: cores by affinity and cgroup, memory by what is free and by cgroup.
+
+`os.cpu_count()` and `MemAvailable` tell of the whole host, but SLURM, Kubernetes and `taskset` lend a part of it.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import psutil
+
+CGROUPS = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+UNLIMITED = 1 << 60
+"""A limit of cgroup v1 that is none: the largest multiple of the page size is about 2**63."""
+
+
+def cores(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Cores that this process may run on, 1 or more: its affinity, less where a cgroup grants less time."""
+    allowed = len(psutil.Process().cpu_affinity())
+    quotas = [quota for folder in _folders(root, own, "cpu") if (quota := _cpus(folder)) is not None]
+    return max(1, min([allowed, *map(math.ceil, quotas)]))
+
+
+def free_memory(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Bytes that this process can still take: what the host has free, or less where a cgroup allows less."""
+    rooms = [room for folder in _folders(root, own, "memory") if (room := _memory_room(folder)) is not None]
+    return max(0, min([psutil.virtual_memory().available, *rooms]))
+
+
+def _folders(root: Path, own: Path, controller: str) -> list[Path]:
+    """This process's cgroup and all above it, of version 2 (one tree) and of version 1 (a tree a controller)."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:  # no cgroups on this system
+        return []
+    found: list[Path] = []
+    for line in lines:
+        _, controllers, place = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        tree = root / controllers if controllers else root
+        inside = Path(place.lstrip("/"))
+        found += [tree / part for part in (inside, *inside.parents)]
+    return found
+
+
+def _cpus(folder: Path) -> float | None:
+    """Cores' worth of time that a cgroup grants; None for no limit."""
+    if (words := _words(folder / "cpu.max")) and words[0] != "max":
+        return int(words[0]) / int(words[1])
+    quota, period = _words(folder / "cpu.cfs_quota_us"), _words(folder / "cpu.cfs_period_us")
+    if quota and period and int(quota[0]) > 0:
+        return int(quota[0]) / int(period[0])
+    return None
+
+
+def _memory_room(folder: Path) -> int | None:
+    """Bytes that a cgroup still allows, with the page cache that the kernel would give back; None for no limit."""
+    names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    for limit_name, used_name in names:
+        limit, used = _words(folder / limit_name), _words(folder / used_name)
+        if limit and used and limit[0] != "max" and int(limit[0]) < UNLIMITED:
+            return int(limit[0]) - int(used[0]) + _reclaimable(folder / "memory.stat")
+    return None
+
+
+def _reclaimable(stat: Path) -> int:
+    words = _words(stat)
+    counts = dict(zip(words[::2], words[1::2], strict=False))
+    return int(counts.get("inactive_file", counts.get("total_inactive_file", 0)))
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:  # not in this cgroup, or not of this version
+        return []

@@ -1,0 +1,88 @@
+"""Cores and memory that a process is granted, by cgroups of both versions written out by hand."""
+
+import os
+
+import psutil
+import pytest
+
+from sp_search import host
+
+GIB = 2**30
+
+
+@pytest.fixture
+def cgroup(tmp_path):
+    """Makes `/sys/fs/cgroup` and `/proc/self/cgroup` of such files."""
+
+    def cgroup(own, **files):
+        (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            path = tmp_path / "fs" / name.replace("__", "/").replace("_max", ".max").replace("_current", ".current")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return tmp_path / "fs", tmp_path / "own"
+
+    return cgroup
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch):
+    """A host of 8 cores and 20 GiB free."""
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: list(range(8)))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 20 * GIB}))
+
+
+def test_without_cgroups_the_host_counts(tmp_path):
+    assert host.cores(tmp_path, tmp_path / "none") == 8
+    assert host.free_memory(tmp_path, tmp_path / "none") == 20 * GIB
+
+
+def test_a_limit_of_version_2_counts_and_so_does_one_of_a_parent(cgroup):
+    places = cgroup(
+        "0::/pod/box\n",
+        pod__cpu_max="250000 100000\n",
+        pod__box__cpu_max="max 100000\n",
+        pod__memory_max=f"{4 * GIB}\n",
+        pod__memory_current=f"{GIB}\n",
+        pod__box__memory_max="max\n",
+        pod__box__memory_current="0\n",
+    )
+    assert host.cores(*places) == 3
+    assert host.free_memory(*places) == 3 * GIB
+
+
+def test_page_cache_that_the_kernel_would_give_back_is_free(cgroup):
+    places = cgroup("0::/box\n", box__memory_max=f"{4 * GIB}\n", box__memory_current=f"{3 * GIB}\n")
+    (places[0] / "box" / "memory.stat").write_text(f"anon 1\ninactive_file {2 * GIB}\n")
+    assert host.free_memory(*places) == 3 * GIB
+
+
+def test_limits_of_version_1_count(cgroup):
+    places = cgroup("5:cpu,cpuacct:/job\n4:memory:/job\n0::/\n")
+    for name, text in {
+        "cpu,cpuacct/job/cpu.cfs_quota_us": "50000",
+        "cpu,cpuacct/job/cpu.cfs_period_us": "100000",
+        "memory/job/memory.limit_in_bytes": str(3 * GIB),
+        "memory/job/memory.usage_in_bytes": str(GIB),
+        "memory/memory.limit_in_bytes": "9223372036854771712",
+        "memory/memory.usage_in_bytes": "5",
+    }.items():
+        (places[0] / name).parent.mkdir(parents=True, exist_ok=True)
+        (places[0] / name).write_text(text)
+    assert host.cores(*places) == 1
+    assert host.free_memory(*places) == 2 * GIB
+
+
+def test_a_full_cgroup_leaves_nothing(cgroup):
+    places = cgroup("0::/box\n", box__memory_max=f"{GIB}\n", box__memory_current=f"{GIB + 4096}\n")
+    assert host.free_memory(*places) == 0
+
+
+def test_affinity_counts(monkeypatch):
+    monkeypatch.undo()
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        assert host.cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
