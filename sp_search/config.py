@@ -6,6 +6,7 @@ and fills these records; an unknown key, a wrong type and a value out of range a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -106,7 +107,8 @@ class ScheduleSettings:
     batch_size: int  # utterances an update
     chunk_updates: int  # updates of one trial before its worker turns to the next
     valid_sample: int  # utterances of valid a trial is measured on before its full budget; 0 = all
-    seed: int  # of the sampler, of the batches' order, and of every trial's own seed
+    retries: int  # how often a trial whose own run raised is tried again before it counts as failed
+    seed: int  # of the sampler, of the batches' order, and of every trial's own seed; 0 or more
     warm_start: str | None  # a study below `runs` whose best settings a new one tries before all others
     first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn
     confirm: ConfirmSettings
@@ -115,8 +117,11 @@ class ScheduleSettings:
         faults = below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
         if self.reduction_factor < 2:
             faults.append(f"reduction_factor: expected 2 or more, got {self.reduction_factor}")
-        if self.valid_sample < 0:
-            faults.append(f"valid_sample: expected 0 or more, got {self.valid_sample}")
+        faults += [
+            f"{name}: expected 0 or more, got {value}"
+            for name in ("valid_sample", "retries", "seed")
+            if (value := getattr(self, name)) < 0
+        ]
         if self.grace > self.budget:
             faults.append(f"grace: expected at most the budget of {self.budget} utterances, got {self.grace}")
         refuse(faults)
@@ -127,15 +132,17 @@ class EngineSettings:
     """What trials compute on, and how exactly."""
 
     device: Literal["auto", "cpu", "cuda"]
-    dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = the faster on the device
+    dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = bfloat16 where the hardware has it
     threads: int | None  # CPU threads of a worker; null = its share of the cores
-    tokens_per_pass: int | None  # most tokens that go through the LM at once; null = measured at start
+    tokens_per_pass: (
+        int | None
+    )  # most tokens that go through the LM at once; null = by the LM's width on a CPU, by memory on a GPU
     trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
     compile: bool  # the feed-forward part of a layer through torch.compile
 
     def __post_init__(self) -> None:
         faults = below_one(self, "threads", "tokens_per_pass")
-        if self.trunk_cache_gib is not None and not self.trunk_cache_gib >= 0:
+        if self.trunk_cache_gib is not None and not 0 <= self.trunk_cache_gib < math.inf:
             faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
         refuse(faults)
 
@@ -165,9 +172,9 @@ class ClusterSettings:
         faults = below_one(self, "nodes", "workers", "slots")
         if (self.address or "").startswith("ray://"):
             faults.append(f"address: expected auto or HOST:PORT, for a search runs on a node, got {self.address}")
-        if self.cpus_per_worker is not None and not self.cpus_per_worker > 0:
+        if self.cpus_per_worker is not None and not 0 < self.cpus_per_worker < math.inf:
             faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
-        if self.gpus_per_worker is not None and not self.gpus_per_worker >= 0:
+        if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker < math.inf:
             faults.append(f"gpus_per_worker: expected 0 or more, got {self.gpus_per_worker}")
         refuse(faults)
 

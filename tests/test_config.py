@@ -13,7 +13,7 @@ from sp_search.errors import ConfigError
 CLI = Path(__file__).parents[1] / "sp_search" / "cli"
 SCHEDULE = {
     "trials": 1, "budget": 64, "grace": 64, "reduction_factor": 2, "batch_size": 1, "chunk_updates": 1, "seed": 0,
-    "valid_sample": 0,
+    "valid_sample": 0, "retries": 0,
     "warm_start": None, "first_trials": [], "confirm": ConfirmSettings(top=1, seeds=1),
 }  # fmt: skip
 CLUSTER = {

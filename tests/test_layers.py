@@ -17,7 +17,7 @@ ROOMS = [  # bench measures the rooms above it; only the command line uses it
 GROUPS = {  # each imports only from those before it, and two of one set not from each other
     "engine": [{"batch", "runtime"}, {"transformer"}, {"prompted"}, {"answer"}, {"trial"}, {"train"}],
     "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
-    "tracking": [{"base"}, {"spool"}, {"runs"}, {"upload"}, {"api"}],
+    "tracking": [{"base"}, {"spool"}, {"store"}, {"upload"}, {"api"}],
     "cli": [{"settings"}, {"wiring"}, {"commands"}],
 }
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}

@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sp_search.bench.idle_pack import IdlePack
+from sp_search.bench.idle_trainer import IdleTrainer
 from sp_search.bench.slots import IdleSearch
+from sp_search.prompts.limits import Limits
+from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
@@ -41,22 +43,24 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         metric="valid_accuracy",
         seed=0,
         first_trials=(),
+        retries=0,
+        begun_as="idle",
         cpus_per_worker=1.0,
         gpus_per_worker=0.0,
         ray_address=None,
     )
-    space = read_space({"ceiling": {"float": [0.1, 0.9]}}, {"ceiling": float}, layers=1)
-    study = open_study("idle", None, settings.folder, IDENTITY, seed=0)
+    space = read_space({"ceiling": {"float": [0.1, 0.9]}}, {"ceiling": Limits(float)}, layers=1)
+    opened = open_study("idle", None, settings.folder, IDENTITY, {"seed": 0})
     uri = f"sqlite:///{folder}/mlflow.db"
     tracker = _Tracker(settings.folder, uri)
 
     def keep(finished: TrialResult) -> Path:
         return finished.state / "state.pt"
 
-    def conclude(finished: TrialResult, summary: dict[str, Any]) -> None:
+    def conclude(finished: TrialResult, summary: dict[str, Any], told: Observers) -> None:
         """Nothing is to be kept."""
 
-    summary = run_search(settings, IDENTITY, study, space, IdlePack, [tracker], keep, conclude, asked.budget // 3)
+    summary = run_search(settings, IDENTITY, opened, space, IdleTrainer, [tracker], keep, conclude, asked.budget // 3)
     left = StoreOffset(Spool(settings.folder / "spool"), uri).left()
     waited = {"s_waiting_for_upload": round(tracker.closing_s, 2), "events_not_in_mlflow": left}
     return {"ended": summary["trials"], **waited}

@@ -18,7 +18,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from sp_search.bench.idle_pack import curve
+from sp_search.bench.idle_trainer import curve
 from sp_search.bench.slots import IdleSearch
 from sp_search.search.base.rungs import report_points
 

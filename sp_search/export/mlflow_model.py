@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from sp_search.engine.runtime.device import pick_device, pick_dtype
+from sp_search.engine.runtime.device import pick_device
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.lm.zoo import load_lm
 from sp_search.units.dictionary import Dictionary
@@ -48,6 +48,7 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:
     asked = Path(model_config["lm"]).expanduser()
     loaded = load_lm(model_config["lm"], asked if asked.exists() else None, Path(model_config["cache"]).expanduser())
     device = pick_device(model_config["device"])
-    dtype = pick_dtype(model_config["dtype"], device)
-    predictor, _ = load_predictor(Path(path), loaded.lm, loaded.dictionary, device=device, dtype=dtype)
+    predictor, _ = load_predictor(
+        Path(path), loaded.lm, loaded.dictionary, device=device, dtype=model_config["dtype"]
+    )
     return UnitModel(predictor, loaded.dictionary)

@@ -22,6 +22,7 @@ from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.runtime.device import DtypeName, pick_dtype
 from sp_search.engine.train.probe_trainer import probe_answers, words_of
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.hparams import TrialHParams
@@ -93,9 +94,16 @@ class Predictor:
 
 
 def load_predictor(
-    folder: Path, lm: UnitLM, dictionary: Dictionary, *, device: torch.device, dtype: torch.dtype
+    folder: Path, lm: UnitLM, dictionary: Dictionary, *, device: torch.device, dtype: DtypeName
 ) -> tuple[Predictor, dict[str, Any]]:
     """An exported folder on its LM, and the folder's document.
+
+    Args:
+        folder: the export.
+        lm: the one that it was trained on.
+        dictionary: of that LM's units.
+        device: where it answers.
+        dtype: the arithmetic by name; auto is the one that it was trained in.
 
     Raises:
         CheckpointError: the folder is not whole, is of another version, or was made for another LM or other units.
@@ -108,6 +116,7 @@ def load_predictor(
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
     settings = TrialHParams.from_params(document["params"])
+    weights_in = pick_dtype(trained_in(document) if dtype == "auto" else dtype, device)
     tensors = {name: tensor.to(device) for name, tensor in named.items()}
     space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
     answer: Answer
@@ -115,7 +124,7 @@ def load_predictor(
         probe = ProbeTensors.from_named(tensors, str(folder))
         answer = partial(
             probe_answers,
-            fold_weights(lm, device, dtype),
+            fold_weights(lm, device, weights_in),
             settings=settings,
             tensors=probe,
             words=words_of(space, task),
@@ -124,7 +133,7 @@ def load_predictor(
     else:
         if settings.method == "finetune":
             lm, tensors = split_own(tensors, lm.architecture, lm.fingerprint, str(folder))
-        answerer = AnswerModel(fold_weights(lm, device, dtype), space, task)
+        answerer = AnswerModel(fold_weights(lm, device, weights_in), space, task)
         units = tuple(document["verbalizer"]["units"])
         candidate = _candidate(folder, settings, tensors, units, space, lm, device)
         answer, longest = partial(answerer.answer, candidate=candidate), answerer.longest
@@ -135,6 +144,12 @@ def load_predictor(
         positions=lm.architecture.max_positions,
     )
     return predictor, document
+
+
+def trained_in(document: Mapping[str, Any]) -> DtypeName:
+    """The arithmetic that an export was trained in; auto for one of before it was recorded."""
+    found: DtypeName = document.get("training", {}).get("dtype", "auto")
+    return found
 
 
 def _candidate(

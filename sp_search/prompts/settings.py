@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sp_search.errors import ConfigError
+from sp_search.prompts.limits import Limits, limits_of, refuse_outside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,28 +25,16 @@ class PromptSettings:
     init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or rows of the LM's embedding, scaled
     init_scale: float = 1.0  # above 0
     dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
-    averaging: bool = False  # whether the mean of its course answers (engine/averaging.py), not its last step
+    averaging: bool = (
+        False  # whether the mean of its course answers (engine/trial/weight_average.py), not its last step
+    )
 
     def __post_init__(self) -> None:
-        faults = []
-        if self.prompt_length < 1:
-            faults.append(f"prompt_length: expected 1 or more, got {self.prompt_length}")
-        if self.depth < 0:
-            faults.append(f"depth: expected 0 or more, got {self.depth}")
-        if self.side not in ("top", "bottom"):
-            faults.append(f"side: expected top or bottom, got {self.side}")
-        if self.position not in ("prefix", "infix", "both"):
-            faults.append(f"position: expected prefix, infix or both, got {self.position}")
+        refuse_outside(self, PROMPT_LIMITS)
         if self.position == "both" and self.depth:
-            faults.append(f"position: expected prefix or infix with a deep prompt of depth {self.depth}, got both")
-        if self.init not in ("normal", "embedding"):
-            faults.append(f"init: expected normal or embedding, got {self.init}")
-        if not self.init_scale > 0:
-            faults.append(f"init_scale: expected above 0, got {self.init_scale}")
-        if not 0 <= self.dropout < 1:
-            faults.append(f"dropout: expected 0 <= dropout < 1, got {self.dropout}")
-        if faults:
-            raise ConfigError("; ".join(faults))
+            raise ConfigError(
+                f"position: expected prefix or infix with a deep prompt of depth {self.depth}, got both"
+            )
 
     def deep_layers(self, layers: int) -> range:
         """The layers that carry a deep prompt in an LM of so many layers.
@@ -56,3 +45,15 @@ class PromptSettings:
         if self.depth > layers:
             raise ConfigError(f"depth: expected at most the LM's {layers} layers, got {self.depth}")
         return range(layers - self.depth, layers) if self.side == "top" else range(self.depth)
+
+
+PROMPT_LIMITS = limits_of(
+    PromptSettings,
+    {
+        "prompt_length": Limits(int, low=1),
+        "depth": Limits(int, low=0),
+        "init_scale": Limits(float, low=0, above_low=True),
+        "dropout": Limits(float, low=0, high=1, below_high=True),
+    },
+)
+"""What each setting may be, on any LM."""

@@ -70,6 +70,10 @@ class LabelSpace:
         """Symbols of the longest answer."""
         return max(map(len, self.answers))
 
+    def longest_answer(self, task: Task) -> int:
+        """Symbols that an answer comes to at most: of training's longest, or what the task lets the LM write."""
+        return self.longest if task.decoding == "best" or not task.max_answer else task.max_answer
+
     def words(self, answer: tuple[int, ...], task: Task) -> tuple[str, ...]:
         """An answer as the words that it spells."""
         return task.words([self.symbols[i] for i in answer])

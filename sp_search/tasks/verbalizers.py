@@ -54,12 +54,8 @@ def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:
     """
     if kind not in KINDS:
         raise ConfigError(f"verbalizer: expected one of {', '.join(KINDS)}, got {kind!r}")
-    labels, units = len(evidence.space.symbols), len(evidence.dictionary.unit_ids)
-    if kind in ONE_TO_ONE and labels > units:
-        raise ConfigError(
-            f"verbalizer {kind}: expected at least as many units as labels, got {units} units for {labels} labels; "
-            f"use verbalizer=linear with verbalizer_base=identity"
-        )
+    labels = len(evidence.space.symbols)
+    check_units(kind, labels, len(evidence.dictionary.unit_ids))
     if kind == "frequency":
         return Verbalizer(kind, _frequency(evidence))
     if kind == "random":
@@ -70,6 +66,19 @@ def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:
     if kind == "likelihood":
         return Verbalizer(kind, _likelihood(evidence))
     return Verbalizer(kind, _identity(evidence))  # linear's answers are fed back by it too
+
+
+def check_units(kind: str, labels: int, units: int) -> None:
+    """Refuse a one-to-one verbalizer for more labels than units.
+
+    Raises:
+        ConfigError: that is what is asked for.
+    """
+    if kind in ONE_TO_ONE and labels > units:
+        raise ConfigError(
+            f"verbalizer {kind}: expected at least as many units as labels, got {units} units for {labels} labels; "
+            f"use verbalizer=linear with verbalizer_base=identity"
+        )
 
 
 def _identity(evidence: Evidence) -> tuple[int, ...]:

@@ -4,7 +4,6 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import torch
 
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.predictor import check_partner, labelled_answers, load_predictor
@@ -29,7 +28,7 @@ KINDS = {
 
 def predictor_of(winner, **partners):
     made = {"lm": winner.lm, "dictionary": winner.data.dictionary, **partners}
-    return load_predictor(winner.folder, **made, device=CPU, dtype=torch.float32)[0]
+    return load_predictor(winner.folder, **made, device=CPU, dtype="float32")[0]
 
 
 def answers(winner, split, tokens_per_pass=None):

@@ -28,7 +28,7 @@ def free(make_winner):
 
 
 def answers(winner, split):
-    made = load_predictor(winner.folder, winner.lm, winner.data.dictionary, device=CPU, dtype=torch.float32)[0]
+    made = load_predictor(winner.folder, winner.lm, winner.data.dictionary, device=CPU, dtype="float32")[0]
     return list(made.predict(split))
 
 

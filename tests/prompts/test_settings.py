@@ -6,19 +6,19 @@ from sp_search.prompts.settings import PromptSettings
 BAD_VALUES = {
     "prompt_length": (dict(prompt_length=0), "prompt_length: expected 1 or more, got 0"),
     "depth": (dict(depth=-1), "depth: expected 0 or more, got -1"),
-    "side": (dict(side="left"), "side: expected top or bottom, got left"),
-    "position": (dict(position="suffix"), "position: expected prefix, infix or both, got suffix"),
+    "side": (dict(side="left"), "side: expected top or bottom, got 'left'"),
+    "position": (dict(position="suffix"), "position: expected prefix, infix or both, got 'suffix'"),
     "both and deep": (
         dict(depth=2, position="both"),
         "position: expected prefix or infix with a deep prompt of depth 2, got both",
     ),
-    "init": (dict(init="zeros"), "init: expected normal or embedding, got zeros"),
+    "init": (dict(init="zeros"), "init: expected normal or embedding, got 'zeros'"),
     "init_scale 0": (dict(init_scale=0.0), "init_scale: expected above 0, got 0.0"),
     "init_scale negative": (dict(init_scale=-0.5), "init_scale: expected above 0, got -0.5"),
     "init_scale not a number": (dict(init_scale=float("nan")), "init_scale: expected above 0, got nan"),
-    "dropout 1": (dict(dropout=1.0), "dropout: expected 0 <= dropout < 1, got 1.0"),
-    "dropout negative": (dict(dropout=-0.1), "dropout: expected 0 <= dropout < 1, got -0.1"),
-    "dropout not a number": (dict(dropout=float("nan")), "dropout: expected 0 <= dropout < 1, got nan"),
+    "dropout 1": (dict(dropout=1.0), "dropout: expected 0 or more and below 1, got 1.0"),
+    "dropout negative": (dict(dropout=-0.1), "dropout: expected 0 or more and below 1, got -0.1"),
+    "dropout not a number": (dict(dropout=float("nan")), "dropout: expected 0 or more and below 1, got nan"),
 }
 
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from sp_search.search.run.search import run_search
-from tests.search.fake_pack import FakePack
-from tests.search.searches import IDENTITY, lr_space, new_study, settings
+from tests.search.fake_trainer import FakeTrainer
+from tests.search.searches import IDENTITY, lr_space, opened_study, settings
 
 
 class EventFile:
@@ -40,6 +40,9 @@ class EventFile:
     def artifact(self, number, path, artifact_path):
         self._write("artifact", number, artifact_path)
 
+    def table(self, artifact):
+        self._write("table", artifact)
+
     def study_finished(self, summary):
         self._write("summary", summary["trials"])
 
@@ -50,9 +53,10 @@ class EventFile:
 def search(runs, *, pause_s=0.0, space=None, **changes):
     """The summary of a search below a folder; the changes are of the settings."""
     runs = Path(runs)
-    make_trainer, observers = partial(FakePack, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
+    make_trainer, observers = partial(FakeTrainer, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
+    opened = opened_study(runs)
     return run_search(
-        settings(runs, **changes), IDENTITY, new_study(runs), lr_space(space), make_trainer, observers, keep, conclude
+        settings(runs, **changes), IDENTITY, opened, lr_space(space), make_trainer, observers, keep, conclude
     )
 
 
@@ -63,7 +67,7 @@ def keep(finished):
     return finished.state
 
 
-def conclude(finished, summary):
+def conclude(finished, summary, told):
     """The winner that is to be exported is the one that the summary names."""
     assert finished.number == summary["best"]["trial"]
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import optuna
 
+from sp_search.prompts.limits import Limits
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_space
-from sp_search.search.study.study import PARAMS, StudyIdentity, open_study
+from sp_search.search.study.study import PARAMS, OpenStudy, StudyIdentity, open_study
 
+_HELD: dict[Path, OpenStudy] = {}
 IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")
 
 
@@ -16,20 +18,29 @@ def settings(runs: Path, **changes) -> SearchSettings:
     values = {
         "study": "s", "runs": runs, "trials": 8, "budget": 1600, "grace": 100, "reduction_factor": 4,
         "metric": "valid_accuracy", "seed": 0,
-        "confirm_top": 2, "confirm_seeds": 2, "first_trials": (), "workers": 1, "slots": 2, "cpus_per_worker": 1,
+        "confirm_top": 2, "confirm_seeds": 2, "first_trials": (), "retries": 0, "begun_as": "print",
+        "workers": 1, "slots": 2, "cpus_per_worker": 1,
         "gpus_per_worker": 0, "ray_address": None,
     }  # fmt: skip
     return SearchSettings(**values | changes)
 
 
+def opened_study(runs: Path) -> OpenStudy:
+    """The study of those settings, opened or continued as by another process: whoever had it before is gone."""
+    if (before := _HELD.pop(runs, None)) is not None:
+        before.close()
+    _HELD[runs] = open_study("s", None, runs / "s", IDENTITY, {"seed": 0})
+    return _HELD[runs]
+
+
 def new_study(runs: Path) -> optuna.Study:
-    """The study of those settings, opened or continued."""
-    return open_study("s", None, runs / "s", IDENTITY, seed=0)
+    """The same, for who looks at its trials alone."""
+    return opened_study(runs).study
 
 
 def lr_space(raw=None) -> Space:
     """What fake packs are searched over: the accuracy they rise to."""
-    return read_space(raw or {"lr": {"float": [0.1, 0.9]}}, {"lr": float}, layers=3)
+    return read_space(raw or {"lr": {"float": [0.1, 0.9]}}, {"lr": Limits(float)}, layers=3)
 
 
 def study_of_three(runs: Path) -> optuna.Study:
@@ -42,6 +53,6 @@ def study_of_three(runs: Path) -> optuna.Study:
     return study
 
 
-def run_of(accuracy: float) -> dict[str, object]:
+def run_of(accuracy: float, seed: int = 0, position: int = 0) -> dict[str, object]:
     """What is recorded of a confirm run."""
-    return {"valid_accuracy": accuracy, "valid_loss": 1.0, "state": "somewhere"}
+    return {"valid_accuracy": accuracy, "valid_loss": 1.0, "seed": seed, "position": position}

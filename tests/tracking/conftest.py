@@ -1,6 +1,6 @@
 import pytest
 
-from sp_search.tracking.runs.mlflow_store import connect
+from sp_search.tracking.store.mlflow_store import connect
 from tests.tracking.servers import Server
 
 

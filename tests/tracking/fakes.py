@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.runs.run_updates import MetricPoint, Start
-from sp_search.tracking.runs.schema import PARENT_TAG
-from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef
+from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef
+from sp_search.tracking.store.run_updates import MetricPoint, Start
+from sp_search.tracking.store.schema import PARENT_TAG
 from sp_search.types import Report
 
 INFO = {"study": "demo", "task": "intent", "data_fingerprint": "d" * 64, "data": "tiny", "seed": 0}

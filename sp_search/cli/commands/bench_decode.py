@@ -38,7 +38,7 @@ def run(config: BenchDecodeSettings) -> int:
     device = pick_device(recipe.device)
     dtype = pick_dtype(recipe.dtype, device)
     lm, data = recipe.data()
-    params = only_trial(config, lm.architecture.layers)
+    params = only_trial(config, lm.architecture)
     done = timed_decoding(
         lm.to(device, torch.float32),
         data,

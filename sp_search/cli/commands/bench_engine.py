@@ -47,7 +47,7 @@ def run(config: BenchEngineSettings) -> int:
     torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)
     recipe = replace(recipe, dtype=dtype_name(pick_dtype(recipe.dtype, device)))  # measured once, not again
-    params = only_trial(config, recipe.data()[0].architecture.layers)
+    params = only_trial(config, recipe.data()[0].architecture)
     prompt, trials = TrialHParams.from_params(params).prompt, config.schedule.trials
     line: dict[str, Any] = {
         "lm": config.lm.name,

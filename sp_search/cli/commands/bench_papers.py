@@ -10,7 +10,6 @@ Started again, a training goes on behind its last whole epoch.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import dataclass
 
@@ -20,6 +19,7 @@ from sp_search.bench.papers import train_to_early_stop
 from sp_search.bench.speed import baseline_trial
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
+from sp_search.host import cores
 
 STARTS_FROM = ("space=paper", "batch_size=32")
 
@@ -43,10 +43,10 @@ class BenchPapersSettings(Settings):
 def run(config: BenchPapersSettings) -> int:
     """Train, and print what came out."""
     recipe = recipe_of(config)
-    threads = config.engine.threads or os.cpu_count() or 1
+    threads = config.engine.threads or cores()
     torch.set_num_threads(threads)
     lm, data = recipe.data()
-    params = only_trial(config, lm.architecture.layers)
+    params = only_trial(config, lm.architecture)
     budget = config.max_epochs * len(data.train)
     trial = baseline_trial(recipe, lm, data, params, budget=budget, through=config.baseline)
     done = train_to_early_stop(

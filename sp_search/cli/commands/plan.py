@@ -14,9 +14,8 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from sp_search.bench.speed import engine_course, medians
-from sp_search.cli.wiring.factories import recipe_of
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import search_settings, space_of
+from sp_search.cli.wiring.search_setup import check_places, prepare_search
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError
@@ -45,6 +44,7 @@ class PlanSettings(Settings):
 
 def run(config: PlanSettings) -> int:
     """Print the plan."""
+    check_places(config)
     with joined(config) as sized:
         planned = _planned(sized)
     print(json.dumps(asdict(planned) | {"hours": planned.hours}) if config.json else "\n".join(lines(planned)))
@@ -52,10 +52,10 @@ def run(config: PlanSettings) -> int:
 
 
 def _planned(config: PlanSettings) -> Planned:
-    recipe = recipe_of(config)
-    lm, data = recipe.data()
-    settings = search_settings(config, lm.architecture.layers)
-    space = space_of(config, recipe.task, lm.architecture.layers)
+    prepared = prepare_search(config)
+    recipe, lm, data, settings, space = (
+        prepared.recipe, prepared.lm, prepared.data, prepared.settings, prepared.space,
+    )  # fmt: skip
     return Planned(
         study=settings.study,
         is_new=not settings.folder.exists(),

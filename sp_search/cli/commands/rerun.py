@@ -11,7 +11,7 @@ from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.export.folder import task_of
-from sp_search.export.predictor import check_partner
+from sp_search.export.predictor import check_partner, trained_in
 from sp_search.prompts.file import load_prompt
 
 
@@ -28,6 +28,8 @@ def run(config: RerunSettings) -> int:
     training = document["training"]
     batches = {name: training[name] for name in ("batch_size", "stream_seed")}
     recipe = replace(recipe_of(config), task=task_of(document), **batches)
+    if config.engine.dtype == "auto":
+        recipe = replace(recipe, dtype=trained_in(document))
     if config.engine.tokens_per_pass is None:  # that of the first run: passes of another size round otherwise
         recipe = replace(recipe, tokens_per_pass=document["facts"].get("tokens_per_pass"))
     trainer = recipe()

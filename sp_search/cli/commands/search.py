@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sp_search.cli.wiring.export_document import baseline_by_split, export_document, write_summary
-from sp_search.cli.wiring.factories import corpus_quantizer, recipe_of
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import search_settings, space_of
+from sp_search.cli.wiring.search_setup import PreparedSearch, check_places, prepare_search, resolved_dtype
 from sp_search.config import Settings
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, write_report
-from sp_search.search.base.callbacks import Observer
+from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
-from sp_search.search.run.search import run_search
+from sp_search.search.run.search import is_finished, run_search
+from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.plots import optuna_figures
 from sp_search.search.study.records import study_record
-from sp_search.search.study.study import StudyIdentity, open_study
+from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.progress import Progress
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
@@ -29,6 +32,7 @@ from sp_search.tracking.base.uri import default_uri
 def run(config: Settings) -> int:
     """Search, and print the path of the summary."""
     torch.set_num_threads(1)  # this process only asks and listens
+    check_places(config)
     with joined(config) as sized:
         path = _search(sized)
     print(path)  # behind whatever Ray has to say
@@ -36,15 +40,25 @@ def run(config: Settings) -> int:
 
 
 def _search(config: Settings) -> Path:
-    recipe = recipe_of(config)
-    lm, data = recipe.data()
-    quantizer = corpus_quantizer(config)
-    space = space_of(config, recipe.task, lm.architecture.layers)
-    settings = search_settings(config, lm.architecture.layers)
-    identity = StudyIdentity(
-        config.task.name, config.lm.name, lm.fingerprint, config.data.name, data.corpus.fingerprint
+    prepared = prepare_search(config)
+    settings, identity = prepared.settings, prepared.identity
+    contract = prepared.contract(config) | {"dtype": resolved_dtype(config)}
+    opened = open_study(
+        config.study, config.cluster.storage, settings.folder, identity, contract, config.engine.dtype
     )
-    study = open_study(config.study, config.cluster.storage, settings.folder, identity, config.schedule.seed)
+    try:
+        if is_finished(opened.study, settings) and (done := _summary_of(settings.folder)) is not None:
+            print(f"sp-search: study {config.study} is finished; raise trials= to go on with it", file=sys.stderr)
+            return done
+        return _run(config, prepared, opened)
+    finally:
+        opened.close()
+
+
+def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
+    lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
+    settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
+    recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
     observers: list[Observer] = [Progress(settings)]
     tracker = None
     if config.tracking.enabled:
@@ -58,22 +72,31 @@ def _search(config: Settings) -> Path:
         if finished.facts["method"] == "finetune":
             return None  # as large as the LM: the winner's is kept
         folder = settings.trial_folder(finished.number) / "prompt"
-        write_export(folder, finished.state, export_document(identity, lm, data, finished, config), quantizer)
+        write_export(folder, finished.state, export_document(identity, lm, data, finished, config, recipe), quantizer)
         return folder
 
-    def conclude(finished: TrialResult, summary: dict[str, Any]) -> None:
+    def conclude(finished: TrialResult, summary: dict[str, Any], told: Observers) -> None:
         summary["baseline"] = baseline_by_split(data)
-        document = export_document(identity, lm, data, finished, config)
+        document = export_document(identity, lm, data, finished, config, recipe)
         write_export(settings.folder / "best", finished.state, document, quantizer)
         compared = comparison(summary, alike(config.runs, summary))
-        history = study_record(study, summary["metric"])
-        write_report(settings.folder, history, optuna_figures(study), summary, compared)
-        if tracker is not None:
-            tracker.artifact(None, settings.folder / "best", "best")
-            tracker.artifact(None, settings.folder / "report", "report")
-            tracker.table(f"report/{TABLE}")
+        record = study_record(opened.study, summary["metric"])
+        write_report(settings.folder, record, optuna_figures(opened.study), summary, compared)
+        told.tell("artifact", None, settings.folder / "best", "best")
+        told.tell("artifact", None, settings.folder / "report", "report")
+        told.tell("table", f"report/{TABLE}")
 
     shared = recipe.parts(lm, data)
-    summary = run_search(settings, identity, study, space, recipe, observers, keep, conclude, shared)
+    summary = run_search(settings, identity, opened, prepared.space, recipe, observers, keep, conclude, shared)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
+
+
+def _summary_of(folder: Path) -> Path | None:
+    """The summary of a finished study; None where it is absent or damaged, or the winner's folder is."""
+    path = folder / "summary.json"
+    try:
+        is_whole = "best" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return None
+    return path if is_whole and (folder / "best" / "prompt.json").exists() else None

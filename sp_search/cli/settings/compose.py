@@ -46,7 +46,7 @@ def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
             composed = compose("config", overrides=request.hydra)
         for key, text in request.texts.items():
             OmegaConf.update(composed, key, text, force_add=True)
-        return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True))
+        return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise ConfigError(f"settings: {one_line(error)}") from error
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.config import Settings
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task
+from sp_search.files.write import write_text
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.baseline import baseline_name, fitted_baseline
 from sp_search.metrics.measures import measure
@@ -19,7 +21,7 @@ from sp_search.tracking.base.provenance import git_state, versions
 
 
 def export_document(
-    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: TrialResult, config: Settings
+    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: TrialResult, config: Settings, recipe: TrainerSpec
 ) -> Mapping[str, Any]:
     """What an exported folder says of its prompt."""
     git = git_state()
@@ -38,6 +40,7 @@ def export_document(
             "budget": config.schedule.budget,
             "batch_size": config.schedule.batch_size,
             "stream_seed": config.schedule.seed,
+            "dtype": recipe.dtype,
         },
         "versions": versions(),
         "git": {"sha": git.sha, "dirty": git.dirty},
@@ -63,7 +66,5 @@ def baseline_by_split(data: TaskData) -> dict[str, Any]:
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     """Leave a finished study's summary in its folder, whole or not at all; returns its path."""
     path = folder / "summary.json"
-    unfinished = Path(f"{path}.part")
-    unfinished.write_text(json.dumps(summary, indent=2) + "\n")
-    unfinished.replace(path)
+    write_text(path, json.dumps(summary, indent=2) + "\n", durable=True)
     return path

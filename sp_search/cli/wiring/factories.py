@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 import torch
 
 from sp_search.config import Settings
-from sp_search.engine.runtime.device import pick_device, pick_dtype
+from sp_search.engine.runtime.device import device_kind, pick_device
 from sp_search.engine.train.factory import TrainerSpec
-from sp_search.engine.trial.hparams import parameter_types
+from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import CheckpointError, ConfigError
 from sp_search.export.folder import exported_quantizer
 from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.host import cores
+from sp_search.lm.architecture import Architecture
 from sp_search.lm.zoo import load_lm
 from sp_search.search.base.space import read_space
 from sp_search.tasks.registry import Task, get_task
@@ -66,26 +67,29 @@ def task_asked_for(config: Settings) -> Task:
     )
 
 
-def only_trial(config: Settings, layers: int) -> Params:
-    """The trial of a space that leaves nothing to draw, on an LM of so many layers.
+def only_trial(config: Settings, architecture: Architecture) -> Params:
+    """The trial of a space that leaves nothing to draw, on an LM.
 
     Raises:
         ConfigError: the space is wrong, or has a range.
     """
-    return read_space(config.space, parameter_types(), layers).only_trial()
+    return read_space(config.space, parameter_limits(architecture), architecture.layers).only_trial()
 
 
 def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:
     """An exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
 
+    With `engine.dtype=auto` it answers in the arithmetic that it was trained in, so that it answers alike everywhere.
+
     Raises:
         UserError: the LM or the folder is wrong, or they don't belong together.
     """
-    torch.set_num_threads(config.engine.threads or os.cpu_count() or 1)
+    torch.set_num_threads(config.engine.threads or cores())
     loaded = load_lm(config.lm.name, config.lm.path, config.cache)
     device = pick_device(config.engine.device)
-    dtype = pick_dtype(config.engine.dtype, device)
-    predictor, document = load_predictor(prompt, loaded.lm, loaded.dictionary, device=device, dtype=dtype)
+    predictor, document = load_predictor(
+        prompt, loaded.lm, loaded.dictionary, device=device, dtype=config.engine.dtype
+    )
     return predictor, loaded.dictionary, document
 
 
@@ -130,16 +134,16 @@ def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> 
         quantizer=quantizer,
         checkpoint=encoder_of(quantizer.features, config.units.checkpoint, config.cache),
         device=pick_device(config.engine.device).type,
-        threads=config.engine.threads or os.cpu_count() or 1,
+        threads=config.engine.threads or cores(),
     )
 
 
 def worker_count(config: Settings) -> int:
     """Workers of a search: as many as asked for, else one a GPU, or two that share this machine's cores."""
-    on_gpu = pick_device(config.engine.device).type == "cuda"
-    return config.cluster.workers or (torch.cuda.device_count() if on_gpu else min(2, os.cpu_count() or 1))
+    on_gpu = device_kind(config.engine.device) == "cuda"
+    return config.cluster.workers or (max(1, torch.cuda.device_count()) if on_gpu else min(2, cores()))
 
 
 def cpus_per_worker(config: Settings) -> float:
     """Cores of a worker: as many as asked for, else an even share of this machine's."""
-    return config.cluster.cpus_per_worker or max(1, (os.cpu_count() or 1) // worker_count(config))
+    return config.cluster.cpus_per_worker or max(1, cores() // worker_count(config))

@@ -1,32 +1,134 @@
-"""Settings of the command line to what a search takes: its size, its space, its first trials."""
+"""Settings of the command line to what a search takes, checked whole before the first trial.
+
+`plan` and `search` both begin with `prepare_search`, so what one passes the other takes.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-from sp_search.cli.wiring.factories import cpus_per_worker, worker_count
+import torch
+
+from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
 from sp_search.config import Settings
-from sp_search.engine.runtime.device import pick_device
+from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
+from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.probe_trainer import check_probe
-from sp_search.engine.trial.hparams import parameter_types
-from sp_search.errors import ConfigError
+from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
+from sp_search.engine.trial.task_data import TaskData
+from sp_search.errors import ConfigError, UserError
+from sp_search.files.paths import check_writable
+from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_params, read_space
-from sp_search.search.study.study import load_study
-from sp_search.search.study.warm_start import warm_trials
+from sp_search.search.study.study import StudyIdentity, load_study
+from sp_search.search.study.warm_start import fitting, warm_trials
 from sp_search.tasks.registry import Task, get_task
+from sp_search.tracking.base.uri import check_reachable, default_uri
 from sp_search.types import Params
+from sp_search.units.quantizer import Quantizer
+
+TRIED = 200
+"""Trials drawn from the whole space and built, as far as that costs nothing, before a search begins."""
+
+SHOWN_FAULTS = 10
 
 
-def search_settings(config: Settings, layers: int) -> SearchSettings:
-    """How large a search is on an LM of so many layers, and what it runs on.
+@dataclass(frozen=True)
+class PreparedSearch:
+    """A search that was checked: nothing of it is wrong that can be known beforehand."""
+
+    recipe: TrainerSpec
+    lm: UnitLM
+    data: TaskData
+    quantizer: Quantizer | None  # what made the corpus's units, where that is known
+    space: Space
+    settings: SearchSettings
+    identity: StudyIdentity
+
+    def contract(self, config: Settings) -> dict[str, Any]:
+        """What makes results of this search comparable, as a study records it (`search.study.contract`)."""
+        schedule, task = config.schedule, config.task
+        return {
+            "answer_format": task.answer_format,
+            "decoding": task.decoding,
+            "max_answer": task.max_answer,
+            "train_utterances": config.data.train_utterances,
+            **{name: getattr(schedule, name) for name in ("budget", "grace", "reduction_factor", "batch_size")},
+            **{name: getattr(schedule, name) for name in ("chunk_updates", "valid_sample", "seed")},
+            **{f"space.{r.name}": r.described for r in self.space.ranges},
+            "space": [r.name for r in self.space.ranges],
+            "dtype": None if config.engine.dtype == "auto" else config.engine.dtype,
+            "tokens_per_pass": config.engine.tokens_per_pass,
+            "compile": config.engine.compile,
+        }
+
+
+def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) -> PreparedSearch:
+    """Read LM and corpus, and check space, schedule, corpus, LM and device together.
+
+    Args:
+        config: the command's.
+        tell: takes a line on what is left out; stderr by default.
 
     Raises:
-        ConfigError: a first trial has a parameter that there is not, or a value of another type.
-        StudyError: there is no study to start from, or none of its trials reached its full budget.
+        UserError: LM or corpus can't be read; or a ConfigError with all faults of the rest.
     """
+    tell = tell or (lambda line: print(f"sp-search: {line}", file=sys.stderr))
+    recipe = recipe_of(config)
+    lm, data = recipe.data()
+    faults: list[str] = []
+    quantizer = _tried(faults, lambda: corpus_quantizer(config))
+    if config.cluster.address is None:
+        _tried(faults, lambda: pick_device(config.engine.device))
+    space = _tried(faults, lambda: space_of(config, recipe.task, lm.architecture))
+    first = _tried(faults, lambda: _first_trials(config, space, lm.architecture, tell)) if space else ()
+    if space is not None:
+        faults += trial_faults(space, data, lm.architecture, first or (), config.schedule.seed)
+    if faults or space is None:
+        more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
+        raise ConfigError("; ".join(faults[:SHOWN_FAULTS]) + more)
+    identity = StudyIdentity(
+        config.task.name, config.lm.name, lm.fingerprint, config.data.name, data.corpus.fingerprint
+    )
+    settings = search_settings(config, first or (), begun_as="")
+    return PreparedSearch(recipe, lm, data, quantizer, space, settings, identity)
+
+
+def check_places(config: Settings) -> None:
+    """Refuse places that a search can't use, before it reads or starts anything.
+
+    Raises:
+        ConfigError: a folder can't be written, or a service can never be reached as it is named; all are said.
+    """
+    faults: list[str] = []
+    for key, folder in (("runs", config.runs / config.study), ("cache", config.cache)):
+        _tried(faults, partial(check_writable, folder, key, make=False))
+    if config.tracking.enabled:
+        _tried(faults, partial(check_reachable, config.tracking.uri or default_uri(config.runs), "tracking.uri"))
+    if faults:
+        raise ConfigError("; ".join(faults))
+
+
+def resolved_dtype(config: Settings) -> DtypeName:
+    """The arithmetic that was asked for by name, or that the device has in hardware.
+
+    `auto` where that is a GPU of a cluster and this machine has none: each worker then asks its own.
+    """
+    if device_kind(config.engine.device) == "cuda" and not torch.cuda.is_available():
+        return config.engine.dtype
+    return dtype_name(pick_dtype(config.engine.dtype, pick_device(config.engine.device)))
+
+
+def search_settings(config: Settings, first_trials: tuple[Params, ...], begun_as: str) -> SearchSettings:
+    """How large a search is, and what it runs on."""
     schedule, cluster = config.schedule, config.cluster
-    on_gpu = pick_device(config.engine.device).type == "cuda"
+    on_gpu = device_kind(config.engine.device) == "cuda"
     gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
     return SearchSettings(
         study=config.study,
@@ -39,10 +141,9 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
         seed=schedule.seed,
         confirm_top=schedule.confirm.top,
         confirm_seeds=schedule.confirm.seeds,
-        first_trials=(
-            *_warm_trials(config, layers),
-            *(read_params(given, parameter_types(), layers) for given in schedule.first_trials),
-        ),
+        first_trials=first_trials,
+        retries=schedule.retries,
+        begun_as=begun_as,
         workers=worker_count(config),
         slots=cluster.slots,
         cpus_per_worker=cpus_per_worker(config),
@@ -51,31 +152,81 @@ def search_settings(config: Settings, layers: int) -> SearchSettings:
     )
 
 
-def _warm_trials(config: Settings, layers: int) -> tuple[Params, ...]:
-    """The best settings of the study that a new one starts from; what does not fit is told on stderr."""
+def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
+    """What is searched on an LM.
+
+    Raises:
+        ConfigError: the space is wrong, or has a method that the task is not for.
+    """
+    space = read_space(config.space, parameter_limits(architecture), architecture.layers)
+    if any(r.name == "method" and "probe" in r.values for r in space.ranges):
+        check_probe(task)
+    return space
+
+
+def trial_faults(
+    space: Space, data: TaskData, architecture: Architecture, first: tuple[Params, ...], seed: int
+) -> list[str]:
+    """What would be wrong with trials of a space on this corpus and LM, each fault once, with a trial that has it."""
+    found: dict[str, str] = {}
+    for params in _tried_trials(space, first, seed):
+        try:
+            data.check_trial(TrialHParams.from_params(params), architecture)
+        except UserError as error:
+            found.setdefault(str(error), ", ".join(f"{name}={value}" for name, value in params.items()))
+    return [f"space: a trial of it can't run: {fault} (as with {trial})" for fault, trial in found.items()]
+
+
+def deciding_metric(task: str) -> str:
+    """The metric of a trial's report by which a search of the task chooses."""
+    return f"valid_{get_task(task).decides}"
+
+
+def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterator[Params]:
+    """The first trials, what they leave out drawn, and draws from the whole space."""
+    for given, drawn in zip(first, draws(space, len(first), seed), strict=True):
+        yield {**drawn, **given}
+    yield from draws(space, TRIED, seed)
+
+
+def _first_trials(
+    config: Settings, space: Space, architecture: Architecture, tell: Callable[[str], None]
+) -> tuple[Params, ...]:
+    """What a new study tries first: the best settings of the study it starts from, then those of the schedule.
+
+    A setting that the space never draws is left out, and said.
+
+    Raises:
+        ConfigError: a first trial has a parameter that there is not, or a value that it can't have.
+        StudyError: there is no study to start from, or none of its trials reached its full budget.
+    """
+    found = [*_warm_trials(config, space, tell)]
+    limits = parameter_limits(architecture)
+    for number, given in enumerate(config.schedule.first_trials):
+        params, faults = fitting(space, read_params(given, limits, architecture.layers))
+        if faults:
+            tell(f"first trials: number {number + 1} is left out, for this space lacks it: {', '.join(faults)}")
+        elif params and params not in found:
+            found.append(params)
+    return tuple(found)
+
+
+def _warm_trials(config: Settings, space: Space, tell: Callable[[str], None]) -> tuple[Params, ...]:
+    """The best settings of the study that a new one starts from."""
     name = config.schedule.warm_start
     if name is None:
         return ()
     if name == config.study:
         raise ConfigError(f"schedule.warm_start: expected another study than {name} itself, which goes on anyway")
     earlier = load_study(name, config.cluster.storage, config.runs / name)
-    space = read_space(config.space, parameter_types(), layers)
     metric = deciding_metric(earlier.user_attrs["identity"]["task"])
-    return warm_trials(earlier, metric, space, lambda line: print(line, file=sys.stderr))
+    return warm_trials(earlier, metric, space, tell)
 
 
-def space_of(config: Settings, task: Task, layers: int) -> Space:
-    """What is searched on an LM of so many layers.
-
-    Raises:
-        ConfigError: the space is wrong, or has a method that the task is not for.
-    """
-    space = read_space(config.space, parameter_types(), layers)
-    if any(r.name == "method" and "probe" in r.values for r in space.ranges):
-        check_probe(task)
-    return space
-
-
-def deciding_metric(task: str) -> str:
-    """The metric of a trial's report by which a search of the task chooses."""
-    return f"valid_{get_task(task).decides}"
+def _tried(faults: list[str], what: Callable[[], Any]) -> Any:
+    """What comes of it; None where it is a user's mistake, which is then among the faults."""
+    try:
+        return what()
+    except UserError as error:
+        faults.append(str(error))
+        return None

@@ -45,6 +45,24 @@ class ScoredAnswer:
     scores: Mapping[str, float]  # by the words of an answer, best first
 
 
+@dataclass(frozen=True)
+class SplitAnswers:
+    """The answers to a labelled split in words, one an utterance, and the loss."""
+
+    words: Sequence[Words]
+    loss: float
+
+    def metrics(self, task: Task, split: Split) -> dict[str, float]:
+        """The task's metrics, and the loss beside them."""
+        tallies = measure(task.metrics, self.words, split.answers)
+        return {name: tally.value for name, tally in tallies.items()} | {"loss": self.loss}
+
+    def intervals(self, task: Task, split: Split) -> dict[str, tuple[float, float]]:
+        """The 95 % confidence interval of each of the task's metrics, by bootstrap over utterances."""
+        tallies = measure(task.metrics, self.words, split.answers)
+        return {name: tally.interval() for name, tally in tallies.items()}
+
+
 class AnswerModel:
     """An LM with a task's label space, for prompts that answer in it."""
 
@@ -77,7 +95,7 @@ class AnswerModel:
     @property
     def longest(self) -> int:
         """Symbols that an answer comes to at most."""
-        return self._task.max_answer or self._space.longest if self._tree is None else self._space.longest
+        return self._space.longest_answer(self._task)
 
     def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[ScoredAnswer]:
         """One prompt's answers to all utterances, in their order."""
@@ -89,7 +107,11 @@ class AnswerModel:
         return best_answers(logp, [self._words(answer) for answer in self._space.answers])
 
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
-        """The task's metrics, and loss in nats per answer symbol, of each prompt.
+        """The task's metrics, and loss in nats per answer symbol, of each prompt (see `evaluated`)."""
+        return [found.metrics(self._task, split) for found in self.evaluated(split, answers, candidates)]
+
+    def evaluated(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[SplitAnswers]:
+        """The answers of each prompt to a labelled split, and its loss in nats per answer symbol.
 
         Args:
             split: utterances with their answers in words.
@@ -108,7 +130,7 @@ class AnswerModel:
             losses = self._legal_loss(scores, answers).tolist()
             names = [self._words(answer) for answer in self._space.answers]
             found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
-        return [measured(self._task, words, split, loss) for words, loss in zip(found, losses, strict=True)]
+        return [SplitAnswers(words, loss) for words, loss in zip(found, losses, strict=True)]
 
     def _legal(self) -> list[tuple[int, ...]]:
         found = [answer for answer in self._space.answers if len(answer) <= self.longest]
@@ -158,12 +180,6 @@ def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
         scores = {names[k]: round(told[k], 6) for k in ranked}
         found.append(ScoredAnswer(words[ranked[0]], scores))
     return found
-
-
-def measured(task: Task, words: Sequence[Words], split: Split, loss: float) -> dict[str, float]:
-    """The task's metrics of answers in words to a split, and a loss beside them."""
-    tallies = measure(task.metrics, words, split.answers)
-    return {name: tally.value for name, tally in tallies.items()} | {"loss": loss}
 
 
 def _without_padding(answer: Sequence[int]) -> tuple[int, ...]:

@@ -4,33 +4,59 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from sp_search.engine.runtime.packed_linear import PackedLinear
+from sp_search.errors import ConfigError
+from sp_search.host import free_memory, has_bfloat16
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 DtypeName = Literal["auto", "float32", "bfloat16"]
-
-
 DTYPES: dict[DtypeName, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+CPU_MICROBATCH_BYTES = 8 * 2**20
+"""Of the widest activation of a micro-batch, the feed-forward's; more leaves a core's caches."""
+CPU_MICROBATCH_TOKENS = (512, 8192)
+"""The fewest and the most tokens of a micro-batch on a CPU."""
+
+
+def device_kind(name: DeviceName) -> Literal["cpu", "cuda"]:
+    """The kind of device of that name; auto takes a GPU where this machine has one."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+
+
 def pick_device(name: DeviceName) -> torch.device:
-    """The device of that name; auto takes a GPU where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    """The device of that name on this machine.
+
+    Raises:
+        ConfigError: a GPU is asked for where torch finds none.
+    """
+    if (kind := device_kind(name)) == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("engine.device: expected auto or cpu where torch finds no GPU, got cuda")
+    return torch.device(kind)
 
 
 def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
-    """The dtype of that name; auto measures which the device multiplies faster, for a CPU may emulate bfloat16."""
+    """The dtype of that name; auto takes bfloat16 where the device multiplies it in hardware, else float32.
+
+    On a CPU its flags tell (`host.has_bfloat16`), on a GPU its compute capability, 8.0 or more. No stopwatch has a
+    part in it: the same machine always computes in the same arithmetic.
+    """
     if name != "auto":
         return DTYPES[name]
-    rates = {dtype: matrix_rate(dtype, device) for dtype in (torch.float32, torch.bfloat16)}
-    return max(rates, key=lambda dtype: rates[dtype])
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float32
+    return torch.bfloat16 if has_bfloat16() else torch.float32
+
+
+def cpu_microbatch_tokens(ffn_embed_dim: int, dtype: torch.dtype) -> int:
+    """Most tokens of a micro-batch on a CPU: a power of two whose feed-forward activations stay in the caches."""
+    fewest, most = CPU_MICROBATCH_TOKENS
+    fitting = max(1, CPU_MICROBATCH_BYTES // (ffn_embed_dim * dtype.itemsize))
+    return min(most, max(fewest, 1 << (fitting.bit_length() - 1)))
 
 
 def dtype_name(dtype: torch.dtype) -> DtypeName:
@@ -54,11 +80,8 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device: of the GPU, or of this machine (MemAvailable of Linux)."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
+    """Memory that is free on a device: of the GPU, or what this process may still take of the machine's."""
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
 
 
 class GpuMemory:

@@ -1,20 +1,19 @@
-"""How many tokens a pass should take, found at start: by time on a CPU, by memory on a GPU.
+"""How many tokens a micro-batch takes: by the width of the LM on a CPU, by a memory probe on a GPU.
 
-What is tried is a real step of this LM on this corpus: one trial with a prompt in every layer, forward and backward.
+The size changes how sums are rounded, so no stopwatch has a part in it: on one machine it is always the same. The
+probe is a real step of this LM on this corpus: one trial with a prompt in every layer, forward and backward.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from sp_search.engine.prompted.source_cache import SourceCache
-from sp_search.engine.runtime.device import GpuMemory
+from sp_search.engine.runtime.device import GpuMemory, cpu_microbatch_tokens
 from sp_search.engine.runtime.microbatch import UNBOUNDED, MicrobatchSize
 from sp_search.engine.train.train_step import TrainStep
 from sp_search.engine.transformer.folded_weights import FoldedWeights
@@ -22,15 +21,6 @@ from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import new_trial
 from sp_search.lm.architecture import UnitLM
-
-TIMED_TOKENS = (512, 1024, 2048, 4096, 8192)
-TIMED_LAYERS = 2
-"""Every layer but the last costs the same, so few tell for all."""
-TIMED_S = 2.0
-SLOWER = 0.9
-"""Of the best rate: where a size falls below it, larger ones are not tried."""
-AS_GOOD = 0.97
-"""Of the best rate: the smallest size that reaches it is taken, for a pass keeps activations for its way back."""
 
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8
@@ -47,8 +37,8 @@ class Memory(Protocol):
     def used_by(self, run: Callable[[], object]) -> int: ...  # noqa: D102
 
 
-def measured_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_aside: int) -> int:
-    """The size of a pass that suits this LM, this corpus and the weights' device.
+def microbatch_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_aside: int) -> int:
+    """The size of a micro-batch that suits this LM, this corpus and the weights' device.
 
     Args:
         lm: the frozen LM, on that device.
@@ -56,36 +46,10 @@ def measured_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_a
         data: the corpus and its task.
         set_aside: bytes of the device's memory that other things will take.
     """
-    order = np.argsort(np.diff(data.train.offsets), kind="stable")
-    if weights.device.type == "cuda":
-        longest_first = order[::-1]
-        step = _step(lm, weights, data, longest_first)
-        return fitting_tokens(GpuMemory(weights.device), step, set_aside)
-    layers = min(TIMED_LAYERS, weights.architecture.layers)
-    few = replace(weights, architecture=replace(weights.architecture, layers=layers), layers=weights.layers[:layers])
-    middle_first = np.roll(order, -(len(order) // 2))
-    return fastest_tokens(_step(lm, few, data, middle_first))
-
-
-def fastest_tokens(step: Step, sizes: Sequence[int] = TIMED_TOKENS, seconds: float = TIMED_S) -> int:
-    """The smallest bound under which passes are as good as fastest: cut evenly, they are of half of it to all of it.
-
-    Args:
-        step: waits for the device.
-        sizes: tokens, each twice the one before.
-        seconds: when no further size is begun.
-    """
-    tokens_of_row = step(1)  # also warms up
-    end = time.perf_counter() + seconds
-    rates: dict[int, float] = {}
-    for size in sizes:
-        rows = max(1, size // tokens_of_row)
-        rates[size] = max(_rate(step, rows) for _ in range(2))
-        if rates[size] < SLOWER * max(rates.values()) or time.perf_counter() >= end:
-            break
-    tried = list(rates)
-    slower_end = {size: min(rates[half], rates[size]) for half, size in zip(tried[:1] + tried, tried, strict=False)}
-    return min(size for size in tried if slower_end[size] >= AS_GOOD * max(slower_end.values()))
+    if weights.device.type == "cpu":
+        return cpu_microbatch_tokens(weights.architecture.ffn_embed_dim, weights.dtype)
+    longest_first = np.argsort(np.diff(data.train.offsets), kind="stable")[::-1]
+    return fitting_tokens(GpuMemory(weights.device), _step(lm, weights, data, longest_first), set_aside)
 
 
 def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
@@ -104,13 +68,6 @@ def _taken(memory: Memory, step: Step, rows: int) -> tuple[int, int]:
     tokens: list[int] = []
     used = memory.used_by(lambda: tokens.append(step(rows)))
     return tokens[0], used
-
-
-def _rate(step: Step, rows: int) -> float:
-    """Tokens a second."""
-    began = time.perf_counter()
-    tokens = step(rows)
-    return tokens / (time.perf_counter() - began)
 
 
 def _step(lm: UnitLM, weights: FoldedWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,13 @@ import torch
 
 from sp_search.engine.answer.label_likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
 from sp_search.engine.runtime.compile import backend_asked_for
-from sp_search.engine.runtime.device import DeviceName, DtypeName, free_bytes, pick_device, pick_dtype
+from sp_search.engine.runtime.device import DeviceName, DtypeName, device_kind, free_bytes, pick_device, pick_dtype
 from sp_search.engine.runtime.malloc import keep_freed_memory
 from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.train.zero_copy import SharedParts
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.task_data import TaskData, task_data
+from sp_search.host import cores
 from sp_search.lm.architecture import UnitLM
 from sp_search.lm.zoo import load_lm
 from sp_search.tasks.registry import Task
@@ -46,7 +46,7 @@ class TrainerSpec:
     device: DeviceName
     dtype: DtypeName
     threads: int
-    tokens_per_pass: int | None  # null = measured
+    tokens_per_pass: int | None  # null = what suits the device
     trunk_cache_gib: float | None  # null = a share of the free memory
     compile: bool
 
@@ -68,9 +68,9 @@ class TrainerSpec:
 
     def parts(self, lm: UnitLM, data: TaskData) -> SharedParts:
         """What packs of this recipe can share on a machine, of what `data` gave."""
-        device = pick_device(self.device)
-        if device.type != "cpu":
+        if device_kind(self.device) != "cpu":  # of a cluster, perhaps: this machine need not have one
             return SharedParts(lm, data, None, _scores)
+        device = pick_device("cpu")
         weights = fold_weights(lm, device, pick_dtype(self.dtype, device), backend_asked_for(self.compile))
         return SharedParts(lm, data, weights, _scores)
 
@@ -100,8 +100,8 @@ class TrainerSpec:
     def _trunk_cache_bytes(self, device: torch.device) -> int:
         if self.trunk_cache_gib is not None:
             return int(self.trunk_cache_gib * 2**30)
-        cores = 1.0 if device.type == "cuda" else min(1.0, self.threads / (os.cpu_count() or 1))
-        return int(FREE_SHARE * cores * free_bytes(device))
+        share = 1.0 if device.type == "cuda" else min(1.0, self.threads / cores())
+        return int(FREE_SHARE * share * free_bytes(device))
 
 
 def _scores(lm: UnitLM, data: TaskData) -> npt.NDArray[np.float64]:

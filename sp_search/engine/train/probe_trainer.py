@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.engine.answer.evaluator import ScoredAnswer, Symbols, best_answers, measured
+from sp_search.engine.answer.evaluator import ScoredAnswer, SplitAnswers, Symbols, best_answers
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.linear_probe import ProbeTensors, initial_probe, pooled_states
@@ -49,12 +49,9 @@ class ProbeTrainer:
         """A probe before its first update.
 
         Raises:
-            ConfigError: the task's answers are written, or the LM has not so many layers.
+            ConfigError: the task's answers are written.
         """
         check_probe(self._data.task)
-        layers = self._weights.architecture.layers
-        if settings.probe_layer > layers:
-            raise ConfigError(f"probe_layer: expected at most the LM's {layers} layers, got {settings.probe_layer}")
         read = self._read(self._data.train, settings)
         tensors = initial_probe(read.pooled, len(self._data.space.answers), seed)
         trial = new_probe_trial(settings, tensors, seed=seed, budget=budget)
@@ -75,15 +72,8 @@ class ProbeTrainer:
             trial.scored += len(rows)
 
     @torch.no_grad()
-    def answers(self, trial: LiveTrial, split: Split) -> list[ScoredAnswer]:
-        """A probe's answers to a split of the corpus."""
-        assert isinstance(trial.tensors, ProbeTensors)
-        logits = trial.tensors.logits(self._read(split, trial.settings).pooled)
-        return best_answers(logits.cpu(), words_of(self._data.space, self._data.task))
-
-    @torch.no_grad()
-    def metrics(self, trial: LiveTrial, split: Split, answers: Symbols) -> dict[str, float]:
-        """The task's metrics, and loss in nats an answer over the utterances whose answer training has."""
+    def evaluated(self, trial: LiveTrial, split: Split, answers: Symbols) -> SplitAnswers:
+        """A probe's answers to a labelled split, and loss in nats an answer where training has the answer."""
         assert isinstance(trial.tensors, ProbeTensors)
         logits = trial.tensors.logits(self._read(split, trial.settings).pooled)
         logp = logits.log_softmax(-1).cpu()  # (N, A)
@@ -91,7 +81,7 @@ class ProbeTrainer:
         known = gold >= 0
         loss = -float(logp[known].gather(1, gold[known, None]).mean())
         words = words_of(self._data.space, self._data.task)
-        return measured(self._data.task, [words[k] for k in logp.argmax(-1).tolist()], split, loss)
+        return SplitAnswers([words[k] for k in logp.argmax(-1).tolist()], loss)
 
     def _read(self, split: Split, settings: TrialHParams) -> _PooledSplit:
         """What a probe of these settings reads of a split; kept, for it never changes."""

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 
 from sp_search.batches.stream import BatchStream
-from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
-from sp_search.engine.train.autosize import measured_tokens
+from sp_search.engine.train.autosize import microbatch_tokens
 from sp_search.engine.train.probe_trainer import ProbeTrainer
 from sp_search.engine.train.train_step import TrainStep
 from sp_search.engine.train.validation import Validator
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
-from sp_search.engine.trial.checkpoint import load_state, save_state
+from sp_search.engine.trial.checkpoint import STATE_FILE, load_state, read_state, save_state
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial, new_trial
@@ -56,7 +55,7 @@ class MultiTrialTrainer:
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
-            tokens_per_pass: most tokens that trials compute for themselves in one pass; None measures what suits.
+            tokens_per_pass: most tokens that trials compute for themselves in one pass; None takes what suits.
             trunk_cache_bytes: most memory for what no prompt changes of utterances; 0 computes it each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
@@ -72,7 +71,7 @@ class MultiTrialTrainer:
         self._chunk_updates = chunk_updates
         rows = sum(int((np.diff(data.corpus.splits[name].offsets) + 1).sum()) for name in ("train", "valid"))
         self._trunks = SourceCache(self._weights, trunk_cache_bytes, rows=rows)
-        tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
+        tokens = tokens_per_pass or microbatch_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
         self._size = MicrobatchSize(tokens)
         self._train_step = TrainStep(self._weights, data, self._trunks, self._size)
         self._trials: dict[int, LiveTrial] = {}
@@ -96,8 +95,7 @@ class MultiTrialTrainer:
             CheckpointError: the state can't be read or belongs to other parameters.
         """
         settings = TrialHParams.from_params(params)
-        self._check_lengths(settings)
-        self._data.check_ends(settings)
+        self._data.check_trial(settings, self._lm.architecture)
         if settings.method == "probe":
             trial = self._probe_trainer.new_trial(settings, seed=seed, budget=budget)
         else:
@@ -108,6 +106,15 @@ class MultiTrialTrainer:
             if trial.segments:
                 self._position = max(self._position, sum(trial.segments[-1]))
         self._trials[number] = trial
+
+    @property
+    def position(self) -> int:
+        """Of the batch that comes next in the stream."""
+        return self._position
+
+    def seek(self, position: int) -> None:
+        """Go on from that batch, unless the stream is there or behind it already."""
+        self._position = max(self._position, position)
 
     @property
     def lm_fingerprint(self) -> str:
@@ -155,14 +162,28 @@ class MultiTrialTrainer:
         """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
         return self._validator.on_split(self._trials[number], split)
 
-    def outcome(self, number: int, split: str) -> dict[str, Any]:
-        """Each metric's 95 % confidence interval on a split, and the trial's share of the seconds of training."""
-        trial = self._trials[number]
-        return {"intervals": self._validator.intervals(trial, split), "train_s": round(trial.train_s, 3)}
+    def measure(self, number: int, split: str) -> dict[str, Any]:
+        """What a trial comes to on a split, in one pass over it.
 
-    def save(self, number: int, folder: Path) -> None:
-        """Write what a resumed or exported trial needs; whole or not at all."""
-        save_state(self._trials[number], folder)
+        Returns:
+            `metrics`, the task's and loss as `evaluate` has them; `intervals`, the 95 % confidence interval of each
+            of the task's by bootstrap over utterances; and `train_s`, the trial's share of the training seconds.
+        """
+        trial = self._trials[number]
+        metrics, intervals = self._validator.with_intervals(trial, split)
+        return {"metrics": metrics, "intervals": intervals, "train_s": round(trial.train_s, 3)}
+
+    def save(self, number: int, folder: Path, note: Mapping[str, Any] | None = None) -> None:
+        """Write what a resumed or exported trial needs, and a note of plain values with it; whole or not at all."""
+        save_state(self._trials[number], folder, note)
+
+    def note(self, folder: Path) -> dict[str, Any] | None:
+        """The note that a state was saved with; None where no state is.
+
+        Raises:
+            CheckpointError: the state is damaged.
+        """
+        return read_state(folder)["note"] if (folder / STATE_FILE).exists() else None
 
     def remove(self, number: int) -> None:
         """Let a trial go, and with it all its memory."""
@@ -180,14 +201,6 @@ class MultiTrialTrainer:
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
             "tokens_per_pass": self._size.tokens,
         }
-
-    def _check_lengths(self, settings: TrialHParams) -> None:
-        for name, split in self._data.corpus.splits.items():
-            lengths = np.diff(split.offsets)
-            if settings.max_source_units:
-                lengths = lengths.clip(max=settings.max_source_units)
-            longest_answer = max(self._data.answers[name].shape[1], self._validator.longest)
-            check_lengths(lengths, longest_answer, self._lm.architecture.max_positions, name)
 
     def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
         """Reports of the trials whose training losses these are."""

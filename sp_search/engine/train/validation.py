@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer, Symbols
+from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers, Symbols
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.train.probe_trainer import ProbeTrainer
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial
-from sp_search.metrics.measures import measure
 from sp_search.types import Split
 
 
@@ -55,39 +54,36 @@ class Validator:
 
     def on_split(self, trial: LiveTrial, name: str) -> dict[str, float]:
         """The task's metrics, and loss in nats per answer symbol (a probe's: per answer), of a trial on a split."""
-        return self._metrics([trial], self._data.corpus.splits[name], self._data.answers[name])[0]
+        split = self._data.corpus.splits[name]
+        return self._evaluated([trial], split, self._data.answers[name])[0].metrics(self._data.task, split)
 
-    def intervals(self, trial: LiveTrial, name: str) -> dict[str, tuple[float, float]]:
-        """The 95 % confidence interval of each of the task's metrics, by bootstrap over a split's utterances."""
+    def with_intervals(self, trial: LiveTrial, name: str) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+        """The same, and the 95 % confidence interval of each of the task's metrics, of one pass over the split."""
         split, task = self._data.corpus.splits[name], self._data.task
-        words = [answered.words for answered in self._answers(trial, split)]
-        return {metric: tally.interval() for metric, tally in measure(task.metrics, words, split.answers).items()}
+        (found,) = self._evaluated([trial], split, self._data.answers[name])
+        return found.metrics(task, split), found.intervals(task, split)
 
     def on_valid(self, trials: Mapping[int, LiveTrial]) -> dict[int, dict[str, float]]:
         """Validation metrics by number: of all of valid at full budget, of its sample before."""
-        found: dict[int, dict[str, float]] = {}
+        measured: dict[int, dict[str, float]] = {}
         for is_whole, (split, answers) in self._valid_of.items():
             group = {n: trial for n, trial in trials.items() if (trial.utterances_seen >= trial.budget) == is_whole}
             if group:
-                found |= zip(group, self._metrics(list(group.values()), split, answers), strict=True)
-        return found
+                found = self._evaluated(list(group.values()), split, answers)
+                measured |= zip(group, (one.metrics(self._data.task, split) for one in found), strict=True)
+        return measured
 
-    def _metrics(self, trials: Sequence[LiveTrial], split: Split, answers: Symbols) -> list[dict[str, float]]:
+    def _evaluated(self, trials: Sequence[LiveTrial], split: Split, answers: Symbols) -> list[SplitAnswers]:
         """Of each; prompts share their passes."""
         prompts = [trial for trial in trials if trial.settings.method == "prompt"]
-        together = self._answerer.metrics(split, answers, [trial.candidate() for trial in prompts]) if prompts else []
-        found = {id(trial): metrics for trial, metrics in zip(prompts, together, strict=True)}
+        together = self._answerer.evaluated(split, answers, [t.candidate() for t in prompts]) if prompts else []
+        found = {id(trial): of_trial for trial, of_trial in zip(prompts, together, strict=True)}
         for trial in trials:
             if trial.settings.method == "probe":
-                found[id(trial)] = self._probe_trainer.metrics(trial, split, answers)
+                found[id(trial)] = self._probe_trainer.evaluated(trial, split, answers)
             elif id(trial) not in found:
-                (found[id(trial)],) = self._answerer_of(trial).metrics(split, answers, [trial.candidate()])
+                (found[id(trial)],) = self._answerer_of(trial).evaluated(split, answers, [trial.candidate()])
         return [found[id(trial)] for trial in trials]
-
-    def _answers(self, trial: LiveTrial, split: Split) -> list[ScoredAnswer]:
-        if trial.settings.method == "probe":
-            return self._probe_trainer.answers(trial, split)
-        return self._answerer_of(trial).answer(split, trial.candidate())
 
     @torch.no_grad()
     def _answerer_of(self, trial: LiveTrial) -> AnswerModel:

@@ -9,6 +9,7 @@ import hashlib
 import mmap
 import os
 import pickle
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,11 @@ SEAL = hashlib.sha256().digest_size * 2
 """Bytes at the end of the file: hex digits."""
 
 
-def save_state(trial: LiveTrial, folder: Path) -> None:
-    """Write a slot's state into a folder, made where absent."""
+def save_state(trial: LiveTrial, folder: Path, note: Mapping[str, Any] | None = None) -> None:
+    """Write a trial's state into a folder, made where absent, and a note of plain values with it."""
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{STATE_FILE}.{os.getpid()}"
-    torch.save(trial.state(), unfinished)
+    torch.save(trial.state() | {"note": dict(note or {})}, unfinished)
     seal = sha256_of(unfinished).encode()
     with unfinished.open("ab") as file:
         file.write(seal)
@@ -51,7 +52,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: expected a trial's saved state, found no such file") from error
     except (pickle.UnpicklingError, *UNREADABLE) as error:
         raise CheckpointError(f"{path}: expected a trial's saved state, got a file torch can't read") from error
-    if not isinstance(state, dict) or not {"settings", "units", "tensors", "segments"} <= state.keys():
+    if not isinstance(state, dict) or not {"settings", "units", "tensors", "segments", "note"} <= state.keys():
         raise CheckpointError(f"{path}: expected a trial's saved state, got another kind of file")
     return state
 

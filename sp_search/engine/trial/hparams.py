@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import typing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sp_search.errors import ConfigError
-from sp_search.prompts.settings import PromptSettings
-from sp_search.types import Params, ParamValue
+from sp_search.lm.architecture import Architecture
+from sp_search.prompts.limits import Limits, limits_of, refuse_outside
+from sp_search.prompts.settings import PROMPT_LIMITS, PromptSettings
+from sp_search.tasks.verbalizers import KINDS, ONE_TO_ONE
+from sp_search.types import Params
 
 Method = Literal["prompt", "finetune", "probe"]
 METHODS: tuple[Method, ...] = ("prompt", "finetune", "probe")
@@ -25,7 +27,7 @@ class TrialHParams:
     method: Method = "prompt"
     prompt: PromptSettings | None  # None where no prompt is learnt
     lr: float  # above 0
-    verbalizer: str = "frequency"  # one of sp_search.tasks.verbalizers
+    verbalizer: str = "frequency"  # one of KINDS in sp_search.tasks.verbalizers
     verbalizer_seed: int = 0  # draws of random and kmeans
     verbalizer_base: str = "identity"  # linear: the one-to-one verbalizer that feeds answers back and starts the head
     head_init: Literal["identity", "uniform"] = "identity"  # linear: how its head starts
@@ -40,22 +42,7 @@ class TrialHParams:
     pooling: Literal["mean", "last"] = "mean"  # probe: of the states of all units, or that of the last
 
     def __post_init__(self) -> None:
-        checks = {
-            "lr": (self.lr > 0, "above 0"),
-            "verbalizer_dropout": (0 <= self.verbalizer_dropout < 1, "0 <= dropout < 1"),
-            "warmup": (0 <= self.warmup < 1, "0 <= warmup < 1"),
-            "max_source_units": (self.max_source_units >= 0, "0 or more"),
-            "schedule": (self.schedule in ("constant", "warmup_decay"), "constant or warmup_decay"),
-            "head_init": (self.head_init in ("identity", "uniform"), "identity or uniform"),
-            "loss_scale": (self.loss_scale in ("scored", "tokens"), "scored or tokens"),
-            "probe_layer": (self.probe_layer >= 1, "1 or more"),
-            "pooling": (self.pooling in ("mean", "last"), "mean or last"),
-        }
-        faults = [
-            f"{name}: expected {want}, got {getattr(self, name)}" for name, (ok, want) in checks.items() if not ok
-        ]
-        if faults:
-            raise ConfigError("; ".join(faults))
+        refuse_outside(self, TRIAL_LIMITS)
 
     @classmethod
     def from_params(cls, params: Params) -> TrialHParams:
@@ -65,50 +52,60 @@ class TrialHParams:
             ConfigError: a name that no setting has or that is another method's, a value of another type or out of its
                 range, a missing one.
         """
-        known = parameter_types()
+        known = {**PROMPT_LIMITS, **TRIAL_LIMITS}
         method = str(params.get("method", "prompt"))
         if method not in METHODS:
             raise ConfigError(f"method: expected {', '.join(METHODS)}, got {method!r}")
-        of_prompt = {f.name for f in fields(PromptSettings)}
         faults = [f"{name}: expected one of {sorted(known)}" for name in params if name not in known]
         faults += [
-            f"{name}: expected {known[name].__name__}, got {value!r}"
+            f"{name}: {fault}"
             for name, value in params.items()
-            if name in known and not _fits(value, known[name])
+            if name in known and (fault := known[name].fault(value))
         ]
         faults += [
             f"{name}: expected none with method={method}, got {params[name]!r}"
             for name in params
-            if name in known and not _is_of(method, name, of_prompt)
+            if name in known and not _is_of(method, name)
         ]
         needed = ("prompt_length", "depth", "lr") if method == "prompt" else ("lr",)
         faults += [f"{name}: expected a value, got none" for name in needed if name not in params]
         if faults:
             raise ConfigError("trial parameters: " + "; ".join(faults))
-        prompt: dict[str, Any] = {name: value for name, value in params.items() if name in of_prompt}
-        recipe: dict[str, Any] = {name: value for name, value in params.items() if name not in of_prompt}
+        prompt: dict[str, Any] = {name: value for name, value in params.items() if name in PROMPT_LIMITS}
+        recipe: dict[str, Any] = {name: value for name, value in params.items() if name not in PROMPT_LIMITS}
         return cls(prompt=PromptSettings(**prompt) if method == "prompt" else None, **recipe)
 
 
-def parameter_types() -> dict[str, type]:
-    """Every parameter that a search space may name, with its type."""
-    types: dict[str, type] = {}
-    for record in (PromptSettings, TrialHParams):
-        hints = typing.get_type_hints(record)
-        for f in fields(record):
-            if f.name != "prompt":
-                types[f.name] = str if typing.get_origin(hints[f.name]) is Literal else hints[f.name]
-    return types
+TRIAL_LIMITS = limits_of(
+    TrialHParams,
+    {
+        "lr": Limits(float, low=0, above_low=True),
+        "verbalizer": Limits(str, KINDS),
+        "verbalizer_seed": Limits(int, low=0),
+        "verbalizer_base": Limits(str, ONE_TO_ONE),
+        "verbalizer_dropout": Limits(float, low=0, high=1, below_high=True),
+        "warmup": Limits(float, low=0, high=1, below_high=True),
+        "max_source_units": Limits(int, low=0),
+        "probe_layer": Limits(int, low=1),
+    },
+    leave_out=("prompt",),
+)
+"""What each setting beside the prompt's may be, on any LM."""
 
 
-def _is_of(method: str, name: str, of_prompt: set[str]) -> bool:
+def parameter_limits(architecture: Architecture) -> dict[str, Limits]:
+    """Every parameter that a search space may name, and what it may be on an LM."""
+    limits = {**PROMPT_LIMITS, **TRIAL_LIMITS}
+    ends = {
+        "prompt_length": architecture.max_positions,
+        "depth": architecture.layers,
+        "probe_layer": architecture.layers,
+    }
+    return limits | {name: limits[name].at_most(end) for name, end in ends.items()}
+
+
+def _is_of(method: str, name: str) -> bool:
     """Whether a parameter says anything to a method."""
     if method == "probe":
         return name in (*OF_PROBE, *OF_ALL)
-    return name not in OF_PROBE and (method == "prompt" or name not in of_prompt)
-
-
-def _fits(value: ParamValue, wanted: type) -> bool:
-    if wanted is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return type(value) is wanted
+    return name not in OF_PROBE and (method == "prompt" or name not in PROMPT_LIMITS)

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.errors import ConfigError
+from sp_search.lm.architecture import Architecture
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task
-from sp_search.tasks.verbalizers import Evidence, build_verbalizer
+from sp_search.tasks.verbalizers import Evidence, build_verbalizer, check_units
 from sp_search.types import Corpus, Split
 from sp_search.units.dictionary import Dictionary
 
@@ -46,9 +48,7 @@ class TaskData:
         Raises:
             ConfigError: a one-to-one verbalizer is asked for more labels than there are units.
         """
-        kind = settings.verbalizer
-        if kind == "linear" and settings.verbalizer_base != "identity":
-            kind = settings.verbalizer_base
+        kind = self._kind(settings)
         if kind == "likelihood" and self._scores is None:
             self._scores = self.likelihood_scores(self)
         evidence = Evidence(
@@ -59,6 +59,36 @@ class TaskData:
             likelihood=self._scores,
         )
         return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
+
+    def check_trial(self, settings: TrialHParams, architecture: Architecture) -> None:
+        """Refuse a trial that can't run on an LM and this corpus; costs nothing to speak of.
+
+        Raises:
+            ConfigError: its depth, probe layer, verbalizer or `score_end` does not fit.
+            DataError: an utterance, as far as the trial keeps it, is longer than the LM's positions.
+        """
+        if settings.prompt is not None:
+            settings.prompt.deep_layers(architecture.layers)
+        if settings.method == "probe" and settings.probe_layer > architecture.layers:
+            raise ConfigError(
+                f"probe_layer: expected at most the LM's {architecture.layers} layers, got {settings.probe_layer}"
+            )
+        if settings.method != "probe":
+            check_units(self._kind(settings), len(self.space.symbols), len(self.dictionary.unit_ids))
+        self.check_ends(settings)
+        for name, split in self.corpus.splits.items():
+            lengths = np.diff(split.offsets)
+            if settings.max_source_units:
+                lengths = lengths.clip(max=settings.max_source_units)
+            longest = max(self.answers[name].shape[1], self.space.longest_answer(self.task))
+            check_lengths(lengths, longest, architecture.max_positions, name)
+
+    @staticmethod
+    def _kind(settings: TrialHParams) -> str:
+        """The verbalizer that picks a trial's units: linear's base, unless that is the identity."""
+        if settings.verbalizer == "linear" and settings.verbalizer_base != "identity":
+            return settings.verbalizer_base
+        return settings.verbalizer
 
     def check_ends(self, settings: TrialHParams) -> None:
         """Refuse a trial that would never learn where an answer ends, though it has to know.

@@ -36,6 +36,9 @@ class Observer(Protocol):
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """A file belongs to a trial, or to the study."""
 
+    def table(self, artifact: str) -> None:
+        """A file among the study's artifacts, a JSON in MLflow's form, is a table."""
+
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """The search ended well."""
 

@@ -98,7 +98,7 @@ def _quantile(ascending: Sequence[float], share: float) -> float:
 
 def _shown(r: Range) -> str:
     conditions = [f"{name} is {' or '.join(map(word, values))}" for name, values in r.when]
-    return r.told + (f", when {' and '.join(conditions)}" if conditions else "")
+    return r.shown + (f", when {' and '.join(conditions)}" if conditions else "")
 
 
 class _Given:

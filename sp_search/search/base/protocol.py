@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from sp_search.types import Params, Report
@@ -18,16 +15,13 @@ METRIC = "objective"
 VALID = "valid_"
 """What a report calls metrics of the validation split."""
 
-FACTS = "facts"
-"""Key of a Tune result: what the trial weighs, as pairs."""
-
-STATE_FILE, REPORT_FILE = "state.pt", "report.json"
-"""In a trial's folder: what the engine saves of it, and its report at that moment."""
+FACTS, POSITION = "facts", "position"
+"""Keys of a Tune result: what the trial weighs, as pairs; and how far its worker has walked the stream of batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """A trial as it knocks at a worker: all that it takes to let it in, for the first time or again."""
+    """A trial as its worker is asked for it: all that it takes to let it in, for the first time or again."""
 
     number: int
     params: Params
@@ -35,23 +29,26 @@ class TrialRequest:
     budget: int  # utterances of a full trial
     points: tuple[int, ...]  # utterances seen at which it reports
     folder: str  # of its saved state; every node sees it
+    study: str  # fingerprint of what the study was begun as
+    position: int = 0  # of the stream of batches: a worker that is less far begins there
 
-    def next_point(self, after: int) -> int:
-        """The first point behind so many utterances."""
-        return next(point for point in self.points if point > after)
+    def next_point(self, after: int) -> int | None:
+        """The first report point behind so many utterances; None behind the last."""
+        return next((point for point in self.points if point > after), None)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What another trial, that an earlier study left in the same folder, would differ in."""
-        return {"params": dict(self.params), "seed": self.seed, "budget": self.budget}
+        """What any other trial, left in the same folder by whatever study, would differ in."""
+        return {"params": dict(self.params), "seed": self.seed, "budget": self.budget, "study": self.study}
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """A report, and what the trial weighs."""
+    """A report, what the trial weighs, and how far its worker has walked the stream of batches."""
 
     report: Report
     facts: Mapping[str, Any]
+    position: int
 
     def tune_result(self, metric: str, budget: int) -> dict[str, Any]:
         """As Tune takes it; metric is the one that decides."""
@@ -60,29 +57,30 @@ class TrialReport:
         result[METRIC] = report.metrics.get(metric, float("nan"))
         result["done"] = bool(report.diverged) or report.utterances_seen >= budget
         result[FACTS] = tuple(self.facts.items())  # Tune would flatten a dict
+        result[POSITION] = self.position
         return result
 
-
-def save_report(told: TrialReport, request: TrialRequest) -> None:
-    """Keep a report beside the state it was made of; whole or not at all."""
-    folder = Path(request.folder)
-    unfinished = folder / f"{REPORT_FILE}.{os.getpid()}"
-    unfinished.write_text(json.dumps({**asdict(told), "of": request.identity}))
-    unfinished.replace(folder / REPORT_FILE)
+    def note(self, request: TrialRequest) -> dict[str, Any]:
+        """As it is kept inside the saved state of the trial, so that both are there or neither."""
+        return {"of": request.identity, "told": asdict(self)}
 
 
-def saved_report(request: TrialRequest) -> TrialReport | None:
-    """The last report that was kept of this very trial; None where there is none."""
-    try:
-        found = json.loads((Path(request.folder) / REPORT_FILE).read_text())
-    except FileNotFoundError:
+def is_of(note: Mapping[str, Any], request: TrialRequest) -> bool:
+    """Whether a note was kept with the state of this very trial."""
+    return note.get("of") == request.identity
+
+
+def noted_report(note: Mapping[str, Any]) -> TrialReport | None:
+    """The report that a note has; None where the trial was saved before its first."""
+    if (told := note.get("told")) is None:
         return None
-    return TrialReport(Report(**found["report"]), found["facts"]) if found["of"] == request.identity else None
+    return TrialReport(Report(**told["report"]), told["facts"], told["position"])
 
 
 @dataclass(frozen=True)
-class PastTrial:
-    """A trial of an earlier start and what it reported, in order."""
+class PastReport:
+    """A report of an earlier start, as the rungs are filled again with it."""
 
-    number: int
-    reports: Mapping[int, float]  # utterances seen -> the metric that decides
+    number: int  # of the trial
+    seen: int  # utterances
+    value: float  # of the metric that decides

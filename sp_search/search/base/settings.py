@@ -25,6 +25,8 @@ class SearchSettings:
     confirm_top: int  # settings that are repeated
     confirm_seeds: int  # fresh seeds for each
     first_trials: tuple[Params, ...]  # settings to try first, known to be good
+    retries: int  # how often a trial whose own run raised is tried again before it has failed
+    begun_as: str  # fingerprint of what the study was begun as, `study.contract`
     workers: int  # one a device
     slots: int  # trials in flight on a worker
     cpus_per_worker: float
@@ -48,20 +50,29 @@ class SearchSettings:
 
     @property
     def staged(self) -> int:
-        """Trials made ready ahead, so that a slot that falls free is taken at once."""
-        return max(1, self.in_flight // 2)
+        """Trials made ready ahead, so that a slot that falls free is taken at once.
+
+        None where one slot runs one trial after another: each is then drawn with all before it known, so that a
+        search of one seed is the same every time, killed and continued or not.
+        """
+        return self.in_flight // 2
 
     def trial_folder(self, number: int) -> Path:
         """Where a trial's state is saved."""
         return self.folder / "trials" / str(number)
 
-    def trial_folders(self) -> list[Path]:
-        """Those that there are, of trials and confirm runs."""
-        trials = self.folder / "trials"
-        return list(trials.iterdir()) if trials.exists() else []
+    def trial_log(self, number: int) -> Path:
+        """Where a worker writes why a run of a trial raised."""
+        return self.folder / "logs" / f"trial-{number}.log"
 
-    def request(self, number: int, params: Params, seed: int) -> TrialRequest:
-        """What a worker is told of a trial."""
+    def trial_folders(self) -> dict[int, Path]:
+        """Those that there are, of trials and confirm runs, by number; whatever else lies there is left alone."""
+        trials = self.folder / "trials"
+        found = trials.iterdir() if trials.is_dir() else ()
+        return {int(path.name): path for path in found if path.name.isdecimal() and path.is_dir()}
+
+    def request(self, number: int, params: Params, seed: int, position: int = 0) -> TrialRequest:
+        """What a worker is asked of a trial; position: of the stream, where a fresh worker begins."""
         return TrialRequest(
             number=number,
             params=dict(params),
@@ -69,4 +80,6 @@ class SearchSettings:
             budget=self.budget,
             points=self.points,
             folder=str(self.trial_folder(number)),
+            study=self.begun_as,
+            position=position,
         )

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sp_search.errors import ConfigError
+from sp_search.prompts.limits import Limits
 from sp_search.types import Params, ParamValue
 
 LAYERS = re.compile(r"layers(?:/(\d+))?")
@@ -57,11 +58,19 @@ class Range:
         return type(value) in ((int,) if self.kind == "int" else (int, float)) and low <= float(value) <= high
 
     @property
-    def told(self) -> str:
+    def shown(self) -> str:
         """The values for people: `1 to 40, log`, or `linear or random`."""
         if self.kind in ("int", "float"):
             return f"{self.values[0]:g} to {self.values[1]:g}{', log' if self.log else ''}"
         return " or ".join(map(word, self.values))
+
+    @property
+    def described(self) -> str:
+        """The values to the last digit, and the conditions."""
+        ends = " to ".join(map(repr, self.values)) + (", log" if self.log else "")
+        values = ends if self.kind in ("int", "float") else " or ".join(map(word, self.values))
+        conditions = [f"{name} is {' or '.join(map(word, allowed))}" for name, allowed in self.when]
+        return values + (f", when {' and '.join(conditions)}" if conditions else "")
 
 
 @dataclass(frozen=True)
@@ -112,12 +121,12 @@ class Space:
         return params
 
 
-def read_space(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -> Space:
+def read_space(raw: Mapping[str, Any], limits: Mapping[str, Limits], layers: int) -> Space:
     """Check a whole space and read it.
 
     Args:
         raw: as the YAML has it.
-        types: the parameters there are, with their types.
+        limits: the parameters there are, and what each may be.
         layers: of the LM.
 
     Raises:
@@ -127,7 +136,7 @@ def read_space(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -
     faults: list[str] = []
     for name, spec in raw.items():
         try:
-            ranges.append(_read_range(str(name), spec, types, layers, {r.name for r in ranges}))
+            ranges.append(_read_range(str(name), spec, limits, layers, {r.name: r for r in ranges}))
         except ConfigError as error:
             faults.append(f"{name}: {error}")
     if not raw:
@@ -137,19 +146,21 @@ def read_space(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -
     return Space(tuple(ranges))
 
 
-def read_params(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) -> dict[str, ParamValue]:
+def read_params(raw: Mapping[str, Any], limits: Mapping[str, Limits], layers: int) -> dict[str, ParamValue]:
     """Values of parameters named outright, as a first trial's are; `layers` stands for the LM's.
 
     Raises:
         ConfigError: a name that no parameter has, or a value of another type; every bad one is named at once.
     """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"first_trials: expected parameter: value in each, got {raw!r:.60}")
     params: dict[str, ParamValue] = {}
     faults: list[str] = []
     for name, value in raw.items():
         try:
-            if name not in types:
-                raise ConfigError(f"expected one of {', '.join(sorted(types))}")
-            params[name] = _value(value, types[name], layers)
+            if name not in limits:
+                raise ConfigError(f"expected one of {', '.join(sorted(limits))}")
+            params[name] = _value(value, limits[name], layers)
         except ConfigError as error:
             faults.append(f"{name}: {error}")
     if faults:
@@ -157,10 +168,12 @@ def read_params(raw: Mapping[str, Any], types: Mapping[str, type], layers: int) 
     return params
 
 
-def _read_range(name: str, spec: Any, types: Mapping[str, type], layers: int, earlier: set[str]) -> Range:
-    if name not in types:
-        raise ConfigError(f"expected one of {', '.join(sorted(types))}")
-    wanted = types[name]
+def _read_range(
+    name: str, spec: Any, limits: Mapping[str, Limits], layers: int, earlier: Mapping[str, Range]
+) -> Range:
+    if name not in limits:
+        raise ConfigError(f"expected one of {', '.join(sorted(limits))}")
+    wanted = limits[name]
     if not isinstance(spec, Mapping):
         return Range(name, "fixed", (_value(spec, wanted, layers),))
     kinds = [kind for kind in ("int", "float", "choice", "value") if kind in spec]
@@ -168,7 +181,7 @@ def _read_range(name: str, spec: Any, types: Mapping[str, type], layers: int, ea
     if len(kinds) != 1 or unknown:
         got = ", ".join(map(str, spec)) or "nothing"
         raise ConfigError(f"expected one of int, float, choice, value beside log and when, got {got}")
-    kind, when = kinds[0], _read_when(spec.get("when", {}), earlier)
+    kind, when = kinds[0], _read_when(spec.get("when", {}), limits, layers, earlier)
     if kind == "value":
         return Range(name, "fixed", (_value(spec[kind], wanted, layers),), when=when)
     if kind == "choice":
@@ -176,8 +189,8 @@ def _read_range(name: str, spec: Any, types: Mapping[str, type], layers: int, ea
         if not isinstance(values, list) or not values:
             raise ConfigError(f"expected a list of choices, got {values!r}")
         return Range(name, "choice", tuple(_value(value, wanted, layers) for value in values), when=when)
-    if wanted is not {"int": int, "float": float}[kind]:
-        raise ConfigError(f"expected a range of {wanted.__name__}, got one of {kind}")
+    if wanted.kind is not {"int": int, "float": float}[kind]:
+        raise ConfigError(f"expected a range of {wanted.kind.__name__}, got one of {kind}")
     low, high = _bounds(spec[kind], wanted, layers)
     log = spec.get("log", False)
     if not isinstance(log, bool):
@@ -187,7 +200,7 @@ def _read_range(name: str, spec: Any, types: Mapping[str, type], layers: int, ea
     return Range(name, kind, (low, high), log, when)
 
 
-def _bounds(value: Any, wanted: type, layers: int) -> tuple[float, float]:
+def _bounds(value: Any, wanted: Limits, layers: int) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2:
         raise ConfigError(f"expected [low, high], got {value!r}")
     low, high = (_value(bound, wanted, layers) for bound in value)
@@ -198,21 +211,38 @@ def _bounds(value: Any, wanted: type, layers: int) -> tuple[float, float]:
     return low, high
 
 
-def _value(value: Any, wanted: type, layers: int) -> ParamValue:
-    if wanted is int and isinstance(value, str) and (match := LAYERS.fullmatch(value)):
-        return max(1, layers // int(match[1] or 1))
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type(value) is not wanted:
-        raise ConfigError(f"expected {wanted.__name__}, got {value!r}")
+def _value(value: Any, wanted: Limits, layers: int) -> ParamValue:
+    if wanted.kind is int and isinstance(value, str) and (match := LAYERS.fullmatch(value)):
+        if (parts := int(match[1] or 1)) == 0:
+            raise ConfigError(f"expected layers, or layers/2 and the like, got {value}")
+        value = max(1, layers // parts)
+    if wanted.kind is float and type(value) is int:
+        value = float(value)
+    if fault := wanted.fault(value):
+        raise ConfigError(fault)
     assert isinstance(value, int | float | str)
     return value
 
 
-def _read_when(raw: Any, earlier: set[str]) -> tuple[tuple[str, tuple[ParamValue, ...]], ...]:
+def _read_when(
+    raw: Any, limits: Mapping[str, Limits], layers: int, earlier: Mapping[str, Range]
+) -> tuple[tuple[str, tuple[ParamValue, ...]], ...]:
+    """Earlier parameters and the values that allow this one.
+
+    Each must be one that the parameter may have at all. One that this space never draws is no fault: who narrows a
+    range need not mend the conditions on it.
+    """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"when: expected parameter: value or list of values, got {raw!r}")
-    for name in raw:
+    conditions = []
+    for name, given in raw.items():
         if name not in earlier:
             raise ConfigError(f"when: expected a parameter above this one, got {name}")
-    return tuple((str(n), tuple(v) if isinstance(v, list) else (v,)) for n, v in raw.items())
+        try:
+            values = [_value(v, limits[name], layers) for v in (given if isinstance(given, list) else [given])]
+        except ConfigError as error:
+            raise ConfigError(f"when: {name}: {error}") from error
+        if not values:
+            raise ConfigError(f"when: {name}: expected at least one value, got none")
+        conditions.append((str(name), tuple(values)))
+    return tuple(conditions)

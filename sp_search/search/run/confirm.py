@@ -17,7 +17,14 @@ from sp_search.search.base.callbacks import Observers, is_observed
 from sp_search.search.base.protocol import VALID, TrialReport
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.study.study import CONFIRMED, PARAMS, record_confirmed, trial_seed, trials_to_confirm
+from sp_search.search.study.study import (
+    CONFIRMED,
+    PARAMS,
+    record_confirmed,
+    stream_position,
+    trial_seed,
+    trials_to_confirm,
+)
 from sp_search.search.workers.slots import SlotPool
 from sp_search.types import ParamValue, Report
 
@@ -73,6 +80,7 @@ def run_confirms(
         slots: of the workers.
         observers: who is told.
     """
+    position = stream_position(study)
     waiting = deque(pending_confirms(study, trials_to_confirm(study, settings.confirm_top), settings))
     running: dict[int, ConfirmRun] = {}
     while waiting or running:
@@ -81,7 +89,7 @@ def run_confirms(
             running[run.number] = run
             tags = {"role": "confirm", "of_trial": str(run.of_trial), "seed": str(run.seed)}
             observers.tell("trial_started", run.number, space.searched(run.params), tags)
-            slots.ask(slots.take(settings.request(run.number, run.params, run.seed)), after=0)
+            slots.ask(slots.take(settings.request(run.number, run.params, run.seed, position)), after=0)
         slot, told = slots.next_report()
         if isinstance(told, TrialReport):
             seen, metrics = told.report.utterances_seen, told.report.metrics
@@ -111,5 +119,5 @@ def _conclude(
         observers.tell("trial_finished", run.number, "FAIL", reason, {})
         return
     measured = {name: value for name, value in told.report.metrics.items() if name.startswith(VALID)}
-    record_confirmed(study, run.key, {**measured, "state": str(folder)})
+    record_confirmed(study, run.key, {**measured, "seed": run.seed, "position": told.position})
     observers.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})

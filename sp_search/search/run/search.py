@@ -9,7 +9,6 @@ import math
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,8 +28,9 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.cluster.nodes import check_folder
 from sp_search.search.cluster.session import ray_session
-from sp_search.search.run.confirm import run_confirms
-from sp_search.search.study.study import StudyIdentity, counts, past_trials, trials_to_confirm
+from sp_search.search.run.confirm import confirm_number, run_confirms
+from sp_search.search.run.time_spent import TimeSpent
+from sp_search.search.study.study import OpenStudy, StudyIdentity, counts, failures, past_reports, trials_to_confirm
 from sp_search.search.study.winner import Winner, winner
 from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.controller import run_trials
@@ -43,13 +43,16 @@ CLOSE_S = 20.0
 SWITCH_S = 0.0005
 
 
-Conclude = Callable[[TrialResult, dict[str, Any]], None]
+Conclude = Callable[[TrialResult, dict[str, Any], Observers], None]
+
+FINISHED = "finished"
+"""The study's attribute that says with how many trials and confirm runs it was searched to its end."""
 
 
 def run_search(
     settings: SearchSettings,
     identity: StudyIdentity,
-    study: optuna.Study,
+    opened: OpenStudy,
     space: Space,
     make_trainer: TrainerFactory,
     observers: Sequence[Observer],
@@ -62,12 +65,13 @@ def run_search(
     Args:
         settings: how large, and on what.
         identity: what the study is about.
-        study: of that identity.
+        opened: the study.
         space: what is searched.
         make_trainer: builds the engine in a worker's process of what is shared; small, for it is sent there.
         observers: who is told.
         keep: writes the prompt of a trial that reached its full budget, and says where.
-        conclude: given the winner and the summary, writes what is to be kept, and may add to the summary.
+        conclude: given the winner, the summary and the observers, writes what is to be kept, and may add to the
+            summary.
         shared: kept once a node; a worker sees its arrays without a copy, and may not write to them.
 
     Returns:
@@ -78,8 +82,8 @@ def run_search(
         StudyError: no trial reached its full budget, or a worker is gone for good.
         KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
     """
-    began = time.monotonic()
-    listeners = Observers(observers)
+    study, spent = opened.study, TimeSpent(opened.study)
+    listeners = Observers([*observers, spent])
     cpus = math.ceil(settings.workers * settings.cpus_per_worker)
     with (
         _observed(settings, identity, listeners),
@@ -88,7 +92,7 @@ def run_search(
         _workers(settings, make_trainer, shared) as workers,
     ):
         slots, asha = SlotPool(workers, settings.slots), _asha(settings, study)
-        searcher = StudySearcher(study, space, settings, listeners, keep)
+        searcher = StudySearcher(opened, space, settings, asha, listeners, keep)
         wait_for_workers(settings, workers)
         run_trials(searcher, asha, slots, settings)
         run_confirms(study, space, settings, slots, listeners)
@@ -99,11 +103,11 @@ def run_search(
             )
         finished = _on_test(settings, best, workers)
         engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in workers]), strict=True))
-        summary = _summary(settings, identity, study, best, finished)
-        summary |= {"wall_s": round(time.monotonic() - began, 3), "trial_s": round(engine_s, 3)}
-        summary["engine_share"] = round(engine_s / max(worker_s, 1e-9), 4)
-        conclude(finished, summary)
+        summary = _summary(settings, identity, study, best, finished) | spent.total(engine_s, worker_s)
+        conclude(finished, summary, listeners)
         listeners.tell("study_finished", summary)
+        spent.keep(engine_s, worker_s)
+        study.set_user_attr(FINISHED, finished_as(settings))
     return summary
 
 
@@ -111,7 +115,7 @@ def run_search(
 def _observed(settings: SearchSettings, identity: StudyIdentity, observers: Observers) -> Iterator[None]:
     """Open a study to its listeners before Ray starts, and close them when it has ended: who uploads, uses that time.
 
-    An uploader's thread gives way every half millisecond, for the search waits for its turn some thousand times.
+    A shorter thread switch interval, so that the upload thread doesn't delay the search.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
@@ -187,42 +191,57 @@ def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
         )
 
 
+def finished_as(settings: SearchSettings) -> dict[str, int]:
+    """How large a search is that comes to its end."""
+    return {name: getattr(settings, name) for name in ("trials", "confirm_top", "confirm_seeds")}
+
+
+def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:
+    """Whether a study was searched to its end with as many trials, or more, and the same confirm runs."""
+    done, asked = study.user_attrs.get(FINISHED), finished_as(settings)
+    return done is not None and done["trials"] >= asked["trials"] and done == {**asked, "trials": done["trials"]}
+
+
 def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
     return Asha(
         budget=settings.budget,
         grace=settings.grace,
         reduction_factor=settings.reduction_factor,
-        past=past_trials(study),
+        past=past_reports(study),
     )
 
 
 def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> TrialResult:
-    """Read the test split, once, with the prompt of every confirm seed of the winner."""
+    """Read the test split, once, with the prompts of all confirm seeds; the best one on valid is exported."""
     runs = [
-        replace(settings.request(-1 - i, best.params, seed), folder=run["state"])
-        for i, (seed, run) in enumerate(zip(best.seeds, best.runs, strict=True))
+        replace(
+            settings.request(confirm_number(best.trial.number, repeat), best.params, seed),
+            number=-1 - i,
+        )
+        for i, (repeat, seed) in enumerate(zip(best.repeats, best.seeds, strict=True))
     ]
-    found = ray.get([workers[i % len(workers)].evaluate.remote(request, "test") for i, request in enumerate(runs)])
+    found = ray.get([workers[i % len(workers)].evaluate.remote(run, "test") for i, run in enumerate(runs)])
     exported = max(range(len(runs)), key=lambda i: float(best.runs[i][settings.metric]))
     metrics: dict[str, list[dict[str, float]]] = {
         "valid": [
             {name.removeprefix(VALID): value for name, value in run.items() if name.startswith(VALID)}
             for run in best.runs
         ],
-        "test": [of_test for of_test, _ in found],
+        "test": [measured["metrics"] for measured, _ in found],
     }
     means = {
         split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
         for split, of_seeds in metrics.items()
     }
+    measured, facts = found[exported]
     return TrialResult(
         number=best.trial.number,
         params=best.params,
         seed=best.seeds[exported],
-        state=Path(best.runs[exported]["state"]),
-        metrics={**means, "exported test": metrics["test"][exported]},
-        facts=found[exported][1],
-        outcome=ray.get(workers[0].outcome.remote(runs[exported], "test")),
+        state=Path(runs[exported].folder),
+        metrics={**means, "exported test": measured["metrics"]},
+        facts=facts,
+        outcome={"intervals": measured["intervals"], "train_s": measured["train_s"]},
     )
 
 
@@ -242,6 +261,7 @@ def _summary(
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "metric": settings.metric.removeprefix(VALID),
         "trials": counts(study),
+        "failures": [{"trial": number, "reason": reason} for number, reason in failures(study).items()],
         "best": {
             "trial": finished.number,
             "params": dict(finished.params),

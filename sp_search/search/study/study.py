@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from sp_search.errors import StudyError
-from sp_search.search.base.protocol import PastTrial
-from sp_search.search.study.journal import Journal
+from sp_search.files.lock import Lock, try_lock
+from sp_search.search.base.protocol import PastReport
+from sp_search.search.study.contract import BEGUN_AS, Contract, begin_or_compare
+from sp_search.search.study.journal import Journal, mend
+from sp_search.tracking.base.uri import redact
 from sp_search.types import ParamValue
 
-PARAMS, SEED, REASON, CONFIRMED = "params", "seed", "reason", "confirmed"
+PARAMS, SEED, REASON, CONFIRMED, TWIN_OF = "params", "seed", "reason", "confirmed", "twin_of"
+"""Attributes of a trial: its parameters, its seed, why it ended early, the trial of its settings whose results
+it has. CONFIRMED is the study's: its confirm runs."""
+
+REPORTS, FAILURES = "reports", "failures"
+"""Attributes of a trial: utterances seen -> [number of the report in the study, position of the stream of batches],
+and why its runs that raised did."""
+
 STOPPED = "stopped at a rung by ASHA"
 """The reason of a trial that diverged is another."""
 
-"""Attributes of a trial: its parameters, its seed, why it ended early; of the study: confirm runs."""
+DRAW = -1
+"""In place of a repeat: of the seed that a trial's parameters are drawn with."""
+
+LOCK_WAIT_S = 5.0
+"""How long another process may still hold a study, as one that was just killed."""
+
+JOURNAL = "journal.log"
 
 
 @dataclass(frozen=True)
@@ -36,68 +53,112 @@ class StudyIdentity:
     data_fingerprint: str
 
 
-def open_study(name: str, storage: str | None, folder: Path, identity: StudyIdentity, seed: int) -> optuna.Study:
-    """Open a study, or create it.
+@dataclass(frozen=True)
+class OpenStudy:
+    """A study that this process alone searches."""
+
+    study: optuna.Study
+    storage: BaseStorage
+    lock: Lock
+    begun_as: Mapping[str, Any]  # the record of `study.contract`
+
+    def trial_again(self, number: int) -> optuna.Trial:
+        """A trial that a killed search left running, to be gone on with."""
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def close(self) -> None:
+        """Let another process search it."""
+        self.lock.close()
+
+
+def open_study(
+    name: str, storage: str | None, folder: Path, identity: StudyIdentity, contract: Contract, dtype: str = "auto"
+) -> OpenStudy:
+    """Open a study for a search, or create it.
 
     Args:
         name: of the study.
         storage: an Optuna database URL, or None for a journal file in the folder.
         folder: of the study.
         identity: what it is about.
-        seed: of the sampler.
+        contract: what makes its results comparable; `seed` is among it.
+        dtype: as it was asked for: with auto a study that goes on keeps the arithmetic that it began in.
 
     Raises:
-        StudyError: a study of this name is about other data, another LM or another task.
+        StudyError: another process searches it, it can't be opened, or it was begun as something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        study_name=name,
-        storage=_storage(storage, folder),
-        sampler=sampler(seed, 0),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    study.sampler = sampler(seed, len(study.trials))
-    known = study.user_attrs.get("identity")
-    ours = vars(identity)
-    if known is None:
-        study.set_user_attr("identity", ours)
-        study.set_user_attr("seed", seed)
-    elif different := [key for key in ours if known[key] != ours[key] and key not in ("lm", "data")]:
-        key = different[0]
+    lock = try_lock(folder / "search.lock", LOCK_WAIT_S)
+    if lock is None:
         raise StudyError(
-            f"study {name}: expected its {key.replace('_', ' ')} {str(known[key])[:16]}, got {str(ours[key])[:16]}; "
-            f"name another study, or give the {key.split('_')[0]} it was started with"
+            f"study {name}: expected no other search of it, found one that is running; wait for its end, or name "
+            f"another study with study=NAME"
         )
-    return study
+    try:
+        if storage is None and (cut := mend(folder / JOURNAL)):
+            print(f"sp-search: {cut}", file=sys.stderr)
+        kept_in = _storage(storage, folder)
+        study = optuna.create_study(study_name=name, storage=kept_in, direction="maximize", load_if_exists=True)
+        if "identity" not in study.user_attrs:
+            study.set_user_attr("identity", vars(identity))
+        whole = {key: value for key, value in vars(identity).items() if key not in ("lm", "data")} | dict(contract)
+        if dtype == "auto" and study.user_attrs.get(BEGUN_AS):
+            whole["dtype"] = None
+        return OpenStudy(study, kept_in, lock, begin_or_compare(study, whole))
+    except BaseException:
+        lock.close()
+        raise
 
 
 def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
     """A study as it is, to be looked at.
 
     Raises:
-        StudyError: there is none of that name.
+        StudyError: there is none of that name, or it can't be read.
     """
+    missing = StudyError(f"study {name}: expected a study in {redact(storage or str(folder))}, found none")
+    if storage is None and not (folder / JOURNAL).exists():
+        raise missing
     try:
-        if storage is None and not folder.exists():
-            raise KeyError(name)
         return optuna.load_study(study_name=name, storage=_storage(storage, folder))
     except KeyError as error:
-        raise StudyError(f"study {name}: expected a study in {storage or folder}, found none") from error
+        raise missing from error
 
 
-def _storage(url: str | None, folder: Path) -> str | JournalStorage:
-    return url or JournalStorage(Journal(folder / "journal.log"))
+def _storage(url: str | None, folder: Path) -> BaseStorage:
+    """Where a study is kept.
+
+    Raises:
+        StudyError: the database can't be reached, or is none.
+    """
+    try:
+        if url is not None:
+            return optuna.storages.get_storage(url)
+        return JournalStorage(Journal(folder / JOURNAL))
+    except StudyError:
+        raise
+    except Exception as error:
+        why = redact(" ".join(str(error).split()))
+        place = "cluster.storage" if url is not None else f"{folder / JOURNAL}"
+        shown = redact(url) if url is not None else "a damaged file"
+        raise StudyError(
+            f"{place}: expected a database that Optuna can open (an SQLAlchemy URL whose driver is installed and "
+            f"whose server is up), got {shown}: {type(error).__name__}: {why:.200}"
+        ) from error
 
 
 def sampler(seed: int, asked: int) -> optuna.samplers.BaseSampler:
-    """TPE over conditional parameters; a continued study draws on from another seed, else it would repeat itself."""
+    """TPE over conditional parameters, for the trial that comes behind so many.
+
+    Each trial has a sampler of a seed of its own, so that what it draws follows from the seed and the trials before
+    it alone: a search that was killed and goes on draws as it would have.
+    """
     with warnings.catch_warnings():
         # `group` is experimental, and what a space with conditions needs
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(
-            seed=seed + 7919 * asked, multivariate=True, group=True, constant_liar=True, n_startup_trials=8
+            seed=trial_seed(seed, asked, DRAW), multivariate=True, group=True, constant_liar=True, n_startup_trials=8
         )
 
 
@@ -107,9 +168,22 @@ def trial_seed(study_seed: int, number: int, repeat: int = 0) -> int:
     return int.from_bytes(digest[:4], "little") >> 1
 
 
-def past_trials(study: optuna.Study) -> list[PastTrial]:
-    """What every trial reported so far, in the order of its first report being known: by number."""
-    return [PastTrial(t.number, t.intermediate_values) for t in study.get_trials(deepcopy=False)]
+def past_reports(study: optuna.Study) -> list[PastReport]:
+    """All that trials reported so far, in the order in which it came; what twins were given is not among it."""
+    found: list[tuple[int, PastReport]] = []
+    for trial in study.get_trials(deepcopy=False):
+        order = trial.user_attrs.get(REPORTS, {})
+        for seen, value in trial.intermediate_values.items():
+            if str(seen) in order:
+                found.append((order[str(seen)][0], PastReport(trial.number, seen, value)))
+    return [report for _, report in sorted(found, key=lambda pair: pair[0])]
+
+
+def stream_position(study: optuna.Study) -> int:
+    """How far trials and confirm runs have walked the stream of batches, as far as they reported it."""
+    of_trials = (at for t in study.get_trials(deepcopy=False) for _, at in t.user_attrs.get(REPORTS, {}).values())
+    of_runs = (run.get("position", 0) for run in study.user_attrs.get(CONFIRMED, {}).values())
+    return max((0, *of_trials, *of_runs))
 
 
 def twin(study: optuna.Study, params: Mapping[str, ParamValue]) -> FrozenTrial | None:
@@ -121,18 +195,12 @@ def twin(study: optuna.Study, params: Mapping[str, ParamValue]) -> FrozenTrial |
     return None
 
 
-def reconcile(study: optuna.Study, has_state: Sequence[int]) -> list[FrozenTrial]:
-    """Settle trials that a killed search left running: those with a saved state are returned, the others fail.
+def left_running(study: optuna.Study) -> list[int]:
+    """The numbers of the trials that a stopped search left, to be gone on with.
 
     A trial left RUNNING would pull the sampler for ever (constant liar).
     """
-    going_on = []
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if trial.number in has_state and PARAMS in trial.user_attrs:
-            going_on.append(trial)
-        else:
-            study.tell(trial.number, state=TrialState.FAIL)
-    return going_on
+    return [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
 
 def counts(study: optuna.Study) -> dict[str, int]:
@@ -151,10 +219,23 @@ def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if not done:
         raise StudyError(
-            f"study {study.study_name}: expected a trial that reached its full budget, found none; raise trials=, "
-            f"or look at the reasons trials failed for"
+            f"study {study.study_name}: expected a trial that reached its full budget, found none; {_why_none(study)}"
         )
     return _each_setting_once(sorted(done, key=lambda t: (-(t.value or 0.0), t.number)))[:count]
+
+
+def failures(study: optuna.Study) -> dict[int, str]:
+    """Why each trial that failed did, by its number."""
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return {trial.number: str(trial.user_attrs.get(REASON, "no reason was recorded")) for trial in failed}
+
+
+def _why_none(study: optuna.Study) -> str:
+    reasons = failures(study)
+    if not reasons:
+        return "raise trials="
+    number, reason = next(iter(reasons.items()))
+    return f"{len(reasons)} of {len(study.get_trials(deepcopy=False))} failed, trial {number} for: {reason}"
 
 
 def trials_to_confirm(study: optuna.Study, count: int) -> list[FrozenTrial]:
@@ -178,5 +259,5 @@ def _each_setting_once(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def record_confirmed(study: optuna.Study, key: str, result: Mapping[str, Any]) -> None:
-    """Keep the result of one confirm run; key is `TRIAL:REPEAT`."""
+    """Keep the result of one confirm run, its seed among it; key is `TRIAL:REPEAT`."""
     study.set_user_attr(CONFIRMED, {**study.user_attrs.get(CONFIRMED, {}), key: dict(result)})

@@ -60,7 +60,7 @@ def fitting(space: Space, params: Params) -> tuple[dict[str, ParamValue], list[s
         elif r.name in params:
             known[r.name] = given[r.name] = params[r.name]
             if not r.holds(params[r.name]):
-                faults.append(f"{r.name} {params[r.name]} is not {r.told}")
+                faults.append(f"{r.name} {params[r.name]} is not {r.shown}")
     return given, faults
 
 

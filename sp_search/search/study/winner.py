@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sp_search.search.base.settings import SearchSettings
-from sp_search.search.study.study import CONFIRMED, PARAMS, trial_seed
+from sp_search.search.study.study import CONFIRMED, PARAMS
 from sp_search.types import ParamValue
 
 
@@ -19,8 +19,13 @@ class Winner:
     """The settings whose confirm runs have the best mean, and those runs."""
 
     trial: FrozenTrial
-    seeds: tuple[int, ...]
-    runs: tuple[Mapping[str, Any], ...]  # valid metrics and state of each
+    repeats: tuple[int, ...]
+    runs: tuple[Mapping[str, Any], ...]  # valid metrics, seed and position of each, as recorded
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the runs, as they were made."""
+        return tuple(int(run["seed"]) for run in self.runs)
 
     @property
     def params(self) -> dict[str, ParamValue]:
@@ -33,10 +38,9 @@ def winner(study: optuna.Study, best: Sequence[FrozenTrial], settings: SearchSet
     done = study.user_attrs.get(CONFIRMED, {})
     found: list[tuple[float, Winner]] = []
     for trial in best:
-        repeats = range(1, settings.confirm_seeds + 1)
+        repeats = tuple(range(1, settings.confirm_seeds + 1))
         runs = [done[key] for r in repeats if (key := f"{trial.number}:{r}") in done]
         if len(runs) == settings.confirm_seeds:
-            seeds = tuple(trial_seed(settings.seed, trial.number, r) for r in repeats)
             mean = sum(run[settings.metric] for run in runs) / len(runs)
-            found.append((mean, Winner(trial, seeds, tuple(runs))))
+            found.append((mean, Winner(trial, repeats, tuple(runs))))
     return max(found, key=lambda pair: pair[0])[1] if found else None

@@ -1,7 +1,8 @@
 """Ray's ASHA, with its rungs filled again from the study after a restart.
 
 `Tuner.restore` never restores a scheduler, so a resumed search would promote the first trials of every rung again.
-Here the reports that the study keeps are replayed through a fresh scheduler before the first new trial.
+Here the reports that the study keeps are replayed through a fresh scheduler, in the order in which they came, before
+the first new trial.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
-from sp_search.search.base.protocol import METRIC, TIME, PastTrial
+from sp_search.search.base.protocol import METRIC, TIME, PastReport
 
 NUMBER = "number"
 """Key of a Tune trial's config: the number of the study's trial, which outlives Tune's own trial ids."""
@@ -29,8 +30,8 @@ class _Known:
 class Asha(AsyncHyperBandScheduler):
     """Asynchronous successive halving on the metric that decides by utterances seen (arXiv 1810.05934)."""
 
-    def __init__(self, *, budget: int, grace: int, reduction_factor: int, past: Iterable[PastTrial] = ()) -> None:
-        """A scheduler in the state it had after the past trials' reports."""
+    def __init__(self, *, budget: int, grace: int, reduction_factor: int, past: Iterable[PastReport] = ()) -> None:
+        """A scheduler in the state it had after the past reports, which are in the order in which they came."""
         super().__init__(
             time_attr=TIME,
             metric=METRIC,
@@ -39,18 +40,18 @@ class Asha(AsyncHyperBandScheduler):
             grace_period=grace,
             reduction_factor=reduction_factor,
         )
-        for trial in past:
-            self.replay(trial)
+        self._added: set[str] = set()
+        self._last: dict[int, str] = {}
+        for report in past:
+            self._replay(report)
 
-    def replay(self, past: PastTrial) -> list[str]:
-        """Run a past trial's reports through the rungs; returns the decisions made again."""
-        known = _Known(f"trial-{past.number}")
-        super().on_trial_add(None, known)
-        return [self._decide(known, {TIME: seen, METRIC: value}) for seen, value in sorted(past.reports.items())]
+    def stopped(self, number: int) -> bool:
+        """Whether the last past report of a trial stopped it, though a killed search could not say so any more."""
+        return self._last.get(number) == TrialScheduler.STOP
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Take note of a new or continued trial."""
-        super().on_trial_add(tune_controller, _known(trial))
+        self._add(_known(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide on a report: continue or stop."""
@@ -58,16 +59,31 @@ class Asha(AsyncHyperBandScheduler):
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
         """Count the last report of a trial that ran to its full budget."""
-        if _is_finite(result):
-            super().on_trial_complete(tune_controller, _known(trial), result)
+        known = _known(trial)
+        if _is_finite(result) and known.trial_id in self._added:
+            super().on_trial_complete(tune_controller, known, result)
+            self._added.discard(known.trial_id)
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Forget a trial that ended without a result; its earlier reports stay in the rungs."""
-        self._trial_info.pop(_known(trial).trial_id, None)
+        known = _known(trial)
+        if known.trial_id in self._added:
+            super().on_trial_remove(tune_controller, known)
+            self._added.discard(known.trial_id)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """The same for one that failed."""
         self.on_trial_remove(tune_controller, trial)
+
+    def _add(self, known: _Known) -> None:
+        super().on_trial_add(None, known)
+        self._added.add(known.trial_id)
+
+    def _replay(self, report: PastReport) -> None:
+        known = _Known(_name(report.number))
+        if known.trial_id not in self._added:
+            self._add(known)
+        self._last[report.number] = self._decide(known, {TIME: report.seen, METRIC: report.value})
 
     def _decide(self, known: _Known, result: Mapping[str, Any]) -> str:
         """A trial without a finite metric stops, and fills no rung."""
@@ -77,7 +93,11 @@ class Asha(AsyncHyperBandScheduler):
 
 
 def _known(trial: Any) -> _Known:
-    return _Known(f"trial-{trial.config[NUMBER]}")
+    return _Known(_name(trial.config[NUMBER]))
+
+
+def _name(number: int) -> str:
+    return f"trial-{number}"
 
 
 def _is_finite(result: Mapping[str, Any]) -> bool:

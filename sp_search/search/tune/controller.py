@@ -1,7 +1,7 @@
 """Ray Tune's own loop, trial by trial, without a process for each.
 
-Tune starts an actor for every trial, which costs seconds; here the resources that it acquires for one are a seat on a
-worker that already runs, and the seat answers as an actor would. The loop, the searcher's and the scheduler's part in
+Tune starts an actor for every trial, which costs seconds; here the resources that it acquires for one are a slot of a
+worker that already runs, and the slot answers as an actor would. The loop, the searcher's and the scheduler's part in
 it and the trials' states are Tune's.
 """
 
@@ -20,6 +20,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import SearchAlgorithm
 
+from sp_search.errors import StudyError
 from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
@@ -46,7 +47,7 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPo
         storage=experiment.storage,
         resource_manager_factory=lambda: _SlotManager(slots, settings.metric),
     )
-    controller.update_max_pending_trials(settings.staged)
+    controller.update_max_pending_trials(max(1, settings.staged))
     while not controller.is_finished():
         controller.step()
         slots.check()
@@ -67,6 +68,7 @@ class _Trials(SearchAlgorithm):
         self._searcher = searcher
         self._experiment = experiment
         self._metric = METRIC
+        self._trials: dict[str, _SlotTrial] = {}
 
     def next_trial(self) -> Trial | None:
         """A trial, where one may start."""
@@ -76,19 +78,32 @@ class _Trials(SearchAlgorithm):
             self.set_finished()
         if not isinstance(config, dict):
             return None
-        return _SlotTrial("Trainable", config=config, trial_id=trial_id, storage=self._experiment.storage, stub=True)
+        trial = _SlotTrial("Trainable", config=config, trial_id=trial_id, storage=self._experiment.storage, stub=True)
+        self._trials[trial_id] = trial
+        return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A report of a trial that goes on."""
         self._searcher.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The end of a trial."""
-        self._searcher.on_trial_complete(trial_id, result, error)
+        """The end of a trial; of one whose run raised with what it raised."""
+        trial = self._trials.pop(trial_id)
+        if error:
+            self._searcher.on_trial_failed(trial_id, trial.fault or StudyError("Ray lost the trial's task"))
+        else:
+            self._searcher.on_trial_complete(trial_id, result)
 
 
 class _SlotTrial(Trial):
-    """A trial whose trainable is a seat; Tune asks for a class, but never makes an object of it."""
+    """A trial whose trainable is a slot; Tune asks for a class, but never makes an object of it."""
+
+    fault: BaseException | None = None  # what its run raised
+
+    def handle_error(self, exc: Any = None) -> None:
+        """Keep what its run raised, for the searcher."""
+        self.fault = exc
+        super().handle_error(exc)
 
     def get_trainable_cls(self) -> type[Trainable]:
         """Any."""
@@ -96,7 +111,7 @@ class _SlotTrial(Trial):
 
 
 class _SlotManager(ResourceManager):
-    """Seats as the resources that Tune requests, acquires and frees."""
+    """Slots as the resources that Tune requests, acquires and frees."""
 
     def __init__(self, slots: SlotPool, metric: str) -> None:
         self._slots = slots
@@ -104,7 +119,7 @@ class _SlotManager(ResourceManager):
         self._requested = 0
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
-        """One more trial waits for a seat."""
+        """One more trial waits for a slot."""
         self._requested += 1
 
     def cancel_resource_request(self, resource_request: ResourceRequest) -> None:
@@ -116,12 +131,12 @@ class _SlotManager(ResourceManager):
         return self._requested > 0 and self._slots.is_free
 
     def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
-        """A seat, once Tune says for which trial."""
+        """A slot, once Tune says for which trial."""
         self._requested -= 1
         return _AcquiredSlot(resource_request, self._slots, self._metric)
 
     def free_resources(self, acquired_resource: AcquiredResources) -> None:
-        """Take the seat back."""
+        """Take the slot back."""
         assert isinstance(acquired_resource, _AcquiredSlot)
         assert acquired_resource.slot is not None
         self._slots.free(acquired_resource.slot, is_wanted=self._requested > 0)
@@ -132,7 +147,7 @@ class _SlotManager(ResourceManager):
 
 @dataclass
 class _AcquiredSlot(AcquiredResources):
-    """Stands for the actor class as well: made `remote`, it seats a trial."""
+    """Stands for the actor class as well: made `remote`, it gives a trial its slot."""
 
     slots: SlotPool
     metric: str
@@ -143,13 +158,13 @@ class _AcquiredSlot(AcquiredResources):
         return [self]
 
     def remote(self, config: dict[str, Any], storage: Any) -> _SlotActor:
-        """Seat the trial of this config."""
+        """Give the trial of this config a slot."""
         self.slot = self.slots.take(config[REQUEST])
         return _SlotActor(self.slots, self.slot, config[SEEN], self.metric)
 
 
 class _SlotActor:
-    """A seat with the methods of a trial's actor that Tune calls."""
+    """A slot with the methods of a trial's actor that Tune calls."""
 
     def __init__(self, slots: SlotPool, slot: TrialSlot, seen: int, metric: str) -> None:
         self._slots, self._slot, self._seen, self._metric = slots, slot, seen, metric

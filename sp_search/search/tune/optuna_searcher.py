@@ -1,32 +1,51 @@
 """Who runs next: Ray Tune asks, the Optuna study answers and is told the truth.
 
-First come trials that a killed search left, then new ones up to the total. ASHA's stops are told as PRUNED with
-their reports, full budgets as COMPLETE, crashes as FAIL.
+First come trials that a stopped search left, with the settings they had, then new ones up to the total. ASHA's stops
+are told as PRUNED with their reports, full budgets as COMPLETE. FAIL is for a trial whose own run raised, once it was
+tried again as often as `retries` says.
 """
 
 from __future__ import annotations
 
 import math
 import shutil
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
+from ray.exceptions import RayError, RayTaskError
 from ray.tune.search import Searcher
 
+from sp_search.errors import UserError
 from sp_search.search.base.callbacks import Observers, is_observed
-from sp_search.search.base.protocol import FACTS, METRIC, STATE_FILE, TIME, VALID
+from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME, VALID
 from sp_search.search.base.result import Keep, TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.study.study import PARAMS, REASON, SEED, STOPPED, reconcile, trial_seed, twin
-from sp_search.search.tune.asha import NUMBER
+from sp_search.search.study.study import (
+    FAILURES,
+    PARAMS,
+    REASON,
+    REPORTS,
+    SEED,
+    STOPPED,
+    TWIN_OF,
+    OpenStudy,
+    left_running,
+    past_reports,
+    sampler,
+    stream_position,
+    trial_seed,
+    twin,
+)
+from sp_search.search.tune.asha import NUMBER, Asha
 from sp_search.types import ParamValue, Report
 
-REQUEST, SEEN = "terms", "seen"
-"""Keys of a Tune trial's config: what its worker is told of it, and what it has seen at an earlier start."""
+REQUEST, SEEN = "request", "seen"
+"""Keys of a Tune trial's config: what its worker is asked, and what it has seen at an earlier start."""
 
 KEPT = 5
 """Trials whose state stays on disk when they end: the best so many."""
@@ -36,10 +55,16 @@ KEPT = 5
 class _Running:
     """A trial in flight."""
 
-    number: int
-    params: Mapping[str, ParamValue]
     trial: optuna.Trial
-    reported: dict[int, float] = field(default_factory=dict)
+    params: Mapping[str, ParamValue]
+    seed: int
+    reported: dict[int, float] = field(default_factory=dict)  # utterances seen -> the metric that decides
+    reports: dict[str, list[int]] = field(default_factory=dict)  # as REPORTS has them
+
+    @property
+    def number(self) -> int:
+        """Of the trial in the study."""
+        return self.trial.number
 
 
 class StudySearcher(Searcher):
@@ -47,36 +72,51 @@ class StudySearcher(Searcher):
 
     def __init__(
         self,
-        study: optuna.Study,
+        opened: OpenStudy,
         space: Space,
         settings: SearchSettings,
+        asha: Asha,
         observers: Observers,
         keep: Keep,
     ) -> None:
-        """Serve a study."""
+        """Serve a study.
+
+        Args:
+            opened: the study.
+            space: what is searched.
+            settings: how many trials, and how many at once.
+            asha: knows which trials the last report before a stop had stopped.
+            observers: who is told.
+            keep: writes the prompt of a trial that reached its full budget.
+        """
         super().__init__(metric=METRIC, mode="max")
-        self._study = study
+        self._opened, self._study = opened, opened.study
         self._space = space
         self._settings = settings
+        self._asha = asha
         self._observers = observers
         self._keep = keep
         self._running: dict[str, _Running] = {}
-        saved = [t.number for t in study.trials if (settings.trial_folder(t.number) / STATE_FILE).exists()]
-        self._left = reconcile(study, saved)
-        if not study.trials:
+        self._position = stream_position(self._study)
+        self._told = len(past_reports(self._study))
+        if not self._study.get_trials(deepcopy=False):
             for params in settings.first_trials:
-                study.enqueue_trial(dict(params), skip_if_exists=True)
+                self._study.enqueue_trial(dict(params))
+        self._waiting: deque[_Running] = deque()
+        for number in left_running(self._study):
+            self._take_up(number)
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None while none may start, FINISHED when none is left."""
         if len(self._running) >= self._settings.in_flight + self._settings.staged:
             return None
-        found = self._continued() or self._asked()
-        if found is None:
-            return Searcher.FINISHED
-        trial, params, seed, seen = found
-        running = _Running(trial.number, params, trial, reported=dict(seen))
-        return self._config(trial_id, running, seed, max(seen, default=0))
+        running = self._waiting.popleft() if self._waiting else self._asked()
+        if running is None:
+            return None if self._running else Searcher.FINISHED  # one that still runs may have to be tried again
+        self._running[trial_id] = running
+        self._announce(running)
+        request = self._settings.request(running.number, running.params, running.seed, self._position)
+        return {NUMBER: running.number, SEEN: max(running.reported, default=0), REQUEST: request}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Keep a report in the study at once, so that a killed search loses none."""
@@ -87,15 +127,33 @@ class StudySearcher(Searcher):
         running = self._running.pop(trial_id)
         if result is not None and TIME in result:
             self._keep_report(running, result)
-        state, reason = self._outcome(running, result, error)
-        if reason:
-            running.trial.set_user_attr(REASON, reason)
-        value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
-        self._study.tell(running.trial, value, state=state)
-        if state == TrialState.COMPLETE:
-            self._keep_prompt(running.number, result or {})
-        self._drop_losers()
-        self._observers.tell("trial_finished", running.number, state.name, reason, self._last(running))
+        if diverged := str((result or {}).get("diverged", "")):
+            self._end(running, TrialState.PRUNED if running.reported else TrialState.FAIL, diverged)
+        elif max(running.reported, default=0) >= self._settings.budget:
+            self._end(running, TrialState.COMPLETE, "", result or {})
+        else:
+            self._end(running, TrialState.PRUNED, STOPPED)
+
+    def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
+        """Go on with a trial whose worker was lost; try one whose own run raised again, or tell that it failed."""
+        running = self._running.pop(trial_id)
+        if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+            self._waiting.append(running)
+            return
+        reason = self._reason(running.number, error)
+        earlier = self._study.get_trials(deepcopy=False)[running.number].user_attrs.get(FAILURES, [])
+        running.trial.set_user_attr(FAILURES, [*earlier, reason])
+        is_a_mistake = isinstance(_cause(error), UserError)  # which the next run would make again
+        if len(earlier) < self._settings.retries and not is_a_mistake:
+            self._waiting.append(running)
+        else:
+            self._end(running, TrialState.FAIL, reason)
+
+    def _reason(self, number: int, error: BaseException) -> str:
+        """What a run raised, and where its traceback lies."""
+        cause, log = _cause(error), self._settings.trial_log(number)
+        where = f"; its traceback is in {log}" if log.exists() else ""
+        return f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}{where}"
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its searcher for `Tuner.restore`, which is never used: the study is on disk."""
@@ -107,91 +165,111 @@ class StudySearcher(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore: a continued search reads the study."""
 
-    def _config(self, trial_id: str, running: _Running, seed: int, seen: int) -> dict[str, Any]:
-        self._running[trial_id] = running
-        searched = self._space.searched(running.params)
-        self._observers.tell("trial_started", running.number, searched, {"role": "search", "seed": str(seed)})
-        return {
-            NUMBER: running.number,
-            SEEN: seen,
-            REQUEST: self._settings.request(running.number, running.params, seed),
-        }
+    def _take_up(self, number: int) -> None:
+        """A trial that a stopped search left: to be gone on with, or told how it ended, where that is known."""
+        trial = self._opened.trial_again(number)
+        frozen = self._study.get_trials(deepcopy=False)[number]
+        if PARAMS not in frozen.user_attrs or SEED not in frozen.user_attrs:  # stopped while it was drawn
+            if (drawn := self._drawn(trial)) is not None:
+                self._waiting.append(drawn)
+            return
+        reported, reports = dict(frozen.intermediate_values), dict(frozen.user_attrs.get(REPORTS, {}))
+        running = _Running(trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], reported, reports)
+        if max(reported, default=0) >= self._settings.budget:
+            self._announce(running)
+            self._end(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
+        elif self._asha.stopped(number):
+            self._announce(running)
+            self._end(running, TrialState.PRUNED, STOPPED)
+        else:
+            self._waiting.append(running)
 
-    def _continued(self) -> tuple[optuna.Trial, Mapping[str, ParamValue], int, dict[int, float]] | None:
-        if not self._left:
-            return None
-        frozen = self._left.pop(0)
-        trial = optuna.Trial(self._study, frozen._trial_id)
-        return trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], dict(frozen.intermediate_values)
+    def _announce(self, running: _Running) -> None:
+        tags = {"role": "search", "seed": str(running.seed)}
+        self._observers.tell("trial_started", running.number, self._space.searched(running.params), tags)
 
-    def _asked(self) -> tuple[optuna.Trial, Mapping[str, ParamValue], int, dict[int, float]] | None:
+    def _asked(self) -> _Running | None:
         """A new trial, up to the total; settings that were tried before are answered from the study."""
-        while self._count() < self._settings.trials:
-            trial = self._study.ask()
-            params = self._space.suggest(trial)
-            known = twin(self._study, params)
-            trial.set_user_attr(PARAMS, params)
-            if known is None:
-                seed = trial_seed(self._settings.seed, trial.number)
-                trial.set_user_attr(SEED, seed)
-                shutil.rmtree(self._settings.trial_folder(trial.number), ignore_errors=True)  # of a study now gone
-                return trial, params, seed, {}
-            trial.set_user_attr(REASON, f"same settings as trial {known.number}")
-            for seen, value in known.intermediate_values.items():
-                trial.report(value, seen)
-            self._study.tell(trial, known.value if known.state == TrialState.COMPLETE else None, state=known.state)
+        while (asked := self._count()) < self._settings.trials:
+            self._study.sampler = sampler(self._settings.seed, asked)
+            if (running := self._drawn(self._study.ask())) is not None:
+                return running
+        return None
+
+    def _drawn(self, trial: optuna.Trial) -> _Running | None:
+        """A trial with its parameters; None where another of the same ended before, whose results it has then."""
+        params = self._space.suggest(trial)
+        known = twin(self._study, params)
+        trial.set_user_attr(PARAMS, params)
+        if known is None:
+            seed = trial_seed(self._settings.seed, trial.number)
+            trial.set_user_attr(SEED, seed)
+            shutil.rmtree(self._settings.trial_folder(trial.number), ignore_errors=True)  # of a study now gone
+            return _Running(trial, params, seed)
+        trial.set_user_attr(REASON, f"same settings as trial {known.number}")
+        trial.set_user_attr(TWIN_OF, known.number)
+        for seen, value in known.intermediate_values.items():
+            trial.report(value, seen)
+        self._study.tell(trial, known.value if known.state == TrialState.COMPLETE else None, state=known.state)
         return None
 
     def _count(self) -> int:
+        """Trials that were asked for. Failed ones count: they were tried again as often as the settings say."""
         waiting = (TrialState.WAITING,)
         return sum(trial.state not in waiting for trial in self._study.get_trials(deepcopy=False))
 
     def _keep_report(self, running: _Running, result: Mapping[str, Any]) -> None:
         seen, value = int(result[TIME]), float(result[METRIC])
+        self._position = max(self._position, int(result.get(POSITION, 0)))
         if seen in running.reported or not math.isfinite(value):
             return
         running.reported[seen] = value
+        running.reports[str(seen)] = [self._told, int(result.get(POSITION, 0))]
+        self._told += 1
+        running.trial.set_user_attr(REPORTS, dict(running.reports))  # first: a report without its place has no order
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
             running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
         metrics = {name: float(result[name]) for name in result if is_observed(name)}
         self._observers.tell("reported", running.number, Report(seen, metrics))
 
-    def _keep_prompt(self, number: int, result: Mapping[str, Any]) -> None:
-        trial = self._study.get_trials(deepcopy=False)[number]
+    def _end(
+        self, running: _Running, state: TrialState, reason: str, result: Mapping[str, Any] | None = None
+    ) -> None:
+        if reason:
+            running.trial.set_user_attr(REASON, reason)
+        value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
+        self._study.tell(running.trial, value, state=state)
+        if state == TrialState.COMPLETE:
+            self._keep_prompt(running, result or {})
+        self._drop_losers()
+        last = {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
+        self._observers.tell("trial_finished", running.number, state.name, reason, last)
+
+    def _keep_prompt(self, running: _Running, result: Mapping[str, Any]) -> None:
+        metrics = {name.removeprefix(VALID): float(v) for name, v in result.items() if name.startswith(VALID)}
+        decides = self._settings.metric.removeprefix(VALID)
         finished = TrialResult(
-            number=number,
-            params=trial.user_attrs[PARAMS],
-            seed=trial.user_attrs[SEED],
-            state=self._settings.trial_folder(number),
-            metrics={"valid": {name.removeprefix(VALID): value for name, value in _measured(result).items()}},
+            number=running.number,
+            params=running.params,
+            seed=running.seed,
+            state=self._settings.trial_folder(running.number),
+            metrics={"valid": metrics or {decides: running.reported[max(running.reported)]}},
             facts=dict(result.get(FACTS, ())),
         )
         if (folder := self._keep(finished)) is not None:
-            self._observers.tell("artifact", number, folder, "prompt")
-
-    def _last(self, running: _Running) -> dict[str, float]:
-        return {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
-
-    def _outcome(self, running: _Running, result: Mapping[str, Any] | None, error: bool) -> tuple[TrialState, str]:
-        if error or result is None:
-            return TrialState.FAIL, "the trial failed; see the log of its worker"
-        if diverged := str(result.get("diverged", "")):
-            return (TrialState.PRUNED if running.reported else TrialState.FAIL), diverged
-        if max(running.reported, default=0) >= self._settings.budget:
-            return TrialState.COMPLETE, ""
-        return TrialState.PRUNED, STOPPED
+            self._observers.tell("artifact", running.number, folder, "prompt")
 
     def _drop_losers(self) -> None:
         """Delete the states of ended trials but the best few; the study keeps what they reported."""
         trials = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
         done = [trial for trial in trials.values() if trial.state == TrialState.COMPLETE]
         kept = {trial.number for trial in sorted(done, key=lambda t: -(t.value or 0.0))[:KEPT]}
-        for folder in self._settings.trial_folders():
-            number = int(folder.name)
+        for number, folder in self._settings.trial_folders().items():
             if number not in kept and number in trials and trials[number].state.is_finished():
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # what NFS still holds open goes later
 
 
-def _measured(result: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in result.items() if name.startswith(VALID)}
+def _cause(error: BaseException) -> BaseException:
+    """What was raised in the worker."""
+    return getattr(error, "cause", None) or error

@@ -20,6 +20,8 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.types import Params, Report
 
 SHOWN = 24
+SETTINGS = ("prompt_length", "depth", "position", "verbalizer", "lr")
+"""The parameters that a row shows, each with its name, where they are searched."""
 
 
 @dataclass
@@ -62,9 +64,12 @@ class Progress:
     def trial_started(self, number: int, params: Params, tags: Mapping[str, str]) -> None:
         """A new row."""
         name = f"{number}" if tags["role"] == "search" else f"{tags['of_trial']} confirm {number % 1000}"
-        values = [params[key] for key in ("prompt_length", "depth", "position", "verbalizer", "lr") if key in params]
-        shown = [f"{value:.2g}" if isinstance(value, float) else f"{value}" for value in values]
-        self._rows[number] = _Row(name, " ".join(shown))
+        shown = [
+            f"{key} {value:.2g}" if isinstance(value, float) else f"{key} {value}"
+            for key, value in params.items()
+            if key in SETTINGS
+        ]
+        self._rows[number] = _Row(name, ", ".join(shown))
         self._draw()
 
     def reported(self, number: int, report: Report) -> None:
@@ -85,6 +90,9 @@ class Progress:
 
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Files are not shown."""
+
+    def table(self, artifact: str) -> None:
+        """Nor are tables."""
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """Say who won."""
@@ -118,7 +126,7 @@ class Progress:
     def _draw(self) -> None:
         if self._live is None:
             return
-        columns = ("trial", "length depth verbalizer lr", "utterances", self._metric, "state")
+        columns = ("trial", "setting", "utterances", self._metric, "state")
         table = Table(*columns, title=self._title())
         for row in list(self._rows.values())[-SHOWN:]:
             table.add_row(row.name, row.settings, f"{row.seen:,}", _shown(row.value), row.state)

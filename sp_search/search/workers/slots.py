@@ -1,6 +1,6 @@
-"""Where trials sit: the slots of all workers, each trial on the worker with the fewest.
+"""The slots of all workers, each trial on the worker with the fewest.
 
-When nothing waits for a seat any more, as at the end of a search, a worker with more trials hands some over to one
+When nothing waits for a slot any more, as at the end of a search, a worker with more trials hands some over to one
 with fewer, in the middle of their training, so that all workers end together.
 """
 
@@ -23,7 +23,7 @@ class TrialSlot:
     """A trial's place on a worker, and what it waits for."""
 
     def __init__(self, request: TrialRequest, worker: int, ready: Any) -> None:
-        """Seat a trial on a worker, by its place in the list; ready is a reference that no other seat has."""
+        """Place a trial on a worker, by its number in the list; ready is a reference that no other slot has."""
         self.request = request
         self.ready = ready
         self.worker = worker
@@ -40,15 +40,15 @@ class SlotPool:
         self._slots = slots
         self._taken: list[TrialSlot] = []
         self._waiting: dict[Any, TrialSlot] = {}
-        self._ready: list[Any] = []  # references of seats that were left: one costs milliseconds
+        self._ready: list[Any] = []  # references of slots that were left: one costs milliseconds
 
     @property
     def is_free(self) -> bool:
-        """Whether a seat is."""
+        """Whether a slot is."""
         return len(self._taken) < self._slots * len(self._workers)
 
     def take(self, request: TrialRequest) -> TrialSlot:
-        """Seat a trial on the worker with the fewest. It joins with its first report."""
+        """Place a trial on the worker with the fewest. It joins with its first report."""
         counts = self._counts()
         slot = TrialSlot(request, counts.index(min(counts)), self._ready.pop() if self._ready else ray.put(True))
         self._taken.append(slot)
@@ -92,14 +92,14 @@ class SlotPool:
         return refs[0]
 
     def free(self, slot: TrialSlot, *, is_wanted: bool) -> None:
-        """Take a seat back; where none is wanted now, workers share what trials there are."""
+        """Take a slot back; where none is wanted now, workers share what trials there are."""
         self._taken.remove(slot)
         self._ready.append(slot.ready)
         if not is_wanted:
             self._share()
 
     def clear(self) -> None:
-        """Take all seats back: their trials have ended and were told to leave, whether or not the answer is there."""
+        """Take all slots back: their trials have ended and were told to leave, whether or not the answer is there."""
         self._taken.clear()
 
     def _share(self) -> None:

@@ -1,7 +1,7 @@
-"""The process that owns a device: one pack, its trials stepped together.
+"""The process that owns a device: one trainer, its trials stepped together.
 
-One thread does all that is done in the pack: it lets trials in and out, trains those that have asked for their next
-report a chunk at a time, and saves what they report. Trials of a chunk see the same batches. One whose report is
+One thread does all that is done in the trainer: it lets trials in and out, trains those that have asked for their
+next report a chunk at a time, and saves what they report. Trials of a chunk see the same batches. One whose report is
 still on its way to the driver is waited for a moment; then the others go on without it.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -20,29 +21,33 @@ from typing import Any, Protocol, TypeVar, cast
 import ray
 from ray import cloudpickle
 
-from sp_search.search.base.protocol import STATE_FILE, TrialReport, TrialRequest, save_report, saved_report
+from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
 from sp_search.types import Params, Report
 
 PATIENCE_S = 0.1
-"""How long a chunk waits for a trial's next word; a driver answers in milliseconds."""
+"""How long a chunk waits for a trial's next request; a driver answers in milliseconds."""
 
 T = TypeVar("T")
+Note = Mapping[str, Any]
 
 
 class Trainer(Protocol):
-    """What a worker needs of the engine (`sp_search.engine.train.trainer.Pack`)."""
+    """What a worker needs of the engine (`sp_search.engine.train.trainer.MultiTrialTrainer`)."""
 
+    @property
+    def position(self) -> int: ...  # noqa: D102
+    def seek(self, position: int) -> None: ...  # noqa: D102
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
-    def evaluate(self, number: int, split: str) -> dict[str, float]: ...  # noqa: D102
-    def outcome(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
-    def save(self, number: int, folder: Path) -> None: ...  # noqa: D102
+    def measure(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
+    def save(self, number: int, folder: Path, note: Note) -> None: ...  # noqa: D102
+    def note(self, folder: Path) -> Note | None: ...  # noqa: D102
     def remove(self, number: int) -> None: ...  # noqa: D102
     def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
 
 
 TrainerFactory = Callable[[Any], Trainer]
-"""Makes a pack in a worker's process of what all workers of a machine share."""
+"""Makes a trainer in a worker's process of what all workers of a machine share."""
 
 
 Ask = Callable[[TrialRequest, int], TrialReport]
@@ -59,28 +64,30 @@ class _Pending:
 
 
 class Worker:
-    """A pack behind a door that many trials knock at; as a Ray actor its methods run in threads."""
+    """An actor that collects the requests of many trials and trains them together; its methods run in threads."""
 
     def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
-        """Make the pack in this process, and start stepping."""
+        """Make the trainer in this process, and start stepping."""
         self._trainer = make_trainer()
         self._turn = threading.Condition()  # guards the next three
         self._asked: dict[int, _Pending] = {}
         self._leaving: set[int] = set()
         self._errands: list[Callable[[], None]] = []
-        self._live: dict[int, float] = {}  # until when its next word is waited for; the engine thread's, as the pack
+        self._live: dict[int, float] = {}  # until when its next request is waited for; the engine thread's own
+        self._notes: dict[int, Note] = {}  # of live trials, kept with their states; the engine thread's own
         self._engine_s = 0.0
         self._ready_at = time.monotonic()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     def report(self, request: TrialRequest, after: int) -> TrialReport:
-        """Train a trial to its first report behind so many utterances; its state is saved before.
+        """Train a trial to its first report behind so many utterances; its state is saved with it.
 
         A trial that is not here joins, from its saved state if there is one. Asked again what was told before, as
         after the loss of a worker or a driver, it is told the same.
 
         Raises:
             KeyError: the trial was removed meanwhile.
+            Exception: whatever its run raised; the traceback is in the study's `logs`.
         """
         asked = _Pending(request, after)
         with self._turn:
@@ -93,17 +100,17 @@ class Worker:
         """The same as Tune takes it; metric is the one that decides."""
         return self.report(request, after).tune_result(metric, request.budget)
 
-    def evaluate(self, request: TrialRequest, split: str) -> tuple[dict[str, float], dict[str, Any]]:
-        """The metrics on a split of a trial as it was saved, and what it weighs."""
-        return self._in_pack(
+    def evaluate(self, request: TrialRequest, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What a trial as it was saved comes to on a split, in one pass, and what it weighs.
+
+        The first has `metrics`, `intervals` (95 %, by bootstrap over utterances) and `train_s`.
+        """
+        return self._in_trainer(
             lambda: self._as_saved(
-                request, lambda: (self._trainer.evaluate(request.number, split), self._trainer.facts(request.number))
+                request,
+                lambda: (self._trainer.measure(request.number, split), self._trainer.facts(request.number)),
             )
         )
-
-    def outcome(self, request: TrialRequest, split: str) -> dict[str, Any]:
-        """The confidence intervals of its metrics on a split, and how long it trained."""
-        return self._in_pack(lambda: self._as_saved(request, lambda: self._trainer.outcome(request.number, split)))
 
     def remove(self, number: int) -> None:
         """Let a trial go, without waiting for it; one that is not here is no fault, for it may have been lost."""
@@ -121,10 +128,10 @@ class Worker:
             self._turn.notify()
 
     def time_share(self) -> tuple[float, float]:
-        """Seconds inside the engine, and seconds since the pack was made."""
+        """Seconds inside the engine, and seconds since the trainer was made."""
         return self._engine_s, time.monotonic() - self._ready_at
 
-    def _in_pack(self, errand: Callable[[], T]) -> T:
+    def _in_trainer(self, errand: Callable[[], T]) -> T:
         """Have the engine's thread do something between chunks."""
         done: Future[T] = Future()
         with self._turn:
@@ -133,19 +140,28 @@ class Worker:
         return done.result()
 
     def _run(self) -> None:
-        """Do what there is to do, for ever."""
+        """Work for ever. Whatever goes wrong goes to the trials that wait, and so to the driver."""
         while True:
-            with self._turn:
-                self._wait()
-                leaving, self._leaving = self._leaving, set()
-                errands, self._errands = self._errands, []
-                asked = dict(self._asked)
-            for number in leaving & self._live.keys():
-                self._drop(number)
-            for errand in errands:
-                errand()
-            if not leaving and not errands:
-                self._chunk(asked)
+            try:
+                self._turn_once()
+            except Exception as error:  # noqa: BLE001, this thread must live: else all trials would wait for ever
+                with self._turn:
+                    waiting = list(self._asked.values())
+                for asked in waiting:
+                    self._tell(asked, error)
+
+    def _turn_once(self) -> None:
+        with self._turn:
+            self._wait()
+            leaving, self._leaving = self._leaving, set()
+            errands, self._errands = self._errands, []
+            asked = dict(self._asked)
+        for number in leaving & self._live.keys():
+            self._drop(number)
+        for errand in errands:
+            errand()
+        if not leaving and not errands:
+            self._chunk(asked)
 
     def _wait(self) -> None:
         """Wait for something to do: a chunk begins when all live trials have asked for it, or had their time."""
@@ -161,7 +177,10 @@ class Worker:
         for number, one in asked.items():
             if number not in self._live:
                 self._let_in(one)
-        until = {number: one.request.next_point(one.after) for number, one in asked.items() if number in self._live}
+        live = {number: one for number, one in asked.items() if number in self._live}
+        until = {number: point for number, one in live.items() if (point := one.request.next_point(one.after))}
+        for number in live.keys() - until.keys():
+            self._tell(asked[number], _nothing_to_come(asked[number]))
         if not until:
             return
         try:
@@ -175,36 +194,44 @@ class Worker:
 
     def _let_in(self, asked: _Pending) -> None:
         """Join a trial, or tell it what it was told before."""
-        folder = Path(asked.request.folder)
+        request, folder = asked.request, Path(asked.request.folder)
         try:
-            saved = saved_report(asked.request)
+            note = self._trainer.note(folder)
+            is_own = note is not None and is_of(note, request)
+            saved = noted_report(note) if note is not None and is_own else None
             if saved is not None and saved.report.utterances_seen > asked.after:
                 self._tell(asked, saved)
+            elif request.next_point(asked.after) is None:
+                raise _nothing_to_come(asked)
             else:
-                self._join(asked.request, folder if (folder / STATE_FILE).exists() else None)
+                self._join(request, folder if is_own else None)
+                self._notes[request.number] = note if note is not None and is_own else {"of": request.identity}
         except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
             self._tell(asked, error)
 
     def _join(self, request: TrialRequest, state: Path | None) -> None:
         with self._timed():
+            self._trainer.seek(request.position)
             self._trainer.add(request.number, request.params, seed=request.seed, budget=request.budget, state=state)
         self._live[request.number] = 0.0
 
     def _drop(self, number: int) -> None:
         del self._live[number]
+        self._notes.pop(number, None)
         with self._timed():
             self._trainer.remove(number)
 
     def _saved(self, request: TrialRequest, report: Report) -> TrialReport:
-        told = TrialReport(report, self._trainer.facts(request.number))
+        told = TrialReport(report, self._trainer.facts(request.number), self._trainer.position)
         if not report.diverged:
+            self._notes[request.number] = told.note(request)
             self._save(request)
-            save_report(told, request)
         return told
 
     def _save(self, request: TrialRequest) -> None:
+        """Write a trial's state with the last report that was made of it, in one file."""
         with self._timed():
-            self._trainer.save(request.number, Path(request.folder))
+            self._trainer.save(request.number, Path(request.folder), self._notes[request.number])
 
     def _as_saved(self, request: TrialRequest, errand: Callable[[], T]) -> T:
         """Do something while a trial is here as it was saved."""
@@ -237,6 +264,7 @@ class Worker:
         if asked.request.number in self._live:
             self._live[asked.request.number] = time.monotonic() + PATIENCE_S
         if isinstance(found, Exception):
+            _log_failure(asked.request, found)
             asked.told.set_exception(found)
         else:
             asked.told.set_result(found)
@@ -250,6 +278,19 @@ class Worker:
             self._engine_s += time.monotonic() - began
 
 
+def _nothing_to_come(asked: _Pending) -> ValueError:
+    return ValueError(f"trial {asked.request.number}: expected a report to come behind {asked.after} utterances")
+
+
+def _log_failure(request: TrialRequest, error: Exception) -> None:
+    """Keep the traceback of a run beside the study: the worker's own log goes with its machine."""
+    folder = Path(request.folder).parent.parent / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"trial-{request.number}.log").open("a", encoding="utf-8") as log:
+        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} params {dict(request.params)} seed {request.seed}\n")
+        log.write("".join(traceback.format_exception(error)) + "\n")
+
+
 def _settle(done: Future[T], errand: Callable[[], T]) -> None:
     try:
         done.set_result(errand())
@@ -258,7 +299,7 @@ def _settle(done: Future[T], errand: Callable[[], T]) -> None:
 
 
 def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
-    """Make a pack of the shared object that a pickled reference names.
+    """Make a trainer of the shared object that a pickled reference names.
 
     As an actor's own argument the object would be gone when the actor is started again.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sp_search.tracking.runs.schema import table_tags
 from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.store.schema import table_tags
 
 
 def attach(study_dir: Path, folder: Path, artifact_path: str, table: str) -> bool:

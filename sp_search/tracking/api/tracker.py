@@ -21,8 +21,11 @@ from typing import Any
 from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
 from sp_search.tracking.base.uri import checked_uri
-from sp_search.tracking.runs.mlflow_store import connect as connect_to_mlflow
-from sp_search.tracking.runs.schema import (
+from sp_search.tracking.spool.jsonl_log import plain
+from sp_search.tracking.spool.spool import Spool, open_writer
+from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
+from sp_search.tracking.store.run_store import RunStore
+from sp_search.tracking.store.schema import (
     IDENTITY,
     PREFIX,
     study_tags,
@@ -31,9 +34,6 @@ from sp_search.tracking.runs.schema import (
     trial_name,
     trial_tags,
 )
-from sp_search.tracking.runs.store import RunStore
-from sp_search.tracking.spool.jsonl_log import plain
-from sp_search.tracking.spool.spool import Spool, open_writer
 from sp_search.tracking.upload.uploader import Uploader
 from sp_search.types import ParamValue, Report
 

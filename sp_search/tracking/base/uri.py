@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import socket
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from sp_search.errors import ConfigError
+from sp_search.files.paths import check_writable
 
 _SQLITE = "sqlite:///"
 _SCHEMES = (_SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
+_DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
+_MODULES = {"mysqldb": "MySQLdb"}
+"""SQLAlchemy's driver of a scheme that names none, and modules that are called otherwise than their driver."""
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: rather too much hidden than too little
 _QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]*")
 
@@ -38,6 +44,48 @@ def checked_uri(uri: str) -> str:
             f"tracking uri: expected no / ? or # in the credentials, got {redact(uri)!r}; write them as %2F %3F %23"
         )
     return uri
+
+
+def check_reachable(uri: str, key: str) -> None:
+    """Refuse a store that can never be reached as it is named; one whose server is not up yet is waited for later.
+
+    Args:
+        uri: of the store.
+        key: the setting that holds it.
+
+    Raises:
+        ConfigError: there is no such kind of store, its folder can't be made, its host has no address, its port is
+            none, or its driver is not installed.
+    """
+    checked = checked_uri(uri)
+    if (path := sqlite_path(checked)) is not None:
+        check_writable(path.parent, key, make=False)
+        return
+    parts = urlsplit(checked)
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ConfigError(f"{key}: expected a port of 1 to 65535, got {redact(uri)!r}") from error
+    if not host:
+        raise ConfigError(f"{key}: expected a host, got {redact(uri)!r}")
+    try:
+        socket.getaddrinfo(host, port)
+    except (socket.gaierror, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"{key}: expected a host that has an address, got {host!r}: {why}") from error
+    if not checked.startswith(("http://", "https://")):
+        _check_driver(checked, key)
+
+
+def _check_driver(uri: str, key: str) -> None:
+    """Raise a ConfigError where the package that talks to a database is not installed."""
+    scheme = uri.partition("://")[0]
+    driver = scheme.partition("+")[2] or _DRIVERS.get(scheme, "")
+    if driver and find_spec(_MODULES.get(driver, driver)) is None:
+        raise ConfigError(
+            f"{key}: expected the package of the database driver {driver} to be installed, found none; install it, "
+            f"or name another driver, as postgresql+psycopg://"
+        )
 
 
 def sqlite_path(uri: str) -> Path | None:

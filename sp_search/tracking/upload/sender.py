@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from sp_search.tracking.base.uri import redact
-from sp_search.tracking.runs.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold_events
-from sp_search.tracking.runs.schema import IDENTITY, PREFIX
-from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.spool.jsonl_log import Chunk, Event, make_durable, read_chunk
 from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool, now_ms
+from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
+from sp_search.tracking.store.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold_events
+from sp_search.tracking.store.schema import IDENTITY, PREFIX
 
 _log = logging.getLogger(__name__)
 _STEP_BYTES = 1 << 20  # of events in a step: some thousands of reports

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.tracking.base.uri import checked_uri
-from sp_search.tracking.runs.mlflow_store import connect as connect_to_mlflow
-from sp_search.tracking.runs.store import RunStore
 from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
+from sp_search.tracking.store.run_store import RunStore
 from sp_search.tracking.upload.uploader import Uploader
 
 STALL_S = 30.0

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable
 
 from sp_search.tracking.base.uri import redact
-from sp_search.tracking.runs.store import RunStore
 from sp_search.tracking.spool.jsonl_log import make_durable
 from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.store.run_store import RunStore
 from sp_search.tracking.upload.sender import Sender
 
 _log = logging.getLogger(__name__)

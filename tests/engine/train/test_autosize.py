@@ -1,75 +1,18 @@
-import math
-
 import pytest
 import torch
 
-from sp_search.engine.runtime.device import GpuMemory
-from sp_search.engine.train import autosize
+from sp_search.engine.runtime.device import GpuMemory, cpu_microbatch_tokens
 from sp_search.engine.train.autosize import (
     FEW_ROWS,
     MANY_ROWS,
     MEMORY_SHARE,
-    TIMED_TOKENS,
-    fastest_tokens,
     fitting_tokens,
-    measured_tokens,
+    microbatch_tokens,
 )
 from sp_search.engine.transformer.folded_weights import fold_weights
 from tests.tiny import CPU, tiny_data, tiny_lm
 
 ROW = 64  # tokens
-
-
-@pytest.fixture
-def machine(monkeypatch):
-    """A clock, and steps on it at given rates by rows."""
-
-    class Machine:
-        def __init__(self) -> None:
-            self.now, self.rows, self.rates = 0.0, [], {}
-
-        def step(self, rows: int) -> int:
-            self.rows.append(rows)
-            self.now += rows * ROW / self.rates.get(rows, math.inf)
-            return rows * ROW
-
-    made = Machine()
-    monkeypatch.setattr(autosize.time, "perf_counter", lambda: made.now)
-    return made
-
-
-@pytest.mark.parametrize(
-    ("rates", "tokens"),
-    [
-        ([218, 304, 333, 328, 302], 4096),  # passes of a bound are of half of it to all of it
-        ([300, 310, 250], 512),
-        ([333, 200], 512),
-        ([200, 250, 292, 300, 299], 4096),  # 8192 is 2 % faster
-        ([200, 300, 300, 320, 320], 8192),  # 7 % faster
-        ([100, 150, 200, 250, 300], 8192),
-    ],
-)
-def test_the_smallest_bound_is_taken_whose_slower_end_is_as_good_as_fastest(machine, rates, tokens):
-    machine.rates = {8 * 2**k: rate * 1000 for k, rate in enumerate(rates)}
-    assert fastest_tokens(machine.step) == tokens
-
-
-def test_sizes_beyond_a_slow_one_are_not_tried(machine):
-    machine.rates = {8: 300e3, 16: 310e3, 32: 250e3, 64: 1e9}
-    assert fastest_tokens(machine.step) == 512
-    assert max(machine.rows) == 32
-
-
-def test_no_size_is_begun_when_the_time_is_over(machine):
-    machine.rates = {8: 4096.0, 16: 1e9}  # two passes of 512 tokens take the quarter of a second
-    assert fastest_tokens(machine.step, seconds=0.2) == 512
-    assert max(machine.rows) == 8
-
-
-def test_utterances_longer_than_the_smallest_size_are_timed_one_by_one(machine):
-    machine.rates = dict.fromkeys(range(1, 200), 1000.0)
-    fastest_tokens(lambda rows: machine.step(rows) * 100, sizes=(512, 1024), seconds=1e9)
-    assert machine.rows == [1] * 5
 
 
 class FakeMemory:
@@ -105,10 +48,27 @@ def test_a_full_memory_still_lets_a_pass_be_tried():
     assert fitting_tokens(FakeMemory(free=1_000), step, set_aside=2_000) == 1
 
 
-def test_a_cpu_is_measured_with_a_real_step_and_leaves_nothing_on_the_lm():
+def test_a_cpu_takes_the_size_of_its_lm_and_arithmetic_whatever_the_time():
     lm, data = tiny_lm(), tiny_data()
-    assert measured_tokens(lm, fold_weights(lm, CPU, torch.float32), data, set_aside=0) in TIMED_TOKENS
-    assert not lm.embedding.requires_grad
+    for dtype in (torch.float32, torch.bfloat16):
+        wanted = cpu_microbatch_tokens(lm.architecture.ffn_embed_dim, dtype)
+        assert microbatch_tokens(lm, fold_weights(lm, CPU, dtype), data, set_aside=0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("ffn_embed_dim", "dtype", "tokens"),
+    [
+        (512, torch.bfloat16, 8192),
+        (1024, torch.bfloat16, 4096),
+        (1024, torch.float32, 2048),
+        (4096, torch.bfloat16, 1024),
+        (4096, torch.float32, 512),
+        (16384, torch.float32, 512),  # never fewer
+        (16, torch.float32, 8192),  # never more
+    ],
+)
+def test_wider_activations_leave_fewer_tokens(ffn_embed_dim, dtype, tokens):
+    assert cpu_microbatch_tokens(ffn_embed_dim, dtype) == tokens
 
 
 def test_a_gpus_free_memory_counts_what_torch_holds_free(monkeypatch):

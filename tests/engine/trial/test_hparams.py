@@ -2,31 +2,50 @@ import re
 
 import pytest
 
-from sp_search.engine.trial.hparams import TrialHParams, parameter_types
+from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
 from sp_search.errors import ConfigError
 from sp_search.prompts.settings import PromptSettings
+from tests.tiny import tiny_lm
 
 NEEDED = dict(prompt_length=5, depth=2, lr=0.01)
 
 BAD_VALUES = {
-    "lr 0": (dict(lr=0.0), "lr: expected above 0, got 0.0"),
-    "lr not a number": (dict(lr=float("nan")), "lr: expected above 0, got nan"),
-    "verbalizer_dropout": (dict(verbalizer_dropout=1.0), "verbalizer_dropout: expected 0 <= dropout < 1, got 1.0"),
-    "warmup": (dict(warmup=1.0), "warmup: expected 0 <= warmup < 1, got 1.0"),
-    "max_source_units": (dict(max_source_units=-1), "max_source_units: expected 0 or more, got -1"),
-    "schedule": (dict(schedule="cosine"), "schedule: expected constant or warmup_decay, got cosine"),
-    "head_init": (dict(head_init="normal"), "head_init: expected identity or uniform, got normal"),
-    "loss_scale": (dict(loss_scale="mean"), "loss_scale: expected scored or tokens, got mean"),
-    "a prompt's": (dict(prompt_length=0), "prompt_length: expected 1 or more, got 0"),
+    "lr 0": (dict(lr=0.0), "trial parameters: lr: expected above 0, got 0.0"),
+    "lr not a number": (dict(lr=float("nan")), "trial parameters: lr: expected above 0, got nan"),
+    "verbalizer_dropout": (
+        dict(verbalizer_dropout=1.0),
+        "trial parameters: verbalizer_dropout: expected 0 or more and below 1, got 1.0",
+    ),
+    "warmup": (dict(warmup=1.0), "trial parameters: warmup: expected 0 or more and below 1, got 1.0"),
+    "max_source_units": (dict(max_source_units=-1), "trial parameters: max_source_units: expected 0 or more, got -1"),
+    "schedule": (
+        dict(schedule="cosine"),
+        "trial parameters: schedule: expected constant or warmup_decay, got 'cosine'",
+    ),
+    "head_init": (
+        dict(head_init="normal"),
+        "trial parameters: head_init: expected identity or uniform, got 'normal'",
+    ),
+    "loss_scale": (dict(loss_scale="mean"), "trial parameters: loss_scale: expected scored or tokens, got 'mean'"),
+    "a prompt's": (dict(prompt_length=0), "trial parameters: prompt_length: expected 1 or more, got 0"),
     "an unknown name": (
         dict(promt_length=5),
         "trial parameters: promt_length: expected one of ['averaging', 'depth', ",
     ),
-    "a word for a number": (dict(lr="high"), "trial parameters: lr: expected float, got 'high'"),
-    "a fraction for a count": (dict(prompt_length=2.5), "trial parameters: prompt_length: expected int, got 2.5"),
-    "a truth for a count": (dict(depth=True), "trial parameters: depth: expected int, got True"),
-    "a truth for a number": (dict(lr=True), "trial parameters: lr: expected float, got True"),
-    "a number for a truth": (dict(score_separator=1), "trial parameters: score_separator: expected bool, got 1"),
+    "a word for a number": (dict(lr="high"), "trial parameters: lr: expected a number, above 0, got 'high'"),
+    "a fraction for a count": (
+        dict(prompt_length=2.5),
+        "trial parameters: prompt_length: expected a whole number, 1 or more, got 2.5",
+    ),
+    "a truth for a count": (
+        dict(depth=True),
+        "trial parameters: depth: expected a whole number, 0 or more, got true",
+    ),
+    "a truth for a number": (dict(lr=True), "trial parameters: lr: expected a number, above 0, got true"),
+    "a number for a truth": (
+        dict(score_separator=1),
+        "trial parameters: score_separator: expected true or false, got 1",
+    ),
     "method": (dict(method="lora"), "method: expected prompt, finetune, probe, got 'lora'"),
     "a prompt's in another method": (
         dict(method="finetune"),
@@ -41,7 +60,7 @@ BAD_VALUES = {
         dict(pooling="last"),
         "trial parameters: pooling: expected none with method=prompt, got 'last'",
     ),
-    "a number for a word": (dict(side=3), "trial parameters: side: expected str, got 3"),
+    "a number for a word": (dict(side=3), "trial parameters: side: expected top or bottom, got 3"),
 }
 
 
@@ -59,7 +78,7 @@ def test_a_parameter_without_a_default_must_be_given(missing):
 
 
 def test_all_faults_are_told_at_once():
-    with pytest.raises(ConfigError, match=r"^lr: .*; warmup: .*; schedule: [^;]*$"):
+    with pytest.raises(ConfigError, match=r"^trial parameters: lr: .*; warmup: .*; schedule: [^;]*$"):
         TrialHParams.from_params({**NEEDED, "lr": -1.0, "warmup": 2.0, "schedule": "cosine"})
 
 
@@ -82,8 +101,8 @@ def test_other_methods_have_no_prompt_and_need_none(method):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (dict(probe_layer=0), "probe_layer: expected 1 or more, got 0"),
-        (dict(pooling="max"), "pooling: expected mean"),
+        (dict(probe_layer=0), "trial parameters: probe_layer: expected 1 or more, got 0"),
+        (dict(pooling="max"), "trial parameters: pooling: expected mean"),
     ],
 )
 def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
@@ -92,9 +111,27 @@ def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
 
 
 def test_every_setting_may_be_searched():
-    assert set(parameter_types()) == {
+    assert set(parameter_limits(tiny_lm().architecture)) == {
         "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout", "averaging",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
         "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
         "method", "probe_layer", "pooling",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("depth", 4, "expected 0 to 3, got 4"),
+        ("probe_layer", 4, "expected 1 to 3, got 4"),
+        ("prompt_length", 10**6, r"expected 1 to \d+, got 1000000"),
+        ("lr", float("nan"), "expected above 0, got nan"),
+        ("lr", float("inf"), "expected above 0, got inf"),
+        ("position", "foo", "expected prefix, infix or both, got 'foo'"),
+        ("verbalizer", "nonsense", "expected frequency, random, .* or linear, got 'nonsense'"),
+        ("score_end", 1, "expected true or false, got 1"),
+    ],
+)
+def test_a_parameter_is_held_to_its_lm(name, value, fault):
+    found = parameter_limits(tiny_lm().architecture)[name].fault(value)
+    assert re.fullmatch(fault, found)

@@ -1,17 +1,19 @@
 """A plan against what a search does: Ray's own ASHA, and the reports and confirm runs that settings ask for."""
 
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from sp_search.prompts.limits import Limits
 from sp_search.search.base.cost_estimate import draws, estimated_reach, plan_search, reach
-from sp_search.search.base.protocol import PastTrial
+from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.base.space import read_space
-from sp_search.search.tune.asha import Asha
+from sp_search.search.tune.asha import NUMBER, Asha
 from tests.search.searches import lr_space, settings
 
-TYPES = {"lr": float, "length": int, "kind": str, "seed": int}
+LIMITS = {"lr": Limits(float), "length": Limits(int), "kind": Limits(str), "seed": Limits(int)}
 
 
 @pytest.mark.parametrize("reduction_factor", [2, 3, 4])
@@ -24,7 +26,10 @@ def test_reach_is_what_rays_asha_lets_through(reduction_factor, seed):
     for number, value in enumerate(values):
         for at in points:
             reported[at] += 1
-            if asha.replay(PastTrial(number, {at: value})) == ["STOP"]:
+            trial = SimpleNamespace(config={NUMBER: number})
+            if at == points[0]:
+                asha.on_trial_add(None, trial)
+            if asha.on_trial_result(None, trial, {TIME: at, METRIC: value}) == "STOP":
                 break
     assert reach(values, 4, reduction_factor) == [reported[at] for at in points]
 
@@ -63,7 +68,7 @@ def test_ranges_are_told_for_this_lm_and_a_first_trial_as_it_will_be_trained(tmp
         "lr": 0.1,
     }
     given = ({"kind": "random", "seed": 3, "lr": 0.7, "speed": 1},)
-    plan = plan_search(settings(tmp_path, first_trials=given), read_space(raw, TYPES, layers=6))
+    plan = plan_search(settings(tmp_path, first_trials=given), read_space(raw, LIMITS, layers=6))
     assert plan.ranges == {
         "length": "1 to 6, log", "kind": "random or linear", "seed": "0 to 9, when kind is random", "lr": "0.1",
     }  # fmt: skip
@@ -72,7 +77,7 @@ def test_ranges_are_told_for_this_lm_and_a_first_trial_as_it_will_be_trained(tmp
 
 def test_drawn_trials_fill_the_space_and_nothing_beside_it():
     raw = {"length": {"int": [2, 4]}, "lr": {"float": [0.001, 0.1], "log": True}, "kind": {"choice": ["a", "b"]}}
-    drawn = draws(read_space(raw, TYPES, layers=4), 400, seed=1)
+    drawn = draws(read_space(raw, LIMITS, layers=4), 400, seed=1)
     assert {trial["length"] for trial in drawn} == {2, 3, 4}
     assert {trial["kind"] for trial in drawn} == {"a", "b"}
     assert 0.3 < sum(trial["lr"] < 0.01 for trial in drawn) / 400 < 0.7

@@ -57,8 +57,8 @@ class FewSeats:
             return slot, found
         until = slot.request.next_point(after)
         if found == "diverged":
-            return slot, TrialReport(Report(until, {"train_loss": 9.0}, "training loss is nan"), {})
-        return slot, TrialReport(Report(until, {"valid_accuracy": found, "valid_loss": 1.0, "secret": 3.0}), {})
+            return slot, TrialReport(Report(until, {"train_loss": 9.0}, "training loss is nan"), {}, 5)
+        return slot, TrialReport(Report(until, {"valid_accuracy": found, "valid_loss": 1.0, "secret": 3.0}), {}, 5)
 
     def leave(self, slot):
         self.left.append(slot.request.number)
@@ -103,7 +103,7 @@ def test_a_run_reports_at_every_point_and_is_recorded_with_its_last(study):
         ("reported", number, 100, metrics), ("reported", number, 400, metrics), ("reported", number, 1600, metrics),
         ("finished", number, "COMPLETE", "", {"valid_accuracy": 0.5}),
     ]  # fmt: skip
-    assert study.user_attrs["confirmed"] == {"0:1": run_of(0.5) | {"state": f"runs/s/trials/{number}"}}
+    assert study.user_attrs["confirmed"] == {"0:1": run_of(0.5, seed=seed, position=5)}
     assert slots.left == [number]
 
 

@@ -20,12 +20,12 @@ from sp_search.search.run.confirm import FIRST_NUMBER
 from sp_search.search.run.search import start_workers
 from sp_search.search.workers.worker import build_trainer
 from tests.cluster.processes import LIMIT_S, wait_for
-from tests.search.fake_pack import FakePack, curve
 from tests.search.fake_search import search
+from tests.search.fake_trainer import FakeTrainer, curve
 from tests.search.searches import new_study, settings
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def begin(runs, **order):
@@ -162,7 +162,7 @@ def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray,
     assert "plasma" in one["name"]
 
 
-class Lender(FakePack):
+class Lender(FakeTrainer):
     """Tells where the array that it shares lies."""
 
     def __init__(self, shared):

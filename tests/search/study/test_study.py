@@ -7,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from sp_search.errors import StudyError
+from sp_search.search.study import study as study_file
 from sp_search.search.study.study import (
     PARAMS,
     REASON,
@@ -15,10 +16,10 @@ from sp_search.search.study.study import (
     StudyIdentity,
     best_trials,
     counts,
+    left_running,
     open_study,
-    past_trials,
-    reconcile,
     record_confirmed,
+    sampler,
     trial_seed,
     trials_to_confirm,
     twin,
@@ -27,8 +28,14 @@ from sp_search.search.study.study import (
 ABOUT = StudyIdentity("intent", "demo", "lm-print", "demo", "data-print")
 
 
-def opened(folder, identity=ABOUT, name="s"):
-    return open_study(name, None, folder, identity, seed=0)
+CONTRACT = {"seed": 0, "budget": 1600, "space.lr": "0.1 to 0.9", "dtype": "float32"}
+
+
+def opened(folder, identity=ABOUT, name="s", dtype="float32", **contract):
+    """A study as a process would open it that ends at once."""
+    found = open_study(name, None, folder, identity, {**CONTRACT, **contract}, dtype)
+    found.close()
+    return found.study
 
 
 def add(study, value=None, state=TrialState.COMPLETE, params=None, reports=None, reason=""):
@@ -45,22 +52,86 @@ def add(study, value=None, state=TrialState.COMPLETE, params=None, reports=None,
 
 def test_a_study_opened_again_has_its_trials(tmp_path):
     add(opened(tmp_path), 0.5, reports={100: 0.2, 200: 0.5})
-    (past,) = past_trials(opened(tmp_path))
-    assert (past.number, past.reports) == (0, {100: 0.2, 200: 0.5})
+    (trial,) = opened(tmp_path).trials
+    assert (trial.number, trial.intermediate_values) == (0, {100: 0.2, 200: 0.5})
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"data_fingerprint": "other"}, "study s: expected its data fingerprint data-print, got other; name"),
-        ({"lm_fingerprint": "other"}, "study s: expected its lm fingerprint lm-print, got other"),
-        ({"task": "keyword"}, "study s: expected its task intent, got keyword"),
+        ({"data_fingerprint": "other"}, "data_fingerprint data-print; got data_fingerprint other; give that again"),
+        ({"lm_fingerprint": "other"}, "lm_fingerprint lm-print; got lm_fingerprint other"),
+        ({"task": "keyword"}, "task intent; got task keyword"),
     ],
 )  # fmt: skip
 def test_a_study_of_that_name_about_something_else_is_refused(tmp_path, change, fault):
     opened(tmp_path)
-    with pytest.raises(StudyError, match=fault):
+    with pytest.raises(StudyError, match=f"^study s: expected what it was begun with, {fault}"):
         opened(tmp_path, dataclasses.replace(ABOUT, **change))
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 1), ("budget", 3200), ("space.lr", "0.1 to 0.8"), ("new", 3)])
+def test_a_study_begun_otherwise_is_refused(tmp_path, name, value):
+    opened(tmp_path)
+    with pytest.raises(
+        StudyError, match=rf"{name} {value}; give that again, or name another study \(study=NAME warm"
+    ):
+        opened(tmp_path, **{name: value})
+
+
+def test_all_differences_are_in_one_message(tmp_path):
+    opened(tmp_path)
+    with pytest.raises(StudyError) as caught:
+        opened(tmp_path, dataclasses.replace(ABOUT, task="asr"), seed=4, budget=9)
+    assert str(caught.value) == (
+        "study s: expected what it was begun with, task intent, seed 0, budget 1600; got task asr, seed 4, budget 9; "
+        "give that again, or name another study (study=NAME warm_start=s tries its best settings first)"
+    )
+
+
+def test_a_study_that_goes_on_keeps_the_arithmetic_it_began_in_unless_another_is_asked_for_by_name(tmp_path):
+    opened(tmp_path, dtype="auto")
+    found = open_study("s", None, tmp_path, ABOUT, CONTRACT | {"dtype": "bfloat16"}, "auto")
+    assert found.begun_as["dtype"] == "float32"
+    found.close()
+    with pytest.raises(StudyError, match="expected what it was begun with, dtype float32; got dtype bfloat16"):
+        open_study("s", None, tmp_path, ABOUT, CONTRACT | {"dtype": "bfloat16"}, "bfloat16")
+
+
+def test_a_study_of_before_the_record_is_refused(tmp_path):
+    (tmp_path / "new").mkdir()
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / "journal.log"))
+    )
+    optuna.create_study(study_name="s", storage=storage).add_trial(optuna.create_trial(value=0.5))
+    with pytest.raises(StudyError, match="expected a study that records what it was begun as, got one of an earlier"):
+        opened(tmp_path)
+
+
+def test_two_searches_of_one_study_are_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_file, "LOCK_WAIT_S", 0.1)
+    first = open_study("s", None, tmp_path, ABOUT, CONTRACT)
+    with pytest.raises(StudyError, match="study s: expected no other search of it, found one that is running"):
+        opened(tmp_path)
+    first.close()
+    opened(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("nonsense", "ArgumentError"),
+        ("postgresql+nodriver://u:secret@localhost/x", "NoSuchModuleError"),
+        ("sqlite:////nowhere/at/all.db", "OperationalError"),
+    ],
+)
+def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path, url, why):
+    with pytest.raises(
+        StudyError, match=rf"^cluster.storage: expected a database that Optuna can open .*{why}"
+    ) as caught:
+        open_study("s", url, tmp_path, ABOUT, CONTRACT)
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_study_moved_to_another_path_is_the_same_study(tmp_path):
@@ -69,12 +140,11 @@ def test_a_study_moved_to_another_path_is_the_same_study(tmp_path):
     assert counts(study) == {"complete": 1, "pruned": 0, "failed": 0}
 
 
-def test_running_trials_without_a_saved_state_fail_and_the_others_go_on(tmp_path):
+def test_trials_left_running_are_to_be_gone_on_with_saved_or_not(tmp_path):
     study = opened(tmp_path)
-    kept, lost, ended = add(study, state=TrialState.RUNNING), add(study, state=TrialState.RUNNING), add(study, 0.1)
-    assert [trial.number for trial in reconcile(study, has_state=[kept, ended])] == [kept]
-    assert [trial.state for trial in study.trials] == [TrialState.RUNNING, TrialState.FAIL, TrialState.COMPLETE]
-    assert lost == 1
+    left = [add(study, state=TrialState.RUNNING) for _ in range(2)]
+    add(study, 0.1)
+    assert left_running(study) == left
 
 
 def test_a_twin_is_a_finished_trial_of_the_same_settings(tmp_path):
@@ -117,7 +187,9 @@ def test_what_asha_stopped_last_is_confirmed_where_too_few_reached_the_full_budg
 def test_a_study_without_a_full_trial_has_no_best_and_says_what_to_do(tmp_path):
     study = opened(tmp_path)
     add(study, state=TrialState.PRUNED, reports={100: 0.99})
-    with pytest.raises(StudyError, match="study s: expected a trial that reached its full budget, found none; raise"):
+    with pytest.raises(
+        StudyError, match="study s: expected a trial that reached its full budget, found none; raise trials="
+    ):
         best_trials(study, 3)
 
 
@@ -135,13 +207,23 @@ def test_every_trial_and_repeat_of_every_study_has_its_own_seed():
     assert trial_seed(1, 2, 3) == trial_seed(1, 2, 3)
 
 
-def test_a_continued_study_draws_other_settings_than_it_began_with(tmp_path):
-    def draw(study):
+def test_what_a_trial_draws_follows_from_the_seed_and_the_trials_before_it(tmp_path):
+    def draw(study, seed):
+        study.sampler = sampler(seed, len(study.trials))
         trial = study.ask()
         value = trial.suggest_float("lr", 0.0, 1.0)
         study.tell(trial, value)
         return value
 
-    first = [draw(opened(tmp_path)) for _ in range(4)]
-    assert len(set(first)) == 4
+    first = [draw(opened(tmp_path / "a"), 0) for _ in range(12)]  # opened anew for each
+    study = opened(tmp_path / "b")
+    assert [draw(study, 0) for _ in range(12)] == first
+    assert len(set(first)) == 12
+    assert draw(opened(tmp_path / "c"), 1) != first[0]
     assert optuna.logging.get_verbosity() == optuna.logging.WARNING
+
+
+def test_the_sampler_knows_conditions_and_trials_in_flight():
+    """TPE over groups of parameters that go together, with a lie about what still runs (Optuna's own names)."""
+    drawn = sampler(0, 0)
+    assert (drawn._group, drawn._constant_liar, drawn._multivariate) == (True, True, True)

@@ -3,12 +3,14 @@
 import pytest
 
 from sp_search.errors import StudyError
+from sp_search.prompts.limits import Limits
 from sp_search.search.base.space import read_space
 from sp_search.search.study.study import PARAMS, load_study, open_study, record_confirmed
 from sp_search.search.study.warm_start import MOST, fitting, warm_trials
 from tests.search.searches import IDENTITY, new_study, run_of
 
-TYPES = {"lr": float, "depth": int, "kind": str, "seed": int, "side": str, "score": bool}
+KINDS = {"lr": float, "depth": int, "kind": str, "seed": int, "side": str, "score": bool}
+LIMITS = {name: Limits(kind) for name, kind in KINDS.items()}
 SPACE = {
     "side": "top",
     "depth": {"int": [1, 4]},
@@ -19,12 +21,14 @@ SPACE = {
 
 
 def space(raw=None):
-    return read_space(raw or SPACE, TYPES, layers=4)
+    return read_space(raw or SPACE, LIMITS, layers=4)
 
 
 def earlier(runs, *trials, name="old"):
     """A study of complete trials, each given as (value, params)."""
-    study = open_study(name, None, runs / name, IDENTITY, seed=0)
+    opened = open_study(name, None, runs / name, IDENTITY, {"seed": 0})
+    opened.close()
+    study = opened.study
     for value, params in trials:
         trial = study.ask()
         trial.set_user_attr(PARAMS, params)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sp_search.search.study.study import best_trials, record_confirmed, trial_seed
+from sp_search.search.study.study import best_trials, record_confirmed
 from sp_search.search.study.winner import winner
 from tests.search.searches import run_of, settings, study_of_three
 
@@ -16,10 +16,10 @@ def study(tmp_path):
 
 def test_the_best_mean_wins_over_the_best_single_run(study):
     for key, accuracy in {"0:1": 0.95, "0:2": 0.35, "1:1": 0.7, "1:2": 0.7}.items():
-        record_confirmed(study, key, run_of(accuracy))
+        record_confirmed(study, key, run_of(accuracy, seed=int(key.replace(":", ""))))
     config = settings(Path("runs"), confirm_top=2, confirm_seeds=2)
     best = winner(study, best_trials(study, 2), config)
-    assert (best.trial.number, best.seeds) == (1, (trial_seed(0, 1, 1), trial_seed(0, 1, 2)))
+    assert (best.trial.number, best.repeats, best.seeds) == (1, (1, 2), (11, 12)), "the seeds that were run"
 
 
 def test_a_setting_with_a_run_missing_cannot_win(study):

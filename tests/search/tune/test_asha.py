@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sp_search.search.base.protocol import PastTrial
+from sp_search.search.base.protocol import PastReport
 from sp_search.search.tune.asha import METRIC, NUMBER, TIME, Asha
 
 CONTINUE, STOP = "CONTINUE", "STOP"
@@ -48,11 +48,7 @@ def play(scheduler, rows, trials=None):
 
 
 def past_of(rows):
-    reports = {}
-    for number, seen, value, _ in rows:
-        if value == value:
-            reports.setdefault(number, {})[seen] = value
-    return [PastTrial(number, of_trial) for number, of_trial in reports.items()]
+    return [PastReport(number, seen, value) for number, seen, value, _ in rows if value == value]
 
 
 def test_decisions_follow_the_table():
@@ -81,3 +77,16 @@ def test_a_trial_that_errs_leaves_its_earlier_reports_in_the_rungs():
     play(scheduler, TABLE[:3], trials)
     scheduler.on_trial_error(None, trials[2])
     assert play(scheduler, TABLE[4:5]) == [STOP]
+
+
+def test_reports_are_replayed_in_the_order_in_which_they_came():
+    rows = [(0, 200, 0.9, CONTINUE), (0, 300, 0.2, CONTINUE), (1, 200, 0.5, STOP)]
+    assert play(asha(), rows) == [CONTINUE, CONTINUE, STOP]  # of both, 0.9 came first and stands at the first rung
+    assert asha(past_of(rows[:2])).stopped(0) is False
+    assert play(asha(past_of(rows[:2])), rows[2:3]) == [STOP]
+    assert play(asha(past_of(rows[1::-1])), rows[2:3]) != [STOP], "in reverse the rung would hold 0.2"
+
+
+@pytest.mark.parametrize(("number", "stopped"), [(0, False), (1, True), (2, False), (9, False)])
+def test_it_knows_which_trial_the_last_report_had_stopped(number, stopped):
+    assert asha(past_of(TABLE[:3])).stopped(number) is stopped

@@ -63,6 +63,5 @@ def test_on_a_terminal_a_live_table_shows_the_trials(tmp_path, monkeypatch):
     play(progress)
     progress.close(0)
     text = stream.getvalue()
-    assert "length depth verbalizer lr" in text
-    assert "5 linear 0.012" in text
+    assert "prompt_length 5, verbalizer linear, lr 0.012" in text, "each value with its name"
     assert "pruned" in text

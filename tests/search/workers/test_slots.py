@@ -8,7 +8,7 @@ import ray
 from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.worker import Worker
-from tests.search.fake_pack import FakePack, curve
+from tests.search.fake_trainer import FakeTrainer, curve
 from tests.search.searches import settings
 
 
@@ -23,7 +23,9 @@ class Handle:
 
 
 def wanted(number):
-    return TrialRequest(number=number, params={"lr": 0.5}, seed=0, budget=1600, points=(100, 400, 1600), folder="")
+    return TrialRequest(
+        number=number, params={"lr": 0.5}, seed=0, budget=1600, points=(100, 400, 1600), folder="", study="s"
+    )
 
 
 @pytest.fixture
@@ -81,7 +83,7 @@ def test_a_trial_that_moves_between_actors_in_its_training_reports_as_ever(tmp_p
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         workers = [
-            ray.remote(Worker).options(max_concurrency=8).remote(partial(FakePack, pause_s=0.05)) for _ in range(2)
+            ray.remote(Worker).options(max_concurrency=8).remote(partial(FakeTrainer, pause_s=0.05)) for _ in range(2)
         ]
         slots = SlotPool(workers, slots=2)
         taken = [slots.take(settings(tmp_path).request(n, {"lr": 0.5}, 0)) for n in range(3)]

@@ -9,7 +9,7 @@ import pytest
 
 from sp_search.search.base.protocol import METRIC, TIME, TrialRequest
 from sp_search.search.workers.worker import PATIENCE_S, Worker
-from tests.search.fake_pack import FakePack, curve
+from tests.search.fake_trainer import FakeTrainer, curve
 
 PARAMS = {"lr": 0.5}
 FACTS = {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
@@ -17,7 +17,7 @@ POINTS = (100, 200, 300, 400, 1600)
 WAIT_S = 10.0
 
 
-class Watched(FakePack):
+class Watched(FakeTrainer):
     """Remembers what is done in it; a chunk begins only when the gate is open."""
 
     def __init__(self):
@@ -37,7 +37,7 @@ class Watched(FakePack):
         return {number: replace(report, diverged=self.diverged) for number, report in reports.items()}
 
     def numbers(self):
-        return set(self._slots)
+        return set(self._trials)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def calls():
 @pytest.fixture
 def wanted(tmp_path):
     def wanted(number, params=PARAMS, **changes):
-        whole = dict(seed=0, budget=1600, points=POINTS, folder=str(tmp_path / str(number)))
+        whole = dict(seed=0, budget=1600, points=POINTS, folder=str(tmp_path / "trials" / str(number)), study="s")
         return TrialRequest(number=number, params=params, **{**whole, **changes})
 
     return wanted
@@ -79,7 +79,7 @@ def until(condition):
 def test_a_trial_alone_gets_its_report_and_its_state_is_saved_first(worker, wanted, tmp_path):
     told = worker.report(wanted(1, points=(300, 1600)), 0)
     assert (seen(told), told.report.metrics["valid_accuracy"]) == (300, curve(PARAMS, 300))
-    assert (tmp_path / "1" / "state.pt").exists()
+    assert (tmp_path / "trials" / "1" / "state.pt").exists()
 
 
 def test_a_report_tells_what_a_trial_weighs(worker, wanted):
@@ -90,6 +90,7 @@ def test_tune_is_told_what_decides_and_whether_it_was_the_last(worker, wanted):
     assert worker.tune_result(wanted(1), 0, "valid_accuracy") == {
         TIME: 100, METRIC: curve(PARAMS, 100), "valid_accuracy": curve(PARAMS, 100),
         "valid_loss": 1 - curve(PARAMS, 100), "diverged": "", "done": False, "facts": tuple(FACTS.items()),
+        "position": 1,
     }  # fmt: skip
     assert worker.tune_result(wanted(1), 400, "valid_accuracy")["done"]
 
@@ -173,16 +174,16 @@ def test_what_was_told_before_is_told_again_without_training(worker, wanted):
 def test_what_another_trial_left_in_the_folder_is_not_told(worker, wanted):
     worker.report(wanted(1), 0)
     other = wanted(1, params={"lr": 0.7})
-    told = Worker(lambda: FakePack()).report(other, 0)
+    told = Worker(lambda: FakeTrainer()).report(other, 0)
     assert told.report.metrics["valid_accuracy"] == curve(other.params, seen(told))
 
 
 def test_a_diverged_trial_leaves_the_state_it_had_before(worker, trainer, wanted, tmp_path):
     worker.report(wanted(1), 0)
-    before = (tmp_path / "1" / "state.pt").read_text()
+    before = (tmp_path / "trials" / "1" / "state.pt").read_text()
     trainer.diverged = "training loss is nan"
     assert worker.report(wanted(1), 100).report.diverged == "training loss is nan"
-    assert (tmp_path / "1" / "state.pt").read_text() == before
+    assert (tmp_path / "trials" / "1" / "state.pt").read_text() == before
 
 
 def test_a_broken_engine_fails_the_trials_of_the_chunk_and_the_worker_lives(worker, trainer, wanted, calls):
@@ -201,8 +202,8 @@ def test_a_broken_engine_fails_the_trials_of_the_chunk_and_the_worker_lives(work
 
 
 def test_a_trial_that_cannot_join_fails_alone(worker, trainer, wanted, tmp_path):
-    (tmp_path / "1").mkdir()
-    (tmp_path / "1" / "state.pt").write_text("not JSON")
+    (tmp_path / "trials" / "1").mkdir(parents=True)
+    (tmp_path / "trials" / "1" / "state.pt").write_text("not JSON")
     with pytest.raises(ValueError, match="Expecting value"):
         worker.report(wanted(1), 0)
     assert seen(worker.report(wanted(2), 0)) == 100
@@ -211,8 +212,8 @@ def test_a_trial_that_cannot_join_fails_alone(worker, trainer, wanted, tmp_path)
 def test_a_saved_trial_is_evaluated_and_leaves_nothing_behind(worker, trainer, wanted):
     worker.report(wanted(1), 300)
     worker.remove(1)
-    metrics, facts = worker.evaluate(wanted(1), "test")
-    assert (metrics["accuracy"], facts) == (curve(PARAMS, 400), FACTS)
+    measured, facts = worker.evaluate(wanted(1), "test")
+    assert (measured["metrics"]["accuracy"], facts) == (curve(PARAMS, 400), FACTS)
     until(lambda: trainer.numbers() == set())
 
 
@@ -238,6 +239,55 @@ def test_a_trial_handed_over_goes_on_elsewhere_and_its_answer_comes_as_ever(work
     assert seen(waiting.result(WAIT_S)) == 300
     assert (trainer.numbers(), other_pack.numbers()) == (set(), {1})
     assert sum(map(len, trainer.chunks + other_pack.chunks)) == 3, "no stretch was trained twice"
+
+
+def test_a_trial_asked_behind_its_whole_budget_is_told_so_and_the_worker_goes_on(worker, wanted):
+    assert seen(worker.report(wanted(1), 400)) == 1600
+    for asked in (wanted(1), wanted(2)):  # one that is here, and one that is not
+        with pytest.raises(ValueError, match="expected a report to come behind 1600 utterances"):
+            worker.report(asked, 1600)
+    assert seen(worker.report(wanted(3), 0)) == 100
+
+
+def test_a_fault_of_the_workers_own_thread_reaches_all_that_wait_and_the_thread_lives(worker, trainer, wanted, calls):
+    trainer.gate.clear()
+    first = calls.submit(worker.report, wanted(1), 0)
+    until(lambda: trainer.joined == [1])
+    waiting = calls.submit(worker.report, wanted(2), 0)
+    until(lambda: 2 in worker._asked)
+    trainer.remove = lambda number: 1 / 0
+    worker.remove(1)
+    trainer.gate.set()
+    with pytest.raises(KeyError):
+        first.result(WAIT_S)
+    with pytest.raises(ZeroDivisionError):
+        waiting.result(WAIT_S)
+    del trainer.remove
+    assert seen(worker.report(wanted(3), 0)) == 100
+
+
+def test_why_a_run_raised_is_kept_beside_the_study(worker, wanted, tmp_path):
+    with pytest.raises(RuntimeError, match="the engine broke"):
+        worker.report(wanted(7, {"lr": 0.666}), 0)
+    log = (tmp_path / "logs" / "trial-7.log").read_text()
+    assert "params {'lr': 0.666} seed 0" in log
+    assert log.strip().endswith("RuntimeError: the engine broke")
+
+
+def test_a_state_of_another_seed_budget_or_study_is_not_gone_on_with(worker, wanted):
+    worker.report(wanted(1), 300)
+    for change in ({"seed": 1}, {"study": "other"}, {"budget": 900, "points": (100, 900)}):
+        assert seen(Worker(lambda: FakeTrainer()).report(wanted(1, **change), 0)) == 100
+
+
+def test_a_fresh_worker_begins_where_the_stream_had_come_to(wanted):
+    told = Worker(lambda: FakeTrainer()).report(wanted(1, position=41), 0)
+    assert told.position == 42
+
+
+def test_a_state_and_the_report_made_of_it_are_one_file(worker, wanted, tmp_path):
+    worker.report(wanted(1), 0)
+    assert [path.name for path in (tmp_path / "trials" / "1").iterdir()] == ["state.pt"]
 
 
 def test_many_trials_that_come_and_go_all_end(worker, trainer, wanted, calls):

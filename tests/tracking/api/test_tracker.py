@@ -203,6 +203,6 @@ import sys
 import sp_search.tracking.api.tracker
 print({"mlflow", "ray", "optuna", "torch", "hydra", "fairseq"} & set(sys.modules))
 """
-    repository = Path(__file__).parents[2]
+    repository = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
     assert done.stdout.strip() == "set()"

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.tracking.base.uri import artifact_location, checked_uri, default_uri, redact
+from sp_search.tracking.base.uri import artifact_location, check_reachable, checked_uri, default_uri, redact
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,33 @@ def test_a_store_mlflow_does_not_write_to_is_refused(uri):
 def test_credentials_that_would_be_read_as_a_path_are_refused_without_showing_them():
     with pytest.raises(ConfigError, match=r"expected no / \? or # in the credentials, got 'http://\*\*\*@host'"):
         checked_uri("http://user:se/cret@host")
+
+
+@pytest.mark.parametrize(
+    ("uri", "fault"),
+    [
+        ("http://nowhere.invalid:5000", "x.uri: expected a host that has an address, got 'nowhere.invalid'"),
+        ("http://localhost:99999", "x.uri: expected a port of 1 to 65535"),
+        ("http://localhost:port", "x.uri: expected a port of 1 to 65535"),
+        ("https://", "x.uri: expected a host, got"),
+        ("postgresql+nodriver://u:secret@localhost/x", "x.uri: expected the package of the database driver nodriver"),
+        ("ftp://localhost", "tracking uri: expected sqlite"),
+    ],
+)
+def test_a_store_that_can_never_be_reached_is_told_in_one_line(uri, fault):
+    with pytest.raises(ConfigError, match=fault) as caught:
+        check_reachable(uri, "x.uri")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "http://localhost:5000/path", "https://user:pw@localhost"])
+def test_a_server_that_is_not_up_yet_is_no_mistake(uri):
+    check_reachable(uri, "x.uri")
+
+
+def test_a_sqlite_file_needs_a_folder_that_can_be_made(tmp_path):
+    check_reachable(f"sqlite:///{tmp_path}/new/mlflow.db", "x.uri")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"^x.uri: expected a folder that can be written"):
+        check_reachable(f"sqlite:///{tmp_path}/file/mlflow.db", "x.uri")

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.runs.run_updates import Start
-from sp_search.tracking.runs.store import RunMissingError
 from sp_search.tracking.spool.offsets import StoreOffset
 from sp_search.tracking.spool.spool import Spool, open_writer
+from sp_search.tracking.store.run_store import RunMissingError
+from sp_search.tracking.store.run_updates import Start
 from sp_search.tracking.upload.sender import Sender
 from tests.tracking.fakes import INFO, FakeStore, report, tell_a_study
 

@@ -1,4 +1,4 @@
-"""A pack that computes nothing: every trial follows a learning curve that its parameters fix."""
+"""A trainer that computes nothing: every trial follows a learning curve that its parameters fix."""
 
 import json
 import time
@@ -15,23 +15,25 @@ def curve(params: Params, seen: int) -> float:
     return float(params["lr"]) * seen / (seen + 500)
 
 
-class FakePack:
+class FakeTrainer:
     """Keeps numbers instead of prompts; `pause_s` is how long a chunk takes."""
 
     def __init__(self, shared: None = None, pause_s: float = 0.0) -> None:
-        self._slots: dict[int, tuple[Params, int]] = {}
+        self._trials: dict[int, tuple[Params, int]] = {}
         self._pause_s = pause_s
+        self._position = 0
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
         seen = json.loads((state / "state.pt").read_text())["seen"] if state else 0
-        self._slots[number] = (params, seen)
+        self._trials[number] = (params, seen)
 
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
         time.sleep(self._pause_s)
+        self._position += 1
         reports = {}
         for number in numbers:
-            params, seen = self._slots[number]
-            self._slots[number] = (params, seen + CHUNK)
+            params, seen = self._trials[number]
+            self._trials[number] = (params, seen + CHUNK)
             if seen + CHUNK >= until[number]:
                 if params["lr"] == 0.666:
                     raise RuntimeError("the engine broke")
@@ -39,20 +41,32 @@ class FakePack:
                 reports[number] = Report(seen + CHUNK, {"valid_accuracy": value, "valid_loss": 1 - value})
         return reports
 
-    def evaluate(self, number: int, split: str) -> dict[str, float]:
-        params, seen = self._slots[number]
-        return {"accuracy": curve(params, seen), "loss": 1.0}
+    @property
+    def position(self) -> int:
+        return self._position
 
-    def outcome(self, number: int, split: str) -> dict:
-        value = self.evaluate(number, split)["accuracy"]
-        return {"intervals": {"accuracy": (value - 0.01, value + 0.01)}, "train_s": 0.5}
+    def seek(self, position: int) -> None:
+        self._position = max(self._position, position)
 
-    def save(self, number: int, folder: Path) -> None:
+    def measure(self, number: int, split: str) -> dict:
+        params, seen = self._trials[number]
+        value = curve(params, seen)
+        return {
+            "metrics": {"accuracy": value, "loss": 1.0},
+            "intervals": {"accuracy": (value - 0.01, value + 0.01)},
+            "train_s": 0.5,
+        }
+
+    def save(self, number: int, folder: Path, note: Mapping) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "state.pt").write_text(json.dumps({"seen": self._slots[number][1]}))
+        (folder / "state.pt").write_text(json.dumps({"seen": self._trials[number][1], "note": note}))
+
+    def note(self, folder: Path) -> dict | None:
+        state = folder / "state.pt"
+        return json.loads(state.read_text())["note"] if state.exists() else None
 
     def remove(self, number: int) -> None:
-        del self._slots[number]
+        del self._trials[number]
 
     def facts(self, number: int) -> dict:
         return {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}

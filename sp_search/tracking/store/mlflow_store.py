@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sp_search.tracking.base.uri import artifact_location, sqlite_path
-from sp_search.tracking.runs.run_updates import RUNNING, MetricPoint, Start
-from sp_search.tracking.runs.schema import PARENT_TAG, PREFIX
-from sp_search.tracking.runs.store import RejectedError, RunMissingError, RunRef, RunStore
+from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
+from sp_search.tracking.store.run_updates import RUNNING, MetricPoint, Start
+from sp_search.tracking.store.schema import PARENT_TAG, PREFIX
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -80,7 +80,9 @@ class MlflowStore:
             run = self._client.create_run(self._experiment_id, start.time_ms, tags, start.name)
         return str(run.info.run_id)
 
-    def log(self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]) -> None:
+    def log(
+        self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
+    ) -> None:
         """Add to a run; the client itself splits what is more than a request may hold."""
         from mlflow.entities import Metric, Param, RunTag
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.tracking.runs.schema import shown_parameter, study_tags, summary_points, trial_name, trial_tags
+from sp_search.tracking.store.schema import shown_parameter, study_tags, summary_points, trial_name, trial_tags
 from tests.tracking.fakes import INFO, SUMMARY
 
 PACKAGES = ("python", "torch", "ray", "optuna", "mlflow", "fairseq", "sp_search")

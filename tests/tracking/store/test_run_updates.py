@@ -1,5 +1,5 @@
 from sp_search.tracking.spool.jsonl_log import Event
-from sp_search.tracking.runs.run_updates import MetricPoint, RunUpdate, Start, fold_events
+from sp_search.tracking.store.run_updates import MetricPoint, RunUpdate, Start, fold_events
 
 
 def opened(time_ms):
@@ -67,6 +67,8 @@ def test_an_abandoned_search_kills_what_runs_and_itself():
 
 
 def test_an_event_of_another_version_is_named_and_the_rest_goes_on():
-    updates, faults = fold_events([Event("celebrated", 1, 3, {}), Event("reported", 2, 4, {"step": 1}), started(3, 0)], {})
+    updates, faults = fold_events(
+        [Event("celebrated", 1, 3, {}), Event("reported", 2, 4, {"step": 1}), started(3, 0)], {}
+    )
     assert [fault.split(":")[0] for fault in faults] == ["celebrated of trial 3", "reported of trial 4"]
     assert updates[0].start is not None

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sp_search.tracking.spool.jsonl_log import Event
-from sp_search.tracking.runs.schema import PREFIX, STATUS, shown_parameter
+from sp_search.tracking.store.schema import PREFIX, STATUS, shown_parameter
 
 RUNNING, KILLED, FINISHED = "RUNNING", "KILLED", "FINISHED"
 Statuses = dict[int | None, str]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from sp_search.tracking.runs.run_updates import MetricPoint, Start
+from sp_search.tracking.store.run_updates import MetricPoint, Start
 
 
 class RejectedError(Exception):
@@ -35,7 +35,9 @@ class RunStore(Protocol):
     def create_run(self, start: Start, parent_id: str | None) -> str:
         """Make a run and give its id; its status is RUNNING."""
 
-    def log(self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]) -> None:
+    def log(
+        self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
+    ) -> None:
         """Add to a run; what it has already is not added again."""
 
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:

@@ -1,0 +1,70 @@
+"""What a study was begun as: everything that makes its results comparable, recorded once and compared whole.
+
+A search that is typed again with any of it changed would average runs of two kinds. How many trials there are, how
+many are confirmed, and what does not touch results (devices, workers, tracking, folders) may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import optuna
+
+from sp_search.errors import StudyError
+
+BEGUN_AS = "begun_as"
+"""The study's attribute that holds the record."""
+
+Contract = Mapping[str, Any]
+"""Setting -> value, as JSON holds it. None is not known yet, and taken from the record where that knows it."""
+
+
+def begin_or_compare(study: optuna.Study, contract: Contract) -> dict[str, Any]:
+    """Record what a new study is begun as, or hold a continued one to its record.
+
+    Args:
+        study: new or continued.
+        contract: of this start.
+
+    Returns:
+        The record: the contract, with what it left open as the study was begun.
+
+    Raises:
+        StudyError: anything differs; all of it is named.
+    """
+    ours = json.loads(json.dumps(contract))
+    recorded: dict[str, Any] | None = study.user_attrs.get(BEGUN_AS)
+    if recorded is None:
+        if study.get_trials(deepcopy=False):
+            raise StudyError(
+                f"study {study.study_name}: expected a study that records what it was begun as, got one of an "
+                f"earlier version; {_other(study)}"
+            )
+        study.set_user_attr(BEGUN_AS, ours)
+        return dict(ours)
+    differs = [key for key in {**recorded, **ours} if ours.get(key) not in (None, recorded.get(key))]
+    if differs:
+        began = ", ".join(f"{key} {_shown(recorded.get(key))}" for key in differs)
+        got = ", ".join(f"{key} {_shown(ours[key])}" for key in differs)
+        raise StudyError(
+            f"study {study.study_name}: expected what it was begun with, {began}; got {got}; give that again, or "
+            f"{_other(study)}"
+        )
+    return recorded
+
+
+def contract_fingerprint(record: Contract) -> str:
+    """sha256 of a record, hex: marks the saved states of its trials."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def _other(study: optuna.Study) -> str:
+    return f"name another study (study=NAME warm_start={study.study_name} tries its best settings first)"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, list | dict) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
