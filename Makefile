@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui bench bench-headline demo-assets lint test
+.PHONY: help setup search export ui bench bench-headline demo-assets lint mutants test
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -56,6 +56,9 @@ lint: $(STAMP) ## Formatter, linter and types
 
 test: lint ## Lint, then the whole test suite
 	@$(RUN) pytest
+
+mutants: $(STAMP) ## Change the code where faults would be worst, and list what no test notices [FILES="sp_search/... ..."]
+	@$(RUN) tests.mutants $(FILES)
 
 setup: $(STAMP) ## Set .venv up
 

@@ -1,6 +1,6 @@
 """The papers' training (arXiv 2203.16773), one trial at a time, to its early stop.
 
-Start, dropout, clipping and Adam are the project's own (`engine/slot.py`), for they are the papers'; what a step
+Start, dropout, clipping and Adam are the project's own (`engine/trial`), for they are the papers'; what a step
 computes is fairseq's, or the engine's (`logits.py`). Two things are kinder to the baseline than the papers' code: its
 validation loss is not rounded to 3 digits, and its best prompt answers with the best legal answer instead of decoding
 freely.

@@ -6,6 +6,7 @@ Each row is a study's exported winner, the best of its confirm runs on valid, me
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +73,32 @@ def alike(runs: Path, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The summaries of all other finished studies of the same task, LM and corpus, by name."""
     found = []
     for path in sorted(runs.glob("*/summary.json")):
-        other = json.loads(path.read_text())
-        if other["study"] != summary["study"] and _subject(other) == _subject(summary):
+        other, fault = read_summary(path)
+        if fault:
+            print(f"sp-search: {fault}; it is left out of the comparison", file=sys.stderr)
+        elif other["study"] != summary["study"] and _subject(other) == _subject(summary):
             found.append(other)
     return found
+
+
+def read_summary(path: Path) -> tuple[dict[str, Any], str]:
+    """A summary as a finished search has left it; else what is wrong with the file, which may be anybody's."""
+    expected = f"{path}: expected the summary of a finished study"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        return {}, f"{expected}, got {error.strerror}"
+    except ValueError:
+        return {}, f"{expected}, got a damaged file"
+    try:
+        metric, best = found["metric"], found["best"]
+        numbers = (best["test"][metric], *best["exported"]["intervals"][metric])
+        known = isinstance(found["study"], str) and isinstance(best["method"], str) and _subject(found)
+        whole = known and all(isinstance(number, int | float) for number in numbers)
+        _row("", found, metric)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return {}, f"{expected}, got one that lacks {error}"
+    return (found, "") if whole else ({}, f"{expected}, got another kind of file")
 
 
 def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Comparison:

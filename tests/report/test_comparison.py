@@ -93,3 +93,37 @@ def test_alike_are_other_finished_studies_of_the_same_task_lm_and_corpus(tmp_pat
         (tmp_path / one["study"] / "summary.json").write_text(json.dumps(one))
     (tmp_path / "unfinished").mkdir()
     assert [one["study"] for one in alike(tmp_path, ours)] == ["a", "z"]
+
+
+FOREIGN = {
+    "empty": "",
+    "half written": json.dumps(summary("x", "prompt"))[:90],
+    "a list": "[1, 2]",
+    "another's object": '{"study": "x"}',
+    "numbers as words": json.dumps(
+        summary("x", "prompt") | {"best": {**summary("x", "prompt")["best"], "test": "a"}}
+    ),
+    "null": "null",
+    "bytes": "\udcff",
+}
+
+
+@pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)
+def test_what_is_no_summary_is_named_and_passed_over(tmp_path, capsys, text):
+    for name in ("mine", "foreign", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "other" / "summary.json").write_text(json.dumps(summary("other", "probe")))
+    (tmp_path / "foreign" / "summary.json").write_bytes(text.encode(errors="surrogateescape"))
+    assert [one["study"] for one in alike(tmp_path, summary("mine", "prompt"))] == ["other"]
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"sp-search: {tmp_path}/foreign/summary.json: expected the summary of a finished study, got"
+    )
+    assert said.endswith("; it is left out of the comparison\n")
+    assert said.count("\n") == 1
+
+
+def test_a_folder_that_is_called_a_summary_is_passed_over(tmp_path, capsys):
+    (tmp_path / "foreign" / "summary.json").mkdir(parents=True)
+    assert alike(tmp_path, summary("mine", "prompt")) == []
+    assert "got Is a directory" in capsys.readouterr().err

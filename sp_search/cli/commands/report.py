@@ -7,12 +7,11 @@ markdown=true prints it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from sp_search.config import Settings
 from sp_search.errors import StudyError
-from sp_search.report.comparison import alike, comparison
+from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, write_report
 from sp_search.search.study.plots import optuna_figures
 from sp_search.search.study.records import study_record
@@ -38,9 +37,9 @@ def run(config: ReportSettings) -> int:
             f"{summary}: expected the summary of a finished study, found none; run the search to its end"
         )
     study = load_study(config.study, config.cluster.storage, folder)
-    told = json.loads(summary.read_text())
-    if "method" not in told["best"]:
-        raise StudyError(f"{summary}: expected one of this version, got an earlier one's; run the same search again")
+    told, fault = read_summary(summary)
+    if fault:
+        raise StudyError(f"{fault}; run the same search again to write it anew")
     compared = comparison(told, alike(config.runs, told))
     page = write_report(folder, study_record(study, told["metric"]), optuna_figures(study), told, compared)
     if config.tracking.enabled and attach(folder, page.parent, "report", TABLE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.search_setup import PreparedSearch, check_places, prepare_search, resolved_dtype
 from sp_search.config import Settings
 from sp_search.export.folder import write_export
-from sp_search.report.comparison import alike, comparison
+from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, write_report
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
@@ -95,8 +94,5 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
 def _summary_of(folder: Path) -> Path | None:
     """The summary of a finished study; None where it is absent or damaged, or the winner's folder is."""
     path = folder / "summary.json"
-    try:
-        is_whole = "best" in json.loads(path.read_text())
-    except (OSError, ValueError, TypeError):
-        return None
-    return path if is_whole and (folder / "best" / "prompt.json").exists() else None
+    _, fault = read_summary(path)
+    return path if not fault and (folder / "best" / "prompt.json").exists() else None

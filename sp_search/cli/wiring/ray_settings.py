@@ -1,4 +1,4 @@
-"""A search's cluster, joined before anything is sized: what settings leave open is its matter, not this machine's."""
+"""Joins a running Ray cluster first, because the defaults of a search depend on the size of the cluster."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ S = TypeVar("S", bound=Settings)
 
 @contextmanager
 def joined(config: S) -> Iterator[S]:
-    """The settings with device and workers as the cluster has them, which is joined for so long.
+    """The settings with the device and the workers that the cluster has room for; it stays joined inside the block.
 
-    Without an address they are as they were: this machine is the cluster.
+    Without an address the settings stay as they were, because this machine is the cluster.
 
     Raises:
         ConfigError: there is no such cluster, nodes are missing, or it has no room for the workers.

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sp_search.errors import ConfigError
+from sp_search.search.cluster.ray_private import cluster_place, no_cluster
 
 KNOCK_S = 10.0
 
@@ -29,7 +30,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     if address is None:
-        with _on_loopback():
+        with no_cluster():
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     else:
         _join(address)
@@ -38,29 +39,6 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     finally:
         with _uncollected():
             ray.shutdown()
-
-
-@contextmanager
-def _on_loopback() -> Iterator[None]:
-    """Ray that starts meanwhile listens on 127.0.0.1 alone, as it does on Windows and macOS.
-
-    A loopback `_node_ip_address` would be replaced with the machine's own address, open to all who reach it.
-    """
-    from ray._private import ray_constants
-
-    switch = (
-        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR
-    )  # for the processes that Ray starts; the constant is for this one
-    before = os.environ.get(switch), ray_constants.ENABLE_RAY_CLUSTER
-    os.environ[switch], ray_constants.ENABLE_RAY_CLUSTER = "0", False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before[1]
-        if before[0] is None:
-            del os.environ[switch]
-        else:
-            os.environ[switch] = before[0]
 
 
 @contextmanager
@@ -79,12 +57,10 @@ def _uncollected() -> Iterator[None]:
 def _join(address: str) -> None:
     """Join, having knocked: Ray itself tries an address where nobody answers for a quarter of an hour."""
     import ray
-    from ray._private.services import canonicalize_bootstrap_address
     from ray.exceptions import RayError
 
     try:
-        host, _, port = str(canonicalize_bootstrap_address(address)).rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
+        socket.create_connection(cluster_place(address), timeout=KNOCK_S).close()
         ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError, RayError) as error:
         why = " ".join(str(error).split())

@@ -3,6 +3,10 @@
 Tune starts an actor for every trial, which costs seconds; here the resources that it acquires for one are a slot of a
 worker that already runs, and the slot answers as an actor would. The loop, the searcher's and the scheduler's part in
 it and the trials' states are Tune's.
+
+This is the only file that takes Tune's inside (`TuneController`, its resource manager, its actor by duck typing),
+checked on Ray 2.60; `tests/search/tune/test_controller.py` names what a new version lacks. What the public way,
+`tune.Tuner` with one thin actor a slot, costs is in docs/performance.md.
 """
 
 from __future__ import annotations

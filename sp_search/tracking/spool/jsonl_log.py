@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sp_search.files.write import force_to_disk
+
 
 @dataclass(frozen=True)
 class Event:
@@ -98,11 +100,7 @@ def count_lines(path: Path, offset: int) -> int:
 def make_durable(path: Path) -> None:
     """Write what the machine still holds in memory of this file to its disk."""
     if path.exists():
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        force_to_disk(path)
 
 
 def encode(event: Event) -> bytes:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sp_search.files.write import write_text
 from sp_search.tracking.base.uri import redact
 from sp_search.tracking.spool.jsonl_log import count_lines
 from sp_search.tracking.spool.spool import Spool
@@ -37,9 +37,7 @@ class StoreOffset:
 
     def move(self, position: Offsets) -> None:
         """Remember, through a crash, that the store has everything before this position."""
-        part = self._path.with_suffix(".part")
-        part.write_text(json.dumps({"store": self._store, **asdict(position)}) + "\n")
-        os.replace(part, self._path)
+        write_text(self._path, json.dumps({"store": self._store, **asdict(position)}) + "\n")
         self.position = position
 
     def left(self) -> int:

@@ -10,17 +10,16 @@ rejected.jsonl     what a store refused for good, and why
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import StudyError
-from sp_search.tracking.base.locks import Lock, try_lock
+from sp_search.files.lock import Lock, try_lock
+from sp_search.files.write import atomic_write
 from sp_search.tracking.spool.jsonl_log import Event, LogWriter, read_chunk
 
 _CHUNK_BYTES = 1 << 20
@@ -121,10 +120,8 @@ class SpoolWriter:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         kept = self.spool.files / digest / path.name
         if not kept.exists():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            part = kept.with_name(f".{uuid.uuid4().hex}")
-            shutil.copyfile(path, part)
-            os.replace(part, kept)
+            with atomic_write(kept) as unfinished:
+                shutil.copyfile(path, unfinished)
         return kept
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.spool import Spool
 from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
 from sp_search.tracking.store.run_store import RunStore
+from sp_search.tracking.store.schema import IDENTITY, PREFIX
 from sp_search.tracking.upload.uploader import Uploader
 
+_log = logging.getLogger(__name__)
 STALL_S = 30.0
 
 
@@ -57,8 +60,17 @@ def sync(
     folders = sorted(path.parent for path in runs_dir.glob(f"{name}/spool/events.jsonl"))
     for folder in folders:
         spool = Spool(folder)
-        if not _close_killed(spool):
-            running.append(folder.parent.name)
+        try:
+            if fault := _fault(spool):
+                _log.warning("%s; it is passed over", fault)
+                continue
+            if not _close_killed(spool):
+                running.append(folder.parent.name)
+                continue
+        except OSError as error:
+            _log.warning(
+                "%s: expected a spool that can be read and written, got %s; it is passed over", folder, error
+            )
             continue
         uploader = Uploader(spool, uri, connect, interval_s=0.1)
         if again:
@@ -69,6 +81,18 @@ def sync(
         sent += uploader.sent
         rejected, torn = rejected + uploader.rejected, torn + uploader.torn
     return SyncCounts(len(folders), sent, left, rejected, torn, tuple(running))
+
+
+def _fault(spool: Spool) -> str:
+    """What keeps a folder from being a spool that can be sent, whoever left it there; "" for nothing."""
+    opened = spool.opened()
+    if opened is None:
+        return f"{spool.folder}: expected a spool whose study was opened, got one without that"
+    tags = opened.data.get("tags")
+    known = isinstance(tags, Mapping) and all(isinstance(tags.get(f"{PREFIX}{key}"), str) for key in IDENTITY)
+    if not known or not isinstance(opened.data.get("experiment"), str):
+        return f"{spool.folder}: expected a spool of this program, got another's"
+    return ""
 
 
 def _close_killed(spool: Spool) -> bool:

@@ -20,6 +20,7 @@ from sp_search.tracking.upload.sender import Sender
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _CLOSING_WAIT_S = 1.0, 60.0, 0.5
+_CLOSING_TRIES = 3
 
 
 class Uploader:
@@ -84,9 +85,16 @@ class Uploader:
                 return left
 
     def close(self, timeout_s: float) -> int:
-        """Send what is left within so many seconds, then stop; how much is left then, said in one line."""
+        """Send what is left within so many seconds, then stop; how much is left then, said in one line.
+
+        A store that does not answer while this waits is given up after a few tries: it won't be up in seconds.
+        """
         self._closing.set()
-        self._thread.join(timeout_s)
+        deadline, tried = time.monotonic() + timeout_s, self._failures
+        while self._thread.is_alive() and (left_s := deadline - time.monotonic()) > 0:
+            self._thread.join(min(left_s, _CLOSING_WAIT_S))
+            if self._failures >= tried + _CLOSING_TRIES:
+                break
         self._given_up.set()
         left = self.left()
         if left:

@@ -45,7 +45,7 @@ FAULTS = {
     "verbalizer": (["space.verbalizer=nonsense"], "verbalizer: expected frequency, .* or linear, got 'nonsense'"),
     "layers/0": (["space.depth=layers/0"], "depth: expected layers, or layers/2 and the like, got layers/0"),
     "score_end": (["space.score_end=false", "task.decoding=free"], "score_end: expected true"),
-    "first trials no mapping": (["schedule.first_trials=[1]"], "first_trials: expected parameter: value in each, got"),
+    "first trials no mapping": (["schedule.first_trials=[1]"], "first_trials: expected parameter: value in each"),
     "a first trial's name": (["schedule.first_trials=[{dept: 1}]"], "first_trials: 1 bad keys: dept: expected one"),
     "a first trial's value": (["schedule.first_trials=[{lr: fast}]"], "lr: expected a number, above 0, got 'fast'"),
     "when": (["+space.verbalizer_seed={int: [0, 9], when: {verbalizer: lineer}}"], "when: verbalizer: expected freq"),

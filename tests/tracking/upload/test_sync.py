@@ -1,3 +1,5 @@
+import pytest
+
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.spool.spool import Spool
 from sp_search.tracking.upload.sync import SyncCounts, sync
@@ -84,3 +86,25 @@ def test_a_torn_line_is_counted_and_the_rest_arrives(tmp_path):
     assert (counts.left, counts.torn) == (0, 1)
     assert len(store.by_trial()[0].points) == 9
     assert store.by_trial()[None].status == "KILLED"
+
+
+FOREIGN = {
+    "empty": b"",
+    "another's events": b'{"kind": "study_opened", "time_ms": 1, "number": null, "data": {"name": "x"}}\n',
+    "garbage": b"\xff\x00{]\n",
+    "no experiment": (
+        b'{"kind":"study_opened","time_ms":1,"number":null,"data":{"tags":{"sp_search.study":"x","sp_search.study_id":'
+        b'"1","sp_search.data_fingerprint":"d"}}}\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_strangers_spool_is_named_and_passed_over_and_ours_is_sent(tmp_path, caplog, content):
+    left, store = tell_offline(tmp_path), FakeStore()
+    foreign = tmp_path / "runs" / "foreign" / "spool"
+    foreign.mkdir(parents=True)
+    (foreign / "events.jsonl").write_bytes(content)
+    assert sync(tmp_path / "runs", URI, connect=lambda uri: store).sent == left
+    assert f"{foreign}: expected a spool" in caplog.text
+    assert (foreign / "events.jsonl").read_bytes() == content

@@ -1,0 +1,49 @@
+"""What is taken from Ray's inside, where it has no public way; checked on Ray 2.60.
+
+- Ray that listens on 127.0.0.1 alone: `ray.init(_node_ip_address=...)` is private as well, and a loopback address
+  given there is replaced with the machine's own, open to all who reach it. So Ray is told that it can't be a cluster,
+  as it tells itself on Windows and macOS.
+- Where the cluster is that `auto` or RAY_ADDRESS names: `ray.init` itself tries an address where nobody answers for a
+  quarter of an hour, so the address is looked up and knocked at first.
+
+`tests/search/cluster/test_ray_private.py` names the part that a new version lacks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHECKED = "2.60"
+
+
+@contextmanager
+def no_cluster() -> Iterator[None]:
+    """Ray that starts meanwhile listens on 127.0.0.1 alone."""
+    from ray._private import ray_constants
+
+    switch = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR  # for the processes that Ray starts
+    before = os.environ.get(switch), ray_constants.ENABLE_RAY_CLUSTER  # the constant is for this one
+    os.environ[switch], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before[1]
+        if before[0] is None:
+            del os.environ[switch]
+        else:
+            os.environ[switch] = before[0]
+
+
+def cluster_place(address: str) -> tuple[str, int]:
+    """Host and port of the cluster that an address names, `auto` among them.
+
+    Raises:
+        ValueError: it names none.
+        ConnectionError: there is none that `auto` could find.
+    """
+    from ray._private.services import canonicalize_bootstrap_address
+
+    host, _, port = str(canonicalize_bootstrap_address(address)).rpartition(":")
+    return host.strip("[]"), int(port)
