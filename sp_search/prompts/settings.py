@@ -8,6 +8,9 @@ from typing import Literal
 from sp_search.errors import ConfigError
 from sp_search.prompts.limits import Limits, limits_of, refuse_outside
 
+MOST_POSITIONS = 1024
+"""Of a prompt: five times the longest that was ever published. Every row of the source attends to all of them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PromptSettings:
@@ -18,7 +21,7 @@ class PromptSettings:
     layer could reach nothing: it is stored, as the papers do, and named inert.
     """
 
-    prompt_length: int  # positions, 1 or more
+    prompt_length: int  # positions, 1 to MOST_POSITIONS
     depth: int  # layers with a deep prompt, 0 to L
     side: Literal["top", "bottom"] = "top"  # which layers those are, unless all or none
     position: Literal["prefix", "infix", "both"] = "prefix"  # before the source, right before `<s>`; both: depth 0
@@ -50,7 +53,7 @@ class PromptSettings:
 PROMPT_LIMITS = limits_of(
     PromptSettings,
     {
-        "prompt_length": Limits(int, low=1),
+        "prompt_length": Limits(int, low=1, high=MOST_POSITIONS),
         "depth": Limits(int, low=0),
         "init_scale": Limits(float, low=0, above_low=True),
         "dropout": Limits(float, low=0, high=1, below_high=True),

@@ -4,7 +4,7 @@ from sp_search.errors import ConfigError
 from sp_search.prompts.settings import PromptSettings
 
 BAD_VALUES = {
-    "prompt_length": (dict(prompt_length=0), "prompt_length: expected 1 or more, got 0"),
+    "prompt_length": (dict(prompt_length=0), "prompt_length: expected 1 to 1024, got 0"),
     "depth": (dict(depth=-1), "depth: expected 0 or more, got -1"),
     "side": (dict(side="left"), "side: expected top or bottom, got 'left'"),
     "position": (dict(position="suffix"), "position: expected prefix, infix or both, got 'suffix'"),

@@ -97,7 +97,6 @@ def parameter_limits(architecture: Architecture) -> dict[str, Limits]:
     """Every parameter that a search space may name, and what it may be on an LM."""
     limits = {**PROMPT_LIMITS, **TRIAL_LIMITS}
     ends = {
-        "prompt_length": architecture.max_positions,
         "depth": architecture.layers,
         "probe_layer": architecture.layers,
     }

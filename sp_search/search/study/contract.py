@@ -18,6 +18,9 @@ from sp_search.errors import StudyError
 BEGUN_AS = "begun_as"
 """The study's attribute that holds the record."""
 
+FINGERPRINT, LONGEST = 12, 60
+"""Characters of a fingerprint and of another value that a message shows."""
+
 Contract = Mapping[str, Any]
 """Setting -> value, as JSON holds it. None is not known yet, and taken from the record where that knows it."""
 
@@ -47,8 +50,8 @@ def begin_or_compare(study: optuna.Study, contract: Contract) -> dict[str, Any]:
         return dict(ours)
     differs = [key for key in {**recorded, **ours} if ours.get(key) not in (None, recorded.get(key))]
     if differs:
-        began = ", ".join(f"{key} {_shown(recorded.get(key))}" for key in differs)
-        got = ", ".join(f"{key} {_shown(ours[key])}" for key in differs)
+        began = ", ".join(_shown(key, recorded.get(key)) for key in differs)
+        got = ", ".join(_shown(key, ours[key]) for key in differs)
         raise StudyError(
             f"study {study.study_name}: expected what it was begun with, {began}; got {got}; give that again, or "
             f"{_other(study)}"
@@ -65,6 +68,7 @@ def _other(study: optuna.Study) -> str:
     return f"name another study (study=NAME warm_start={study.study_name} tries its best settings first)"
 
 
-def _shown(value: Any) -> str:
+def _shown(key: str, value: Any) -> str:
     text = json.dumps(value) if isinstance(value, list | dict) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    most = FINGERPRINT if key.endswith("_fingerprint") else LONGEST
+    return f"{key.replace('_', ' ')} {text if len(text) <= most else text[:most] + '...'}"

@@ -86,7 +86,7 @@ def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_sam
     assert (found["trials"], sum(found["ended"].values()), found["ended"]["failed"]) == (6, 6, 0)
     plain = found["plain"]
     assert plain["s_for_as_many"] == pytest.approx(plain["s"] + 4 * plain["s_per_trial"], abs=0.1)
-    assert found["ratio"] == pytest.approx(plain["s_for_as_many"] / found["s"], rel=0.02)
+    assert found["ratio"] == pytest.approx(plain["s_for_as_many"] / found["s"], abs=0.06)
     assert 0 < found["ratio_to_upload"] <= found["ratio"]
 
 

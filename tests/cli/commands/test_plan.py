@@ -51,7 +51,7 @@ def test_a_study_that_is_there_is_told(words, tmp_path, capsys):
     [
         (["rate=0"], "rate: expected above 0, got 0.0"),
         (["rate=9", "measure=true"], "rate: expected a rate or measure=true, got both"),
-        (["space.depth={int: [9, 2]}"], "space: 1 bad keys: depth: expected low at most high, got low 9 and high 2"),
+        (["space.depth={int: [2, 1]}"], "space: 1 bad keys: depth: expected low at most high, got low 2 and high 1"),
     ],
 )
 def test_what_a_search_would_refuse_a_plan_refuses(words, capsys, more, fault):
@@ -60,7 +60,9 @@ def test_what_a_search_would_refuse_a_plan_refuses(words, capsys, more, fault):
 
 
 def test_a_plan_begins_with_the_best_of_the_study_that_it_is_to_start_from(words, tmp_path, capsys):
-    study = open_study("old", None, tmp_path / "runs" / "old", IDENTITY, seed=0)
+    opened = open_study("old", None, tmp_path / "runs" / "old", IDENTITY, {"seed": 0})
+    opened.close()
+    study = opened.study
     for value, params in {
         0.5: {"prompt_length": 33},
         0.9: {"prompt_length": 44, "lr": 0.01},

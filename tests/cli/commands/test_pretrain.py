@@ -46,7 +46,7 @@ MISTAKES = {
     ),
     "a GPU that is not there": (
         ["engine.device=cuda"],
-        "sp-search: engine.device: expected auto or cpu on a machine without a GPU, got cuda\n",
+        "sp-search: engine.device: expected auto or cpu where torch finds no GPU, got cuda\n",
     ),
 }
 

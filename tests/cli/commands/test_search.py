@@ -46,7 +46,7 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
         "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
-        "mlflow_run_id",
+        "mlflow_run_id", "failures",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}
@@ -157,7 +157,7 @@ def test_a_study_name_with_other_data_ends_with_2_and_one_line(searched):
     folder, _ = searched
     write_tiny_corpus(folder / "other", train=100, valid=20, test=20)
     done = sp_search(folder, "search", *WORDS, "data=other", expect=2)
-    assert "study tiny: expected its data fingerprint" in done.stderr
+    assert "study tiny: expected what it was begun with, data fingerprint " in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -38,7 +38,7 @@ def prepared(corpus, tmp_path):
 FAULTS = {
     "position": (["space.position=foo"], "position: expected prefix, infix or both, got 'foo'"),
     "depth": (["space.depth=9"], "depth: expected 0 to 2, got 9"),
-    "prompt_length": (["space.prompt_length=9999"], "prompt_length: expected 1 to 3072, got 9999"),
+    "prompt_length": (["space.prompt_length=9999"], "prompt_length: expected 1 to 1024, got 9999"),
     "lr": (["space.lr=-3"], r"lr: expected above 0, got -3.0"),
     "lr nan": (["space.lr=nan"], "lr: expected above 0, got nan"),
     "dropout": (["space.dropout=7"], "dropout: expected 0 or more and below 1, got 7.0"),

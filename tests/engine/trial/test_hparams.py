@@ -27,7 +27,7 @@ BAD_VALUES = {
         "trial parameters: head_init: expected identity or uniform, got 'normal'",
     ),
     "loss_scale": (dict(loss_scale="mean"), "trial parameters: loss_scale: expected scored or tokens, got 'mean'"),
-    "a prompt's": (dict(prompt_length=0), "trial parameters: prompt_length: expected 1 or more, got 0"),
+    "a prompt's": (dict(prompt_length=0), "trial parameters: prompt_length: expected 1 to 1024, got 0"),
     "an unknown name": (
         dict(promt_length=5),
         "trial parameters: promt_length: expected one of ['averaging', 'depth', ",
@@ -35,7 +35,7 @@ BAD_VALUES = {
     "a word for a number": (dict(lr="high"), "trial parameters: lr: expected a number, above 0, got 'high'"),
     "a fraction for a count": (
         dict(prompt_length=2.5),
-        "trial parameters: prompt_length: expected a whole number, 1 or more, got 2.5",
+        "trial parameters: prompt_length: expected a whole number, 1 to 1024, got 2.5",
     ),
     "a truth for a count": (
         dict(depth=True),
@@ -124,7 +124,7 @@ def test_every_setting_may_be_searched():
     [
         ("depth", 4, "expected 0 to 3, got 4"),
         ("probe_layer", 4, "expected 1 to 3, got 4"),
-        ("prompt_length", 10**6, r"expected 1 to \d+, got 1000000"),
+        ("prompt_length", 10**6, "expected 1 to 1024, got 1000000"),
         ("lr", float("nan"), "expected above 0, got nan"),
         ("lr", float("inf"), "expected above 0, got inf"),
         ("position", "foo", "expected prefix, infix or both, got 'foo'"),

@@ -59,8 +59,8 @@ def test_a_study_opened_again_has_its_trials(tmp_path):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"data_fingerprint": "other"}, "data_fingerprint data-print; got data_fingerprint other; give that again"),
-        ({"lm_fingerprint": "other"}, "lm_fingerprint lm-print; got lm_fingerprint other"),
+        ({"data_fingerprint": "other"}, "data fingerprint data-print; got data fingerprint other; give that again"),
+        ({"lm_fingerprint": "other"}, "lm fingerprint lm-print; got lm fingerprint other"),
         ({"task": "keyword"}, "task intent; got task keyword"),
     ],
 )  # fmt: skip
