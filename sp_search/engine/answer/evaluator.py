@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from sp_search.engine.answer.answer_tree import answer_tree
+from sp_search.engine.answer.answer_tree import answer_numbers, answer_tree
 from sp_search.engine.answer.candidate import SCORING_TOKENS, Candidate
 from sp_search.engine.answer.generate import WRITING_TOKENS, generate_answers
 from sp_search.engine.answer.score import answer_nll, score_answers
@@ -91,6 +90,11 @@ class AnswerModel:
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
         """The task's metrics, and loss in nats per answer symbol, of each prompt.
 
+        The loss divides the summed nats by the symbols that were scored: those of each answer, and its `</s>` where
+        that is scored. With decoding `best` an answer that training never had has no score and counts in no loss. If
+        no answer of the split has one, `loss` is left out: NaN would read as a trial that diverged, though its other
+        metrics are sound.
+
         Args:
             split: utterances with their answers in words.
             answers: (N, M), the same as label symbols.
@@ -100,12 +104,12 @@ class AnswerModel:
             found = [[words for words, _ in self._write(split, one, self._writing)] for one in candidates]
             count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
             nll = answer_nll(self._weights, split, answers, candidates, self._size, self._trunks)
-            losses = (nll.sum(-1) / count).tolist()
+            losses: list[float | None] = (nll.sum(-1) / count).tolist()
         else:
             scores = score_answers(  # (K, N, answers)
                 self._weights, split, self._tree, candidates, self._size, self._trunks
             )
-            losses = self._legal_loss(scores, answers).tolist()
+            losses = self._legal_loss(scores, answers)
             names = [self._words(answer) for answer in self._space.answers]
             found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
         return [measured(self._task, words, split, loss) for words, loss in zip(found, losses, strict=True)]
@@ -133,14 +137,22 @@ class AnswerModel:
         )
         return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
 
-    def _legal_loss(self, scores: Tensor, answers: Symbols) -> Tensor:
-        """(K,): mean over the utterances whose answer is legal, in nats per scored symbol."""
+    def _legal_loss(self, scores: Tensor, answers: Symbols) -> list[float | None]:
+        """Each prompt's nats per scored symbol, over the utterances whose answer is legal; None without any.
+
+        Args:
+            scores: (K, N, answers), nats.
+            answers: (N, M) label symbols.
+        """
         assert self._tree is not None
-        rows = {answer: row for row, answer in enumerate(self._tree.legal)}
-        gold = torch.tensor([rows.get(_without_padding(answer), -1) for answer in answers.tolist()])  # (N,)
-        legal = gold >= 0
-        picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
-        return -picked.mean(-1) / self._tree.scored_steps
+        numbers = answer_numbers(self._tree.legal, answers)  # (N,)
+        is_legal = numbers >= 0
+        if not is_legal.any():
+            return [None] * len(scores)
+        numbers = numbers[is_legal]  # (L,)
+        symbols = int(self._tree.scored_symbols.cpu()[numbers].sum())
+        picked = scores[:, is_legal].gather(-1, numbers.expand(len(scores), -1)[..., None])[..., 0]  # (K, L)
+        return [-total / symbols for total in picked.sum(-1).tolist()]
 
 
 def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
@@ -160,11 +172,7 @@ def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
     return found
 
 
-def measured(task: Task, words: Sequence[Words], split: Split, loss: float) -> dict[str, float]:
-    """The task's metrics of answers in words to a split, and a loss beside them."""
-    tallies = measure(task.metrics, words, split.answers)
-    return {name: tally.value for name, tally in tallies.items()} | {"loss": loss}
-
-
-def _without_padding(answer: Sequence[int]) -> tuple[int, ...]:
-    return tuple(symbol for symbol in answer if symbol != NOTHING)
+def measured(task: Task, words: Sequence[Words], split: Split, loss: float | None) -> dict[str, float]:
+    """The task's metrics of answers in words to a split, and `loss` where there is one."""
+    values = {name: tally.value for name, tally in measure(task.metrics, words, split.answers).items()}
+    return values if loss is None else values | {"loss": loss}
