@@ -22,9 +22,6 @@ from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.types import Split
 
-SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
-"""In one pass where nothing was measured; on a CPU more leaves the caches."""
-
 Numbers = npt.NDArray[np.int64]
 
 
@@ -88,7 +85,7 @@ def for_each_batch(
         ConfigError: the memory does not hold one utterance.
     """
     lengths = np.diff(split.offsets) + behind
-    size = size or MicrobatchSize.usual(weights.device, SCORING_TOKENS)
+    size = size or MicrobatchSize.for_scoring(weights.device)
     trunks = trunks or SourceCache(weights, 0, rows=0)
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_numbers, answer_tree
-from sp_search.engine.answer.candidate import SCORING_TOKENS, Candidate
-from sp_search.engine.answer.generate import WRITING_TOKENS, generate_answers
+from sp_search.engine.answer.candidate import Candidate
+from sp_search.engine.answer.generate import generate_answers
 from sp_search.engine.answer.score import answer_nll, score_answers
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
@@ -68,8 +68,8 @@ class AnswerModel:
             ConfigError: the longest answer allowed is shorter than any legal one.
         """
         self._weights, self._space, self._task, self._trunks = weights, space, task, trunks
-        self._size = size or MicrobatchSize.usual(weights.device, SCORING_TOKENS)
-        self._writing = MicrobatchSize.usual(weights.device, WRITING_TOKENS)
+        self._size = size or MicrobatchSize.for_scoring(weights.device)
+        self._writing = MicrobatchSize.for_writing(weights.device)
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
         self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
 

@@ -28,9 +28,6 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, Split
 
-WRITING_TOKENS = {"cpu": 8192, "cuda": 65536}
-"""Source units, and room for answers, of the utterances that are answered together: a step is one row of each."""
-
 LEAVE = 0.25
 """Share of finished utterances at which they leave the batch: it costs a copy of all columns."""
 
@@ -75,7 +72,7 @@ def generate_answers(
         for utterance, answer in zip(asked.utterances.tolist(), written, strict=True):
             found[utterance] = answer
 
-    size = size or MicrobatchSize.usual(weights.device, WRITING_TOKENS)
+    size = size or MicrobatchSize.for_writing(weights.device)
     for_each_batch(weights, split, [candidate], size, trunks, write, behind=longest)
     return found
 

@@ -83,7 +83,7 @@ class MultiTrialTrainer:
             data,
             self._probe_trainer,
             self._trunks,
-            self._size,
+            MicrobatchSize(tokens),
             valid_sample=valid_sample,
             seed=stream_seed,
         )

@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
-from sp_search.engine.answer.candidate import SCORING_TOKENS
 from sp_search.engine.batch.collate import SourceBatch, collate_sources
 from sp_search.engine.prompted.source_states import source_mask
 from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
@@ -105,11 +104,7 @@ def pooled_states(
         max_units: longest source kept, from its start; 0 keeps all.
         tokens_per_pass: source units; None takes what suits the device.
     """
-    size = (
-        MicrobatchSize.usual(weights.device, SCORING_TOKENS)
-        if tokens_per_pass is None
-        else MicrobatchSize(tokens_per_pass)
-    )
+    size = MicrobatchSize.for_scoring(weights.device, tokens_per_pass)
     lengths = np.diff(split.offsets)
     found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
     for batch in eval_batches(lengths, size.tokens):

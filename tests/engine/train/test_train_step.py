@@ -36,10 +36,11 @@ class SmallDevice:
     """`target_logits` where so many rows fit."""
 
     def __init__(self, *, forward: int, backward: int) -> None:
-        self.forward, self.backward, self.refused = forward, backward, 0
+        self.forward, self.backward, self.refused, self.most_rows = forward, backward, 0, 0
 
     def __call__(self, weights, block, trunk, prompts, answers):
         rows = len(prompts) * len(block.units)
+        self.most_rows = max(self.most_rows, rows)
         if rows > self.forward:
             self.refused += 1
             raise torch.OutOfMemoryError("CUDA out of memory")
@@ -145,3 +146,26 @@ def test_validation_where_memory_runs_out_measures_the_same(tmp_path, monkeypatc
     for number, metrics in wanted.items():
         assert trainer.evaluate(number, "valid") == pytest.approx(metrics, rel=1e-5)
     assert device.refused
+
+
+def test_validation_that_runs_out_of_memory_leaves_training_its_size(monkeypatch):
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["deep infix"]})
+    device = SmallDevice(forward=3, backward=10**9)
+    monkeypatch.setattr(score, "target_logits", device)
+    trainer.evaluate(1, "valid")
+    assert trainer.facts(1)["tokens_per_pass"] == 10**6
+    refused = device.refused
+    trainer.evaluate(1, "valid")
+    assert device.refused <= refused + 1  # scoring keeps to its own halved size
+
+
+def test_training_that_runs_out_of_memory_leaves_validation_its_size(monkeypatch):
+    trainer = tiny_trainer()
+    add_all(trainer, {1: TRIALS["deep infix"]})
+    monkeypatch.setattr(train_step, "target_logits", SmallDevice(forward=3, backward=10**9))
+    monkeypatch.setattr(score, "target_logits", watched := SmallDevice(forward=12, backward=10**9))
+    trainer.advance([1], {1: 10**6})
+    assert trainer.facts(1)["tokens_per_pass"] < 10**6
+    trainer.evaluate(1, "valid")
+    assert watched.most_rows == 12  # all of valid at once
