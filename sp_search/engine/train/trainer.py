@@ -22,7 +22,7 @@ from sp_search.engine.train.probe_trainer import ProbeTrainer
 from sp_search.engine.train.train_step import TrainStep
 from sp_search.engine.train.validation import Validator
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
-from sp_search.engine.trial.checkpoint import load_state, save_state
+from sp_search.engine.trial.checkpoint import TrialRun, load_state, save_state
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial, new_trial
@@ -75,7 +75,9 @@ class MultiTrialTrainer:
         tokens = tokens_per_pass or measured_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
         self._size = MicrobatchSize(tokens)
         self._train_step = TrainStep(self._weights, data, self._trunks, self._size)
+        self._batch_size, self._stream_seed = batch_size, stream_seed
         self._trials: dict[int, LiveTrial] = {}
+        self._runs: dict[int, TrialRun] = {}
         self._position = 0
         self._probe_trainer = ProbeTrainer(self._weights, data)
         self._validator = Validator(
@@ -93,9 +95,10 @@ class MultiTrialTrainer:
 
         Raises:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
-            CheckpointError: the state can't be read or belongs to other parameters.
+            CheckpointError: the state can't be read, or is of other parameters, another seed, budget or stream.
         """
         settings = TrialHParams.from_params(params)
+        run = TrialRun(seed, budget, self._batch_size, self._stream_seed)
         self._check_lengths(settings)
         self._data.check_ends(settings)
         if settings.method == "probe":
@@ -104,10 +107,10 @@ class MultiTrialTrainer:
             units = self._data.verbalizer_units(settings, self._lm.embedding)
             trial = new_trial(settings, self._lm, units, seed=seed, budget=budget)
         if state is not None:
-            trial.restore(load_state(state, settings))
+            trial.restore(load_state(state, settings, run))
             if trial.segments:
                 self._position = max(self._position, sum(trial.segments[-1]))
-        self._trials[number] = trial
+        self._trials[number], self._runs[number] = trial, run
 
     @property
     def lm_fingerprint(self) -> str:
@@ -162,11 +165,11 @@ class MultiTrialTrainer:
 
     def save(self, number: int, folder: Path) -> None:
         """Write what a resumed or exported trial needs; whole or not at all."""
-        save_state(self._trials[number], folder)
+        save_state(self._trials[number], self._runs[number], folder)
 
     def remove(self, number: int) -> None:
         """Let a trial go, and with it all its memory."""
-        del self._trials[number]
+        del self._trials[number], self._runs[number]
 
     def facts(self, number: int) -> dict[str, Any]:
         """What a trial is, what it weighs, and the size of the passes it goes through the LM in."""

@@ -140,12 +140,11 @@ class LiveTrial:
             "updates": self.updates,
             "utterances_seen": self.utterances_seen,
             "segments": self.segments,
-            "budget": self.budget,
             "train_s": self.train_s,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state` gave for the same settings.
+        """Take up what `state` gave for a trial of the same settings, seed and budget; `load_state` checks that.
 
         Raises:
             CheckpointError: its tensors are those of another LM or label space.
@@ -168,7 +167,6 @@ class LiveTrial:
         self.updates = state["updates"]
         self.utterances_seen = state["utterances_seen"]
         self.segments = state["segments"]
-        self.budget = state["budget"]
         self.train_s = state["train_s"]
 
 

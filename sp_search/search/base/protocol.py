@@ -21,8 +21,8 @@ VALID = "valid_"
 FACTS = "facts"
 """Key of a Tune result: what the trial weighs, as pairs."""
 
-STATE_FILE, REPORT_FILE = "state.pt", "report.json"
-"""In a trial's folder: what the engine saves of it, and its report at that moment."""
+REPORT_FILE = "report.json"
+"""In a trial's folder: its report at the moment its state was saved."""
 
 
 @dataclass(frozen=True, kw_only=True)

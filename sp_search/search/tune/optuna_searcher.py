@@ -17,13 +17,13 @@ from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from sp_search.search.base.callbacks import Observers, is_observed
-from sp_search.search.base.protocol import FACTS, METRIC, STATE_FILE, TIME, VALID
+from sp_search.search.base.protocol import FACTS, METRIC, TIME, VALID
 from sp_search.search.base.result import Keep, TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.study import PARAMS, REASON, SEED, STOPPED, reconcile, trial_seed, twin
 from sp_search.search.tune.asha import NUMBER
-from sp_search.types import ParamValue, Report
+from sp_search.types import STATE_FILE, ParamValue, Report
 
 REQUEST, SEEN = "terms", "seen"
 """Keys of a Tune trial's config: what its worker is told of it, and what it has seen at an earlier start."""

@@ -20,8 +20,8 @@ from typing import Any, Protocol, TypeVar, cast
 import ray
 from ray import cloudpickle
 
-from sp_search.search.base.protocol import STATE_FILE, TrialReport, TrialRequest, save_report, saved_report
-from sp_search.types import Params, Report
+from sp_search.search.base.protocol import TrialReport, TrialRequest, save_report, saved_report
+from sp_search.types import STATE_FILE, Params, Report
 
 PATIENCE_S = 0.1
 """How long a chunk waits for a trial's next word; a driver answers in milliseconds."""
