@@ -1,20 +1,27 @@
 """What an update does where memory runs out, and that it never waits for the device."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sp_search.engine.answer import score
+from sp_search.engine.batch.collate import collate_sources
 from sp_search.engine.prompted import source_cache
 from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.source_states import run_source
 from sp_search.engine.train import train_step
+from sp_search.engine.train.train_step import TrialUpdate
 from sp_search.engine.trial import linear_probe
+from sp_search.engine.trial.hparams import TrialHParams
+from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import ConfigError
+from sp_search.types import PAD
 from tests.engine.trials import PROBES, TRIALS, add_all, assert_same, trained
-from tests.tiny import tiny_data, tiny_trainer
+from tests.tiny import CPU, tiny_data, tiny_lm, tiny_trainer
 
 UPDATES = 4
 ROOM = 5  # rows of all trials that fit at once, of 15 trials of 8 rows
@@ -169,3 +176,63 @@ def test_training_that_runs_out_of_memory_leaves_validation_its_size(monkeypatch
     assert trainer.facts(1)["tokens_per_pass"] < 10**6
     trainer.evaluate(1, "valid")
     assert watched.most_rows == 12  # all of valid at once
+
+
+ONE_AND_THREE, THREE_EACH = torch.tensor([[2, -1, -1], [0, 1, 3]]), torch.tensor([[2, 0, 0], [0, 1, 3]])
+SCORED = {  # rows: `<s>`, symbols, `</s>`; where `</s>` is not scored, all answers have one length
+    "all": (ONE_AND_THREE, dict(), 2 + 4 + 2),
+    "without `<s>`": (ONE_AND_THREE, dict(score_separator=False), 4 + 2),
+    "without `</s>`": (THREE_EACH, dict(score_end=False), 2 + 6),
+    "symbols only": (THREE_EACH, dict(score_separator=False, score_end=False), 6),
+}
+
+
+def learner_of(block, symbols, **settings):
+    """A linear trial before a batch; its head makes every logit 0."""
+    chosen = TrialHParams.from_params(dict(prompt_length=1, depth=1, lr=0.1, verbalizer="linear", **settings))
+    trial = new_trial(chosen, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    trial.tensors.head = torch.zeros_like(trial.tensors.head)
+    return TrialUpdate.of(trial, block, symbols, int((symbols >= 0).sum()))
+
+
+def two_sources():
+    return collate_sources([np.array([5, 6]), np.array([7])], max_units=0, device=CPU)
+
+
+@pytest.mark.parametrize(("symbols", "settings", "scored"), SCORED.values(), ids=SCORED)
+def test_every_scored_row_counts_once_in_loss_and_divisor(symbols, settings, scored):
+    """Where all of C + 4 columns are as likely, a row costs log(C + 4)."""
+    learner = learner_of(two_sources(), symbols, verbalizer_dropout=0.0, **settings)
+    logits = torch.randn(2, 5, 20, generator=torch.Generator().manual_seed(0))
+    nll = learner.nll(logits, symbols, range(2), asks=True, ends=True)
+    assert float(nll) == pytest.approx(scored * math.log(9 + 4), rel=1e-6)
+    assert (learner.scored, learner.divisor) == (scored, scored)
+
+
+def test_the_papers_divisor_counts_sources_and_every_special_once():
+    learner = learner_of(two_sources(), ONE_AND_THREE, loss_scale="tokens", score_separator=False)
+    assert learner.divisor == (2 + 1) + 2 + 4 + 2  # units, `<s>`, symbols, `</s>`
+    assert learner.scored == 4 + 2
+
+
+def test_the_last_row_sends_a_gradient_and_padding_none():
+    learner = learner_of(two_sources(), ONE_AND_THREE, verbalizer_dropout=0.0)
+    learner.trial.tensors.head = torch.eye(13, 20)
+    logits = torch.zeros(2, 5, 20, requires_grad=True)
+    learner.nll(logits, ONE_AND_THREE, range(2), asks=True, ends=True).backward()
+    assert (logits.grad.abs().sum(-1) > 0).tolist() == [[True, True, True, False, False], [True] * 5]
+
+
+def test_the_loss_is_that_of_logits_with_dropout_behind_the_head():
+    learner = learner_of(two_sources(), ONE_AND_THREE, verbalizer_dropout=0.5)
+    head = torch.randn(13, 20, generator=torch.Generator().manual_seed(1))
+    learner.trial.tensors.head = head
+    logits = torch.randn(2, 5, 20, generator=torch.Generator().manual_seed(0))
+    assert (learner.head_draws == 0).any()
+    for rows in (range(2), range(1, 2)):
+        mapped = (logits[rows.start : rows.stop] @ head.T) * learner.head_draws[rows.start : rows.stop]
+        symbols = ONE_AND_THREE[rows.start : rows.stop]
+        targets = learner.trial.verbalized.targets(symbols)
+        wanted = F.cross_entropy(mapped.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
+        found = learner.nll(logits[rows.start : rows.stop], symbols, rows, asks=True, ends=True)
+        torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)

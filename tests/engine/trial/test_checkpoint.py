@@ -200,3 +200,12 @@ def test_a_state_saved_on_another_lm_is_refused_with_its_shapes(saved):
         r"was it saved on another LM\?",
     ):
         tiny_trainer(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=saved)
+
+
+def test_a_restored_trial_keeps_the_seconds_it_was_trained(tmp_path):
+    trainer, other = tiny_trainer(), tiny_trainer()
+    add_all(trainer, {1: TRIALS["infix"]})
+    trainer.advance([1], {1: BUDGET})
+    trainer.save(1, tmp_path)
+    other.add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=tmp_path)
+    assert other.outcome(1, "test")["train_s"] == trainer.outcome(1, "test")["train_s"] > 0
