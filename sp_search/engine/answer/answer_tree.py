@@ -1,4 +1,4 @@
-"""All legal answers as one tree, so that one pass scores every answer of an utterance.
+"""All legal answers as one tree, so that every answer of an utterance is scored at once.
 
 M answer symbols   C label symbols   V vocabulary
 """
@@ -21,10 +21,10 @@ from sp_search.types import EOS
 
 @dataclass(frozen=True)
 class AnswerTree:
-    """All legal answers as one tree, so that one pass scores every answer of an utterance.
+    """The beginnings of all legal answers.
 
-    Node 0 is `<s>`; node j > 0 stands for one beginning of answers and ends in `symbols[j - 1]`. Whole answers have a
-    node only where their lengths differ: else `</s>` tells none from another and nothing is asked behind them.
+    Node 0 is `<s>`. Node j > 0 is one beginning of answers and ends in `symbols[j - 1]`. A whole answer has a node
+    only where answers differ in length; otherwise `</s>` tells none from another, and nothing behind them is scored.
     """
 
     legal: tuple[tuple[int, ...], ...]  # the answers, as label symbols

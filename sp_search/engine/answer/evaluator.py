@@ -1,6 +1,6 @@
-"""How trained prompts answer a task's utterances, and how good that is: what searches, exports and baselines share.
+"""How trained prompts answer a task's utterances, and how good the answers are. Search, export and baselines use it.
 
-A task decoded by `best` takes the likeliest of all answers of training; else the LM writes its answer.
+With decoding `best` an answer is the likeliest of all answers of training; otherwise the LM writes it.
 
 K prompts   N utterances
 """
@@ -53,7 +53,7 @@ class AnswerModel:
         space: LabelSpace,
         task: Task,
         size: MicrobatchSize | None = None,
-        trunks: SourceCache | None = None,
+        source_cache: SourceCache | None = None,
     ) -> None:
         """Make ready what the task's decoding needs.
 
@@ -61,13 +61,13 @@ class AnswerModel:
             weights: the frozen LM.
             space: the answers.
             task: of that label space.
-            size: of a pass that scores answers; by default what is usual for the device.
-            trunks: where what no prompt changes of the utterances is kept for the next time; None keeps nothing.
+            size: of a micro-batch that scores answers; by default the usual size for the device.
+            source_cache: keeps the source states of the utterances for the next time; None keeps nothing.
 
         Raises:
             ConfigError: the longest answer allowed is shorter than any legal one.
         """
-        self._weights, self._space, self._task, self._trunks = weights, space, task, trunks
+        self._weights, self._space, self._task, self._source_cache = weights, space, task, source_cache
         self._size = size or MicrobatchSize.for_scoring(weights.device)
         self._writing = MicrobatchSize.for_writing(weights.device)
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
@@ -84,7 +84,7 @@ class AnswerModel:
         if self._tree is None:
             written = self._write(split, candidate, size or self._writing)
             return [ScoredAnswer(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
-        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._trunks)[0]
+        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._source_cache)[0]
         return best_answers(logp, [self._words(answer) for answer in self._space.answers])
 
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
@@ -103,11 +103,11 @@ class AnswerModel:
         if self._tree is None:
             found = [[words for words, _ in self._write(split, one, self._writing)] for one in candidates]
             count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
-            nll = answer_nll(self._weights, split, answers, candidates, self._size, self._trunks)
+            nll = answer_nll(self._weights, split, answers, candidates, self._size, self._source_cache)
             losses: list[float | None] = (nll.sum(-1) / count).tolist()
         else:
             scores = score_answers(  # (K, N, answers)
-                self._weights, split, self._tree, candidates, self._size, self._trunks
+                self._weights, split, self._tree, candidates, self._size, self._source_cache
             )
             losses = self._legal_loss(scores, answers)
             names = [self._words(answer) for answer in self._space.answers]
@@ -133,7 +133,7 @@ class AnswerModel:
             longest=self.longest,
             trie=self._trie,
             size=size,
-            trunks=self._trunks,
+            source_cache=self._source_cache,
         )
         return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
 

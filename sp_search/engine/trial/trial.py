@@ -61,8 +61,7 @@ class LiveTrial:
     @property
     def is_infix(self) -> bool:
         """Whether its deep prompt stands right before `<s>`."""
-        prompt = self.settings.prompt
-        return prompt is not None and prompt.position == "infix" and prompt.depth > 0
+        return self.settings.prompt is not None and self.settings.prompt.is_deep_infix
 
     @property
     def chunk_key(self) -> ChunkKey:

@@ -45,7 +45,7 @@ class SmallDevice:
     def __init__(self, *, forward: int, backward: int) -> None:
         self.forward, self.backward, self.refused, self.most_rows = forward, backward, 0, 0
 
-    def __call__(self, weights, block, trunk, prompts, answers):
+    def __call__(self, weights, block, source, prompts, answers):
         rows = len(prompts) * len(block.units)
         self.most_rows = max(self.most_rows, rows)
         if rows > self.forward:
@@ -56,7 +56,7 @@ class SmallDevice:
             last = prompts[-1]
             separator = FailsBackward.apply(last.tensors.separator)
             prompts = [*prompts[:-1], replace(last, tensors=replace(last.tensors, separator=separator))]
-        return target_logits(weights, block, trunk, prompts, answers)
+        return target_logits(weights, block, source, prompts, answers)
 
 
 class SmallFor:
@@ -95,20 +95,20 @@ def test_where_memory_runs_out_trials_train_as_where_it_does_not(room, roomy, tm
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 20_000, 10**9])
-def test_a_trunk_that_finds_no_memory_is_computed_in_halves_from_then_on(kept_bytes, roomy, tmp_path, monkeypatch):
+def test_a_source_that_finds_no_memory_is_computed_in_halves_from_then_on(kept_bytes, roomy, tmp_path, monkeypatch):
     small = SmallFor(run_source, rows=3)
     monkeypatch.setattr(source_cache, "run_source", small)
-    trainer = tiny_trainer(trunk_cache_bytes=kept_bytes)
+    trainer = tiny_trainer(source_cache_bytes=kept_bytes)
     add_all(trainer, dict(enumerate(TRIALS.values())))
     found = trained(trainer, range(len(TRIALS)), UPDATES, tmp_path)
     for number, wanted in roomy.items():
         assert_same(found[number], wanted)
     assert small.refused
     longest = int(np.diff(tiny_data().train.offsets).max()) + 1
-    assert trainer._train_step._trunk_size.tokens < 8 * longest
+    assert trainer._train_step._source_size.tokens < 8 * longest
 
 
-def test_a_trunk_of_one_utterance_that_finds_no_memory_says_what_to_lower(monkeypatch):
+def test_the_source_of_one_utterance_that_finds_no_memory_says_what_to_lower(monkeypatch):
     monkeypatch.setattr(source_cache, "run_source", SmallFor(run_source, rows=0))
     trainer = tiny_trainer()
     add_all(trainer, {1: TRIALS["deep infix"]})
@@ -204,7 +204,7 @@ def test_every_scored_row_counts_once_in_loss_and_divisor(symbols, settings, sco
     """Where all of C + 4 columns are as likely, a row costs log(C + 4)."""
     learner = learner_of(two_sources(), symbols, verbalizer_dropout=0.0, **settings)
     logits = torch.randn(2, 5, 20, generator=torch.Generator().manual_seed(0))
-    nll = learner.nll(logits, symbols, range(2), asks=True, ends=True)
+    nll = learner.nll(logits, symbols, range(2), has_separator=True, has_end=True)
     assert float(nll) == pytest.approx(scored * math.log(9 + 4), rel=1e-6)
     assert (learner.scored, learner.divisor) == (scored, scored)
 
@@ -219,7 +219,7 @@ def test_the_last_row_sends_a_gradient_and_padding_none():
     learner = learner_of(two_sources(), ONE_AND_THREE, verbalizer_dropout=0.0)
     learner.trial.tensors.head = torch.eye(13, 20)
     logits = torch.zeros(2, 5, 20, requires_grad=True)
-    learner.nll(logits, ONE_AND_THREE, range(2), asks=True, ends=True).backward()
+    learner.nll(logits, ONE_AND_THREE, range(2), has_separator=True, has_end=True).backward()
     assert (logits.grad.abs().sum(-1) > 0).tolist() == [[True, True, True, False, False], [True] * 5]
 
 
@@ -234,5 +234,5 @@ def test_the_loss_is_that_of_logits_with_dropout_behind_the_head():
         symbols = ONE_AND_THREE[rows.start : rows.stop]
         targets = learner.trial.verbalized.targets(symbols)
         wanted = F.cross_entropy(mapped.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
-        found = learner.nll(logits[rows.start : rows.stop], symbols, rows, asks=True, ends=True)
+        found = learner.nll(logits[rows.start : rows.stop], symbols, rows, has_separator=True, has_end=True)
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)

@@ -41,12 +41,12 @@ def alone(tmp_path_factory):
 @pytest.fixture(
     scope="module",
     params=[(10**6, 0), (1, 0), (200, 10**9), (400, 40_000)],
-    ids=lambda sizes: "{} tokens a pass, {} bytes of trunks".format(*sizes),
+    ids=lambda sizes: "{} tokens a micro-batch, {} bytes of source states".format(*sizes),
 )
 def together(request, tmp_path_factory):
     """All of them in one pack."""
-    tokens, trunks = request.param
-    trainer = tiny_trainer(tokens_per_pass=tokens, trunk_cache_bytes=trunks)
+    tokens, source_cache = request.param
+    trainer = tiny_trainer(tokens_per_pass=tokens, source_cache_bytes=source_cache)
     add_all(trainer, dict(enumerate(CHOOSING.values())))
     return trained(trainer, range(len(CHOOSING)), UPDATES, tmp_path_factory.mktemp("together"))
 
@@ -244,7 +244,7 @@ def test_evaluate_is_what_a_report_says_of_the_validation_split():
 def test_what_an_evaluation_keeps_changes_neither_training_nor_the_next_evaluation(kind, tmp_path):
     found = {}
     for kept in (0, 10**9):
-        trainer = tiny_trainer(trunk_cache_bytes=kept)
+        trainer = tiny_trainer(source_cache_bytes=kept)
         add_all(trainer, {1: TRIALS[kind]})
         first = [trainer.evaluate(1, split) for split in ("train", "valid")]
         after = trained(trainer, [1], UPDATES, tmp_path / str(kept))[1]
