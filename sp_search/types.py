@@ -12,6 +12,9 @@ ParamValue = int | float | str | bool
 Params = Mapping[str, ParamValue]
 """A trial's searched settings by name, as the search space wrote them."""
 
+STATE_FILE = "state.pt"
+"""In a trial's folder: what the engine saves of it."""
+
 SPECIALS = 4
 """fairseq's first dictionary ids: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3."""
 SEPARATOR, PAD, EOS, UNK = range(SPECIALS)

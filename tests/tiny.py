@@ -106,7 +106,7 @@ def tiny_texts(**settings: str | int) -> TaskData:
 
 def tiny_trainer(lm: UnitLM | None = None, data: TaskData | None = None, **changes: Any) -> MultiTrialTrainer:
     recipe = dict(
-        batch_size=8, chunk_updates=2, tokens_per_pass=10**6, trunk_cache_bytes=0, valid_sample=0, stream_seed=3
+        batch_size=8, chunk_updates=2, tokens_per_pass=10**6, source_cache_bytes=0, valid_sample=0, stream_seed=3
     )
     return MultiTrialTrainer(
         lm or tiny_lm(), data or tiny_data(), **{**recipe, **changes}, device=CPU, dtype=torch.float32

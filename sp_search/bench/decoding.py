@@ -97,7 +97,7 @@ def _by_full_forwards(
         fed = sequence_answers(
             candidate.verbalized.fed(written.clamp_max(len(outputs) - 1))[None], predicts_separator=False
         )
-        logits = target_logits(weights, whole.block, whole.trunk, [candidate.prompt], fed)[0, :, -1]
+        logits = target_logits(weights, whole.block, whole.source, [candidate.prompt], fed)[0, :, -1]
         chosen = apply_head(logits, candidate.prompt.tensors.head)[:, choices].argmax(-1)
         written = torch.cat([written, chosen[:, None]], dim=1)
     for utterance, row in enumerate(written.tolist()):

@@ -70,7 +70,7 @@ class EngineLogits:
         """As `TargetLogits`."""
         weights = self._weights
         block = collate_sources(sources, max_units=0, device=weights.device)
-        trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
-        logits = target_logits(weights, block, trunk, [prompt], sequence_answers(fed[None]))[0]
+        source = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+        logits = target_logits(weights, block, source, [prompt], sequence_answers(fed[None]))[0]
         head = prompt.tensors.head
         return (logits if head is None else F.linear(logits, head)), targets

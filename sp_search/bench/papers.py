@@ -1,6 +1,6 @@
 """The papers' training (arXiv 2203.16773), one trial at a time, to its early stop.
 
-Start, dropout, clipping and Adam are the project's own (`engine/trial`), for they are the papers'; what a step
+Start, dropout, clipping and Adam are the project's own (`engine/trial/trial.py`), which are the papers'. What a step
 computes is fairseq's, or the engine's (`logits.py`). Two things are kinder to the baseline than the papers' code: its
 validation loss is not rounded to 3 digits, and its best prompt answers with the best legal answer instead of decoding
 freely.
@@ -9,7 +9,6 @@ freely.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -28,11 +27,12 @@ from sp_search.bench.logits import TargetLogits
 from sp_search.engine.answer.evaluator import AnswerModel
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.transformer.folded_weights import fold_weights
-from sp_search.engine.trial.checkpoint import load_state, save_state
+from sp_search.engine.trial.checkpoint import TrialRun, load_state, save_state
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import CheckpointError
+from sp_search.files.write import write_text
 from sp_search.lm.architecture import UnitLM
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import PAD, Params
@@ -97,6 +97,7 @@ class PapersTrial:
         units = data.verbalizer_units(settings, self._lm.embedding)
         self.slot = new_trial(settings, self._lm, units, seed=seed, budget=budget)
         self.stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
+        self.run = TrialRun(seed, budget, batch_size, stream_seed)
         self.origin = {"lm": lm.fingerprint, "data": data.corpus.fingerprint, "batch_size": batch_size}
 
     def update(self, position: int) -> None:
@@ -173,17 +174,16 @@ def train_to_early_stop(
         _keep(trial, run, folder)
         best, seconds = run.valid_losses[run.best_epoch - 1], run.train_s + run.valid_s
         tell(f"epoch {epoch + 1}: valid loss {run.valid_losses[-1]:.4f}, best {best:.4f}, {seconds:.0f} s")
-    trial.slot.restore(load_state(folder / f"epoch{run.best_epoch}", trial.slot.settings))
+    trial.slot.restore(load_state(folder / f"epoch{run.best_epoch}", trial.slot.settings, trial.run))
     return run
 
 
 def _keep(trial: PapersTrial, run: PapersRun, folder: Path) -> None:
     """Write the last epoch; it and the best one stay."""
     last = len(run.valid_losses)
-    save_state(trial.slot, folder / f"epoch{last}")
-    unfinished = folder / f"{PROGRESS_FILE}.{os.getpid()}"
-    unfinished.write_text(json.dumps({"of": trial.origin, "run": asdict(run)}, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(folder / PROGRESS_FILE)
+    save_state(trial.slot, trial.run, folder / f"epoch{last}")
+    progress = {"of": trial.origin, "run": asdict(run)}
+    write_text(folder / PROGRESS_FILE, json.dumps(progress, indent=2) + "\n")
     for old in set(range(1, last)) - {run.best_epoch}:
         shutil.rmtree(folder / f"epoch{old}", ignore_errors=True)
 
@@ -197,5 +197,6 @@ def _taken_up(trial: PapersTrial, folder: Path) -> PapersRun:
     if kept["of"] != trial.origin:
         raise CheckpointError(f"{path}: expected a training of {trial.origin}, got {kept['of']}; take another study=")
     run = PapersRun(**kept["run"])
-    trial.slot.restore(load_state(folder / f"epoch{len(run.valid_losses)}", trial.slot.settings))
+    last = folder / f"epoch{len(run.valid_losses)}"
+    trial.slot.restore(load_state(last, trial.slot.settings, trial.run))
     return run

@@ -24,6 +24,7 @@ from sp_search.batches.stream import BatchStream
 from sp_search.bench.logits import EngineLogits, FairseqLogits
 from sp_search.bench.papers import PapersTrial
 from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
+from sp_search.engine.runtime.torch_private import packed_product
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.lm.architecture import UnitLM
@@ -44,7 +45,7 @@ def _operations(rows: Sequence[int], weight: Sequence[int], *_: object, out_shap
     return 2 * math.prod(out_shape) * weight[1]
 
 
-LAID_OUT = {torch.ops.mkldnn._linear_pointwise: _operations}
+LAID_OUT = {packed_product(): _operations}
 """What torch counts no operations for."""
 
 

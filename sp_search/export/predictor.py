@@ -168,7 +168,7 @@ def _candidate(
         )
     tensors, prompt = PromptTensors.from_named(named, str(folder)), settings.prompt
     deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
-    is_infix = prompt is not None and prompt.position == "infix" and prompt.depth > 0
+    is_infix = prompt is not None and prompt.is_deep_infix
     verbalized = LabelMap.of(units, linear=tensors.head is not None, device=device)
     return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, settings.max_source_units)
 

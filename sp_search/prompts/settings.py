@@ -28,9 +28,7 @@ class PromptSettings:
     init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or rows of the LM's embedding, scaled
     init_scale: float = 1.0  # above 0
     dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
-    averaging: bool = (
-        False  # whether the mean of its course answers (engine/trial/weight_average.py), not its last step
-    )
+    averaging: bool = False  # whether the mean of its course answers (trial/weight_average.py), not its last step
 
     def __post_init__(self) -> None:
         refuse_outside(self, PROMPT_LIMITS)
@@ -38,6 +36,11 @@ class PromptSettings:
             raise ConfigError(
                 f"position: expected prefix or infix with a deep prompt of depth {self.depth}, got both"
             )
+
+    @property
+    def is_deep_infix(self) -> bool:
+        """Whether its deep prompt stands right before `<s>`."""
+        return self.position == "infix" and self.depth > 0
 
     def deep_layers(self, layers: int) -> range:
         """The layers that carry a deep prompt in an LM of so many layers.

@@ -81,9 +81,9 @@ def test_the_engine_has_the_baselines_loss_and_gradients(shape):
 
     weights = fold_weights(lm, CPU, torch.float32)
     block = collate_sources(SOURCES, max_units=0, device=CPU)
-    trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+    source = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
     fast = summed_nll(
-        target_logits(weights, block, trunk, [prompt], sequence_answers(ANSWERS[None]))[0], targets_of(ANSWERS)
+        target_logits(weights, block, source, [prompt], sequence_answers(ANSWERS[None]))[0], targets_of(ANSWERS)
     )
 
     torch.testing.assert_close(fast, slow, rtol=1e-5, atol=1e-4)

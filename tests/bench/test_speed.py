@@ -85,7 +85,7 @@ def test_a_stretch_counts_the_tokens_of_its_batches_for_every_trial(recipe, limi
     assert sizes[number] == Stretch(utterances=4 * 16, tokens=4 * wanted)
 
 
-def test_trials_that_share_a_trunk_have_less_work_each(recipe):
+def test_trials_that_share_the_source_have_less_work_each(recipe):
     alone, together = (engine_course(recipe, [PARAMS] * trials, 1).timed(2) for trials in (1, 4))
     work_per_token = [timed.gflop_per_s / timed.tokens_per_s for timed in (alone, together)]
     assert 0 < work_per_token[1] < 0.8 * work_per_token[0]

@@ -43,8 +43,8 @@ def engine_tail(lm, sources, answers):
     weights = fold_weights(lm, CPU, torch.float32)
     prompt = TrialPrompt(unprompted(lm), range(0), is_infix=False)
     block = collate_sources(sources, max_units=0, device=CPU)
-    trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
-    return target_logits(weights, block, trunk, [prompt], sequence_answers(answers[None]))[0]
+    source = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+    return target_logits(weights, block, source, [prompt], sequence_answers(answers[None]))[0]
 
 
 def close(ours, theirs):

@@ -1,27 +1,30 @@
-"""All legal answers as one tree, so that one pass scores every answer of an utterance.
+"""All legal answers as one tree, so that every answer of an utterance is scored at once.
 
 M answer symbols   C label symbols   V vocabulary
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.prompted.target_block import TargetBlock
+from sp_search.tasks.label_space import NOTHING
 from sp_search.types import EOS
 
 
 @dataclass(frozen=True)
 class AnswerTree:
-    """All legal answers as one tree, so that one pass scores every answer of an utterance.
+    """The beginnings of all legal answers.
 
-    Node 0 is `<s>`; node j > 0 stands for one beginning of answers and ends in `symbols[j - 1]`. Whole answers have a
-    node only where their lengths differ: else `</s>` tells none from another and nothing is asked behind them.
+    Node 0 is `<s>`. Node j > 0 is one beginning of answers and ends in `symbols[j - 1]`. A whole answer has a node
+    only where answers differ in length; otherwise `</s>` tells none from another, and nothing behind them is scored.
     """
 
     legal: tuple[tuple[int, ...], ...]  # the answers, as label symbols
@@ -33,9 +36,9 @@ class AnswerTree:
     ends: Tensor | None  # (answers,), int64: the node of each whole answer; None where all are of one length
 
     @property
-    def scored_steps(self) -> int:
-        """What is scored of the longest answer: its symbols, and `</s>` where it is asked for."""
-        return self.steps.shape[1] + (self.ends is not None)
+    def scored_symbols(self) -> Tensor:
+        """(answers,), int64: how many symbols of each answer are scored, its `</s>` included where that is scored."""
+        return (self.steps >= 0).sum(-1) + (self.ends is not None)
 
 
 def answer_tree(legal: tuple[tuple[int, ...], ...], device: torch.device) -> AnswerTree:
@@ -64,6 +67,21 @@ def answer_tree(legal: tuple[tuple[int, ...], ...], device: torch.device) -> Ans
         parents=torch.from_numpy(parents).to(device),
         ends=torch.tensor([nodes[answer] for answer in legal], device=device) if with_ends else None,
     )
+
+
+def answer_numbers(legal: Sequence[tuple[int, ...]], answers: npt.NDArray[np.int32]) -> Tensor:
+    """The number of each utterance's answer among the legal ones.
+
+    Args:
+        legal: the answers, as label symbols.
+        answers: (N, M) label symbols, NOTHING behind shorter ones.
+
+    Returns:
+        (N,), int64, on the CPU; -1 for an answer that is not legal.
+    """
+    numbers = {answer: number for number, answer in enumerate(legal)}
+    rows = (tuple(symbol for symbol in row if symbol != NOTHING) for row in answers.tolist())
+    return torch.tensor([numbers.get(row, -1) for row in rows], dtype=torch.int64)
 
 
 def tree_answers(tree: AnswerTree, verbalized: list[LabelMap]) -> TargetBlock:

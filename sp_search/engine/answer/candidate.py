@@ -1,4 +1,4 @@
-"""A trained prompt ready to answer, and the loop that takes every utterance through the LM for it.
+"""A trained prompt ready to answer, and the loop that takes every utterance through the LM.
 
 K prompts   N utterances
 """
@@ -22,14 +22,11 @@ from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.types import Split
 
-SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
-"""In one pass where nothing was measured; on a CPU more leaves the caches."""
-
 Numbers = npt.NDArray[np.int64]
 
 
 class ChunkKey(NamedTuple):
-    """What prompts in one pass agree in."""
+    """What prompts in one micro-batch agree in."""
 
     max_source_units: int
     has_infix: bool
@@ -47,7 +44,7 @@ class Candidate:
 
     @property
     def chunk_key(self) -> ChunkKey:
-        """Which prompts it may share a pass with."""
+        """Prompts of the same key may share a micro-batch."""
         tensors = self.prompt.tensors
         deep = tensors.keys is not None
         return ChunkKey(self.max_source_units, tensors.infix is not None, deep, deep or tensors.prefix is not None)
@@ -55,12 +52,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class AnswerBatch:
-    """Utterances of one pass, and the prompts that share their trunk."""
+    """The utterances of one micro-batch, and the prompts that share their source states."""
 
-    utterances: Numbers  # numbers in the split
+    utterances: Numbers  # by number in the split
     block: SourceBatch
-    trunk: SourceStates
-    candidates: tuple[int, ...]  # numbers among the K
+    source: SourceStates
+    candidates: tuple[int, ...]  # by number among the K
 
 
 def for_each_batch(
@@ -68,7 +65,7 @@ def for_each_batch(
     split: Split,
     candidates: Sequence[Candidate],
     size: MicrobatchSize | None,
-    trunks: SourceCache | None,
+    source_cache: SourceCache | None,
     work: Callable[[AnswerBatch], object],
     *,
     behind: int = 0,
@@ -79,23 +76,23 @@ def for_each_batch(
         weights: the frozen LM.
         split: utterances; their own answers are not looked at.
         candidates: K prompts.
-        size: in source units a pass, and what stands behind them; None takes what is usual for the device.
-        trunks: of these weights, where what no prompt changes is kept; None computes it each time.
-        work: what to do in a pass; done again in parts where memory runs out.
-        behind: tokens that each utterance has room for behind its source.
+        size: of a micro-batch, in source units and `behind`; None takes the usual size for the device.
+        source_cache: keeps the source states of these weights; None computes them each time.
+        work: what to do with a micro-batch; done again in parts where memory runs out.
+        behind: tokens of room behind each source.
 
     Raises:
         ConfigError: the memory does not hold one utterance.
     """
     lengths = np.diff(split.offsets) + behind
-    size = size or MicrobatchSize.usual(weights.device, SCORING_TOKENS)
-    trunks = trunks or SourceCache(weights, 0, rows=0)
+    size = size or MicrobatchSize.for_scoring(weights.device)
+    source_cache = source_cache or SourceCache(weights, 0, rows=0)
     for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
         group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
         for batch in eval_batches(lengths, size.tokens):
 
             def one_pass(_: range, rows: range, group: tuple[int, ...] = group, batch: Numbers = batch) -> None:
-                work(answer_batch(weights, split, candidates, group, batch[rows.start : rows.stop], trunks))
+                work(answer_batch(weights, split, candidates, group, batch[rows.start : rows.stop], source_cache))
 
             in_microbatches(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
 
@@ -106,12 +103,12 @@ def answer_batch(
     candidates: Sequence[Candidate],
     group: tuple[int, ...],
     utterances: Numbers,
-    trunks: SourceCache,
+    source_cache: SourceCache,
 ) -> AnswerBatch:
     """Utterances laid out for a group of candidates of one key."""
     key = candidates[group[0]].chunk_key
     live = [candidates[k].prompt.first_live_layer for k in group]
     sources = [split.source(int(i)) for i in utterances]
     block = collate_sources(sources, max_units=key.max_source_units, device=weights.device)
-    trunk = trunks.trunk(block, sources, source_levels(live, weights.architecture.layers))
-    return AnswerBatch(utterances, block, trunk, group)
+    source = source_cache.states(block, sources, source_levels(live, weights.architecture.layers))
+    return AnswerBatch(utterances, block, source, group)

@@ -1,6 +1,6 @@
-"""How trained prompts answer a task's utterances, and how good that is: what searches, exports and baselines share.
+"""How trained prompts answer a task's utterances, and how good the answers are. Search, export and baselines use it.
 
-A task decoded by `best` takes the likeliest of all answers of training; else the LM writes its answer.
+With decoding `best` an answer is the likeliest of all answers of training; otherwise the LM writes it.
 
 K prompts   N utterances
 """
@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
-from sp_search.engine.answer.answer_tree import answer_tree
-from sp_search.engine.answer.candidate import SCORING_TOKENS, Candidate
-from sp_search.engine.answer.generate import WRITING_TOKENS, generate_answers
+from sp_search.engine.answer.answer_tree import answer_numbers, answer_tree
+from sp_search.engine.answer.candidate import Candidate
+from sp_search.engine.answer.generate import generate_answers
 from sp_search.engine.answer.score import answer_nll, score_answers
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
@@ -47,15 +46,16 @@ class ScoredAnswer:
 
 @dataclass(frozen=True)
 class SplitAnswers:
-    """The answers to a labelled split in words, one an utterance, and the loss."""
+    """The answers to a labelled split in words, one an utterance, and the loss, where there is one."""
 
     words: Sequence[Words]
-    loss: float
+    loss: float | None
 
     def metrics(self, task: Task, split: Split) -> dict[str, float]:
-        """The task's metrics, and the loss beside them."""
+        """The task's metrics, and `loss` beside them where there is one."""
         tallies = measure(task.metrics, self.words, split.answers)
-        return {name: tally.value for name, tally in tallies.items()} | {"loss": self.loss}
+        values = {name: tally.value for name, tally in tallies.items()}
+        return values if self.loss is None else values | {"loss": self.loss}
 
     def intervals(self, task: Task, split: Split) -> dict[str, tuple[float, float]]:
         """The 95 % confidence interval of each of the task's metrics, by bootstrap over utterances."""
@@ -72,7 +72,7 @@ class AnswerModel:
         space: LabelSpace,
         task: Task,
         size: MicrobatchSize | None = None,
-        trunks: SourceCache | None = None,
+        source_cache: SourceCache | None = None,
     ) -> None:
         """Make ready what the task's decoding needs.
 
@@ -80,15 +80,15 @@ class AnswerModel:
             weights: the frozen LM.
             space: the answers.
             task: of that label space.
-            size: of a pass that scores answers; by default what is usual for the device.
-            trunks: where what no prompt changes of the utterances is kept for the next time; None keeps nothing.
+            size: of a micro-batch that scores answers; by default the usual size for the device.
+            source_cache: keeps the source states of the utterances for the next time; None keeps nothing.
 
         Raises:
             ConfigError: the longest answer allowed is shorter than any legal one.
         """
-        self._weights, self._space, self._task, self._trunks = weights, space, task, trunks
-        self._size = size or MicrobatchSize.usual(weights.device, SCORING_TOKENS)
-        self._writing = MicrobatchSize.usual(weights.device, WRITING_TOKENS)
+        self._weights, self._space, self._task, self._source_cache = weights, space, task, source_cache
+        self._size = size or MicrobatchSize.for_scoring(weights.device)
+        self._writing = MicrobatchSize.for_writing(weights.device)
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
         self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
 
@@ -103,7 +103,7 @@ class AnswerModel:
         if self._tree is None:
             written = self._write(split, candidate, size or self._writing)
             return [ScoredAnswer(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
-        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._trunks)[0]
+        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._source_cache)[0]
         return best_answers(logp, [self._words(answer) for answer in self._space.answers])
 
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
@@ -113,6 +113,11 @@ class AnswerModel:
     def evaluated(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[SplitAnswers]:
         """The answers of each prompt to a labelled split, and its loss in nats per answer symbol.
 
+        The loss divides the summed nats by the symbols that were scored: those of each answer, and its `</s>` where
+        that is scored. With decoding `best` an answer that training never had has no score and counts in no loss. If
+        no answer of the split has one, `loss` is left out: NaN would read as a trial that diverged, though its other
+        metrics are sound.
+
         Args:
             split: utterances with their answers in words.
             answers: (N, M), the same as label symbols.
@@ -121,13 +126,13 @@ class AnswerModel:
         if self._tree is None:
             found = [[words for words, _ in self._write(split, one, self._writing)] for one in candidates]
             count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
-            nll = answer_nll(self._weights, split, answers, candidates, self._size, self._trunks)
-            losses = (nll.sum(-1) / count).tolist()
+            nll = answer_nll(self._weights, split, answers, candidates, self._size, self._source_cache)
+            losses: list[float | None] = (nll.sum(-1) / count).tolist()
         else:
             scores = score_answers(  # (K, N, answers)
-                self._weights, split, self._tree, candidates, self._size, self._trunks
+                self._weights, split, self._tree, candidates, self._size, self._source_cache
             )
-            losses = self._legal_loss(scores, answers).tolist()
+            losses = self._legal_loss(scores, answers)
             names = [self._words(answer) for answer in self._space.answers]
             found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
         return [SplitAnswers(words, loss) for words, loss in zip(found, losses, strict=True)]
@@ -151,18 +156,26 @@ class AnswerModel:
             longest=self.longest,
             trie=self._trie,
             size=size,
-            trunks=self._trunks,
+            source_cache=self._source_cache,
         )
         return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
 
-    def _legal_loss(self, scores: Tensor, answers: Symbols) -> Tensor:
-        """(K,): mean over the utterances whose answer is legal, in nats per scored symbol."""
+    def _legal_loss(self, scores: Tensor, answers: Symbols) -> list[float | None]:
+        """Each prompt's nats per scored symbol, over the utterances whose answer is legal; None without any.
+
+        Args:
+            scores: (K, N, answers), nats.
+            answers: (N, M) label symbols.
+        """
         assert self._tree is not None
-        rows = {answer: row for row, answer in enumerate(self._tree.legal)}
-        gold = torch.tensor([rows.get(_without_padding(answer), -1) for answer in answers.tolist()])  # (N,)
-        legal = gold >= 0
-        picked = scores[:, legal].gather(-1, gold[legal].expand(len(scores), -1)[..., None])[..., 0]
-        return -picked.mean(-1) / self._tree.scored_steps
+        numbers = answer_numbers(self._tree.legal, answers)  # (N,)
+        is_legal = numbers >= 0
+        if not is_legal.any():
+            return [None] * len(scores)
+        numbers = numbers[is_legal]  # (L,)
+        symbols = int(self._tree.scored_symbols.cpu()[numbers].sum())
+        picked = scores[:, is_legal].gather(-1, numbers.expand(len(scores), -1)[..., None])[..., 0]  # (K, L)
+        return [-total / symbols for total in picked.sum(-1).tolist()]
 
 
 def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
@@ -180,7 +193,3 @@ def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
         scores = {names[k]: round(told[k], 6) for k in ranked}
         found.append(ScoredAnswer(words[ranked[0]], scores))
     return found
-
-
-def _without_padding(answer: Sequence[int]) -> tuple[int, ...]:
-    return tuple(symbol for symbol in answer if symbol != NOTHING)

@@ -1,10 +1,10 @@
 """A prompt writes its answers: batched greedy decoding with a key/value cache, one new row a step.
 
-The first pass is that of `target_logits` up to `<s>`; it leaves, layer by layer, the columns that a row behind `<s>`
-reads. Each step then computes one row an utterance, adds its keys and values to those columns, and utterances that
-came to `</s>` leave the batch.
+`target_logits` computes the rows up to `<s>` and leaves, layer by layer, the columns that a row behind `<s>` reads.
+Each step then computes one row an utterance and adds its keys and values to those columns. Utterances that reached
+`</s>` leave the batch.
 
-B utterances still at work   C label symbols   V vocabulary   N columns so far   H heads   d head width
+B utterances that still write   C label symbols   V vocabulary   N columns so far   H heads   d head width
 """
 
 from __future__ import annotations
@@ -23,16 +23,14 @@ from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.transformer.attention import Part, attend
-from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
+from sp_search.engine.transformer.decoder_layer import merge_heads, project, run_layers, split_heads
+from sp_search.engine.transformer.embedding import embed, output_logits
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.tasks.trie import AnswerTrie
 from sp_search.types import EOS, Split
 
-WRITING_TOKENS = {"cpu": 8192, "cuda": 65536}
-"""Source units, and room for answers, of the utterances that are answered together: a step is one row of each."""
-
 LEAVE = 0.25
-"""Share of finished utterances at which they leave the batch: it costs a copy of all columns."""
+"""The share of finished utterances at which they leave the batch. Leaving copies all columns."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def generate_answers(
     longest: int,
     trie: AnswerTrie | None = None,
     size: MicrobatchSize | None = None,
-    trunks: SourceCache | None = None,
+    source_cache: SourceCache | None = None,
 ) -> list[GeneratedAnswer]:
     """The likeliest symbol after the likeliest symbol, up to `</s>`.
 
@@ -62,29 +60,29 @@ def generate_answers(
         candidate: the prompt.
         longest: symbols of an answer, at most; 1 or more.
         trie: answers that are legal, none longer than `longest`; None lets any symbol follow any.
-        size: source units of a batch and the room for its answers; by default what is usual for the device.
-        trunks: of these weights, where what no prompt changes is kept; None computes it each time.
+        size: source units of a batch and the room for its answers; by default the usual size for the device.
+        source_cache: keeps the source states of these weights; None computes them each time.
 
     Returns:
         An answer an utterance, in their order.
     """
     found: list[GeneratedAnswer] = [GeneratedAnswer((), 0.0)] * len(split)
 
-    def write(asked: AnswerBatch) -> None:
-        written = _Generation(weights, candidate, asked, longest).to_the_end(trie)
-        for utterance, answer in zip(asked.utterances.tolist(), written, strict=True):
+    def write(batch: AnswerBatch) -> None:
+        written = _Generation(weights, candidate, batch, longest).to_the_end(trie)
+        for utterance, answer in zip(batch.utterances.tolist(), written, strict=True):
             found[utterance] = answer
 
-    size = size or MicrobatchSize.usual(weights.device, WRITING_TOKENS)
-    for_each_batch(weights, split, [candidate], size, trunks, write, behind=longest)
+    size = size or MicrobatchSize.for_writing(weights.device)
+    for_each_batch(weights, split, [candidate], size, source_cache, write, behind=longest)
     return found
 
 
 class _KVCache:
-    """What a new row of one layer reads: a shared prefix, and the utterances' own columns with room for answers."""
+    """The columns that a new row reads in one layer: a shared prefix, and each utterance's own."""
 
     def __init__(self, parts: list[Part], room: int) -> None:
-        """Take the parts of a first pass, the prefix apart from what each utterance has of its own."""
+        """From the parts that `target_logits` read: the prefix, which is shared, and the utterances' own columns."""
         self._shared = [part for part in parts[:-1] if part[0].shape[1] == 1]
         own = [part for part in parts if not any(part is shared for shared in self._shared)]
         batch = max(key.shape[1] for key, _, _ in own)
@@ -112,15 +110,15 @@ class _KVCache:
 class _Generation:
     """The answers of one batch, a symbol longer each step."""
 
-    def __init__(self, weights: FoldedWeights, candidate: Candidate, asked: AnswerBatch, longest: int) -> None:
-        """Make the first pass, which reads up to `<s>`."""
+    def __init__(self, weights: FoldedWeights, candidate: Candidate, batch: AnswerBatch, longest: int) -> None:
+        """Compute all rows up to `<s>`."""
         self._weights, self._candidate, self._longest = weights, candidate, longest
-        nothing = torch.empty(1, len(asked.utterances), 0, dtype=torch.int64, device=weights.device)
+        nothing = torch.empty(1, len(batch.utterances), 0, dtype=torch.int64, device=weights.device)
         read: list[list[Part]] = []
         first = sequence_answers(nothing, predicts_separator=False)
-        self._logits = target_logits(weights, asked.block, asked.trunk, [candidate.prompt], first, read)[0, :, 0]
-        self._columns = [_KVCache(parts, longest - 1) for parts in read]
-        self._positions = asked.block.units + FIRST_POSITION + 1  # (B,), of the newest row
+        self._logits = target_logits(weights, batch.block, batch.source, [candidate.prompt], first, read)[0, :, 0]
+        self._caches = [_KVCache(parts, longest - 1) for parts in read]
+        self._positions = batch.block.units + FIRST_POSITION + 1  # (B,), of the newest row
         end = candidate.verbalized.outputs.new_tensor([EOS])
         self._choices = torch.cat([candidate.verbalized.outputs, end])  # (C + 1,), columns of the logits
 
@@ -168,18 +166,18 @@ class _Generation:
         return logp.masked_fill(~legal.to(logp.device), -torch.inf)
 
     def _step(self, symbols: Tensor) -> None:
-        """Feed a symbol an utterance, (B,), and ask what follows."""
+        """Feed one symbol for each utterance, (B,), and compute the logits of the next."""
         weights = self._weights
         self._positions = self._positions + 1
-        fed = weights.tokens[self._candidate.verbalized.fed(symbols)]
-        x = (fed + weights.positions[self._positions])[None, :, None]  # (1, B, 1, D)
-        for layer, columns in zip(weights.layers, self._columns, strict=True):
-            query, key, value = split_heads(project(x, layer), layer)
-            x = finish_layer(x, merge_heads(columns.read_by(query, key, value)), layer)
-        x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
-        self._logits = F.linear(x, *weights.projection).float()[0, :, 0]
+        fed = embed(self._candidate.verbalized.fed(symbols), self._positions, weights)  # (B, D)
+        x = run_layers(fed[None, :, None], weights.layers, self._attend)  # (1, B, 1, D)
+        self._logits = output_logits(x, weights)[0, :, 0]
+
+    def _attend(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        layer = self._weights.layers[level]
+        return x, merge_heads(self._caches[level].read_by(*split_heads(project(x, layer), layer)))
 
     def _keep(self, rows: Tensor) -> None:
         self._positions = self._positions[rows]
-        for columns in self._columns:
-            columns.keep(rows)
+        for cache in self._caches:
+            cache.keep(rows)

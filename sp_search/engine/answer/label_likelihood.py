@@ -39,11 +39,10 @@ def next_unit_logp(weights: FoldedWeights, split: Split, chosen: npt.NDArray[np.
     for batch in eval_batches(lengths, TOKENS_PER_BATCH):
         sources = [split.source(int(chosen[i])) for i in batch]
         block = collate_sources(sources, max_units=0, device=weights.device)
-        trunk = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+        source = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
         nothing = torch.empty(1, len(batch), 0, dtype=torch.int64, device=weights.device)
-        logits = target_logits(weights, block, trunk, [prompt], sequence_answers(nothing, predicts_separator=False))[
-            0, :, 0
-        ]
+        target = sequence_answers(nothing, predicts_separator=False)
+        logits = target_logits(weights, block, source, [prompt], target)[0, :, 0]  # (B, V)
         found[torch.from_numpy(batch)] = logits.log_softmax(-1).cpu()
     return found
 

@@ -1,4 +1,4 @@
-"""A verbalizer as tensors: what is fed behind `<s>`, and what is expected there.
+"""A verbalizer as tensors: which units are fed behind `<s>`, and which columns of the logits are expected there.
 
 M answer symbols   C label symbols   V vocabulary
 """
@@ -30,7 +30,7 @@ class LabelMap:
         return cls(inputs, outputs)
 
     def targets(self, symbols: Tensor) -> Tensor:
-        """(B, M) answer symbols to (B, M + 2) targets of the tail's rows: `<s>`, a1 .. aM, `</s>`, PAD behind it."""
+        """(B, M) answer symbols to (B, M + 2) targets of the rows: `<s>`, a1 .. aM, `</s>`, PAD behind it."""
         edge = symbols.new_ones(len(symbols), 1)
         there = symbols != NOTHING
         expected = torch.where(there, self.outputs[symbols.clamp_min(0)], PAD)

@@ -1,6 +1,6 @@
-"""Logits of the tail in, one loss per trial out.
+"""Logits of the target rows in, their cross-entropy out.
 
-K trials   B utterances   A scored rows: behind the lead, behind `<s>`, behind each answer token   V vocabulary
+B utterances   A target rows   C label symbols   V vocabulary
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def scored_nll(logits: Tensor, targets: Tensor) -> Tensor:
         (..., A), nats; 0 at rows that are not scored.
 
     Raises:
-        ShapeError: no row is scored, so there is nothing to learn from.
+        ShapeError: logits and targets are not of the same rows.
     """
     if logits.shape[:-1] != targets.shape:
         raise ShapeError(f"targets: expected shape {tuple(logits.shape[:-1])}, got {tuple(targets.shape)}")
@@ -51,7 +51,7 @@ def apply_head(logits: Tensor, head: Tensor | None, factors: Tensor | None = Non
 def dropout_factors(shape: Sequence[int], dropout: float, generator: torch.Generator) -> Tensor | None:
     """What dropout multiplies by, 0 or 1 / (1 - dropout), from a trial's own generator; None, undrawn, for none.
 
-    Drawn before the passes of an update and apart from them, so that a trial draws in a pack what it draws alone.
+    Drawn before the micro-batches of an update, so that a trial among others draws the same as alone.
     """
     if dropout == 0:
         return None

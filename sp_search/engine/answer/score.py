@@ -1,6 +1,6 @@
-"""Trained prompts are asked: every legal answer of every utterance scored in one pass a batch, or one given answer.
+"""How likely answers are: all legal answers of each utterance at once, or one given answer of each.
 
-The legal answers are those of the training split, laid out as one tree behind `<s>`.
+The legal answers are those of the training split, one tree behind `<s>`.
 
 K prompts   N utterances
 """
@@ -33,20 +33,20 @@ def score_answers(
     tree: AnswerTree,
     candidates: Sequence[Candidate],
     size: MicrobatchSize | None = None,
-    trunks: SourceCache | None = None,
+    source_cache: SourceCache | None = None,
 ) -> Tensor:
     """Log-probability of every legal answer for every utterance: (K, N, answers), float32 on the CPU, nats."""
     found = torch.empty(len(candidates), len(split), len(tree.legal))
 
-    def score(asked: AnswerBatch) -> None:
-        for k in asked.candidates:
+    def score(batch: AnswerBatch) -> None:
+        for k in batch.candidates:
             one = candidates[k]
             answers = tree_answers(tree, [one.verbalized])
-            logits = target_logits(weights, asked.block, asked.trunk, [one.prompt], answers)[0]
+            logits = target_logits(weights, batch.block, batch.source, [one.prompt], answers)[0]
             logits = apply_head(logits, one.prompt.tensors.head)
-            found[k, torch.from_numpy(asked.utterances)] = answer_scores(logits, tree, one.verbalized).cpu()
+            found[k, torch.from_numpy(batch.utterances)] = answer_scores(logits, tree, one.verbalized).cpu()
 
-    for_each_batch(weights, split, candidates, size, trunks, score)
+    for_each_batch(weights, split, candidates, size, source_cache, score)
     return found
 
 
@@ -57,7 +57,7 @@ def answer_nll(
     answers: npt.NDArray[np.int32],
     candidates: Sequence[Candidate],
     size: MicrobatchSize | None = None,
-    trunks: SourceCache | None = None,
+    source_cache: SourceCache | None = None,
 ) -> Tensor:
     """Cross-entropy of each utterance's own answer and its `</s>`: (K, N), float32 on the CPU, nats.
 
@@ -67,21 +67,21 @@ def answer_nll(
         answers: (N, M), their label symbols, NOTHING behind shorter ones.
         candidates: K prompts.
         size: as `for_each_batch` takes it.
-        trunks: the same.
+        source_cache: the same.
     """
     found = torch.empty(len(candidates), len(split))
 
-    def score(asked: AnswerBatch) -> None:
-        rows = answers[asked.utterances]
+    def score(batch: AnswerBatch) -> None:
+        rows = answers[batch.utterances]
         rows = rows[:, : int((rows != NOTHING).sum(axis=1).max())]
         symbols = torch.from_numpy(rows.astype(np.int64)).to(weights.device)
-        for k in asked.candidates:
+        for k in batch.candidates:
             one = candidates[k]
             fed = sequence_answers(one.verbalized.fed(symbols)[None], predicts_separator=False)
-            logits = target_logits(weights, asked.block, asked.trunk, [one.prompt], fed)[0]
+            logits = target_logits(weights, batch.block, batch.source, [one.prompt], fed)[0]
             logits = apply_head(logits, one.prompt.tensors.head)
             nll = scored_nll(logits, one.verbalized.targets(symbols)[:, 1:]).sum(1)
-            found[k, torch.from_numpy(asked.utterances)] = nll.cpu()
+            found[k, torch.from_numpy(batch.utterances)] = nll.cpu()
 
-    for_each_batch(weights, split, candidates, size, trunks, score, behind=answers.shape[1])
+    for_each_batch(weights, split, candidates, size, source_cache, score, behind=answers.shape[1])
     return found

@@ -1,8 +1,12 @@
-"""Rows of a batch that are no padding, one behind the other: what is computed row by row skips the pads.
+"""The rows of a batch without its padding, one after the other: work that goes row by row skips the pads.
 
-Only attention needs rows by utterance and head. They are copied into that order anyhow, by index here.
+Only attention needs the rows of one utterance and one head together. It copies them anyway, so its copies go by index
+from one order to the other:
 
-K trials   B utterances   T rows of one, pads included   N rows of the batch that are no pads   H heads
+    packed   (K, N, parts, H)     rows without pads; parts are query, key and value
+    heads    (K, B, H, columns)   rows with pads; columns are the T rows, or a prefix and the T rows behind it
+
+K trials   B utterances   T rows of one, pads included   N rows of the batch without pads   H heads
 """
 
 from __future__ import annotations
@@ -20,16 +24,16 @@ from sp_search.engine.batch.collate import onto
 
 @dataclass(frozen=True, eq=False)
 class Unpadding:
-    """Which rows of a batch are no pads."""
+    """Which rows of a batch are not padding."""
 
-    real: Tensor  # (N,), int64: their numbers among all B * T
-    place: Tensor  # (B, T), int64: the number of each among the real ones; a pad has that of another row
-    pads: Tensor  # (B * T - N,), int64: their numbers among all
-    made: dict[Any, Tensor] = field(default_factory=dict, init=False)  # what was asked for before
+    real: Tensor  # (N,), int64: the numbers of the real rows among all B * T
+    place: Tensor  # (B, T), int64: the number of each row among the real ones; a pad has that of another row
+    pads: Tensor  # (B * T - N,), int64: the numbers of the pads among all B * T
+    made: dict[Any, Tensor] = field(default_factory=dict, init=False)  # index tables, made once
 
     @classmethod
     def behind(cls, pads: Sequence[int], length: int, device: torch.device) -> Unpadding:
-        """Of utterances that begin with so many pads each, and are of so many rows with them."""
+        """For utterances that begin with so many pads each, and have so many rows in all."""
         is_real = np.arange(length) >= np.array(pads)[:, None]
         place = (np.cumsum(is_real.ravel()) - 1).clip(min=0).reshape(is_real.shape)
         numbers = np.flatnonzero(is_real), place, np.flatnonzero(~is_real)
@@ -40,56 +44,61 @@ class Unpadding:
         return _Pack.apply(padded, self)  # type: ignore[no-untyped-call]
 
     def pad(self, packed: Tensor) -> Tensor:
-        """(K, N, n) to (K, B, T, n). Pads hold any finite numbers; a gradient on them goes nowhere."""
+        """(K, N, n) to (K, B, T, n). Pads hold some finite numbers; their gradient is dropped."""
         return _Pad.apply(packed, self)  # type: ignore[no-untyped-call]
 
-    def by_head(self, trials: int, parts: int, heads: int) -> Tensor:
-        """Where each row of (parts, K, B, H, T) is in (K, N, parts, H)."""
-        return self._once(_index_by_head, trials, parts, heads)
+    def heads_from_packed(self, trials: int, parts: int, heads: int) -> Tensor:
+        """(parts, K, B, H, T): which row of (K, N, parts, H) goes there."""
+        return self._once(_heads_from_packed, trials, parts, heads)
 
-    def by_row(self, trials: int, heads: int, columns: int) -> Tensor:
-        """Where each row of (K, N, H) is in (K, B, H, columns), the last T of these columns being the rows."""
-        return self._once(_index_by_row, trials, heads, columns)
+    def packed_from_heads(self, trials: int, heads: int, columns: int) -> Tensor:
+        """(K, N, H): which row of (K, B, H, columns) goes there; the rows are the last T of the columns."""
+        return self._once(_packed_from_heads, trials, heads, columns)
 
-    def by_row_of_columns(self, trials: int, heads: int, columns: int) -> Tensor:
-        """Where each row of (K, N, 3, H) is in (K, B, H, T) and twice (K, B, H, columns), end to end."""
-        return self._once(_index_by_row_of_columns, trials, heads, columns)
+    def packed_from_gradients(self, trials: int, heads: int, columns: int) -> Tensor:
+        """(K, N, 3, H): which row goes there of (K, B, H, T) queries, then (K, B, H, columns) keys, then values."""
+        return self._once(_packed_from_gradients, trials, heads, columns)
 
     def _once(self, make: Callable[..., Tensor], *sizes: int) -> Tensor:
-        """Every layer of a pass asks for the same."""
+        """Every layer needs the same tables."""
         if (make, *sizes) not in self.made:
             self.made[make, *sizes] = make(self, *sizes)
         return self.made[make, *sizes]
 
 
-def _index_by_head(rows: Unpadding, trials: int, parts: int, heads: int) -> Tensor:
+def _heads_from_packed(rows: Unpadding, trials: int, parts: int, heads: int) -> Tensor:
     device = rows.place.device
-    of_trial = torch.arange(trials, device=device)[:, None, None] * len(rows.real) + rows.place  # (K, B, T)
-    of_part = torch.arange(parts, device=device)[:, None, None, None] + of_trial * parts  # (parts, K, B, T)
-    return of_part[..., None, :] * heads + torch.arange(heads, device=device)[:, None]
+    packed_row = torch.arange(trials, device=device)[:, None, None] * len(rows.real) + rows.place  # (K, B, T)
+    part = torch.arange(parts, device=device)[:, None, None, None]
+    part_row = packed_row * parts + part  # (parts, K, B, T)
+    head = torch.arange(heads, device=device)[:, None]
+    return part_row[..., None, :] * heads + head  # (parts, K, B, H, T)
 
 
-def _index_by_row(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
+def _packed_from_heads(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
     (batch, length), device = rows.place.shape, rows.real.device
-    utterance, row = rows.real // length, rows.real % length + columns - length  # (N,)
-    of_utterance = torch.arange(trials, device=device)[:, None] * batch + utterance  # (K, N)
-    of_head = of_utterance[..., None] * heads + torch.arange(heads, device=device)  # (K, N, H)
-    return of_head * columns + row[:, None]
+    utterance, column = rows.real // length, rows.real % length + columns - length  # (N,)
+    trial_utterance = torch.arange(trials, device=device)[:, None] * batch + utterance  # (K, N)
+    head = trial_utterance[..., None] * heads + torch.arange(heads, device=device)  # (K, N, H)
+    return head * columns + column[:, None]
 
 
-def _index_by_row_of_columns(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
-    queries, keys = (trials * len(rows.place) * heads * width for width in (rows.place.shape[1], columns))
-    of_query, of_column = (rows.by_row(trials, heads, width) for width in (rows.place.shape[1], columns))
-    return torch.stack([of_query, of_column + queries, of_column + queries + keys], dim=2)
+def _packed_from_gradients(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
+    batch, length = rows.place.shape
+    keys_start = trials * batch * heads * length  # behind the queries
+    values_start = keys_start + trials * batch * heads * columns
+    query = rows.packed_from_heads(trials, heads, length)  # (K, N, H)
+    column = rows.packed_from_heads(trials, heads, columns)  # (K, N, H)
+    return torch.stack([query, column + keys_start, column + values_start], dim=2)
 
 
 def taken(rows: Tensor, where: Tensor) -> Tensor:
-    """Some of many rows (M, n), by number: (..., n)."""
+    """The rows of (M, n) with these numbers, (...): (..., n)."""
     return rows.index_select(0, where.flatten()).view(*where.shape, -1)
 
 
 class _Pack(torch.autograd.Function):
-    """By hand, for backward of torch's own selection adds up row by row."""
+    """Written by hand: the backward of torch's own selection adds up row by row."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, rows: Unpadding) -> Tensor:
@@ -104,7 +113,7 @@ class _Pack(torch.autograd.Function):
 
 
 class _Pad(torch.autograd.Function):
-    """The other way."""
+    """The inverse of `_Pack`."""
 
     @staticmethod
     def forward(ctx: Any, packed: Tensor, rows: Unpadding) -> Tensor:

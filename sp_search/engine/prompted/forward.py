@@ -1,10 +1,11 @@
-"""K trials, one pass over a batch: the unit LM with every trial's prompts, computing only what reaches a loss.
+"""K trials' logits for one batch: the unit LM with every trial's prompt, computing only what reaches a loss.
 
-Up to a chunk's lowest prompted layer the source is the same for all trials and needs no gradient (the trunk); a deep
-prompt has no rows of its own; the last layer asks only at scored rows (method.md, "Savings" 1, 5, 6).
+Up to the lowest prompted layer of these trials, the source is the same for all of them and needs no gradient
+(`source_states.py`). A deep prompt has no rows of its own. The last layer computes the scored rows alone (method.md,
+"Savings" 1, 5, 6).
 
-K trials in the chunk   B utterances   S source columns   A tail rows   T = S + A   P prompt positions
-L layers   H heads   d head width   D embedding size   V vocabulary
+K trials   B utterances   S source columns   A target rows   T = S + A   N rows of the batch without pads
+P prompt positions   L layers   H heads   d head width   D embedding size   V vocabulary
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.batch.collate import SourceBatch
@@ -22,7 +22,8 @@ from sp_search.engine.prompted.prompt_kv import TrialPrompt, prompt_kv_by_layer
 from sp_search.engine.prompted.source_states import SourceStates, source_mask
 from sp_search.engine.prompted.target_block import TargetBlock, embed_targets, whole_mask
 from sp_search.engine.transformer.attention import Part, PromptKV, additive, attend, attend_last, attend_source
-from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
+from sp_search.engine.transformer.decoder_layer import merge_heads, project, run_layers, split_heads
+from sp_search.engine.transformer.embedding import output_logits
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.transformer.packed_attention import attend_above
 
@@ -30,120 +31,139 @@ from sp_search.engine.transformer.packed_attention import attend_above
 def target_logits(
     weights: FoldedWeights,
     block: SourceBatch,
-    trunk: SourceStates,
+    source: SourceStates,
     prompts: Sequence[TrialPrompt],
-    answers: TargetBlock,
+    target: TargetBlock,
     read: list[list[Part]] | None = None,
 ) -> Tensor:
-    """What the LM expects behind the row before `<s>`, where that is asked, behind `<s>` and each answer token.
+    """What the LM expects behind `<s>`, behind each target token and, where that is scored, in place of `<s>`.
 
-    Trials of one chunk agree in `max_source_units`, in prompt position and in whether the prompt is deep; they may
-    differ in prompt length, in depth and side, and in everything else.
+    The trials agree in `max_source_units`, in prompt position and in whether the prompt is deep. They may differ in
+    all else, prompt length, depth and side included.
 
     Args:
         weights: the frozen LM.
-        block: the batch's sources, laid out for the prompt position.
-        trunk: `run_source` of that block, for a level at or below every trial's own.
+        block: the batch's sources.
+        source: `run_source` of that block, with the `source_levels` of these trials.
         prompts: K trials' prompts.
-        answers: what stands behind `<s>`.
-        read: takes, layer by layer, the columns that the last row reads; a row behind it reads them and itself.
+        target: what stands behind `<s>`.
+        read: filled, layer by layer, with the columns that the last row reads; a row behind it reads them and itself.
 
     Returns:
-        (K, B, asks_separator + 1 + M, V), float32. Of the last 1 + M rows, row 0 is what follows `<s>` and row j what
-        follows token j; a row before them predicts `<s>`.
+        (K, B, predicts_separator + 1 + M, V), float32. Of the last 1 + M rows, row 0 is what follows `<s>` and row j
+        what follows token j. A row before them predicts `<s>`.
     """
     layers = weights.architecture.layers
-    first = _chunk_level(prompts, layers)
-    x, target_mask = embed_targets(weights, block, prompts, answers)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
-    scored = answers.depth.numel() + answers.predicts_separator
-    rows, mask = None, target_mask
-    if first < layers - 1:
-        rows = _rows(block, x.shape[2])
-        mask = whole_mask(source_mask(block, weights.dtype), trunk.padding, target_mask)
-    attention = _Attention(weights, trunk, first, target_mask, mask, rows, read)
-    for level, (layer, prefix) in enumerate(zip(weights.layers, prompt_kv_by_layer(weights, prompts), strict=True)):
-        x, mixed = attention(x, level, prefix, scored if level == layers - 1 else None)
-        x = finish_layer(x, mixed, layer)
-    x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
-    return F.linear(x, *weights.projection).float()
+    rows, target_mask = embed_targets(weights, block, prompts, target)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
+    lowest = _lowest_prompted_layer(prompts, layers)
+    has_layers_above = lowest < layers - 1
+    attention = _Attention(
+        weights=weights,
+        source=source,
+        prefixes=prompt_kv_by_layer(weights, prompts),
+        lowest=lowest,
+        scored=target.depth.numel() + target.predicts_separator,
+        target_mask=target_mask,
+        whole_mask=whole_mask(source_mask(block, weights.dtype), source.padding, target_mask)
+        if has_layers_above
+        else None,
+        unpadding=_unpadding(block, rows.shape[2]) if has_layers_above else None,
+        read=read,
+    )
+    return output_logits(run_layers(rows, weights.layers, attention), weights)
 
 
-def _chunk_level(prompts: Sequence[TrialPrompt], layers: int) -> int:
-    levels = [prompt.first_live_layer for prompt in prompts]
-    return min(layers if level is None else level for level in levels)
+def _lowest_prompted_layer(prompts: Sequence[TrialPrompt], layers: int) -> int:
+    """Of all these trials; L where the source sees no prompt."""
+    live = [prompt.first_live_layer for prompt in prompts]
+    return min(layers if level is None else level for level in live)
 
 
 @dataclass(frozen=True)
 class _Attention:
-    """What rows take in, layer by layer: the tail's alone, with the source's from the lowest prompted layer on."""
+    """The attention of every layer: of target rows, and from the lowest prompted layer on of source rows too."""
 
     weights: FoldedWeights
-    trunk: SourceStates
-    first: int  # the lowest prompted layer; L where the source sees no prompt
+    source: SourceStates
+    prefixes: list[PromptKV | None]  # by layer
+    lowest: int  # the lowest prompted layer; L where the source sees no prompt
+    scored: int  # rows wanted of the last layer, counted from the end
     target_mask: Tensor  # (K or 1, B or 1, 1, A, A)
-    whole_mask: Tensor  # (K or 1, B, 1, T, 1 + T), `attend_above`'s
-    rows: Unpadding | None  # of the batch from there on; None where that is the last layer, or none
+    whole_mask: Tensor | None  # (K or 1, B, 1, T, 1 + T), `attend_above`'s; None without layers above the lowest
+    unpadding: Unpadding | None  # of source and target rows, the same
     read: list[list[Part]] | None
 
-    def __call__(self, x: Tensor, level: int, prefix: PromptKV | None, scored: int | None) -> tuple[Tensor, Tensor]:
-        """The rows that leave a layer, as they enter it, and what they take in there.
+    def __call__(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """As `run_layers` takes it: x is (K, B, A, D) up to the lowest prompted layer and (K, N, D) above it."""
+        if level < self.lowest:
+            return self._attend_from_target(x, level)
+        if level == self.lowest:
+            return self._attend_and_join(x, level)
+        return self._attend_from_all(x, level)
 
-        Args:
-            x: (K, B, A, D) up to the lowest prompted layer, (K, N, D) above: rows that are no pads.
-            level: the layer's number.
-            prefix: of the layer.
-            scored: in the last layer, how many rows at the end are wanted.
-        """
-        if level > self.first:
-            return self._whole(x, level, prefix, scored)
-        tail, mixed = self._tail(x, level, prefix, scored or x.shape[2])
-        if level < self.first:
-            return tail, mixed
-        columns = self.trunk.entries[level].state.shape[1]
-        wanted = columns if scored is None else max(0, scored - x.shape[2])  # the row before `<s>` at most
-        source, taken = self._source(len(x), level, prefix, wanted)
-        whole = torch.cat([source, tail], dim=2), torch.cat([taken, mixed], dim=2)
-        return whole if self.rows is None else (self.rows.pack(whole[0]), self.rows.pack(whole[1]))
+    def _is_last(self, level: int) -> bool:
+        return level == len(self.weights.layers) - 1
 
-    def _tail(self, x: Tensor, level: int, prefix: PromptKV | None, rows: int) -> tuple[Tensor, Tensor]:
-        """The tail's last rows on the prefix, the source and the tail."""
-        layer = self.weights.layers[level]
-        query, key, value = split_heads(project(x, layer), layer)  # (K, B, H, A, d)
-        trunk = self.trunk
-        past = [*_prefix_part(prefix), (trunk.keys[level][None], trunk.values[level][None], trunk.padding[None])]
+    def _attend_from_target(self, target: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Target rows (K, B, A, D) on the prefix, the source and each other; of the last layer the scored ones."""
+        layer, source = self.weights.layers[level], self.source
+        query, key, value = split_heads(project(target, layer), layer)  # (K, B, H, A, d)
+        source_part = source.keys[level][None], source.values[level][None], source.padding[None]
+        past = [*_prefix_part(self.prefixes[level]), source_part]
         self._record(past, key, value, self.target_mask)
+        rows = min(self.scored, target.shape[2]) if self._is_last(level) else target.shape[2]
         mixed = attend(query[..., -rows:, :], [*past, (key, value, self.target_mask[..., -rows:, :])])
-        return x[:, :, -rows:], merge_heads(mixed)
+        return target[:, :, -rows:], merge_heads(mixed)
 
-    def _source(self, trials: int, level: int, prefix: PromptKV | None, rows: int) -> tuple[Tensor, Tensor]:
-        """The source's last rows on the prefix and the source, for every trial."""
-        entry = self.trunk.entries[level]
+    def _attend_and_join(self, target: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """The lowest prompted layer: target rows (K, B, A, D) enter, source and target rows leave, (K, N, D).
+
+        If it is the last layer, the scored rows leave, (K, B, scored, D): the row before `<s>` may be a source row.
+        """
+        source_rows = self.source.entries[level].state.shape[1]
+        if self._is_last(level):
+            source_rows = max(0, self.scored - target.shape[2])
+        source, source_mixed = self._attend_from_source(len(target), level, source_rows)
+        target, target_mixed = self._attend_from_target(target, level)
+        rows = torch.cat([source, target], dim=2)  # (K, B, T, D)
+        mixed = torch.cat([source_mixed, target_mixed], dim=2)
+        if self.unpadding is None:
+            return rows, mixed
+        return self.unpadding.pack(rows), self.unpadding.pack(mixed)
+
+    def _attend_from_source(self, trials: int, level: int, rows: int) -> tuple[Tensor, Tensor]:
+        """The last rows of the source on the prefix and the source, for every trial: each (K, B, rows, D)."""
+        entry, prefix = self.source.entries[level], self.prefixes[level]
         start = entry.state.shape[1] - rows
-        source, mixed = (t[:, start:].expand(trials, -1, -1, -1) for t in (entry.state, entry.mixed))
+        state, mixed = (part[:, start:].expand(trials, -1, -1, -1) for part in (entry.state, entry.mixed))
         if prefix is None:
-            return source, mixed
-        return source, attend_source(entry.query[:, start:], entry.mixed[:, start:], entry.log_sum[:, start:], prefix)
+            return state, mixed
+        return state, attend_source(entry.query[:, start:], entry.mixed[:, start:], entry.log_sum[:, start:], prefix)
 
-    def _whole(self, x: Tensor, level: int, prefix: PromptKV | None, scored: int | None) -> tuple[Tensor, Tensor]:
-        """All rows on the prefix and on each other; of the last layer the scored ones, (K, B, scored, D)."""
-        assert self.rows is not None
-        layer, rows, among = self.weights.layers[level], self.rows, self.whole_mask[..., 1:]
-        if scored is not None and self.read is None and self._is_cheaper(scored):
-            padded = rows.pad(x)
-            return padded[:, :, -scored:], attend_last(padded, prefix, among, layer, scored)
-        projected = project(x, layer)  # (K, N, 3D)
+    def _attend_from_all(self, rows: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """All rows (K, N, D) on the prefix and each other; of the last layer the scored ones, (K, B, scored, D)."""
+        assert self.unpadding is not None
+        assert self.whole_mask is not None
+        layer, prefix, on_each_other = self.weights.layers[level], self.prefixes[level], self.whole_mask[..., 1:]
+        pad, is_last = self.unpadding.pad, self._is_last(level)
+        if is_last and self.read is None and self._is_cheaper_without_keys():
+            padded = pad(rows)  # (K, B, T, D)
+            return padded[:, :, -self.scored :], attend_last(padded, prefix, on_each_other, layer, self.scored)
+        projected = project(rows, layer)  # (K, N, 3D)
         if self.read is not None:
-            self._record(_prefix_part(prefix), *split_heads(rows.pad(projected), layer)[1:], among)
-        mixed = attend_above(projected, rows, prefix, self.whole_mask, layer)
-        if scored is None:
-            return x, mixed
-        return rows.pad(x)[:, :, -scored:], rows.pad(mixed)[:, :, -scored:]
+            _, key, value = split_heads(pad(projected), layer)
+            self._record(_prefix_part(prefix), key, value, on_each_other)
+        mixed = attend_above(projected, self.unpadding, prefix, self.whole_mask, layer)  # (K, N, D)
+        if not is_last:
+            return rows, mixed
+        return pad(rows)[:, :, -self.scored :], pad(mixed)[:, :, -self.scored :]
 
-    def _is_cheaper(self, scored: int) -> bool:
-        """Whether so few rows ask that their way to keys and values is shorter than that of all rows, in products."""
+    def _is_cheaper_without_keys(self) -> bool:
+        """Whether `attend_last` takes fewer products than keys and values of all rows would."""
+        assert self.whole_mask is not None
         architecture, length = self.weights.architecture, self.whole_mask.shape[-2]
         width, heads = architecture.embed_dim, architecture.attention_heads
-        return scored * (width + length * heads) < length * (width + scored)
+        return self.scored * (width + length * heads) < length * (width + self.scored)
 
     def _record(self, past: list[Part], key: Tensor, value: Tensor, mask: Tensor) -> None:
         if self.read is not None:
@@ -159,7 +179,7 @@ def _prefix_part(prefix: PromptKV | None) -> list[Part]:
     return [(prefix.keys[:, None], prefix.values[:, None], hidden)]
 
 
-def _rows(block: SourceBatch, tail: int) -> Unpadding:
-    """Which rows of source and tail are no pads."""
+def _unpadding(block: SourceBatch, target_rows: int) -> Unpadding:
+    """Which source and target rows are not padding."""
     width = block.tokens.shape[1]
-    return Unpadding.behind([width - columns for columns in block.columns], width + tail, block.tokens.device)
+    return Unpadding.behind([width - columns for columns in block.columns], width + target_rows, block.tokens.device)

@@ -1,7 +1,7 @@
-"""Trunks kept in memory, between epochs and between evaluations, as many as fit; the others are computed again.
+"""Source states kept in memory between epochs and between evaluations, as many as fit; others are computed again.
 
-The batches of two epochs differ, so each source is kept by itself and a batch's trunk is put together from them.
-A source is known by its units. It is causal: what is kept of a whole one serves the same source cut short.
+The batches of two epochs differ, so each source is kept by itself, under its units, and the states of a batch are put
+together from its sources. A source is causal: what is kept of a whole one serves the same source cut short.
 
 B utterances   S source columns   n rows of one source   L layers   H heads   d head width   D embedding size
 """
@@ -22,58 +22,61 @@ from sp_search.engine.prompted.source_states import (
     SourceStates,
     embed_source,
     run_source,
-    source_of_parts,
+    states_of_parts,
 )
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 ENOUGH = 0.8
-"""Share of all sources of which keys and values must fit to be kept. Made of the layers' inputs they cost a fifth of
-a trunk (0.85 of 3.9 ms an utterance of 57 rows at 6 x 256), so where fewer fit, inputs of more sources save more."""
+"""Share of all sources of which keys and values must fit to be kept.
+
+Making them from the layers' inputs costs a fifth of running a source (0.85 of 3.9 ms an utterance of 57 rows at
+6 x 256). So where fewer fit, keeping the inputs of more sources saves more.
+"""
 
 
 @dataclass(frozen=True)
-class _Needs:
-    """What a source's trunk is put together from."""
+class _Parts:
+    """Which parts of a source are kept."""
 
-    columns: int  # layers, from the lowest up, of which keys and values are kept
-    inputs: frozenset[int]  # layers above the lowest of which what enters them is kept
-    entries: frozenset[int] = frozenset()  # levels of which the rest of their entry is kept as well
+    columns: int  # layers, from the lowest up, with keys and values
+    inputs: frozenset[int]  # layers above the lowest, with their input
+    entries: frozenset[int] = frozenset()  # levels with the rest of their entry
 
-    def __or__(self, other: _Needs) -> _Needs:
-        return _Needs(max(self.columns, other.columns), self.inputs | other.inputs, self.entries | other.entries)
+    def __or__(self, other: _Parts) -> _Parts:
+        return _Parts(max(self.columns, other.columns), self.inputs | other.inputs, self.entries | other.entries)
 
 
-_NOTHING = _Needs(0, frozenset())
+_NOTHING = _Parts(0, frozenset())
 
 
 @dataclass(frozen=True)
 class _CachedSource:
-    """One source's rows of a trunk."""
+    """One source's rows."""
 
-    needs: _Needs  # that it meets
+    parts: _Parts  # which it has
     columns: Tensor  # (L', 2, H, n, d): keys and values
     inputs: Mapping[int, Tensor]  # by layer, (n, D)
-    entries: Mapping[int, tuple[Tensor, ...]]  # by level, an Entry's query and mixed (n, D) and log_sum (n, H)
+    entries: Mapping[int, tuple[Tensor, ...]]  # by level, an entry's query and mixed (n, D) and log_sum (n, H)
 
     @property
     def bytes(self) -> int:
         entered = (tensor for entry in self.entries.values() for tensor in entry)
         return sum(tensor.nbytes for tensor in (self.columns, *self.inputs.values(), *entered))
 
-    def serves(self, needs: _Needs, rows: int) -> bool:
-        """Whether a trunk with so many rows of the source can be put together from it."""
-        return needs | self.needs == self.needs and rows <= self.columns.shape[-2]
+    def serves(self, wanted: _Parts, rows: int) -> bool:
+        """Whether it has these parts, for so many rows of the source."""
+        return wanted | self.parts == self.parts and rows <= self.columns.shape[-2]
 
 
 class SourceCache:
-    """Trunks by source. First come, first kept: every utterance returns once an epoch, so none is worth more.
+    """Source states by source. First come, first kept: every utterance returns once an epoch, so none is worth more.
 
-    Where keys and values of too few sources would fit, what enters the layers is kept instead, in less than half the
-    memory, and keys and values are made of it again.
+    Where keys and values of too few sources would fit, the inputs of the layers are kept instead, in less than half
+    the memory, and keys and values are made from them again.
     """
 
     def __init__(self, weights: FoldedWeights, limit_bytes: int, *, rows: int) -> None:
-        """Keep at most so many bytes, 0 keeps nothing, of sources that have so many rows in all."""
+        """Keep at most so many bytes (0 keeps nothing) of sources that have so many rows in all."""
         self._weights = weights
         self._limit = limit_bytes
         architecture = weights.architecture
@@ -84,79 +87,106 @@ class SourceCache:
         self._kept: dict[bytes, _CachedSource] = {}
         self.bytes = 0
 
-    def trunk(
+    def states(
         self, block: SourceBatch, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]
     ) -> SourceStates:
-        """What `run_source` gives for a block that was laid out from these whole sources."""
-        needs = self._needs(levels)
-        if not self._limit or needs == _NOTHING:  # below layer 0 there is nothing but embeddings
+        """The same as `run_source` for a block that was laid out from these whole sources."""
+        wanted = self._wanted(levels)
+        if not self._limit or wanted == _NOTHING:  # below layer 0 there are only embeddings
             return run_source(self._weights, block, levels)
         names = [source.tobytes() for source in sources]
-        missing = [b for b, n in enumerate(block.columns) if not self._has(names[b], needs, n)]
-        fresh: dict[int, _CachedSource] = {}
+        missing = [b for b, rows in enumerate(block.columns) if not self._has(names[b], wanted, rows)]
+        found = {b: self._kept[name] for b, name in enumerate(names) if name in self._kept}
         if missing:
-            part = block if len(missing) == len(names) else block.take(missing)
-            for b in missing:  # what is there stays, else two kinds of trials would push out the other's by turns
-                needs = needs | self._kept[names[b]].needs if names[b] in self._kept else needs
-            inputs: list[Tensor] = []
-            asked = levels | needs.entries | {max(needs.columns, *needs.inputs, 0)}
-            computed = run_source(self._weights, part, asked, inputs)
-            for at, b in enumerate(missing):
-                fresh[b] = _rows_of(computed, inputs, at, block.columns[b], needs)
-                self._keep(names[b], fresh[b])
-            if part is block:
+            computed, fresh = self._compute(block, names, missing, wanted, levels)
+            if len(missing) == len(names):
                 return computed
-        entries = [fresh[b] if b in fresh else self._kept[name] for b, name in enumerate(names)]
-        return self._joined(block, entries, levels)
+            found |= fresh
+        return self._joined(block, [found[b] for b in range(len(names))], levels)
 
-    def _needs(self, levels: frozenset[int]) -> _Needs:
+    def _compute(
+        self,
+        block: SourceBatch,
+        names: Sequence[bytes],
+        missing: Sequence[int],
+        wanted: _Parts,
+        levels: frozenset[int],
+    ) -> tuple[SourceStates, dict[int, _CachedSource]]:
+        """Run the missing utterances of a block, and keep what fits.
+
+        Parts that are kept already of one of them stay: otherwise two kinds of trials would push out each other's
+        parts in turns.
+
+        Returns:
+            The states of the missing utterances, and what each leaves for the cache, by its number in the block.
+        """
+        parts = wanted
+        for b in missing:
+            if names[b] in self._kept:
+                parts = parts | self._kept[names[b]].parts
+        top = max(parts.columns, *parts.inputs, 0)
+        part = block if len(missing) == len(names) else block.take(missing)
+        inputs: list[Tensor] = []
+        computed = run_source(self._weights, part, levels | parts.entries | {top}, inputs)
+        fresh = {}
+        for at, b in enumerate(missing):
+            fresh[b] = _rows_of(computed, inputs, at, block.columns[b], parts)
+            self._keep(names[b], fresh[b])
+        return computed, fresh
+
+    def _wanted(self, levels: frozenset[int]) -> _Parts:
+        """The parts from which states with these levels are put together."""
         layers, highest = len(self._weights.layers), max(levels)
-        if self._keeps_columns:  # the last layer's are worth it too: of its inputs one row alone is projected
-            entered = levels & frozenset(range(layers - 1)) if self._keeps_entries else frozenset()
-            columns = layers if highest == layers - 1 else highest + (highest in entered)
-            return _Needs(columns, levels & frozenset(range(1, layers)), entered)
-        return _Needs(0, frozenset(range(1, min(highest + 1, layers))))
+        if not self._keeps_columns:
+            return _Parts(0, frozenset(range(1, min(highest + 1, layers))))
+        # The last layer has no entry to keep, but its keys and values: then only one row of its input is projected.
+        entries = levels & frozenset(range(layers - 1)) if self._keeps_entries else frozenset()
+        columns = layers if highest == layers - 1 else highest + (highest in entries)
+        return _Parts(columns, levels & frozenset(range(1, layers)), entries)
 
-    def _has(self, name: bytes, needs: _Needs, rows: int) -> bool:
-        return name in self._kept and self._kept[name].serves(needs, rows)
+    def _has(self, name: bytes, wanted: _Parts, rows: int) -> bool:
+        return name in self._kept and self._kept[name].serves(wanted, rows)
 
-    def _keep(self, name: bytes, entry: _CachedSource) -> None:
+    def _keep(self, name: bytes, source: _CachedSource) -> None:
         before = self._kept[name].bytes if name in self._kept else 0
-        if self.bytes - before + entry.bytes <= self._limit:
-            self._kept[name] = entry
-            self.bytes += entry.bytes - before
+        if self.bytes - before + source.bytes <= self._limit:
+            self._kept[name] = source
+            self.bytes += source.bytes - before
 
     @torch.no_grad()
-    def _joined(self, block: SourceBatch, entries: Sequence[_CachedSource], levels: frozenset[int]) -> SourceStates:
-        """One trunk of several sources' rows, padded on the left as the block is."""
-        needs, width = self._needs(levels), block.tokens.shape[1]
-        _, two, heads, _, d = entries[0].columns.shape
-        columns = entries[0].columns.new_zeros(needs.columns, two, len(entries), heads, width, d)
-        inputs = {level: columns.new_zeros(len(entries), width, heads * d) for level in needs.inputs}
-        entered = {
-            level: [part.new_zeros(len(entries), width, part.shape[-1]) for part in entries[0].entries[level]]
-            for level in needs.entries
+    def _joined(self, block: SourceBatch, cached: Sequence[_CachedSource], levels: frozenset[int]) -> SourceStates:
+        """The states of a block from those of its sources, padded on the left as the block is."""
+        wanted, width = self._wanted(levels), block.tokens.shape[1]
+        _, two, heads, _, d = cached[0].columns.shape
+        columns = cached[0].columns.new_zeros(wanted.columns, two, len(cached), heads, width, d)
+        inputs = {level: columns.new_zeros(len(cached), width, heads * d) for level in wanted.inputs}
+        entries = {
+            level: [part.new_zeros(len(cached), width, part.shape[-1]) for part in cached[0].entries[level]]
+            for level in wanted.entries
         }
-        for b, (entry, n) in enumerate(zip(entries, block.columns, strict=True)):
-            columns[:, :, b, :, width - n :] = entry.columns[: needs.columns, :, :, :n]
+        for b, (source, rows) in enumerate(zip(cached, block.columns, strict=True)):
+            columns[:, :, b, :, width - rows :] = source.columns[: wanted.columns, :, :, :rows]
             for level, state in inputs.items():
-                state[b, width - n :] = entry.inputs[level][:n]
-            for level, parts in entered.items():
-                for part, kept in zip(parts, entry.entries[level], strict=True):
-                    part[b, width - n :] = kept[:n]
+                state[b, width - rows :] = source.inputs[level][:rows]
+            for level, parts in entries.items():
+                for part, kept in zip(parts, source.entries[level], strict=True):
+                    part[b, width - rows :] = kept[:rows]
         inputs[0] = embed_source(self._weights, block)
-        ready = {level: LayerEntry(inputs[level], *parts) for level, parts in entered.items()}
-        return source_of_parts(self._weights, block, levels, columns, inputs, ready)
+        known = {level: LayerEntry(inputs[level], *parts) for level, parts in entries.items()}
+        return states_of_parts(self._weights, block, levels, columns, inputs, known)
 
 
-def _rows_of(trunk: SourceStates, inputs: Sequence[Tensor], row: int, count: int, needs: _Needs) -> _CachedSource:
-    """A copy of one row of a trunk, without its padding; inputs: what entered its layers."""
-    pairs = zip(trunk.keys[: needs.columns], trunk.values[: needs.columns], strict=True)
+def _rows_of(states: SourceStates, inputs: Sequence[Tensor], row: int, count: int, parts: _Parts) -> _CachedSource:
+    """A copy of one utterance's rows, without its padding; inputs: those of the layers.
+
+    Copied, because a view would keep the whole batch in memory.
+    """
+    pairs = zip(states.keys[: parts.columns], states.values[: parts.columns], strict=True)
     columns = [torch.stack([key[row, :, -count:], value[row, :, -count:]]) for key, value in pairs]
-    none = trunk.keys[0].new_empty(0, 2, *trunk.keys[0][row, :, -count:].shape)
-    states = {level: inputs[level][row, -count:].clone() for level in needs.inputs}
+    none = states.keys[0].new_empty(0, 2, *states.keys[0][row, :, -count:].shape)
+    kept_inputs = {level: inputs[level][row, -count:].clone() for level in parts.inputs}
     entries = {}
-    for level in needs.entries:
-        entry = trunk.entries[level]
+    for level in parts.entries:
+        entry = states.entries[level]
         entries[level] = tuple(part[row, -count:].clone() for part in (entry.query, entry.mixed, entry.log_sum))
-    return _CachedSource(needs, torch.stack(columns) if columns else none, states, entries)
+    return _CachedSource(parts, torch.stack(columns) if columns else none, kept_inputs, entries)

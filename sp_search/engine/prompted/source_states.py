@@ -1,6 +1,6 @@
-"""The source as far up as no prompt reaches it: the same for all trials, without gradient (method.md, "Savings" 5).
+"""The source up to the lowest prompted layer: the same for all trials, without gradient (method.md, "Savings" 5).
 
-B utterances   S source columns   R rows that are wanted above   L layers   H heads   d head width   D embedding size
+B utterances   S source columns   R rows that go on   L layers   H heads   d head width   D embedding size
 """
 
 from __future__ import annotations
@@ -14,22 +14,24 @@ from torch import Tensor
 from sp_search.engine.batch.collate import SourceBatch
 from sp_search.engine.transformer.attention import additive, attend
 from sp_search.engine.transformer.decoder_layer import (
-    finish_layer,
     merge_heads,
     project,
     project_columns,
     project_queries,
+    run_layers,
     split_columns,
     split_heads,
+    to_heads,
 )
+from sp_search.engine.transformer.embedding import embed
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 
 @dataclass(frozen=True)
 class LayerEntry:
-    """The source where it enters the lowest prompted layer, and what it would take in there without a prompt.
+    """The source as it enters the lowest prompted layer, and what its attention would take in without a prompt.
 
-    R = S, but in the last layer: above it only the row before `<s>` may be wanted, R = 1.
+    R = S, but R = 1 in the last layer, where only the row before `<s>` can be scored.
     """
 
     state: Tensor  # input of the layer, (B, R, D)
@@ -44,12 +46,12 @@ class LayerEntry:
 
 @dataclass(frozen=True)
 class SourceStates:
-    """What rows above the trunk read of it."""
+    """The source of a batch without any prompt, as far as trials need it."""
 
-    keys: list[Tensor]  # of the layers up to the highest level asked for: (B, H, S, d)
+    keys: list[Tensor]  # of the layers up to the highest level: (B, H, S, d)
     values: list[Tensor]  # the same
     entries: dict[int, LayerEntry]  # by level
-    padding: Tensor  # (B, 1, 1, S), what is added to scores of tail rows on source columns
+    padding: Tensor  # (B, 1, 1, S), what is added to scores of target rows on source columns
 
     def part(self, rows: slice) -> SourceStates:
         """Some of its B rows, a view."""
@@ -62,7 +64,7 @@ class SourceStates:
 
 
 def source_levels(first_live_layers: Iterable[int | None], layers: int) -> frozenset[int]:
-    """The levels a trunk must reach for trials of these lowest live layers; None, a source never reached, is L."""
+    """The levels of the entries that trials of these lowest live layers need; None, a source never reached, is L."""
     return frozenset(layers if level is None else level for level in first_live_layers)
 
 
@@ -70,35 +72,44 @@ def source_levels(first_live_layers: Iterable[int | None], layers: int) -> froze
 def run_source(
     weights: FoldedWeights, block: SourceBatch, levels: frozenset[int], inputs: list[Tensor] | None = None
 ) -> SourceStates:
-    """Run the source up to the highest of `source_levels`; inputs takes what enters each layer, (B, S, D)."""
+    """Run the source up to the highest of `source_levels`; inputs is filled with each layer's input, (B, S, D)."""
     return run_source_with_gradient(weights, block, levels, inputs)
 
 
 def run_source_with_gradient(
     weights: FoldedWeights, block: SourceBatch, levels: frozenset[int], inputs: list[Tensor] | None = None
 ) -> SourceStates:
-    """What `run_source` gives, with the gradient that weights of a fine-tuned LM need."""
-    highest = max(levels)
+    """The same as `run_source`, with the gradient that the weights of a fine-tuned LM need."""
+    top = min(max(levels), len(weights.layers) - 1)  # the highest layer whose keys and values are read
     mask = source_mask(block, weights.dtype)
-    trunk = SourceStates([], [], {}, source_padding(block, weights.dtype))
-    x = embed_source(weights, block)
-    for level, layer in enumerate(weights.layers[: highest + 1]):
+    states = SourceStates([], [], {}, source_padding(block, weights.dtype))
+
+    def add_columns(x: Tensor, level: int) -> Tensor | None:
+        """Add a layer's keys and values, and its entry if it is one of the levels; else return its queries."""
+        query: Tensor | None = None
+        if level in levels:
+            key, value, states.entries[level] = enter(x, level, weights, mask, None)
+        else:
+            layer = weights.layers[level]
+            query, key, value = split_heads(project(x, layer), layer)  # (B, H, S, d)
+        states.keys.append(key)
+        states.values.append(value)
         if inputs is not None:
             inputs.append(x)
-        if level in levels:
-            key, value, trunk.entries[level] = enter(x, level, weights, mask, None)
-        else:
-            query, key, value = split_heads(project(x, layer), layer)  # (B, H, S, d)
-        trunk.keys.append(key)
-        trunk.values.append(value)
-        if level < min(highest, len(weights.layers) - 1):
-            is_entry = level in levels
-            mixed = trunk.entries[level].mixed if is_entry else merge_heads(attend(query, [(key, value, mask)]))
-            x = finish_layer(x, mixed, layer)
-    return trunk
+        return query
+
+    def attend_to_source(x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        query = add_columns(x, level)
+        if query is None:
+            return x, states.entries[level].mixed
+        return x, merge_heads(attend(query, [(states.keys[level], states.values[level], mask)]))
+
+    below_top = run_layers(embed_source(weights, block), weights.layers[:top], attend_to_source)
+    add_columns(below_top, top)
+    return states
 
 
-def source_of_parts(
+def states_of_parts(
     weights: FoldedWeights,
     block: SourceBatch,
     levels: frozenset[int],
@@ -106,63 +117,63 @@ def source_of_parts(
     inputs: Mapping[int, Tensor],
     entries: Mapping[int, LayerEntry],
 ) -> SourceStates:
-    """The trunk of a block from what `run_source` made on its way, without attention and feed-forward.
+    """The states of a block from what `run_source` made on its way, without attention and feed-forward.
 
     Args:
         weights: the frozen LM.
         block: the sources.
         levels: `source_levels`.
         columns: keys and values of the lowest L' layers, (L', 2, B, H, S, d).
-        inputs: by layer, what enters it, (B, S, D): of all levels, and of the layers below that columns lack.
-        entries: of levels whose columns are there, R = S.
+        inputs: by layer, its input, (B, S, D): of all levels, and of the layers below them without columns.
+        entries: of levels that have columns, R = S.
     """
     mask = source_mask(block, weights.dtype)
-    trunk = SourceStates([], [], {}, source_padding(block, weights.dtype))
+    states = SourceStates([], [], {}, source_padding(block, weights.dtype))
     for level, layer in enumerate(weights.layers[: max(levels) + 1]):
         if level in levels and level in entries:
-            (key, value), trunk.entries[level] = columns[level], entries[level]
+            (key, value), states.entries[level] = columns[level], entries[level]
         elif level in levels:
             ready = (columns[level][0], columns[level][1]) if level < len(columns) else None
-            key, value, trunk.entries[level] = enter(inputs[level], level, weights, mask, ready)
+            key, value, states.entries[level] = enter(inputs[level], level, weights, mask, ready)
         elif level < len(columns):
             key, value = columns[level]
         else:
             key, value = split_columns(project_columns(inputs[level], layer), layer)
-        trunk.keys.append(key)
-        trunk.values.append(value)
-    return trunk
+        states.keys.append(key)
+        states.values.append(value)
+    return states
 
 
 def embed_source(weights: FoldedWeights, block: SourceBatch) -> Tensor:
-    """What enters layer 0, (B, S, D)."""
-    return weights.tokens[block.tokens] + weights.positions[block.positions]
+    """The input of layer 0, (B, S, D)."""
+    return embed(block.tokens, block.positions, weights)
 
 
 def enter(
     x: Tensor, level: int, weights: FoldedWeights, mask: Tensor, columns: tuple[Tensor, Tensor] | None
 ) -> tuple[Tensor, Tensor, LayerEntry]:
-    """Keys, values and the rest of a source in the lowest prompted layer.
+    """Keys, values and entry of a source in the lowest prompted layer.
 
     Args:
-        x: what enters the layer, (B, S, D).
+        x: the layer's input, (B, S, D).
         level: the layer's number.
         weights: the LM's.
         mask: `source_mask`.
-        columns: its keys and values (B, H, S, d), where they are at hand.
+        columns: its keys and values (B, H, S, d), where they are known already.
     """
     layer = weights.layers[level]
-    asking = x[:, -1:] if level == len(weights.layers) - 1 else x  # (B, R, D)
-    if asking is x and columns is None:
+    rows = x[:, -1:] if level == len(weights.layers) - 1 else x  # (B, R, D)
+    if rows is x and columns is None:
         query, key, value = split_heads(project(x, layer), layer)
     else:
-        query = project_queries(asking, layer).unflatten(-1, (-1, weights.architecture.head_dim)).transpose(1, 2)
+        query = to_heads(project_queries(rows, layer), weights.architecture.attention_heads)
         key, value = columns or split_columns(project_columns(x, layer), layer)
-    scores = query @ key.transpose(-1, -2) + mask[..., -asking.shape[1] :, :]  # (B, H, R, S)
+    scores = query @ key.transpose(-1, -2) + mask[..., -rows.shape[1] :, :]  # (B, H, R, S)
     scores = scores.float()  # faster on a CPU than torch's bfloat16 kernels
     shares = scores.softmax(-1)
-    log_sum = scores.amax(-1) - shares.amax(-1).log()  # both are of the same column
+    log_sum = scores.amax(-1) - shares.amax(-1).log()  # (B, H, R); both maxima are in the same column
     mixed = shares.to(value.dtype) @ value
-    return key, value, LayerEntry(asking, merge_heads(query), merge_heads(mixed), log_sum.transpose(1, 2))
+    return key, value, LayerEntry(rows, merge_heads(query), merge_heads(mixed), log_sum.transpose(1, 2))
 
 
 def source_mask(block: SourceBatch, dtype: torch.dtype) -> Tensor:
@@ -175,5 +186,5 @@ def source_mask(block: SourceBatch, dtype: torch.dtype) -> Tensor:
 
 
 def source_padding(block: SourceBatch, dtype: torch.dtype) -> Tensor:
-    """What is added to scores of tail rows on source columns, (B, 1, 1, S)."""
+    """What is added to scores of target rows on source columns, (B, 1, 1, S)."""
     return additive(block.is_padded, dtype)[:, None, None, :]

@@ -1,6 +1,7 @@
-"""What stands behind the source: an infix, `<s>` and the answers, for K trials, and what its rows may see.
+"""What stands behind the source: an infix, `<s>` and the answers, for K trials, and which rows see which.
 
-K trials in the chunk   B utterances   A tail rows   M answer tokens   T rows of source and tail   D embedding size
+K trials   B utterances   S source columns   A target rows   M answer tokens   P infix rows   T = S + A
+D embedding size
 """
 
 from __future__ import annotations
@@ -28,66 +29,92 @@ class TargetBlock:
 
     tokens: Tensor  # (K, B, M) or (K, 1, M), int64
     depth: Tensor  # (1 + M,), int64; depth[0] = 0
-    visible: Tensor  # (1 + M, 1 + M), bool: [row, column] True where the row's past holds the column
-    predicts_separator: bool  # whether what stands before `<s>` is asked for it
+    visible: Tensor  # (1 + M, 1 + M), bool: [row, column] True where the row sees the column
+    predicts_separator: bool  # whether the row before `<s>` is scored, which predicts it
 
 
 def embed_targets(
-    weights: FoldedWeights, block: SourceBatch, prompts: Sequence[TrialPrompt], answers: TargetBlock
+    weights: FoldedWeights, block: SourceBatch, prompts: Sequence[TrialPrompt], target: TargetBlock
 ) -> tuple[Tensor, Tensor]:
-    """The tail's embeddings (K, B, A, D) and what is added to its scores on itself."""
+    """The target rows' embeddings (K, B, A, D), and what is added to their scores on each other."""
     trials, batch = len(prompts), len(block.units)
     scale = math.sqrt(weights.architecture.embed_dim)
     separators = torch.stack([prompt.tensors.separator for prompt in prompts])[:, None, None] * scale
-    marks = weights.positions[FIRST_POSITION + 1 + block.units[:, None] + answers.depth]  # (B, 1 + M, D)
-    behind = weights.tokens[answers.tokens].expand(trials, batch, -1, -1) + marks[:, 1:]
+    marks = weights.positions[FIRST_POSITION + 1 + block.units[:, None] + target.depth]  # (B, 1 + M, D)
     start = separators.to(weights.dtype) + marks[:, :1]  # (K, B, 1, D)
-    if prompts[0].tensors.infix is None:
-        return torch.cat([start, behind], dim=2), _target_mask(answers, 0, None, weights.dtype)
-    lead, absent = _lead(weights, prompts, answers.predicts_separator)
-    tail = torch.cat([lead.expand(-1, batch, -1, -1), start, behind], dim=2)
-    return tail, _target_mask(answers, lead.shape[2], absent, weights.dtype)
+    behind = weights.tokens[target.tokens].expand(trials, batch, -1, -1) + marks[:, 1:]  # (K, B, M, D)
+    infixes = [prompt.tensors.infix for prompt in prompts if prompt.tensors.infix is not None]
+    if not infixes:
+        return torch.cat([start, behind], dim=2), _target_mask(target, 0, None, weights.dtype)
+    hidden: Tensor | None
+    if prompts[0].is_infix:
+        rows, hidden = _deep_infix_rows(infixes, int(target.predicts_separator))
+    else:
+        rows, hidden = _input_infix_rows(infixes)
+    infix = rows.to(weights.dtype)[:, None].expand(-1, batch, -1, -1)  # (K, B, P, D)
+    return torch.cat([infix, start, behind], dim=2), _target_mask(target, rows.shape[1], hidden, weights.dtype)
 
 
-def _lead(
-    weights: FoldedWeights, prompts: Sequence[TrialPrompt], predicts_separator: bool
-) -> tuple[Tensor, Tensor | None]:
-    """The infix, (K, 1, rows, D), and which of its rows no row may attend to, (K, rows)."""
-    rows = [prompt.tensors.infix for prompt in prompts if prompt.tensors.infix is not None]
-    if prompts[0].is_infix:  # its last row may ask for `<s>`; the deep prompt stands for the keys and values of all
-        asking = int(predicts_separator)
-        lead = torch.stack([row[len(row) - asking :] for row in rows])[:, None].to(weights.dtype)
-        return lead, lead.new_ones(len(rows), asking, dtype=torch.bool)
-    longest = max(len(row) for row in rows)
-    lead = torch.stack([F.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-    shorter = [longest - len(row) for row in rows]
-    starts = onto(lead.device, torch.tensor(shorter))
-    absent = torch.arange(longest, device=lead.device) < starts[:, None]
-    return lead[:, None].to(weights.dtype), absent if any(shorter) else None
+def _deep_infix_rows(infixes: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
+    """The last `count` rows, 0 or 1, of each infix, (K, count, D), and that no row sees them, (K, count).
+
+    A row is there only to predict `<s>`: the keys and values of all infix positions come from the deep prompt.
+    """
+    rows = torch.stack([infix[len(infix) - count :] for infix in infixes])
+    return rows, rows.new_ones(len(infixes), count, dtype=torch.bool)
 
 
-def _target_mask(answers: TargetBlock, lead: int, absent: Tensor | None, dtype: torch.dtype) -> Tensor:
-    rows = lead + len(answers.depth)
-    visible = torch.ones(rows, rows, dtype=torch.bool, device=answers.visible.device).tril()
-    visible[lead:, lead:] = answers.visible
-    if absent is None:
-        return additive(~visible, dtype)[None, None, None]  # (1, 1, 1, A, A)
-    masked = (~visible).repeat(len(absent), 1, 1)  # (K, A, A)
-    masked[:, :, :lead] |= absent[:, None, :]
-    return additive(masked, dtype)[:, None, None]  # (K, 1, 1, A, A)
+def _input_infix_rows(infixes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """All rows, padded in front to the longest, (K, P, D), and which of them are padding, (K, P); None for none."""
+    longest = max(len(infix) for infix in infixes)
+    rows = torch.stack([F.pad(infix, (0, 0, longest - len(infix), 0)) for infix in infixes])
+    pads = [longest - len(infix) for infix in infixes]
+    starts = onto(rows.device, torch.tensor(pads))
+    is_padding = torch.arange(longest, device=rows.device) < starts[:, None]
+    return rows, is_padding if any(pads) else None
+
+
+def _target_mask(target: TargetBlock, infix: int, hidden: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """What is added to scores of target rows on each other.
+
+    Args:
+        target: what stands behind the infix.
+        infix: P, its rows.
+        hidden: (K, P), bool, infix rows that no row sees; None where all are seen.
+        dtype: of the mask.
+
+    Returns:
+        (K, 1, 1, A, A), or (1, 1, 1, A, A) where it is the same for all trials.
+    """
+    rows = infix + len(target.depth)
+    visible = torch.ones(rows, rows, dtype=torch.bool, device=target.visible.device).tril()
+    visible[infix:, infix:] = target.visible
+    if hidden is None:
+        return additive(~visible, dtype)[None, None, None]
+    masked = (~visible).repeat(len(hidden), 1, 1)  # (K, A, A)
+    masked[:, :, :infix] |= hidden[:, None, :]
+    return additive(masked, dtype)[:, None, None]
 
 
 def whole_mask(mask: Tensor, padding: Tensor, target_mask: Tensor) -> Tensor:
-    """(K or 1, B, 1, T, 1 + T): source rows see the source, tail rows the source and their own past, pads themselves.
+    """What is added to scores of source and target rows on the prompt and on each other.
 
-    Column 0 is for all positions of a prefix, which rows see that are no pads.
+    Source rows see the source; target rows see the source and their own past; pads see themselves.
+
+    Args:
+        mask: `source_mask`, (B, 1, S, S).
+        padding: `source_padding`, (B, 1, 1, S).
+        target_mask: of `embed_targets`.
+
+    Returns:
+        (K or 1, B, 1, T, 1 + T). Column 0 is the prompt's; rows that are not padding see the prompt.
     """
-    source, tail = mask.shape[-1], target_mask.shape[-1]
-    whole = mask.new_full((len(target_mask), len(mask), 1, source + tail, 1 + source + tail), -torch.inf)
+    source, target = mask.shape[-1], target_mask.shape[-1]
+    whole = mask.new_full((len(target_mask), len(mask), 1, source + target, 1 + source + target), -torch.inf)
     whole[..., :source, 0] = padding[..., 0, :]
     whole[..., source:, 0] = 0
-    own = whole[..., 1:]
-    own[..., :source, :source] = mask
-    own[..., source:, :source] = padding
-    own[..., source:, source:] = target_mask
+    on_each_other = whole[..., 1:]
+    on_each_other[..., :source, :source] = mask
+    on_each_other[..., source:, :source] = padding
+    on_each_other[..., source:, source:] = target_mask
     return whole

@@ -1,7 +1,7 @@
-"""What goes through the LM at once: a number of tokens that all passes keep to, halved where memory runs out.
+"""Micro-batches: the trials and rows that go through the LM at once, halved where memory runs out.
 
-A pass takes some trials and some rows of a batch. On a CPU a large one leaves the caches and a small one wastes the
-processor; a GPU takes what its memory holds. The size changes the time, never the numbers.
+On a CPU a large micro-batch leaves the caches and a small one wastes the processor. A GPU takes what its memory
+holds. The size changes the time, never the numbers.
 """
 
 from __future__ import annotations
@@ -14,26 +14,39 @@ import torch
 from sp_search.errors import ConfigError
 
 UNBOUNDED = 1 << 40
-"""Tokens, where a pass is cut only when memory runs out."""
+"""Tokens, where a micro-batch is cut only when memory runs out."""
+SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
+"""By device, where nothing was measured: source units, and the answers behind them."""
+WRITING_TOKENS = {"cpu": 8192, "cuda": 65536}
+"""By device: source units and the room for answers. More than above, because a step computes one row an utterance."""
 
 Work = Callable[[range, range], object]
 """Takes trials and rows through the LM. Where it raises it leaves nothing behind, so it can be done again."""
 
 
 class MicrobatchSize:
-    """Most tokens of a pass. Once halved it stays so, for what follows is no smaller."""
+    """The most tokens of a micro-batch, for one kind of work.
+
+    A size that was halved stays so: the micro-batches that follow are no smaller. Training and scoring therefore have
+    a size each; otherwise one large tree of answers would slow down all training.
+    """
 
     def __init__(self, tokens: int) -> None:
         """1 or more."""
         self.tokens = tokens
 
     @classmethod
-    def usual(cls, device: torch.device, tokens: Mapping[str, int]) -> MicrobatchSize:
-        """Of a table by device, where nothing was measured."""
-        return cls(tokens.get(device.type, tokens["cuda"]))
+    def for_scoring(cls, device: torch.device, tokens: int | None = None) -> MicrobatchSize:
+        """Of so many tokens; None takes the usual number for the device."""
+        return cls(_usual(device, SCORING_TOKENS) if tokens is None else tokens)
+
+    @classmethod
+    def for_writing(cls, device: torch.device, tokens: int | None = None) -> MicrobatchSize:
+        """Of so many tokens; None takes the usual number for the device."""
+        return cls(_usual(device, WRITING_TOKENS) if tokens is None else tokens)
 
     def pieces(self, trials: range, rows: range, row_tokens: int) -> list[tuple[range, range]]:
-        """Trials and rows in passes of like size: trials apart first, rows where one trial alone is too much."""
+        """Parts of nearly equal size. Trials are parted first, rows only where one trial alone is too much."""
         whole = len(rows) * row_tokens
         if len(trials) > 1 or whole <= self.tokens:
             return [(some, rows) for some in _evenly(trials, self.tokens // whole)]
@@ -44,7 +57,7 @@ def in_microbatches(size: MicrobatchSize, trials: int, rows: int, row_tokens: in
     """Do the work for every row of every trial once, in order.
 
     Args:
-        size: of a pass; halved when one does not fit into memory, which is then done again in parts.
+        size: of a micro-batch; halved when one does not fit into memory, which is then done again in parts.
         trials: 1 or more.
         rows: 1 or more.
         row_tokens: tokens that one row of one trial takes through the LM, 1 or more.
@@ -74,12 +87,16 @@ def _out_of_memory(work: Work, trials: range, rows: range) -> torch.OutOfMemoryE
     try:
         work(trials, rows)
     except torch.OutOfMemoryError as error:
-        return error.with_traceback(None)  # its frames would keep the tensors of the pass
+        return error.with_traceback(None)  # its frames would keep the tensors of the micro-batch
     return None
 
 
 def _evenly(whole: range, most: int) -> list[range]:
-    """In as few parts as can be that hold at most so many, or one, each."""
+    """The fewest parts of nearly equal size, each of at most `most` items and of at least one."""
     parts = -(-len(whole) // max(1, most))
     edges = [len(whole) * part // parts for part in range(parts + 1)]
     return [whole[start:end] for start, end in pairwise(edges)]
+
+
+def _usual(device: torch.device, tokens: Mapping[str, int]) -> int:
+    return tokens.get(device.type, tokens["cuda"])

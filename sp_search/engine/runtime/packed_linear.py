@@ -1,6 +1,7 @@
-"""A linear layer whose weight oneDNN has laid out for its products, where it can: the same sums, some percent faster.
+"""A linear layer whose weight oneDNN lays out for its products, where it can: the same sums, some percent faster.
 
-Laid out on first use, in the process that uses it: such a weight can't be sent, and takes memory of its own.
+The weight is laid out on first use, in the process that uses it. Such a weight can't be sent, and it takes memory of
+its own.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-USUAL_ROWS = 2048
-"""What oneDNN lays a weight out for; any number of rows may be multiplied by it."""
+from sp_search.engine.runtime.torch_private import can_pack, packed_linear, packed_weight
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PackedLinear:
         return cast(Tensor, _Frozen.apply(x, self))  # type: ignore[no-untyped-call]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without what is laid out, which has no storage to send."""
+        """Without the packed weights, which have no storage to send."""
         return PackedLinear, (self.weight, self.bias)
 
     @cached_property
@@ -41,7 +41,7 @@ class PackedLinear:
 
     @cached_property
     def back(self) -> Tensor:
-        """Its transpose, for the gradient on what came in."""
+        """Its transpose, for the gradient on the input."""
         return _packed(self.weight.T)
 
 
@@ -59,20 +59,14 @@ class _Frozen(torch.autograd.Function):
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
-    """x W' + b, and its positive part where asked; the weight as it is, transposed, or laid out by oneDNN."""
+    """x W' + b, and its positive part with relu; the weight is plain, transposed, or laid out by oneDNN."""
     if not weight.is_mkldnn:
         product = F.linear(x, weight, bias)
         return product.relu_() if relu else product
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+    return packed_linear(x, weight, bias, relu=relu)
 
 
 def _packed(weight: Tensor) -> Tensor:
-    if weight.requires_grad or weight.device.type != "cpu" or not _supported(weight.dtype):
+    if weight.requires_grad or weight.device.type != "cpu" or not can_pack(weight.dtype):
         return weight
-    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), USUAL_ROWS)
-
-
-def _supported(dtype: torch.dtype) -> bool:
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return packed_weight(weight)

@@ -1,4 +1,4 @@
-"""From names and paths to a pack: what a worker is sent, and builds for itself."""
+"""From names and paths to a trainer: what a worker is sent and builds in its own process."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sp_search.tasks.registry import Task
 from sp_search.units.manifest import load_corpus
 
 FREE_SHARE = 0.6
-"""Of the free memory, for trunks; a worker without a GPU takes of it what it has of the cores."""
+"""Of the free memory, for the source cache. A worker without a GPU takes the share that it has of the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSpec:
-    """Everything a pack is built from, small enough to send to any node; paths must be readable there."""
+    """Everything a trainer is built from, small enough to send to any node; paths must be readable there."""
 
     task: Task
     lm_name: str
@@ -67,7 +67,7 @@ class TrainerSpec:
         return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
 
     def parts(self, lm: UnitLM, data: TaskData) -> SharedParts:
-        """What packs of this recipe can share on a machine, of what `data` gave."""
+        """What the trainers of one machine can share of what `data` gave."""
         if device_kind(self.device) != "cpu":  # of a cluster, perhaps: this machine need not have one
             return SharedParts(lm, data, None, _scores)
         device = pick_device("cpu")
@@ -75,7 +75,7 @@ class TrainerSpec:
         return SharedParts(lm, data, weights, _scores)
 
     def __call__(self, parts: SharedParts | None = None) -> MultiTrialTrainer:
-        """Build the pack in this process, of shared parts or of its own."""
+        """Build the trainer in this process, from shared parts or from its own."""
         torch.set_num_threads(self.threads)
         device = pick_device(self.device)
         if device.type == "cpu":
@@ -90,14 +90,14 @@ class TrainerSpec:
             chunk_updates=self.chunk_updates,
             valid_sample=self.valid_sample,
             tokens_per_pass=self.tokens_per_pass,
-            trunk_cache_bytes=self._trunk_cache_bytes(device),
+            source_cache_bytes=self._source_cache_bytes(device),
             stream_seed=self.stream_seed,
             device=device,
             dtype=pick_dtype(self.dtype, device) if weights is None else weights.dtype,
             backend=backend_asked_for(self.compile),
         )
 
-    def _trunk_cache_bytes(self, device: torch.device) -> int:
+    def _source_cache_bytes(self, device: torch.device) -> int:
         if self.trunk_cache_gib is not None:
             return int(self.trunk_cache_gib * 2**30)
         share = 1.0 if device.type == "cuda" else min(1.0, self.threads / cores())

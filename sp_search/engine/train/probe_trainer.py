@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.answer.answer_tree import answer_numbers
 from sp_search.engine.answer.evaluator import ScoredAnswer, SplitAnswers, Symbols, best_answers
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.hparams import TrialHParams
@@ -22,7 +23,7 @@ from sp_search.engine.trial.linear_probe import ProbeTensors, initial_probe, poo
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial, new_probe_trial
 from sp_search.errors import ConfigError
-from sp_search.tasks.label_space import NOTHING, LabelSpace
+from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task
 from sp_search.types import Split
 
@@ -43,7 +44,7 @@ class ProbeTrainer:
         """Nothing is computed before the first probe."""
         self._weights, self._data = weights, data
         self._kept: dict[tuple[int, int, str, int], _PooledSplit] = {}
-        self._gold = torch.from_numpy(answer_numbers(data.space, data.answers["train"]))
+        self._gold = answer_numbers(data.space.answers, data.answers["train"])
 
     def new_trial(self, settings: TrialHParams, *, seed: int, budget: int) -> LiveTrial:
         """A probe before its first update.
@@ -73,13 +74,16 @@ class ProbeTrainer:
 
     @torch.no_grad()
     def evaluated(self, trial: LiveTrial, split: Split, answers: Symbols) -> SplitAnswers:
-        """A probe's answers to a labelled split, and loss in nats an answer where training has the answer."""
+        """A probe's answers to a labelled split, and loss in nats per answer.
+
+        The loss is over the utterances whose answer training has; without any there is none.
+        """
         assert isinstance(trial.tensors, ProbeTensors)
         logits = trial.tensors.logits(self._read(split, trial.settings).pooled)
         logp = logits.log_softmax(-1).cpu()  # (N, A)
-        gold = torch.from_numpy(answer_numbers(self._data.space, answers))
+        gold = answer_numbers(self._data.space.answers, answers)  # (N,)
         known = gold >= 0
-        loss = -float(logp[known].gather(1, gold[known, None]).mean())
+        loss = -float(logp[known].gather(1, gold[known, None]).mean()) if known.any() else None
         words = words_of(self._data.space, self._data.task)
         return SplitAnswers([words[k] for k in logp.argmax(-1).tolist()], loss)
 
@@ -136,10 +140,3 @@ def check_probe(task: Task) -> None:
             f"method=probe: expected a task whose answers are chosen (task.decoding=best), got task {task.name}, "
             f"which writes them; a linear probe can't, take method=prompt or method=finetune"
         )
-
-
-def answer_numbers(space: LabelSpace, answers: Symbols) -> npt.NDArray[np.int64]:
-    """The number of each whole answer among training's, (N,); -1 where training has no such answer."""
-    numbers = {answer: number for number, answer in enumerate(space.answers)}
-    rows = (tuple(symbol for symbol in row if symbol != NOTHING) for row in answers.tolist())
-    return np.array([numbers.get(row, -1) for row in rows], dtype=np.int64)

@@ -1,9 +1,9 @@
-"""One batch for all trials of a pack: every trial's gradient, in passes as large as the device likes.
+"""One batch for all trials: every trial's gradient, in micro-batches of any size.
 
-What is random is drawn, and what is counted is counted, before the first pass; so passes of any size add up to the
-same. Nothing here waits for the device.
+Dropout is drawn and rows are counted before the first micro-batch, so micro-batches of any size add up to the same.
+Nothing here waits for the device.
 
-K trials of a pass   B utterances of the batch   R of them in a pass   M answer symbols   V vocabulary
+K trials   B utterances of the batch   R of them in a micro-batch   M answer symbols   C label symbols   V vocabulary
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from sp_search.tasks.label_space import NOTHING
 
 @dataclass(frozen=True)
 class SharedBatch:
-    """What the passes of trials of one key have in common, or some rows of it."""
+    """What trials of one key have in common of a batch, or some rows of it."""
 
     block: SourceBatch
-    trunk: SourceStates
+    source: SourceStates
     symbols: Tensor  # (B, M), int64, answers; NOTHING behind shorter ones
 
     def part(self, rows: range) -> SharedBatch:
@@ -45,12 +45,12 @@ class SharedBatch:
         if len(rows) == len(self.symbols):
             return self
         at = slice(rows.start, rows.stop)
-        return SharedBatch(self.block.part(rows), self.trunk.part(at), self.symbols[at])
+        return SharedBatch(self.block.part(rows), self.source.part(at), self.symbols[at])
 
 
 @dataclass(frozen=True)
 class TrialUpdate:
-    """A trial before one batch: all that is random about its update, and what the batch counts for it."""
+    """A trial before one batch: the random draws of its update, and what the batch counts for it."""
 
     trial: LiveTrial
     prompt_draws: dict[str, Tensor]
@@ -60,7 +60,7 @@ class TrialUpdate:
 
     @classmethod
     def of(cls, trial: LiveTrial, block: SourceBatch, symbols: Tensor, answer_tokens: int) -> TrialUpdate:
-        """Draw a slot's dropout and count, for a batch whose answers are of so many tokens in all."""
+        """Draw a trial's dropout and count, for a batch whose answers have so many tokens in all."""
         settings, (utterances, longest) = trial.settings, symbols.shape
         scored = answer_tokens + utterances * (settings.score_separator + settings.score_end)
         all_tokens = block.tokens_in_all + answer_tokens + utterances
@@ -78,31 +78,39 @@ class TrialUpdate:
         tensors: list[Tensor] = self.trial.optimizer.param_groups[0]["params"]
         return tensors
 
-    def nll(self, logits: Tensor, symbols: Tensor, rows: range, *, asks: bool, ends: bool) -> Tensor:
-        """Its summed cross-entropy on some rows of the batch.
+    def nll(self, logits: Tensor, symbols: Tensor, rows: range, *, has_separator: bool, has_end: bool) -> Tensor:
+        """Its summed cross-entropy on some rows of the batch, in nats.
+
+        The logits may have a row that another trial scores and this one does not.
 
         Args:
-            logits: (R, asks + M + ends, V), its own.
+            logits: (R, has_separator + M + has_end, V), its own.
             symbols: (R, M), their answers.
             rows: R of B.
-            asks: whether the logits have a row that predicts `<s>`.
-            ends: whether they have one behind the longest answer.
+            has_separator: whether the first row of the logits predicts `<s>`.
+            has_end: whether the last row stands behind the longest answer.
         """
         settings = self.trial.settings
-        own = logits[:, asks - settings.score_separator : logits.shape[1] - (ends - settings.score_end)]
-        targets = self.trial.verbalized.targets(symbols)[:, not settings.score_separator :][:, : own.shape[1]]
+        first = int(has_separator and not settings.score_separator)
+        last = logits.shape[1] - int(has_end and not settings.score_end)
+        logits = logits[:, first:last]  # (R, A, V): the rows that this trial scores
+        targets = self.trial.verbalized.targets(symbols)  # (R, 1 + M + 1)
+        targets = targets[:, int(not settings.score_separator) :][:, : logits.shape[1]]  # (R, A)
         factors = None if self.head_draws is None else self.head_draws[rows.start : rows.stop]
         assert isinstance(self.trial.tensors, PromptTensors)
-        return scored_nll(apply_head(own, self.trial.tensors.head, factors), targets).sum()
+        mapped = apply_head(logits, self.trial.tensors.head, factors)  # (R, A, V or C + 4)
+        return scored_nll(mapped, targets).sum()
 
 
 class TrainStep:
-    """An LM and a training split, for the trials of a pack."""
+    """The frozen LM and the training split, for any trials."""
 
-    def __init__(self, weights: FoldedWeights, data: TaskData, trunks: SourceCache, size: MicrobatchSize) -> None:
-        """Join what a pack has made."""
-        self._weights, self._train, self._trunks, self._size = weights, data.train, trunks, size
-        self._trunk_size = MicrobatchSize(UNBOUNDED)  # a trunk keeps no activations for a backward pass
+    def __init__(
+        self, weights: FoldedWeights, data: TaskData, source_cache: SourceCache, size: MicrobatchSize
+    ) -> None:
+        """Size is of a micro-batch of trials; the source cache belongs to these weights."""
+        self._weights, self._train, self._source_cache, self._size = weights, data.train, source_cache, size
+        self._source_size = MicrobatchSize(UNBOUNDED)  # source states keep no activations for backward
         self._answers = data.answers["train"].astype(np.int64)
         self._longest = int(np.diff(data.train.offsets).max())
 
@@ -119,42 +127,54 @@ class TrainStep:
         answers = onto(self._weights.device, torch.from_numpy(np.ascontiguousarray(symbols)))
         for key, group in self._groups(trials):
             block = collate_sources(sources, max_units=key.max_source_units, device=self._weights.device)
-            learners = [TrialUpdate.of(trial, block, answers, int(there.sum())) for trial in group]
-            behind, width = symbols.shape[1] + 2, block.tokens.shape[1]
+            updates = [TrialUpdate.of(trial, block, answers, int(there.sum())) for trial in group]
+            width, behind = block.tokens.shape[1], symbols.shape[1] + 2  # tokens of a source and behind it
             if group[0].own_lm is not None:
-                one_pass = partial(_own_pass, self._weights, block, answers, learners)
-                in_microbatches(self._size, 1, len(indices), behind + width, one_pass)
+                work = partial(_add_own_gradients, self._weights, block, answers, updates)
+                in_microbatches(self._size, 1, len(indices), width + behind, work)
             else:
-                with_trunk = partial(self._with_trunk, block, sources, answers, learners, behind)
-                in_microbatches(self._trunk_size, 1, len(indices), width, with_trunk)
-            for learner in learners:
-                learner.trial.scored += learner.scored
+                is_source_live = group[0].first_live_layer is not None
+                row_tokens = behind + (width if is_source_live else 0)
+                work = partial(self._add_shared_gradients, block, sources, answers, updates, row_tokens)
+                in_microbatches(self._source_size, 1, len(indices), width, work)
+            for update in updates:
+                update.trial.scored += update.scored
 
-    def _with_trunk(
+    def _add_shared_gradients(
         self,
         block: SourceBatch,
         sources: Sequence[npt.NDArray[np.int32]],
         symbols: Tensor,
-        learners: Sequence[TrialUpdate],
-        behind: int,
+        updates: Sequence[TrialUpdate],
+        row_tokens: int,
         _: range,
         rows: range,
     ) -> None:
-        """The trunk of some rows of the batch, then the passes of trials over it.
+        """The source states of some rows of the batch, then micro-batches of trials over them.
 
-        Done again in halves where the trunk finds no memory: that is before any gradient is added, and the passes
-        see to themselves.
+        If memory runs out here, `in_microbatches` calls again with half the rows. It can only run out for the source,
+        before any gradient is added: the inner micro-batches handle their own.
+
+        Args:
+            block: the batch's sources.
+            sources: the same, whole.
+            symbols: (B, M), the batch's answers.
+            updates: of trials of one key.
+            row_tokens: that one row of one trial takes through the LM.
+            rows: of the batch.
         """
-        live = [learner.trial.first_live_layer for learner in learners]
-        part, levels = block.part(rows), source_levels(live, len(self._weights.layers))
-        trunk = self._trunks.trunk(part, sources[rows.start : rows.stop], levels)
-        shared = SharedBatch(part, trunk, symbols[rows.start : rows.stop])
-        row_tokens = behind + (0 if live[0] is None else block.tokens.shape[1])
-        one_pass = partial(_one_pass, self._weights, shared, learners, rows)
-        in_microbatches(self._size, len(learners), len(rows), row_tokens, one_pass)
+        levels = source_levels((update.trial.first_live_layer for update in updates), len(self._weights.layers))
+        part, here = block.part(rows), slice(rows.start, rows.stop)
+        shared = SharedBatch(part, self._source_cache.states(part, sources[here], levels), symbols[here])
+
+        def add_gradients(trials: range, of_part: range) -> None:
+            chosen = [updates[k] for k in trials]
+            _add_gradients(self._weights, shared.part(of_part), chosen, rows[of_part.start : of_part.stop])
+
+        in_microbatches(self._size, len(updates), len(rows), row_tokens, add_gradients)
 
     def _groups(self, trials: Sequence[LiveTrial]) -> list[tuple[ChunkKey, list[LiveTrial]]]:
-        """Trials that may share passes: prompts of one key; a trial that fine-tunes has an LM of its own."""
+        """Trials that may share a micro-batch: prompts of one key. A trial that fine-tunes is alone with its LM."""
         shared: dict[ChunkKey, list[LiveTrial]] = {}
         alone: list[tuple[ChunkKey, list[LiveTrial]]] = []
         for trial in sorted(trials, key=_neighbours):
@@ -165,68 +185,54 @@ class TrainStep:
         return [*shared.items(), *alone]
 
     def _key(self, trial: LiveTrial) -> ChunkKey:
-        """What a slot shares passes by; a limit that no source reaches is none."""
+        """The key by which trials share micro-batches; a limit that no source reaches counts as none."""
         key = trial.chunk_key
         return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
 
 
 def _neighbours(trial: LiveTrial) -> tuple[int, int]:
-    """Side by side go trials with a common trunk, and of those prompts of like length: a pass pads to the longest."""
+    """Sorts trials by lowest deep layer, then by prompt length, because a micro-batch pads to its longest prompt."""
     return trial.deep_layers.start, 0 if trial.settings.prompt is None else trial.settings.prompt.prompt_length
 
 
-def _one_pass(
-    weights: FoldedWeights,
-    shared: SharedBatch,
-    learners: Sequence[TrialUpdate],
-    of_batch: range,
-    trials: range,
-    rows: range,
-) -> None:
-    """A pass over rows of what is shared, which are of those of the batch."""
-    _add_gradients(weights, shared.part(rows), [learners[k] for k in trials], of_batch[rows.start : rows.stop])
-
-
-def _own_pass(
+def _add_own_gradients(
     frozen: FoldedWeights,
     block: SourceBatch,
     symbols: Tensor,
-    learners: Sequence[TrialUpdate],
+    updates: Sequence[TrialUpdate],
     _: range,
     rows: range,
 ) -> None:
-    """A pass of a trial that fine-tunes: its weights are folded anew, and the source passes through them too."""
-    (learner,) = learners
-    assert learner.trial.own_lm is not None
-    weights = fold_weights(learner.trial.own_lm, frozen.device, frozen.dtype, frozen.backend)
-    part = block.part(rows)
-    trunk = run_source_with_gradient(
-        weights, part, source_levels([learner.trial.first_live_layer], len(weights.layers))
-    )
-    _add_gradients(weights, SharedBatch(part, trunk, symbols[rows.start : rows.stop]), learners, rows)
+    """A micro-batch of the one trial that fine-tunes: its weights are folded anew, and the source has a gradient."""
+    (update,) = updates
+    assert update.trial.own_lm is not None
+    weights = fold_weights(update.trial.own_lm, frozen.device, frozen.dtype, frozen.backend)
+    part, levels = block.part(rows), source_levels([update.trial.first_live_layer], len(weights.layers))
+    source = run_source_with_gradient(weights, part, levels)
+    _add_gradients(weights, SharedBatch(part, source, symbols[rows.start : rows.stop]), updates, rows)
 
 
-def _add_gradients(weights: FoldedWeights, part: SharedBatch, learners: Sequence[TrialUpdate], rows: range) -> None:
-    """Add what these rows of the batch tell trials to their gradients and losses; nothing of it where it raises."""
-    asks = any(learner.trial.settings.score_separator for learner in learners)
-    ends = any(learner.trial.settings.score_end for learner in learners)
-    prompts = [learner.trial.training_prompt(learner.prompt_draws) for learner in learners]
-    fed = torch.stack([learner.trial.verbalized.fed(part.symbols) for learner in learners])
-    answers = sequence_answers(fed if ends else fed[..., :-1], predicts_separator=asks)
-    logits = target_logits(weights, part.block, part.trunk, prompts, answers)  # (K, R, asks + M + ends, V)
-    nlls = [
-        learner.nll(of_trial, part.symbols, rows, asks=asks, ends=ends)
-        for learner, of_trial in zip(learners, logits, strict=True)
+def _add_gradients(weights: FoldedWeights, part: SharedBatch, updates: Sequence[TrialUpdate], rows: range) -> None:
+    """Add the gradients and losses of these rows of the batch to the trials; nothing is added where it raises."""
+    has_separator = any(update.trial.settings.score_separator for update in updates)
+    has_end = any(update.trial.settings.score_end for update in updates)
+    prompts = [update.trial.training_prompt(update.prompt_draws) for update in updates]
+    fed = torch.stack([update.trial.verbalized.fed(part.symbols) for update in updates])  # (K, R, M)
+    target = sequence_answers(fed if has_end else fed[..., :-1], predicts_separator=has_separator)
+    logits = target_logits(weights, part.block, part.source, prompts, target)
+    nlls = [  # of each trial's logits, (R, has_separator + M + has_end, V)
+        update.nll(own, part.symbols, rows, has_separator=has_separator, has_end=has_end)
+        for update, own in zip(updates, logits, strict=True)
     ]
-    total = torch.stack([nll / learner.divisor for learner, nll in zip(learners, nlls, strict=True)]).sum()
-    trained = [tensor for learner in learners for tensor in learner.trained]
+    total = torch.stack([nll / update.divisor for update, nll in zip(updates, nlls, strict=True)]).sum()
+    trained = [tensor for update in updates for tensor in update.trained]
     gradients = torch.autograd.grad(total, trained, allow_unused=True)
-    sums = [learner.trial.loss_sum + nll.detach() for learner, nll in zip(learners, nlls, strict=True)]
-    added = [_sum(tensor.grad, gradient) for tensor, gradient in zip(trained, gradients, strict=True)]
-    for tensor, gradient in zip(trained, added, strict=True):  # from here on nothing takes memory
+    losses = [update.trial.loss_sum + nll.detach() for update, nll in zip(updates, nlls, strict=True)]
+    summed = [_sum(tensor.grad, gradient) for tensor, gradient in zip(trained, gradients, strict=True)]
+    for tensor, gradient in zip(trained, summed, strict=True):  # from here on nothing takes memory
         tensor.grad = gradient
-    for learner, nll_sum in zip(learners, sums, strict=True):
-        learner.trial.loss_sum = nll_sum
+    for update, loss in zip(updates, losses, strict=True):
+        update.trial.loss_sum = loss
 
 
 def _sum(before: Tensor | None, gradient: Tensor | None) -> Tensor | None:

@@ -1,6 +1,6 @@
-"""K trials over one frozen LM and one batch stream: the engine's public face.
+"""Many trials over one frozen LM and one batch stream: the engine's public face.
 
-All trials of a pack see the same batches, so what no prompt reaches is computed once.
+All trials see the same batches, so what no prompt reaches is computed once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from sp_search.engine.train.probe_trainer import ProbeTrainer
 from sp_search.engine.train.train_step import TrainStep
 from sp_search.engine.train.validation import Validator
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
-from sp_search.engine.trial.checkpoint import STATE_FILE, load_state, read_state, save_state
+from sp_search.engine.trial.checkpoint import TrialRun, load_state, read_state, save_state
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial, new_trial
 from sp_search.lm.architecture import UnitLM
-from sp_search.types import Params, Report
+from sp_search.types import STATE_FILE, Params, Report
 
 
 class MultiTrialTrainer:
@@ -40,7 +40,7 @@ class MultiTrialTrainer:
         batch_size: int,
         chunk_updates: int,
         tokens_per_pass: int | None,
-        trunk_cache_bytes: int,
+        source_cache_bytes: int,
         valid_sample: int,
         stream_seed: int,
         device: torch.device,
@@ -48,15 +48,15 @@ class MultiTrialTrainer:
         backend: str | None = None,
         weights: FoldedWeights | None = None,
     ) -> None:
-        """Make an empty pack.
+        """Make a trainer without trials.
 
         Args:
             lm: the frozen LM, float32.
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between chunks.
-            tokens_per_pass: most tokens that trials compute for themselves in one pass; None takes what suits.
-            trunk_cache_bytes: most memory for what no prompt changes of utterances; 0 computes it each time.
+            tokens_per_pass: most tokens of a micro-batch of trials; None takes what suits.
+            source_cache_bytes: most memory for source states, which no prompt changes; 0 computes them each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
@@ -70,19 +70,21 @@ class MultiTrialTrainer:
         self._stream = BatchStream(np.diff(data.train.offsets), batch_size, stream_seed)
         self._chunk_updates = chunk_updates
         rows = sum(int((np.diff(data.corpus.splits[name].offsets) + 1).sum()) for name in ("train", "valid"))
-        self._trunks = SourceCache(self._weights, trunk_cache_bytes, rows=rows)
-        tokens = tokens_per_pass or microbatch_tokens(self._lm, self._weights, data, set_aside=trunk_cache_bytes)
-        self._size = MicrobatchSize(tokens)
-        self._train_step = TrainStep(self._weights, data, self._trunks, self._size)
+        self._source_cache = SourceCache(self._weights, source_cache_bytes, rows=rows)
+        tokens = tokens_per_pass or microbatch_tokens(self._lm, self._weights, data, set_aside=source_cache_bytes)
+        self._training_size = MicrobatchSize(tokens)
+        self._train_step = TrainStep(self._weights, data, self._source_cache, self._training_size)
+        self._batch_size, self._stream_seed = batch_size, stream_seed
         self._trials: dict[int, LiveTrial] = {}
+        self._runs: dict[int, TrialRun] = {}
         self._position = 0
         self._probe_trainer = ProbeTrainer(self._weights, data)
         self._validator = Validator(
             self._weights,
             data,
             self._probe_trainer,
-            self._trunks,
-            self._size,
+            self._source_cache,
+            MicrobatchSize(tokens),
             valid_sample=valid_sample,
             seed=stream_seed,
         )
@@ -92,20 +94,21 @@ class MultiTrialTrainer:
 
         Raises:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
-            CheckpointError: the state can't be read or belongs to other parameters.
+            CheckpointError: the state can't be read, or is of other parameters, another seed, budget or stream.
         """
         settings = TrialHParams.from_params(params)
         self._data.check_trial(settings, self._lm.architecture)
+        run = TrialRun(seed, budget, self._batch_size, self._stream_seed)
         if settings.method == "probe":
             trial = self._probe_trainer.new_trial(settings, seed=seed, budget=budget)
         else:
             units = self._data.verbalizer_units(settings, self._lm.embedding)
             trial = new_trial(settings, self._lm, units, seed=seed, budget=budget)
         if state is not None:
-            trial.restore(load_state(state, settings))
+            trial.restore(load_state(state, settings, run))
             if trial.segments:
                 self._position = max(self._position, sum(trial.segments[-1]))
-        self._trials[number] = trial
+        self._trials[number], self._runs[number] = trial, run
 
     @property
     def position(self) -> int:
@@ -127,7 +130,7 @@ class MultiTrialTrainer:
         return self._data.corpus.fingerprint
 
     def retrain(self, number: int, segments: Sequence[Sequence[int]]) -> None:
-        """Train one trial on the given stretches of the stream, (first batch, batches) each: a recorded run again."""
+        """Train one trial again as recorded: on these stretches of the stream, (first batch, batches) each."""
         for first, count in segments:
             self._position = first
             for _ in range(count):
@@ -137,7 +140,7 @@ class MultiTrialTrainer:
         """Train the named trials for one chunk.
 
         Args:
-            numbers: trials of this pack; the others stand still.
+            numbers: the trials to train; the others stand still.
             until: for each of them, the utterances seen at which it reports.
 
         Returns:
@@ -175,7 +178,7 @@ class MultiTrialTrainer:
 
     def save(self, number: int, folder: Path, note: Mapping[str, Any] | None = None) -> None:
         """Write what a resumed or exported trial needs, and a note of plain values with it; whole or not at all."""
-        save_state(self._trials[number], folder, note)
+        save_state(self._trials[number], self._runs[number], folder, note)
 
     def note(self, folder: Path) -> dict[str, Any] | None:
         """The note that a state was saved with; None where no state is.
@@ -183,14 +186,14 @@ class MultiTrialTrainer:
         Raises:
             CheckpointError: the state is damaged.
         """
-        return read_state(folder)["note"] if (folder / STATE_FILE).exists() else None
+        return dict(read_state(folder)["note"]) if (folder / STATE_FILE).exists() else None
 
     def remove(self, number: int) -> None:
         """Let a trial go, and with it all its memory."""
-        del self._trials[number]
+        del self._trials[number], self._runs[number]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial is, what it weighs, and the size of the passes it goes through the LM in."""
+        """What a trial is, what it weighs, and the size of the micro-batches it is trained in."""
         trial = self._trials[number]
         named = trial.named()
         inert = sum(named[name].numel() for name in trial.tensors.inert(self._lm.architecture.layers))
@@ -199,7 +202,7 @@ class MultiTrialTrainer:
             "trained_parameters": sum(tensor.numel() for tensor in trial.optimizer.param_groups[0]["params"]) + inert,
             "inert_parameters": inert,
             "stored_bytes": sum(tensor.numel() * tensor.element_size() for tensor in named.values()),
-            "tokens_per_pass": self._size.tokens,
+            "tokens_per_pass": self._training_size.tokens,
         }
 
     def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:

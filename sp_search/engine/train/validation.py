@@ -1,4 +1,4 @@
-"""How good the trials of a pack are, whatever their method: on a split, or on valid while they train."""
+"""How good trials are, whatever their method: on a split, or on valid while they train."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Validator:
         weights: FoldedWeights,
         data: TaskData,
         probing: ProbeTrainer,
-        trunks: SourceCache,
+        source_cache: SourceCache,
         size: MicrobatchSize,
         *,
         valid_sample: int,
@@ -37,13 +37,13 @@ class Validator:
             weights: the frozen LM.
             data: the corpus and its task.
             probing: answers for the probes.
-            trunks: keeps those of the frozen LM.
-            size: of a pass.
+            source_cache: keeps the source states of the frozen LM.
+            size: of a micro-batch that scores answers.
             valid_sample: utterances of valid, drawn by the seed, for trials before their full budget; 0: all.
             seed: of that draw.
         """
         self._weights, self._data, self._probe_trainer, self._size = weights, data, probing, size
-        self._answerer = AnswerModel(weights, data.space, data.task, size, trunks)
+        self._answerer = AnswerModel(weights, data.space, data.task, size, source_cache)
         whole = data.corpus.splits["valid"], data.answers["valid"]
         self._valid_of = {True: whole, False: _sample(*whole, valid_sample, seed)}
 
@@ -74,7 +74,7 @@ class Validator:
         return measured
 
     def _evaluated(self, trials: Sequence[LiveTrial], split: Split, answers: Symbols) -> list[SplitAnswers]:
-        """Of each; prompts share their passes."""
+        """Of each trial; prompts are scored together."""
         prompts = [trial for trial in trials if trial.settings.method == "prompt"]
         together = self._answerer.evaluated(split, answers, [t.candidate() for t in prompts]) if prompts else []
         found = {id(trial): of_trial for trial, of_trial in zip(prompts, together, strict=True)}

@@ -1,11 +1,13 @@
-"""What a decoder layer does beside attention. Backward goes to weights only where they are trained: fine-tuning.
+"""A decoder layer without its attention: projections, heads, feed-forward; and the loop over all layers.
+
+Backward goes to the weights only where they are trained, that is in fine-tuning.
 
 T rows   H heads   d head width   D embedding size   F feed-forward size
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +16,15 @@ from torch import Tensor
 
 from sp_search.engine.runtime.compile import compiled_piece
 from sp_search.engine.runtime.packed_linear import multiply
+from sp_search.engine.runtime.torch_private import layer_norm_backward, layer_norm_with_statistics, relu_backward_
 from sp_search.engine.transformer.folded_weights import FoldedLayer
 
-NORM_EPS = 1e-5
+Attend = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+"""Takes a layer's input and its number; returns the rows that go on, as they entered, and what they took in."""
 
 
 def project(x: Tensor, layer: FoldedLayer) -> Tensor:
-    """Queries, yet without their bias, keys and values of what enters a layer: (..., D) to (..., 3D)."""
+    """Queries (still without their bias), keys and values of a layer's input: (..., D) to (..., 3D)."""
     return layer.qkv(F.layer_norm(x, x.shape[-1:]))
 
 
@@ -37,20 +41,22 @@ def project_columns(x: Tensor, layer: FoldedLayer) -> Tensor:
 
 
 def split_heads(projected: Tensor, layer: FoldedLayer) -> tuple[Tensor, Tensor, Tensor]:
-    """What `project` gave, (..., T, 3D), to queries, now with their bias, keys and values, each (..., H, T, d)."""
-    query, key, value = _split(projected, 3, layer)
+    """The output of `project`, (..., T, 3D), to queries with their bias, keys and values, each (..., H, T, d)."""
+    heads = len(layer.query_bias)
+    query, key, value = (to_heads(part, heads) for part in projected.chunk(3, dim=-1))
     return query + layer.query_bias[:, None], key, value
 
 
 def split_columns(projected: Tensor, layer: FoldedLayer) -> tuple[Tensor, Tensor]:
-    """(..., T, 2D) to keys and values, each (..., H, T, d)."""
-    key, value = _split(projected, 2, layer)
+    """The output of `project_columns`, (..., T, 2D), to keys and values, each (..., H, T, d)."""
+    heads = len(layer.query_bias)
+    key, value = (to_heads(part, heads) for part in projected.chunk(2, dim=-1))
     return key, value
 
 
-def _split(projected: Tensor, parts: int, layer: FoldedLayer) -> Iterator[Tensor]:
-    split = projected.unflatten(-1, (parts, *layer.query_bias.shape))
-    return (part.transpose(-2, -3) for part in split.unbind(-3))
+def to_heads(x: Tensor, heads: int) -> Tensor:
+    """(..., T, D) to (..., H, T, d), a view."""
+    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
 
 
 def merge_heads(mixed: Tensor) -> Tensor:
@@ -58,15 +64,32 @@ def merge_heads(mixed: Tensor) -> Tensor:
     return mixed.transpose(-2, -3).flatten(-2)
 
 
+def run_layers(x: Tensor, layers: Sequence[FoldedLayer], attend: Attend) -> Tensor:
+    """Rows through successive layers.
+
+    Args:
+        x: the input of the first of them.
+        layers: in order.
+        attend: the attention of each layer.
+
+    Returns:
+        The output of the last layer, (..., T, D); x where there are no layers.
+    """
+    for level, layer in enumerate(layers):
+        x, mixed = attend(x, level)
+        x = finish_layer(x, mixed, layer)
+    return x
+
+
 def finish_layer(x: Tensor, mixed: Tensor, layer: FoldedLayer) -> Tensor:
-    """What leaves a layer: of what entered it and what its attention took in, both (..., T, D)."""
+    """A layer's output, from its input and what its attention took in, both (..., T, D)."""
     x = x + layer.out(mixed)
     weights = layer.fc1.weight, layer.fc1.bias, layer.fc2.weight, layer.fc2.bias
     return _FeedForward.apply(x, layer, *weights)  # type: ignore[no-untyped-call]
 
 
 class _FeedForward(torch.autograd.Function):
-    """x + fc2(relu(fc1(norm(x)))), written by hand to work in place on what is F wide."""
+    """x + fc2(relu(fc1(norm(x)))). Written by hand, so that it works in place on the tensors of width F."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FoldedLayer, *weights: Tensor) -> Tensor:
@@ -97,8 +120,8 @@ class _FeedForward(torch.autograd.Function):
 def _feed_forward(
     rows: Tensor, up: Tensor, up_bias: Tensor | None, down: Tensor, down_bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What comes out (T, D), and for the way back the norm's mean and 1 / deviation (T, 1) and the hidden (T, F)."""
-    normed, mean, rstd = torch.native_layer_norm(rows, rows.shape[-1:], None, None, NORM_EPS)
+    """The output (T, D); for backward the norm's mean and 1 / deviation (T, 1) and the hidden rows (T, F)."""
+    normed, mean, rstd = layer_norm_with_statistics(rows)
     hidden = multiply(normed, up, up_bias, relu=True)
     return multiply(hidden, down, down_bias).add_(rows), mean, rstd, hidden
 
@@ -106,10 +129,7 @@ def _feed_forward(
 def _feed_forward_back(
     above: Tensor, rows: Tensor, mean: Tensor, rstd: Tensor, hidden: Tensor, up: Tensor, down: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients on rows (T, D) and on what the ReLU was given (T, F); weights are transposed."""
-    on_hidden = multiply(above, down)
-    torch.ops.aten.threshold_backward.grad_input(on_hidden, hidden, 0, grad_input=on_hidden)
-    on_rows, _, _ = torch.ops.aten.native_layer_norm_backward(
-        multiply(on_hidden, up), rows, rows.shape[-1:], mean, rstd, None, None, [True, False, False]
-    )
+    """The gradients on rows (T, D) and on the ReLU's input (T, F), from that of the output; weights transposed."""
+    on_hidden = relu_backward_(multiply(above, down), hidden)
+    on_rows = layer_norm_backward(multiply(on_hidden, up), rows, mean, rstd)
     return on_rows.add_(above), on_hidden

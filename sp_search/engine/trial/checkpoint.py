@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import mmap
-import os
 import pickle
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,33 @@ import torch
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.trial import LiveTrial
 from sp_search.errors import CheckpointError
+from sp_search.files.write import atomic_write
 from sp_search.published.pins import sha256_of
+from sp_search.types import STATE_FILE
 from sp_search.units.fairseq_file import UNREADABLE
 
-STATE_FILE = "state.pt"
 SEAL = hashlib.sha256().digest_size * 2
 """Bytes at the end of the file: hex digits."""
+START_ANEW = "remove it to train the trial from its start"
 
 
-def save_state(trial: LiveTrial, folder: Path, note: Mapping[str, Any] | None = None) -> None:
+@dataclass(frozen=True)
+class TrialRun:
+    """All that a trial's numbers depend on beside its settings, the LM and the corpus."""
+
+    seed: int  # of its initialisation and dropout
+    budget: int  # utterances, over which the learning rate warms up and decays
+    batch_size: int  # utterances an update
+    stream_seed: int  # of the order of the batches
+
+
+def save_state(trial: LiveTrial, run: TrialRun, folder: Path, note: Mapping[str, Any] | None = None) -> None:
     """Write a trial's state into a folder, made where absent, and a note of plain values with it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{STATE_FILE}.{os.getpid()}"
-    torch.save(trial.state() | {"note": dict(note or {})}, unfinished)
-    seal = sha256_of(unfinished).encode()
-    with unfinished.open("ab") as file:
-        file.write(seal)
-    unfinished.replace(folder / STATE_FILE)
+    with atomic_write(folder / STATE_FILE) as unfinished:
+        torch.save({**trial.state(), "of": asdict(run), "note": dict(note or {})}, unfinished)
+        seal = sha256_of(unfinished).encode()
+        with unfinished.open("ab") as file:
+            file.write(seal)
 
 
 def read_state(folder: Path) -> dict[str, Any]:
@@ -66,17 +75,38 @@ def _check_seal(path: Path) -> None:
         told = f"{seal[:12].decode()}..." if seal.isalnum() else "that it lacks"
         raise CheckpointError(
             f"{path}: expected a trial's saved state of sha256 {told}, as it ends, got one of {got[:12]}...: it is "
-            f"damaged or cut off; restore it from a copy, or remove it to train the trial from its start"
+            f"damaged or cut off; restore it from a copy, or {START_ANEW}"
         )
 
 
-def load_state(folder: Path, settings: TrialHParams) -> dict[str, Any]:
-    """A saved state for a trial of these settings.
+def load_state(folder: Path, settings: TrialHParams, run: TrialRun) -> dict[str, Any]:
+    """A saved state of this very trial: the same settings, seed, budget and batches.
 
     Raises:
-        CheckpointError: it can't be read, or was saved by a trial of other settings.
+        CheckpointError: it can't be read, or is another trial's; the message names all that differs.
     """
-    state = read_state(folder)
-    if state["settings"] != asdict(settings):
-        raise CheckpointError(f"{folder}: expected the state of {asdict(settings)}, got that of {state['settings']}")
+    state, place = read_state(folder), folder / STATE_FILE
+    if "of" not in state:
+        raise CheckpointError(
+            f"{place}: expected a saved state with seed, budget, batch_size and stream_seed, got one of an older "
+            f"version; {START_ANEW}"
+        )
+    wanted, got = _flat(asdict(settings) | asdict(run)), _flat(state["settings"] | state["of"])
+    differing = [
+        f"{name}: expected {wanted.get(name)}, got {got.get(name)}"
+        for name in wanted | got
+        if wanted.get(name) != got.get(name)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"{place}: expected the saved state of this trial, got another's: {'; '.join(differing)}; {START_ANEW}"
+        )
     return state
+
+
+def _flat(named: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of nested records by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in named.items():
+        flat |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat

@@ -20,12 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
-from sp_search.engine.answer.candidate import SCORING_TOKENS
 from sp_search.engine.batch.collate import SourceBatch, collate_sources
 from sp_search.engine.prompted.source_states import source_mask
 from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.engine.transformer.attention import attend
-from sp_search.engine.transformer.decoder_layer import finish_layer, merge_heads, project, split_heads
+from sp_search.engine.transformer.decoder_layer import merge_heads, project, run_layers, split_heads
+from sp_search.engine.transformer.embedding import embed
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.errors import CheckpointError
 from sp_search.types import Split
@@ -105,11 +105,7 @@ def pooled_states(
         max_units: longest source kept, from its start; 0 keeps all.
         tokens_per_pass: source units; None takes what suits the device.
     """
-    size = (
-        MicrobatchSize.usual(weights.device, SCORING_TOKENS)
-        if tokens_per_pass is None
-        else MicrobatchSize(tokens_per_pass)
-    )
+    size = MicrobatchSize.for_scoring(weights.device, tokens_per_pass)
     lengths = np.diff(split.offsets)
     found = torch.empty(len(split), weights.architecture.embed_dim, device=weights.device)
     for batch in eval_batches(lengths, size.tokens):
@@ -135,10 +131,12 @@ def _pooled(states: Tensor, block: SourceBatch, pooling: str) -> Tensor:
 
 
 def _states(weights: FoldedWeights, block: SourceBatch, layer: int) -> Tensor:
-    """What comes out of a layer, layer-normed without an affine part: (B, S, D), float32."""
+    """The output of a layer, layer-normed without an affine part: (B, S, D), float32."""
     mask = source_mask(block, weights.dtype)
-    x = weights.tokens[block.tokens] + weights.positions[block.positions]  # (B, S, D)
-    for below in weights.layers[:layer]:
-        query, key, value = split_heads(project(x, below), below)  # (B, H, S, d)
-        x = finish_layer(x, merge_heads(attend(query, [(key, value, mask)])), below)
+
+    def attend_to_source(x: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        query, key, value = split_heads(project(x, weights.layers[level]), weights.layers[level])  # (B, H, S, d)
+        return x, merge_heads(attend(query, [(key, value, mask)]))
+
+    x = run_layers(embed(block.tokens, block.positions, weights), weights.layers[:layer], attend_to_source)
     return F.layer_norm(x.float(), x.shape[-1:])

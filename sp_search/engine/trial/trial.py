@@ -61,8 +61,7 @@ class LiveTrial:
     @property
     def is_infix(self) -> bool:
         """Whether its deep prompt stands right before `<s>`."""
-        prompt = self.settings.prompt
-        return prompt is not None and prompt.position == "infix" and prompt.depth > 0
+        return self.settings.prompt is not None and self.settings.prompt.is_deep_infix
 
     @property
     def chunk_key(self) -> ChunkKey:
@@ -140,12 +139,11 @@ class LiveTrial:
             "updates": self.updates,
             "utterances_seen": self.utterances_seen,
             "segments": self.segments,
-            "budget": self.budget,
             "train_s": self.train_s,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state` gave for the same settings.
+        """Take up what `state` gave for a trial of the same settings, seed and budget; `load_state` checks that.
 
         Raises:
             CheckpointError: its tensors are those of another LM or label space.
@@ -168,7 +166,6 @@ class LiveTrial:
         self.updates = state["updates"]
         self.utterances_seen = state["utterances_seen"]
         self.segments = state["segments"]
-        self.budget = state["budget"]
         self.train_s = state["train_s"]
 
 

@@ -1,7 +1,5 @@
 """What a prompt's answers come to: the metrics of a task, by the best legal answer or by the written one."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -53,13 +51,27 @@ def test_metrics_are_the_share_of_hits_and_the_mean_nll_an_answer_unit(lm):
     assert found == [{"accuracy": pytest.approx(2 / 6), "loss": pytest.approx(nll, rel=1e-5)}]
 
 
-def test_a_split_without_one_legal_answer_has_no_hit(lm):
+def test_a_split_without_one_legal_answer_has_no_hit_and_no_loss(lm):
+    """A loss of NaN would read as a trial that diverged."""
     split = labelled([(4, 4, 4)] * 2)
     found = answerer(lm, LEGAL["one answer"], TRIPLE).metrics(
         split, np.array([[4, 4, 4]] * 2), [candidate(lm, depth=1)]
     )
-    assert found[0]["accuracy"] == 0.0
-    assert math.isnan(found[0]["loss"])
+    assert found == [{"accuracy": 0.0}]
+
+
+def test_the_loss_of_answers_of_different_lengths_is_divided_by_the_symbols_that_they_have(lm):
+    """One symbol and three, each with its `</s>`: 2 + 4 + 2 symbols over three utterances."""
+    legal, one = ((0,), (1, 2, 3)), candidate(lm, depth=2)
+    task = get_task("asr", answer_format="characters", decoding="best")
+    split = split_of(
+        [tiny_split("test", 3, 4).source(i).tolist() for i in range(3)], [("a",), ("bcd",), ("a",)], "test"
+    )
+    scores = one_by_one(lm, one, split, legal)
+    nats = -float(scores[0, 0] + scores[1, 1] + scores[2, 0])
+    padded = np.array([[0, -1, -1], [1, 2, 3], [0, -1, -1]], dtype=np.int32)
+    (found,) = answerer(lm, legal, task).metrics(split, padded, [one])
+    assert found["loss"] == pytest.approx(nats / 8, rel=1e-5)
 
 
 def test_the_best_legal_answer_comes_with_the_share_of_each(lm):

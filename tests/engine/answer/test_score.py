@@ -1,9 +1,10 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sp_search.engine.answer.answer_tree import answer_tree
+from sp_search.engine.answer.answer_tree import answer_numbers, answer_tree
 from sp_search.engine.answer.candidate import Candidate
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.answer.score import score_answers
@@ -117,3 +118,9 @@ def test_a_tree_has_one_node_for_each_beginning_and_each_sees_its_own(legal):
         assert [tree.symbols[node - 1] for node in nodes[1:]] == list(answer[: len(nodes) - 1])
         assert tree.depth[nodes].tolist() == list(range(len(nodes)))
         assert tree.visible[nodes[-1]].nonzero()[:, 0].tolist() == sorted(nodes)
+
+
+def test_an_answer_that_is_not_legal_has_no_number():
+    legal = LEGAL["answers inside others"]
+    answers = np.array([[0, 1, -1], [4, -1, -1], [0, 1, 2], [1, -1, -1], [0, 4, -1]], dtype=np.int32)
+    assert answer_numbers(legal, answers).tolist() == [1, 3, 2, -1, -1]

@@ -49,7 +49,7 @@ WRITTEN = {name: params for name, params in TRIALS.items() if params.get("score_
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
-    trainer = tiny_trainer(data=tiny_texts(), tokens_per_pass=400, trunk_cache_bytes=40_000)
+    trainer = tiny_trainer(data=tiny_texts(), tokens_per_pass=400, source_cache_bytes=40_000)
     add_all(trainer, dict(enumerate(WRITTEN.values())))
     return trained(trainer, range(len(WRITTEN)), UPDATES, tmp_path_factory.mktemp("together"))
 

@@ -40,15 +40,15 @@ def test_padded_again_they_stand_where_they_stood_and_pads_have_no_say():
     torch.testing.assert_close(found, torch.stack([upstream[:, b, t] for b, t in REAL], dim=1), rtol=0, atol=0)
 
 
-def test_by_head_and_by_row_name_the_places_of_each_row_of_each_head():
+def test_the_tables_name_the_place_of_each_row_of_each_head_in_either_order():
     packed = drawn(TRIALS, len(REAL), 3, HEADS, WIDTH).detach()
-    by_head = taken(packed.view(-1, WIDTH), rows().by_head(TRIALS, 3, HEADS))
+    by_head = taken(packed.view(-1, WIDTH), rows().heads_from_packed(TRIALS, 3, HEADS))
     assert by_head.shape == (3, TRIALS, BATCH, HEADS, LENGTH, WIDTH)
     columns = drawn(TRIALS, BATCH, HEADS, COLUMNS, WIDTH, seed=1).detach()
-    by_row = taken(columns.view(-1, WIDTH), rows().by_row(TRIALS, HEADS, COLUMNS))
+    by_row = taken(columns.view(-1, WIDTH), rows().packed_from_heads(TRIALS, HEADS, COLUMNS))
     queries = drawn(TRIALS, BATCH, HEADS, LENGTH, WIDTH, seed=2).detach()
     ends = [part.reshape(-1, WIDTH) for part in (queries, columns, -columns)]
-    all_three = taken(torch.cat(ends), rows().by_row_of_columns(TRIALS, HEADS, COLUMNS))
+    all_three = taken(torch.cat(ends), rows().packed_from_gradients(TRIALS, HEADS, COLUMNS))
     assert all_three.shape == (TRIALS, len(REAL), 3, HEADS, WIDTH)
     for n, (b, t) in enumerate(REAL):
         assert torch.equal(by_head[:, :, b, :, t].transpose(0, 1), packed[:, n])

@@ -58,11 +58,11 @@ def prompt_of(scene, seed, **settings):
 
 def packed(scene, prompts, *, max_units=0):
     block = collate_sources(scene.sources, max_units=max_units, device=CPU)
-    trunk = run_source(
+    source = run_source(
         scene.weights, block, source_levels([p.first_live_layer for p in prompts], scene.weights.architecture.layers)
     )
     answers = sequence_answers(scene.answers.expand(len(prompts), -1, -1))
-    return target_logits(scene.weights, block, trunk, prompts, answers)
+    return target_logits(scene.weights, block, source, prompts, answers)
 
 
 def plain(scene, prompt, *, max_units=10**6):

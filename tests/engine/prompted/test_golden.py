@@ -15,8 +15,8 @@ def test_the_engine_matches_the_papers_code_in_logits_loss_and_every_gradient(na
     weights = fold_weights(lm, torch.device("cpu"), torch.float32)
     deep_layers = range(lm.architecture.layers) if case.tensors.keys is not None else range(0)
     prompt = TrialPrompt(case.tensors, deep_layers, case.is_infix)
-    trunk = run_source(weights, case.block, source_levels([prompt.first_live_layer], weights.architecture.layers))
-    logits = target_logits(weights, case.block, trunk, [prompt], case.answers)[0]
+    source = run_source(weights, case.block, source_levels([prompt.first_live_layer], weights.architecture.layers))
+    logits = target_logits(weights, case.block, source, [prompt], case.answers)[0]
     logits = apply_head(logits, case.tensors.head)
     torch.testing.assert_close(logits, case.logits, rtol=1e-5, atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""What is put together from kept rows against the trunk computed at once."""
+"""Source states put together from kept rows, against those computed at once."""
 
 from dataclasses import astuple, replace
 
@@ -39,7 +39,7 @@ def check(cache, weights, sources, chosen, live, *, max_units=0):
     whole = [sources[i] for i in chosen]
     block = collate_sources(whole, max_units=max_units, device=CPU)
     levels = source_levels(live, LAYERS)
-    found, wanted = cache.trunk(block, whole, levels), run_source(weights, block, levels)
+    found, wanted = cache.states(block, whole, levels), run_source(weights, block, levels)
     seen = ~block.is_padded
     assert len(found.keys) == len(found.values) >= len(wanted.keys)
     pairs = [*zip(found.keys, wanted.keys, strict=False), *zip(found.values, wanted.values, strict=False)]
@@ -57,7 +57,7 @@ def check(cache, weights, sources, chosen, live, *, max_units=0):
 @pytest.mark.parametrize("live", [[None], [2], [1, None], [0, 2], [0]], ids=str)
 @pytest.mark.parametrize("limit", [0, 10 * ROW_BYTES[0], 10**9], ids=["none", "some", "all"])
 @pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
-def test_every_batch_has_the_trunk_that_is_computed_at_once(weights, sources, live, limit, rows):
+def test_every_batch_has_the_states_that_are_computed_at_once(weights, sources, live, limit, rows):
     cache = SourceCache(weights, limit, rows=rows)
     for chosen in ([0, 1, 2], [3, 4, 5], [2, 0, 5], [4, 1, 3], [5, 4, 3, 2, 1, 0]):
         check(cache, weights, sources, chosen, live)
@@ -108,3 +108,30 @@ def test_entries_are_kept_where_they_push_out_no_keys_and_values(weights, source
 
 def test_there_is_free_memory():
     assert 2**20 < free_bytes(CPU) < 2**50
+
+
+@pytest.mark.parametrize("live", [[None], [1], [0, 2]], ids=str)
+@pytest.mark.parametrize("rows", [0, ROWS, 10**9], ids=["columns and entries", "columns", "inputs"])
+def test_what_is_kept_holds_the_memory_that_is_counted_and_no_batch(weights, sources, live, rows):
+    """A view of a batch would keep all of the batch alive."""
+    cache = SourceCache(weights, 10**9, rows=rows)
+    check(cache, weights, sources, range(len(LENGTHS)), live)
+    kept = [
+        tensor
+        for one in cache._kept.values()
+        for tensor in (one.columns, *one.inputs.values(), *(part for entry in one.entries.values() for part in entry))
+    ]
+    assert len(kept) >= len(LENGTHS)
+    assert sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in kept}.values()) == cache.bytes
+
+
+@pytest.mark.parametrize("rows", ROW_BYTES, ids=["columns", "inputs"])
+def test_who_writes_into_what_was_handed_out_changes_nothing_that_is_kept(weights, sources, rows):
+    cache = SourceCache(weights, 10**9, rows=rows)
+    block, levels = collate_sources(sources, max_units=0, device=CPU), source_levels([1, None], LAYERS)
+    for _ in range(2):
+        handed = cache.states(block, sources, levels)
+        entered = [tensor for entry in handed.entries.values() for tensor in astuple(entry)]
+        for tensor in (*handed.keys, *handed.values, *entered):
+            tensor.fill_(torch.nan)
+        check(cache, weights, sources, range(len(LENGTHS)), [1, None])

@@ -58,12 +58,12 @@ def test_bfloat16_trains_to_about_the_losses_of_float32(recipe):
 
 
 @pytest.mark.parametrize(("gib", "kept"), [(None, True), (0.0, False), (1e-7, False)])
-def test_a_pack_keeps_trunks_in_as_much_memory_as_it_may(recipe, gib, kept):
+def test_a_trainer_keeps_source_states_in_as_much_memory_as_it_may(recipe, gib, kept):
     trainer = recipe(trunk_cache_gib=gib)()
     trainer.add(1, dict(prompt_length=2, depth=2, lr=0.01, position="infix"), seed=0, budget=100)
     trainer.advance([1], {1: 16})
-    assert (trainer._trunks.bytes > 0) == kept
-    assert trainer._trunks.bytes <= (2**40 if gib is None else gib * 2**30)
+    assert (trainer._source_cache.bytes > 0) == kept
+    assert trainer._source_cache.bytes <= (2**40 if gib is None else gib * 2**30)
 
 
 def test_a_trainer_takes_the_size_of_a_micro_batch_that_suits_unless_it_is_told(recipe):

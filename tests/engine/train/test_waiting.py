@@ -51,11 +51,11 @@ def slot_on_meta(params, lm, data):
     )
 
 
-@pytest.mark.parametrize(("tokens", "trunk_bytes"), [(10**6, 10**9), (400, 0)], ids=["one pass", "many passes"])
-def test_an_update_of_prompts_of_every_kind_waits_for_nothing(tokens, trunk_bytes):
+@pytest.mark.parametrize(("tokens", "cache_bytes"), [(10**6, 10**9), (400, 0)], ids=["one pass", "many passes"])
+def test_an_update_of_prompts_of_every_kind_waits_for_nothing(tokens, cache_bytes):
     lm, data = tiny_lm(), tiny_data()
     weights = fold_weights(lm, META, torch.float32)
-    updater = TrainStep(weights, data, SourceCache(weights, trunk_bytes, rows=0), MicrobatchSize(tokens))
+    updater = TrainStep(weights, data, SourceCache(weights, cache_bytes, rows=0), MicrobatchSize(tokens))
     trials = [slot_on_meta(params, lm, data) for params in TRIALS.values() if "method" not in params]
     with NoWaiting():
         for position in range(2):  # the second batch meets utterances of the first

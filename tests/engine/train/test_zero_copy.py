@@ -32,7 +32,9 @@ def sent(value):
 
 
 def build_trainer(shared):
-    sizes = dict(batch_size=8, chunk_updates=2, tokens_per_pass=0, trunk_cache_bytes=0, valid_sample=0, stream_seed=3)
+    sizes = dict(
+        batch_size=8, chunk_updates=2, tokens_per_pass=0, source_cache_bytes=0, valid_sample=0, stream_seed=3
+    )
     dtype = shared.weights.dtype
     return MultiTrialTrainer(shared.lm, shared.data, **sizes, device=CPU, dtype=dtype, weights=shared.weights)
 

@@ -93,7 +93,7 @@ def leaves_of(prefix):
 
 
 @pytest.mark.parametrize("lengths", PREFIXES.values(), ids=PREFIXES)
-def test_rows_above_the_trunk_attend_to_the_prefix_and_to_each_other(weights, lengths):
+def test_rows_above_the_lowest_prompted_layer_attend_to_the_prefix_and_to_each_other(weights, lengths):
     projected, prefix, layer = drawn(TRIALS, len(REAL), 3 * WIDTH, seed=3), prefix_of(lengths), weights.layers[0]
     on_prefix = torch.zeros(1, BATCH, 1, LENGTH, 1)
     on_prefix[:, 0, :, :2] = -math.inf

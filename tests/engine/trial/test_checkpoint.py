@@ -4,8 +4,9 @@ import re
 import pytest
 import torch
 
-from sp_search.engine.trial.checkpoint import load_state, read_state
+from sp_search.engine.trial.checkpoint import TrialRun, load_state, read_state
 from sp_search.engine.trial.hparams import TrialHParams
+from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import CheckpointError
 from tests.damage import NOT_OURS, cut_off, flipped, garbled
 from tests.engine.trials import BUDGET, CHOOSING, TRIALS, add_all, assert_same, trained
@@ -30,7 +31,8 @@ def interrupted(tmp_path_factory):
 def test_a_saved_and_restored_trial_goes_on_to_the_same_losses(interrupted, number, tmp_path):
     folder, wanted, facts = interrupted
     trainer = tiny_trainer()
-    trainer.add(number, list(CHOOSING.values())[number], seed=9, budget=1, state=folder / f"saved{number}")
+    params = list(CHOOSING.values())[number]
+    trainer.add(number, params, seed=100 + number, budget=BUDGET, state=folder / f"saved{number}")
     assert_same(trained(trainer, [number], 4, tmp_path)[number], wanted[number])
     assert trainer.facts(number) == facts[number]
 
@@ -40,10 +42,10 @@ def test_a_restored_trial_answers_as_it_did(interrupted):
     trainer = tiny_trainer()
     params = TRIALS["linear, uniform"]
     number = list(TRIALS).index("linear, uniform")
-    trainer.add(1, params, seed=9, budget=1, state=folder / f"saved{number}")
+    trainer.add(1, params, seed=100 + number, budget=BUDGET, state=folder / f"saved{number}")
     trainer.save(1, folder / "again")
     other = tiny_trainer()
-    other.add(2, params, seed=8, budget=1, state=folder / "again")
+    other.add(2, params, seed=100 + number, budget=BUDGET, state=folder / "again")
     assert other.evaluate(2, "test") == trainer.evaluate(1, "test")
 
 
@@ -58,8 +60,8 @@ def saved(tmp_path):
 
 def test_a_state_is_plain_tensors_numbers_and_lists(saved):
     assert set(read_state(saved)) == {
-        "settings", "units", "tensors", "optimizer", "generator", "updates", "utterances_seen", "segments", "budget",
-        "train_s", "last_step",
+        "settings", "units", "tensors", "optimizer", "generator", "updates", "utterances_seen", "segments", "train_s",
+        "last_step", "of", "note",
     }  # fmt: skip
 
 
@@ -72,14 +74,50 @@ def test_a_later_state_replaces_an_earlier_one_and_leaves_nothing_else(saved):
     assert [path.name for path in saved.iterdir()] == ["state.pt"]
 
 
-def test_a_state_of_other_settings_is_refused_with_both(saved):
-    other = {**TRIALS["infix"], "lr": 0.5}
-    with pytest.raises(CheckpointError, match=r"expected the state of .*'lr': 0\.5.*, got that of .*'lr': 0\.01"):
-        tiny_trainer().add(1, other, seed=0, budget=BUDGET, state=saved)
+OTHERS = {
+    "hyperparameter": (dict(lr=0.5), {}, {}, "lr: expected 0.5, got 0.01"),
+    "of its prompt": (dict(prompt_length=5), {}, {}, "prompt.prompt_length: expected 5, got 2"),
+    "seed": ({}, dict(seed=7), {}, "seed: expected 7, got 101"),
+    "budget": ({}, dict(budget=8), {}, "budget: expected 8, got 160"),
+    "batch size": ({}, {}, dict(batch_size=4), "batch_size: expected 4, got 8"),
+    "stream": ({}, {}, dict(stream_seed=5), "stream_seed: expected 5, got 3"),
+    "all": (
+        dict(lr=0.5), dict(seed=7, budget=8), dict(batch_size=4, stream_seed=5),
+        "lr: expected 0.5, got 0.01; seed: expected 7, got 101; budget: expected 8, got 160; "
+        "batch_size: expected 4, got 8; stream_seed: expected 5, got 3",
+    ),
+}  # fmt: skip
 
 
-def test_a_state_of_the_same_settings_is_taken(saved):
-    assert load_state(saved, TrialHParams.from_params(TRIALS["infix"]))["updates"] == 0
+@pytest.mark.parametrize(("params", "of_run", "of_trainer", "differing"), OTHERS.values(), ids=OTHERS)
+def test_a_state_of_another_run_is_refused_with_all_that_differs(saved, params, of_run, of_trainer, differing):
+    wanted = f"{saved / 'state.pt'}: expected the saved state of this trial, got another's: {differing}; "
+    with pytest.raises(CheckpointError, match=f"^{re.escape(wanted)}remove it to train the trial from its start$"):
+        tiny_trainer(**of_trainer).add(
+            1, {**TRIALS["infix"], **params}, **{"seed": 101, "budget": BUDGET, **of_run}, state=saved
+        )
+
+
+def test_a_state_of_the_same_run_is_taken(saved):
+    run = TrialRun(seed=101, budget=BUDGET, batch_size=8, stream_seed=3)
+    assert load_state(saved, TrialHParams.from_params(TRIALS["infix"]), run)["updates"] == 0
+
+
+def test_a_state_of_a_version_that_did_not_name_the_run_is_refused(saved):
+    older = {name: value for name, value in read_state(saved).items() if name != "of"} | {"budget": BUDGET}
+    write_sealed(older, saved / "state.pt")
+    with pytest.raises(
+        CheckpointError,
+        match=r"state\.pt: expected a saved state with seed, budget, batch_size and stream_seed, got one of an older "
+        r"version; remove it to train the trial from its start$",
+    ):
+        tiny_trainer().add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=saved)
+
+
+def test_a_restored_trial_decays_over_the_budget_it_was_given(saved):
+    trial = new_trial(TrialHParams.from_params(TRIALS["infix"]), tiny_lm(), tuple(range(4, 13)), seed=0, budget=7)
+    trial.restore(read_state(saved))
+    assert trial.budget == 7
 
 
 def test_an_absent_state_is_refused(tmp_path):
@@ -161,4 +199,13 @@ def test_a_state_saved_on_another_lm_is_refused_with_its_shapes(saved):
         match=r"expected tensors infix \(2, 32\), separator \(32\,\), got infix \(2, 16\), separator \(16,\); "
         r"was it saved on another LM\?",
     ):
-        tiny_trainer(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=0, budget=BUDGET, state=saved)
+        tiny_trainer(lm=tiny_lm(embed_dim=32)).add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=saved)
+
+
+def test_a_restored_trial_keeps_the_seconds_it_was_trained(tmp_path):
+    trainer, other = tiny_trainer(), tiny_trainer()
+    add_all(trainer, {1: TRIALS["infix"]})
+    trainer.advance([1], {1: BUDGET})
+    trainer.save(1, tmp_path)
+    other.add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=tmp_path)
+    assert other.measure(1, "test")["train_s"] == trainer.measure(1, "test")["train_s"] > 0

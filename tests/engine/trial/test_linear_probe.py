@@ -9,7 +9,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from sp_search.batches.stream import BatchStream
-from sp_search.engine.train.probe_trainer import answer_numbers
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.linear_probe import ProbeTensors, pooled_states
 from sp_search.errors import CheckpointError, ConfigError
@@ -112,9 +111,9 @@ def test_a_probe_learns_what_shows_in_the_units():
 def test_the_outcome_has_an_interval_around_the_value_and_the_time_of_the_states_too():
     trainer = tiny_trainer(chunk_updates=20)
     trainer.add(1, PROBE, seed=0, budget=10**6)
-    before = trainer.outcome(1, "test")["train_s"]
+    before = trainer.measure(1, "test")["train_s"]
     trainer.advance([1], {1: 0})
-    outcome, value = trainer.outcome(1, "test"), trainer.evaluate(1, "test")["accuracy"]
+    outcome, value = trainer.measure(1, "test"), trainer.evaluate(1, "test")["accuracy"]
     low, high = outcome["intervals"]["accuracy"]
     assert low <= value <= high
     assert 0 < before < outcome["train_s"]
@@ -146,10 +145,12 @@ def test_a_layer_that_the_lm_has_not_is_refused():
         tiny_trainer().add(1, {**PROBE, "probe_layer": 4}, seed=0, budget=BUDGET)
 
 
-def test_an_answer_that_training_never_had_has_no_number():
-    space = tiny_texts().space
-    known = np.array([list(space.answers[1]) + [-1] * (9 - len(space.answers[1])), [0] * 9], dtype=np.int32)
-    assert answer_numbers(space, known).tolist() == [1, -1]
+def test_a_probe_has_no_loss_on_a_split_whose_answers_training_never_had():
+    data = tiny_data()
+    data.answers = {**data.answers, "valid": np.full((12, 3), 8, dtype=np.int32)}
+    trainer = tiny_trainer(data=data)
+    trainer.add(1, PROBE, seed=0, budget=BUDGET)
+    assert set(trainer.evaluate(1, "valid")) == {"accuracy"}
 
 
 def test_tensors_of_another_kind_are_refused():

@@ -5,6 +5,7 @@ from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import task_data
 from sp_search.errors import ConfigError, DataError
 from sp_search.tasks.registry import get_task
+from sp_search.tasks.verbalizers import Evidence, build_verbalizer
 from sp_search.types import SPECIALS
 from tests.tiny import (
     ANSWERS,
@@ -91,3 +92,21 @@ def test_a_linear_trial_trains_with_more_labels_than_units():
 def test_every_legal_answer_of_the_made_up_corpus_is_in_its_training_split():
     """Else other tests would hold less than they say."""
     assert set(tiny_data().corpus.splits["train"].answers) == set(ANSWERS)
+
+
+@pytest.mark.parametrize("kind", ["random", "kmeans"])
+def test_the_seed_of_a_verbalizer_decides_its_units(kind):
+    by_seed = [units(tiny_data(), verbalizer=kind, verbalizer_seed=seed) for seed in range(4)]
+    assert by_seed == [units(tiny_data(), verbalizer=kind, verbalizer_seed=seed) for seed in range(4)]
+    assert len(set(by_seed)) > 1
+
+
+def test_a_random_verbalizer_is_the_draw_of_its_seed():
+    data, embedding = tiny_data(), tiny_lm().embedding.numpy()
+    evidence = Evidence(
+        space=data.space, train=data.train, dictionary=data.dictionary, embedding=embedding, likelihood=None
+    )
+    for seed in (0, 7):
+        assert (
+            units(data, verbalizer="random", verbalizer_seed=seed) == build_verbalizer("random", evidence, seed).units
+        )

@@ -85,3 +85,31 @@ def test_an_answer_is_given_without_dropout():
     settings = TrialHParams.from_params(dict(prompt_length=2, depth=1, lr=0.1, dropout=0.9))
     trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
     assert torch.equal(trial.candidate().prompt.tensors.keys, trial.tensors.keys)
+
+
+LINEAR = dict(prompt_length=2, depth=1, lr=0.1, verbalizer="linear")
+
+
+def linear_trial(**settings):
+    chosen = TrialHParams.from_params({**LINEAR, **settings})
+    return new_trial(chosen, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+
+
+def test_dropout_behind_the_head_is_drawn_for_every_row_and_column():
+    drawn = linear_trial(verbalizer_dropout=0.25).head_draws(40, 5)
+    assert drawn.shape == (40, 5, 13)
+    assert drawn.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert float((drawn == 0).float().mean()) == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_head_is_dropped_by_the_papers_tenth_unless_told_otherwise():
+    assert float((linear_trial().head_draws(40, 5) == 0).float().mean()) == pytest.approx(0.1, abs=0.03)
+    assert linear_trial(verbalizer_dropout=0.0).head_draws(40, 5) is None
+
+
+def test_a_trial_without_a_head_draws_nothing_for_it():
+    settings = TrialHParams.from_params(RECIPE)
+    trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=0, budget=100)
+    before = trial.generator.get_state()
+    assert trial.head_draws(40, 5) is None
+    assert torch.equal(trial.generator.get_state(), before)

@@ -3,7 +3,7 @@
 import ray
 from ray._private import ray_constants, services
 
-from sp_search.search.cluster.ray_private import CHECKED, no_cluster
+from sp_search.search.cluster.ray_private import CHECKED, cluster_place, no_cluster
 
 
 def test_ray_is_a_version_whose_inside_was_checked():
@@ -19,4 +19,5 @@ def test_the_switch_that_keeps_ray_on_loopback_is_there_and_is_put_back():
 
 
 def test_the_place_of_a_cluster_can_be_looked_up():
-    assert services.canonicalize_bootstrap_address("127.0.0.1:6379") == "127.0.0.1:6379"
+    assert services.canonicalize_bootstrap_address("192.0.2.7:6379") == "192.0.2.7:6379"
+    assert cluster_place("[::1]:6379")[1] == 6379
