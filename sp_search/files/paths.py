@@ -1,0 +1,122 @@
+"""The one door for paths that a user names: expanded, checked, and refused in one line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from sp_search.errors import ConfigError, DataError, UserError
+
+LONGEST_NAME, LONGEST_PATH = 255, 4095
+"""Bytes that file systems on Linux take, of a name and of a whole path."""
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the operating system says, in its own words; "a NUL byte in the path" where Python says it first."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "a NUL byte in the path" if "null" in str(error) else str(error)
+
+
+def user_path(text: str, place: str, error: Callable[[str], Exception] = ConfigError) -> Path:
+    """A path as a user wrote it, `~` and `~name` expanded; it need not be there.
+
+    Args:
+        text: as written.
+        place: the setting or the column, for the message.
+        error: makes the exception: ConfigError, or that of a line.
+
+    Raises:
+        Exception: that of `error`, where no file can have this path.
+    """
+    if not text:
+        raise error(f"{place}: expected a path, got an empty text")
+    if "\0" in text:
+        raise error(f"{place}: expected a path, got one with a NUL byte: {text!r:.80}")
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~") and (user := text.split("/")[0]) != "~":
+        raise error(
+            f"{place}: expected a path, got {text!r:.80}, but there is no user {user[1:]}; write ./{text:.80}?"
+        )
+    try:
+        raw = expanded.encode()
+    except UnicodeEncodeError as fault:
+        shown = os.fsencode(expanded)[:80] if "\udc80" <= expanded[fault.start] <= "\udcff" else expanded[:80]
+        raise error(f"{place}: expected a path in UTF-8, got {shown!r}; rename the file or folder") from fault
+    longest = max(raw.split(b"/"), key=len)
+    if len(longest) > LONGEST_NAME:
+        raise error(
+            f"{place}: expected names of up to {LONGEST_NAME} bytes in a path, got one of {len(longest)}: "
+            f"{longest[:40].decode(errors='replace')}..."
+        )
+    if len(raw) > LONGEST_PATH:
+        raise error(f"{place}: expected a path of up to {LONGEST_PATH} bytes, got one of {len(raw)}")
+    return Path(expanded)
+
+
+def is_there(path: Path, error: Callable[[str], UserError] = ConfigError) -> bool:
+    """Whether something is at a path; a folder on the way that may not be looked into is an error, not an absence."""
+    try:
+        return path.exists()
+    except (OSError, ValueError) as fault:
+        raise error(f"{path}: expected a path that can be looked at, got {reason(fault)}") from fault
+
+
+def check_folder(path: Path, what: str, error: Callable[[str], UserError] = DataError) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        UserError: there is nothing, a link to nothing, a file, or it may not be looked at.
+    """
+    if is_there(path, error) and path.is_dir():
+        return
+    raise error(f"{path}: expected {what}, {_instead(path)}")
+
+
+def check_file(path: Path, what: str, error: Callable[[str], UserError] = DataError) -> None:
+    """Refuse what is no file; a pipe or a device is as good as one.
+
+    Raises:
+        UserError: there is nothing, a link to nothing, a folder, or it may not be looked at.
+    """
+    if is_there(path, error) and not path.is_dir():
+        return
+    raise error(f"{path}: expected {what}, {_instead(path)}")
+
+
+def _instead(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return f"got a link to {os.readlink(path)}, which is not there"
+    if path.is_dir():
+        return "got a folder"
+    return "got a file" if path.exists() else "found none"
+
+
+def check_writable(folder: Path, key: str, *, make: bool = True) -> None:
+    """Whether files can be written to a folder, found out by writing one.
+
+    Args:
+        folder: the folder.
+        key: of the setting that names it: `runs`, `cache`, `to`.
+        make: make the folder where it is absent; False tries the nearest folder above it that is there.
+
+    Raises:
+        ConfigError: they can't; with the setting, the path, the operating system's reason, and what to set.
+    """
+    tried = folder
+    try:
+        if make:
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            while not tried.exists() and not tried.is_symlink() and tried != tried.parent:
+                tried = tried.parent
+        probe = tried / f".probe.{os.getpid()}.{secrets.token_hex(4)}"
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        why = "a file is in its way" if isinstance(error, FileExistsError | NotADirectoryError) else reason(error)
+        raise ConfigError(
+            f"{key}: expected a folder that can be written, got {folder} ({why}); choose another with {key}=PATH"
+        ) from error
