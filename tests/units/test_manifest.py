@@ -137,9 +137,7 @@ def whole_gzip():
 def test_a_gzip_file_cut_off_anywhere_is_refused(tmp_path, share):
     whole = whole_gzip()
     (tmp_path / "train.txt.gz").write_bytes(whole[: 2 + int(share * (len(whole) - 2))])
-    with pytest.raises(
-        DataError, match=r"train\.txt\.gz: expected a whole gzip file, got one that is cut off or damaged"
-    ):
+    with pytest.raises(DataError, match=r"train\.txt\.gz: expected a whole gzip file, got one that is cut off"):
         read_split(tmp_path / "train.txt.gz", tiny_dictionary(), "train")
 
 
@@ -147,14 +145,14 @@ def test_a_damaged_gzip_file_is_refused(tmp_path):
     damaged = bytearray(whole_gzip())
     damaged[len(damaged) // 2] ^= 0xFF
     (tmp_path / "train.txt.gz").write_bytes(bytes(damaged))
-    with pytest.raises(DataError, match="expected a whole gzip file, got one that is cut off or damaged"):
+    with pytest.raises(DataError, match=r"train\.txt\.gz: expected a whole gzip file, got "):
         read_split(tmp_path / "train.txt.gz", tiny_dictionary(), "train")
 
 
 @pytest.mark.parametrize("packing", [bytes, gzip.compress], ids=["plain file", "gzipped"])
 def test_a_file_that_is_not_utf8_is_refused(tmp_path, packing):
     (tmp_path / "train.txt").write_bytes(packing("1 2 <s> caf\u00e9\n".encode("latin-1")))
-    with pytest.raises(DataError, match=r"train\.txt: expected text \(UTF-8\), got another kind of file"):
+    with pytest.raises(DataError, match=r"train\.txt line 1: expected text \(UTF-8\), got byte 0xe9; is it in an"):
         read_split(tmp_path / "train.txt", tiny_dictionary(), "train")
 
 
@@ -172,8 +170,10 @@ def test_an_empty_file_is_refused(tmp_path):
 
 def test_a_bad_line_in_a_file_is_told_with_file_and_line(tmp_path):
     (tmp_path / "valid.txt").write_text("1 2 <s> on\n1 99 <s> on\n")
-    place = re.escape(f"{tmp_path / 'valid.txt'}: 1 bad lines: line 2: ")
-    with pytest.raises(DataError, match=place + "expected units of the dictionary, got '99'"):
+    place = re.escape(f"{tmp_path / 'valid.txt'} line 2: ")
+    with pytest.raises(
+        DataError, match=place + r"expected units of the LM's dictionary \(.*\), got '99'; was it made"
+    ):
         read_split(tmp_path / "valid.txt", tiny_dictionary(), "valid")
 
 
@@ -184,7 +184,7 @@ def test_utterances_to_answer_need_no_labels():
 
 
 def test_utterances_to_answer_are_checked_like_any_others():
-    with pytest.raises(DataError, match="standard input: 1 bad lines: line 2: expected units of the dictionary"):
+    with pytest.raises(DataError, match="standard input line 2: expected units of the LM's dictionary"):
         read_units(["1 2\n", "3 99\n"], tiny_dictionary(), "standard input")
 
 

@@ -91,16 +91,14 @@ BAD_JSON = {
 def test_a_bad_line_is_named_with_what_was_expected(tmp_path, kind, message):
     good = '{"path": "a.wav", "split": "train", "labels": "a"}\n'
     (tmp_path / "m.jsonl").write_text(good + BAD_JSON[kind].strip("\n") + "\n")
-    if kind == "not json":
-        message = message.replace(" at column 2", "")
-    with pytest.raises(DataError, match=re.escape(f"m.jsonl: 1 bad lines: line 2: {message}")):
+    with pytest.raises(DataError, match=re.escape(f"m.jsonl line 2: {message}")):
         read_manifest(tmp_path / "m.jsonl", LETTERS)
 
 
 def test_an_id_names_one_utterance_of_a_split(tmp_path):
     rows = ["a.wav,train,x,7", "b.wav,test,x,7", "c.wav,train,x,7"]
     (tmp_path / "m.csv").write_text("path,split,labels,id\n" + "\n".join(rows) + "\n")
-    with pytest.raises(DataError, match="1 bad lines: line 4: expected an id of its own, got '7' as in line 2"):
+    with pytest.raises(DataError, match=r"m\.csv line 4: expected an id of its own, got '7' as in line 2"):
         read_manifest(tmp_path / "m.csv", LETTERS)
 
 
@@ -116,7 +114,7 @@ def test_ten_bad_lines_are_named_and_the_others_counted(tmp_path):
         ("", "expected JSON lines, or CSV whose first line names path, split and labels or text, got ''"),
         ("a.wav,train,yes\n", "expected JSON lines, or CSV whose first line names path, split"),
         ("path,split,labels\n", "expected at least one utterance, got none"),
-        ("path,split,labels\na.wav,train,yes,no,up\n", "line 2: expected 3 fields, got more"),
+        ("path,split,labels\na.wav,train,yes,no,up\n", "line 2: expected 3 fields, got 5"),
     ],
 )
 def test_a_file_that_is_no_manifest_is_refused(tmp_path, text, message):

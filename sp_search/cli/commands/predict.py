@@ -7,7 +7,6 @@ quantizer: one searched on the demo, or on a corpus that `sp-search prepare` mad
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 from collections.abc import Iterable
@@ -16,11 +15,15 @@ from pathlib import Path
 
 from sp_search.cli.wiring.factories import predictor_of, unitizer_of
 from sp_search.config import Settings
+from sp_search.errors import DataError
 from sp_search.export.predictor import Predictor
-from sp_search.units.clips import clips_at, listed_clips, unit_lines
+from sp_search.files.paths import user_path
+from sp_search.units.clips import Asked, asked_at, asked_by, unit_lines
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.manifest import open_text, read_units, text_of
-from sp_search.units.recordings import Recording
+from sp_search.units.manifest import read_units
+
+SHOWN = 5
+"""Names of files that are passed over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,27 +37,31 @@ class PredictSettings(Settings):
 def run(config: PredictSettings) -> int:
     """Print id, labels and scores of every utterance, in their order."""
     place = "stdin" if config.input == "-" else config.input
-    text, clips = _asked(config.input)
+    asked = _asked(config.input)
     predictor, dictionary, document = predictor_of(config, config.prompt)
-    if not clips:
-        _answer(predictor, text, dictionary, place)
+    if not asked.clips:
+        _answer(predictor, asked.lines, dictionary, place)
         return 0
-    for lines in unit_lines(unitizer_of(config, config.prompt, document), clips, place):
+    for lines in unit_lines(unitizer_of(config, config.prompt, document), asked.clips, place):
         if lines:
             _answer(predictor, lines, dictionary, place)
     return 0
 
 
-def _asked(source: str) -> tuple[io.StringIO, list[Recording]]:
-    """A text of unit lines, or clips where it is audio."""
+def _asked(source: str) -> Asked:
+    """Lines of units, or clips; files in a folder that are neither are named on stderr."""
     if source == "-":
-        text, folder = text_of(sys.stdin.buffer.read(), "stdin"), Path()
-    else:
-        path = Path(source).expanduser()
-        if clips := clips_at(path):
-            return io.StringIO(), clips
-        text, folder = open_text(path), path.parent
-    return text, listed_clips(text, folder)
+        if sys.stdin is None:
+            raise DataError("stdin: expected lines of units or of paths, got a closed stdin; say input=FILE")
+        return asked_by(sys.stdin.buffer, "stdin")
+    asked = asked_at(user_path(source, "input"))
+    if asked.passed_over:
+        count, shown = len(asked.passed_over), ", ".join(asked.passed_over[:SHOWN])
+        print(
+            f"{source}: passed over {count} files that are no audio: {shown}{', ...' * (count > SHOWN)}",
+            file=sys.stderr,
+        )
+    return asked
 
 
 def _answer(predictor: Predictor, lines: Iterable[str], dictionary: Dictionary, place: str) -> None:

@@ -25,6 +25,8 @@ from sp_search.cli.wiring.factories import worker_count
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.runtime.device import pick_device
 from sp_search.errors import CheckpointError, ConfigError
+from sp_search.files.paths import check_writable, is_there, user_path
+from sp_search.files.write import write_text
 from sp_search.published.catalogue import QUANTIZERS
 from sp_search.search.cluster.unit_actors import hear_on_cluster
 from sp_search.tracking.base.provenance import versions
@@ -52,6 +54,8 @@ class PrepareSettings(Settings):
 
 def run(config: PrepareSettings) -> int:
     """Print where the folder is; 1 if a file could not be read."""
+    check_writable(config.to, "to")
+    check_writable(config.cache, "cache")
     recordings = read_corpus(config.form, config.corpus, config.characters)
     progress = Progress()
     checkpoint = encoder_file(config.units, config.cache)
@@ -59,9 +63,7 @@ def run(config: PrepareSettings) -> int:
     prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer, checkpoint), progress)
     corpus = {"form": config.form, "path": str(config.corpus)}
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
-    unfinished = config.to / f"{META}.part"
-    unfinished.write_text(meta + "\n", encoding="utf-8")
-    unfinished.replace(config.to / META)
+    write_text(config.to / META, meta + "\n")
     print(config.to)
     return int(bool(prepared.unreadable))
 
@@ -149,8 +151,8 @@ def _audio_versions() -> dict[str, str]:
 def _named(name: str, features: Features, cache: Path) -> Quantizer:
     if name in QUANTIZERS:
         return published_quantizer(name, features, cache)
-    path = Path(name).expanduser().absolute()
-    if not path.is_file():
+    path = user_path(name, "units.quantizer").absolute()
+    if not is_there(path) or not path.is_file():
         raise ConfigError(
             f"units.quantizer: expected {', '.join(QUANTIZERS)}, a file that exists, or null to find clusters on "
             f"train, got {name!r}{did_you_mean(name, QUANTIZERS)}"

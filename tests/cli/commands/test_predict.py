@@ -167,7 +167,7 @@ def test_input_that_is_not_there_ends_with_2_and_one_line(predict, tmp_path):
         (b"", "stdin: expected at least one utterance, got an empty file"),
         (
             gzip.compress(b"1 2 x\n"),
-            "stdin: 1 bad lines: line 1: expected units of the dictionary, got 'x'; was it made ",
+            "stdin line 1: expected units of the dictionary, got 'x'; was it made ",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def test_a_text_with_a_character_outside_the_space_is_refused_before_any_work(tm
     path.write_text("path,split,text\na.wav,train,a café\n")
     assert prepare(f"corpus={path}", f"to={tmp_path / 'out'}", "characters=abc") == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"sp-search: {path}: 1 bad lines: line 2: expected text of 'abc' and blanks, got 'A' in ")
+    assert error.startswith(f"sp-search: {path} line 2: expected text of 'abc' and blanks, got 'A' in ")
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
