@@ -92,7 +92,7 @@ class ByteSource:
             raise DataError(f"{self.place}: expected a readable file, got {reason(error)}") from error
 
 
-def open_source(path: Path) -> ByteSource:
+def open_source(path: Path, what: str = "a readable file") -> ByteSource:
     """A file's bytes, opened this once.
 
     Raises:
@@ -101,7 +101,7 @@ def open_source(path: Path) -> ByteSource:
     try:
         stream = path.open("rb")
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a readable file, got {reason(error)}") from error
+        raise DataError(f"{path}: expected {what}, got {reason(error)}") from error
     return ByteSource(stream, str(path))
 
 
@@ -164,9 +164,17 @@ def _check_kind(head: bytes, encoding: str, place: str) -> None:
     kind = next((kind for magic, kind in KINDS.items() if head.startswith(magic)), "")
     if kind and (b"\0" in head or not head.isascii()):
         raise DataError(f"{place}: expected text (UTF-8), got {kind}")
-    if (nul := head.find(b"\0")) >= 0:
+    if (nul := head.find(b"\0")) >= 0 and _is_utf8(head[:nul]):
         line = 1 + len(LINE_END.findall(head[:nul]))
         raise DataError(f"{place} line {line}: expected text, got a NUL byte; is it another kind of file?")
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _not_text(error: UnicodeDecodeError, number: int, source: ByteSource) -> DataError:

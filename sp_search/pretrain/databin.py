@@ -46,7 +46,7 @@ class UnitData:
     utterances: dict[str, int]  # by split
     tokens: dict[str, int]  # units, `</s>` included, by split
     cut: int  # utterances that were too long for one sequence
-    repeats: float  # share of train's neighbouring units that are the same unit; 0 where units are reduced
+    repeats: dict[str, float]  # share of neighbouring units that are the same unit, by split; 0 where reduced
     fingerprint: str  # sha256 over all files, hex
 
 
@@ -119,7 +119,7 @@ def write_databin(folder: Path, source: Source, *, max_positions: int, seed: int
         utterances={"train": train.utterances, "valid": valid.utterances},
         tokens={"train": train.counts.total(), "valid": valid.counts.total()},
         cut=train.cut + valid.cut,
-        repeats=train.repeats / max(1, train.pairs),
+        repeats={name: split.repeats / max(1, split.pairs) for name, split in (("train", train), ("valid", valid))},
         fingerprint=_fingerprint(folder),
     )
 

@@ -43,7 +43,7 @@ def asked_at(path: Path) -> Asked:
     """
     if is_there(path, DataError) and path.is_dir():
         return _in_folder(path)
-    source = open_source(path)
+    source = open_source(path, "unit lines or audio")
     if source.is_text():
         return _of_text(source, path.parent)
     source.close()

@@ -49,7 +49,7 @@ def test_any_text_is_a_path_or_refused_in_one_line(text):
 @pytest.mark.parametrize(
     ("make", "check", "message"),
     [
-        (lambda path: None, check_file, "expected a list, found none"),
+        (lambda path: None, check_file, "expected a list, found no such file"),
         (lambda path: path.mkdir(), check_file, "expected a list, got a folder"),
         (lambda path: path.symlink_to("gone"), check_file, "expected a list, got a link to gone, which is not there"),
         (lambda path: None, check_folder, "expected a list, found none"),

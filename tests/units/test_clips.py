@@ -152,5 +152,5 @@ def test_a_listed_path_that_no_file_can_have_is_refused_with_its_line(tmp_path, 
 
 @pytest.mark.parametrize("name", ["nowhere", "a" * 300])
 def test_nothing_to_answer_is_refused_in_one_line(tmp_path, name):
-    with pytest.raises(DataError, match=r"expected a (readable file|path that can be looked at), got "):
+    with pytest.raises(DataError, match=r"expected (unit lines or audio|a path that can be looked at), got "):
         asked_at(tmp_path / name)

@@ -114,7 +114,9 @@ def test_all_bad_lines_are_counted_and_the_first_ten_named(tmp_path):
 
 
 def test_an_absent_file_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"dict\.txt: expected a fairseq dictionary \(dict\.txt\), found none"):
+    with pytest.raises(
+        DataError, match=r"dict\.txt: expected a fairseq dictionary \(dict\.txt\), found no such file"
+    ):
         Dictionary.load(tmp_path / "dict.txt")
 
 

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.cli.wiring.factories import predictor_of, unitizer_of
+from sp_search.cli.wiring.unit_checks import say, say_partners
 from sp_search.config import Settings
 from sp_search.errors import DataError
 from sp_search.export.predictor import Predictor
 from sp_search.files.paths import user_path
+from sp_search.types import Split
 from sp_search.units.clips import Asked, asked_at, asked_by, unit_lines
-from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import read_units
+from sp_search.units.partners import UnitOrigin, corpus_origin
+from sp_search.units.repeats import differing_repeats
 
 SHOWN = 5
 """Names of files that are passed over."""
@@ -39,12 +41,15 @@ def run(config: PredictSettings) -> int:
     place = "stdin" if config.input == "-" else config.input
     asked = _asked(config.input)
     predictor, dictionary, document = predictor_of(config, config.prompt)
+    prompt = say_partners(config, config.prompt, document, *([] if asked.clips else _known_origin(config.input)))
     if not asked.clips:
-        _answer(predictor, asked.lines, dictionary, place)
+        split = read_units(asked.lines, dictionary, place)
+        say(differing_repeats(split, prompt.repeats, f"{prompt.who} was trained on"))
+        _answer(predictor, split)
         return 0
     for lines in unit_lines(unitizer_of(config, config.prompt, document), asked.clips, place):
         if lines:
-            _answer(predictor, lines, dictionary, place)
+            _answer(predictor, read_units(lines, dictionary, place))
     return 0
 
 
@@ -57,13 +62,16 @@ def _asked(source: str) -> Asked:
     asked = asked_at(user_path(source, "input"))
     if asked.passed_over:
         count, shown = len(asked.passed_over), ", ".join(asked.passed_over[:SHOWN])
-        print(
-            f"{source}: passed over {count} files that are no audio: {shown}{', ...' * (count > SHOWN)}",
-            file=sys.stderr,
-        )
+        say(f"{source}: passed over {count} files that are no audio: {shown}{', ...' * (count > SHOWN)}")
     return asked
 
 
-def _answer(predictor: Predictor, lines: Iterable[str], dictionary: Dictionary, place: str) -> None:
-    for prediction in predictor.predict(read_units(lines, dictionary, place)):
+def _known_origin(source: str) -> list[UnitOrigin]:
+    """What made the units of the input, where the folder of its file says it."""
+    origin = None if source == "-" else corpus_origin(user_path(source, "input").parent)
+    return [origin] if origin is not None and origin.is_known else []
+
+
+def _answer(predictor: Predictor, split: Split) -> None:
+    for prediction in predictor.predict(split):
         print(json.dumps(prediction.to_json(), ensure_ascii=False), flush=True)

@@ -54,8 +54,8 @@ class PrepareSettings(Settings):
 
 def run(config: PrepareSettings) -> int:
     """Print where the folder is; 1 if a file could not be read."""
-    check_writable(config.to, "to")
-    check_writable(config.cache, "cache")
+    for key, folder in (("to", config.to), ("cache", config.cache)):
+        check_writable(folder, key, make=False)
     recordings = read_corpus(config.form, config.corpus, config.characters)
     progress = Progress()
     checkpoint = encoder_file(config.units, config.cache)
