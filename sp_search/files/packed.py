@@ -7,6 +7,7 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -20,6 +21,8 @@ ZSTD_PIECE = 1 << 10
 """Bytes handed to zstd at once: it gives out all that they stand for, at most some 30 MiB."""
 MOST_BYTES, MOST_TIMES = 4 << 30, 100
 """A file that becomes both larger than so many bytes and so many times itself is no corpus: text becomes 3 to 20."""
+MOST_MEMORY = 1 << 30
+"""Bytes that xz may take; its largest own setting takes 65 MiB."""
 MAGIC = {
     "gzip": re.compile(rb"\x1f\x8b"),
     "xz": re.compile(rb"\xfd7zXZ\x00"),
@@ -127,7 +130,7 @@ def _zstd_steps(member: _Zstd, data: bytes) -> Iterator[bytes]:
 
 _UNPACKERS: dict[str, tuple[Callable[[], Any], Callable[[Any, bytes], Iterator[bytes]]]] = {
     "gzip": (lambda: zlib.decompressobj(31), _gzip_steps),
-    "xz": (lzma.LZMADecompressor, _bounded_steps),
+    "xz": (partial(lzma.LZMADecompressor, memlimit=MOST_MEMORY), _bounded_steps),
     "zstd": (_Zstd, _zstd_steps),
     "bzip2": (bz2.BZ2Decompressor, _bounded_steps),
 }

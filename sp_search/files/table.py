@@ -49,8 +49,8 @@ def rows(lines: Iterator[tuple[int, str]], names: list[str], on_one_line: Collec
             continue
         try:
             values, taken = _row(line, waiting, lines, len(names))
-            yield _checked(number, values, names, on_one_line, taken)
             del waiting[:taken]
+            yield _checked(number, values, names, on_one_line, taken)
         except (csv.Error, LineError) as error:
             yield Row(number, {}, str(error))
 

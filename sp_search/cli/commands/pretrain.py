@@ -99,7 +99,7 @@ def run(config: PretrainSettings) -> int:
 
 def folder_of(path: Path) -> Path:
     """The folder that holds a file's `meta.json`, or the folder itself."""
-    return path if path.is_dir() else path.parent
+    return path if is_there(path, DataError) and path.is_dir() else path.parent
 
 
 def _tell(line: str) -> None:
