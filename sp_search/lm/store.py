@@ -20,6 +20,7 @@ from sp_search.errors import CheckpointError
 from sp_search.files.write import atomic_write, write_text
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.lm.checkpoint import import_checkpoint
+from sp_search.published.download import cannot_keep
 from sp_search.published.pins import sha256_of
 
 FORMAT = 2
@@ -30,14 +31,18 @@ def load_checkpoint(path: Path, cache: Path) -> UnitLM:
 
     Raises:
         CheckpointError: as `import_checkpoint`.
+        DownloadError: the cache can't be written.
     """
     folder = cache / "lm" / file_sha256(path)
     try:
         return read_lm(folder)
     except CheckpointError:  # absent or damaged: the checkpoint itself is at hand
         lm = import_checkpoint(path)
+    try:
         write_lm(lm, folder)
-        return lm
+    except OSError as error:
+        raise cannot_keep(folder, error) from error
+    return lm
 
 
 def write_lm(lm: UnitLM, folder: Path) -> None:

@@ -85,14 +85,14 @@ class LineReader:
         line = self._parser(text, number)
         if not line.units:
             raise LineError("expected at least one unit, got an empty utterance")
-        if self._labelled and line.labels == ():
-            where = f'labels in "{self._field}"' if text.startswith("{") else "labels behind one `<s>`"
-            raise LineError(f"expected {where}, got none")
         for unit in line.units:
             if unit not in self._known_units:
                 self._known_units[unit] = self._known(unit)
             if not self._known_units[unit]:
                 raise LineError(f"expected units of the dictionary, got {unit!r}")
+        if self._labelled and line.labels == ():
+            where = f'labels in "{self._field}"' if text.startswith("{") else "labels behind one `<s>`"
+            raise LineError(f"expected {where}, got none")
         if special := next((label for label in line.labels or () if label in NOT_LABELS), ""):
             raise LineError(f"expected labels, got {special!r} among them; a line is one utterance without it")
         return line

@@ -65,7 +65,7 @@ def split_file(folder: Path, split: str) -> Path:
             names = ", ".join(p.name for p in found)
             raise DataError(f"{place}: expected one file of the {split} split, got {names}")
     raise DataError(
-        f"{folder}: expected a file of the {split} split ({split}.txt, .jsonl, .idx, also gzipped), found none"
+        f"{folder}: expected a file of the {split} split ({split}.txt, .jsonl, .idx, also compressed), found none"
     )
 
 
