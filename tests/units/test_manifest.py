@@ -1,9 +1,12 @@
+import bz2
 import gzip
 import json
+import lzma
 import re
 
 import numpy as np
 import pytest
+import zstandard
 
 from sp_search.errors import DataError
 from sp_search.units.dictionary import Dictionary
@@ -11,6 +14,7 @@ from sp_search.units.manifest import (
     SPLITS,
     corpus_fingerprint,
     each_utterance,
+    forms_said,
     load_corpus,
     read_split,
     read_units,
@@ -63,10 +67,30 @@ def test_units_go_through_the_dictionary_not_by_their_number(tmp_path):
     assert split.source(0).tolist() == [6, 4, 6]
 
 
-def test_windows_line_ends_do_no_harm(tmp_path):
-    (tmp_path / "train.txt").write_bytes(b"1 2 <s> on\r\n3 <s> off\r\n")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress, zstandard.compress])
+def test_line_ends_encodings_and_compressions_do_no_harm(tmp_path, end, encoding, pack):
+    text = f"1 2 <s> on{end}{end}3 <s> off{end}{end}"
+    (tmp_path / "train.txt").write_bytes(pack(text.encode(encoding)))
     split = read_split(tmp_path / "train.txt", tiny_dictionary(), "train")
-    assert split.answers == (("on",), ("off",))
+    assert (split.answers, split.ids) == ((("on",), ("off",)), ("1", "3"))
+    assert split.form == "train.txt: units <s> labels, 2 utterances"
+
+
+def test_what_each_split_was_taken_for_is_said(tmp_path):
+    write_corpus(tmp_path, "json", ending="jsonl")
+    assert forms_said(load_corpus(tmp_path, tiny_dictionary(), "tiny"))[0] == (
+        "data: train.jsonl: JSON lines, 40 utterances"
+    )
+
+
+def test_a_filler_of_the_dictionary_is_no_unit(tmp_path):
+    (tmp_path / "train.txt").write_text("1 madeupword0000 <s> on\n")
+    with pytest.raises(
+        DataError, match=r"train\.txt line 1: .*got 'madeupword0000'; such a filler only pads the dicti"
+    ):
+        read_split(tmp_path / "train.txt", tiny_dictionary(filler=4), "train")
 
 
 def test_a_named_form_and_the_plain_one_agree_on_the_real_corpus():
@@ -188,7 +212,7 @@ def test_utterances_to_answer_are_checked_like_any_others():
         read_units(["1 2\n", "3 99\n"], tiny_dictionary(), "standard input")
 
 
-def test_only_a_line_feed_ends_a_line(tmp_path):
+def test_what_else_unicode_calls_a_line_end_may_stand_in_json(tmp_path):
     record = json.dumps({"units": "1 2", "labels": ["on"], "text": "switch\u2028on"}, ensure_ascii=False)
     (tmp_path / "train.jsonl").write_text(record + "\n", encoding="utf-8")
     assert len(read_split(tmp_path / "train.jsonl", tiny_dictionary(), "train")) == 1
