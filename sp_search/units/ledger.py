@@ -47,7 +47,10 @@ class Ledger:
             at += len(line)
         self._file.truncate(whole)
         if damaged:
-            print(f"{path}: left out {damaged} damaged lines; their utterances are heard again", file=sys.stderr)
+            print(
+                f"{path}: left out {damaged} damaged line{'s' * (damaged > 1)}; what they held is heard again",
+                file=sys.stderr,
+            )
 
     def __contains__(self, key: str) -> bool:
         return key in self._places

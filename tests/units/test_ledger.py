@@ -48,7 +48,9 @@ def test_damaged_lines_are_left_out_and_said_in_one_line(tmp_path, capsys, damag
     path = tmp_path / "done" / "a.jsonl"
     path.write_bytes(damage(written(path)))
     assert known(path) == {key: WHOLE[key] for key in left}
-    assert capsys.readouterr().err == (f"{path}: left out {lines} damaged lines; their utterances are heard again\n")
+    assert capsys.readouterr().err == (
+        f"{path}: left out {lines} damaged line{'s' * (lines > 1)}; what they held is heard again\n"
+    )
 
 
 def test_what_is_added_behind_a_torn_tail_is_there_again(tmp_path):
