@@ -33,6 +33,7 @@ class Split:
     tokens: npt.NDArray[np.int32]  # (total units,)
     offsets: npt.NDArray[np.int64]  # (N + 1,)
     answers: tuple[tuple[str, ...], ...]  # (N,)
+    form: str = ""  # of the file that it was read from: `train.jsonl.gz: JSON lines, 23,132 utterances`
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,6 +51,7 @@ class Split:
             tokens=np.concatenate(sources),
             offsets=np.concatenate([[0], np.cumsum([len(source) for source in sources])]).astype(np.int64),
             answers=tuple(self.answers[i] for i in chosen),
+            form=self.form,
         )
 
 

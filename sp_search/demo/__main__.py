@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +10,7 @@ import warnings
 from pathlib import Path
 
 from sp_search.demo.build import DEMO, build
+from sp_search.host import cores
 
 
 def main(folder: Path) -> None:
@@ -23,7 +23,7 @@ def main(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         new = Path(place) / "assets"
-        meta = build(new, DEMO, os.cpu_count() or 1, tell)
+        meta = build(new, DEMO, cores(), tell)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     tell(f"baselines {meta['baselines']}, unit LM perplexity {meta['unit_lm_perplexity']}")

@@ -15,6 +15,7 @@ from typing import Any
 
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
+from sp_search.files.write import write_text
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task, get_task
@@ -137,8 +138,8 @@ def best_folder(runs: Path, study: str) -> Path:
 
 
 def _write_pages(folder: Path, document: Mapping[str, Any]) -> None:
-    (folder / "README.md").write_text(readme(document))
-    (folder / MLMODEL).write_text(mlmodel(document))
+    write_text(folder / "README.md", readme(document))
+    write_text(folder / MLMODEL, mlmodel(document))
 
 
 def mlmodel(document: Mapping[str, Any]) -> str:

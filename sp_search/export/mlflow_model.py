@@ -12,6 +12,7 @@ from typing import Any
 
 from sp_search.engine.runtime.device import pick_device
 from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.files.paths import is_there, user_path
 from sp_search.lm.zoo import load_lm
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import read_units
@@ -45,8 +46,9 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:
     Raises:
         UserError: the LM can't be had, or the folder is wrong; as `load_lm` and `load_predictor`.
     """
-    asked = Path(model_config["lm"]).expanduser()
-    loaded = load_lm(model_config["lm"], asked if asked.exists() else None, Path(model_config["cache"]).expanduser())
+    asked = user_path(str(model_config["lm"]), "lm")
+    cache = user_path(str(model_config["cache"]), "cache")
+    loaded = load_lm(model_config["lm"], asked if is_there(asked) else None, cache)
     device = pick_device(model_config["device"])
     predictor, _ = load_predictor(
         Path(path), loaded.lm, loaded.dictionary, device=device, dtype=model_config["dtype"]

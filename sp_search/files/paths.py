@@ -72,7 +72,7 @@ def check_folder(path: Path, what: str, error: Callable[[str], UserError] = Data
     """
     if is_there(path, error) and path.is_dir():
         return
-    raise error(f"{path}: expected {what}, {_instead(path)}")
+    raise error(f"{path}: expected {what}, {_instead(path) or 'found none'}")
 
 
 def check_file(path: Path, what: str, error: Callable[[str], UserError] = DataError) -> None:
@@ -83,7 +83,7 @@ def check_file(path: Path, what: str, error: Callable[[str], UserError] = DataEr
     """
     if is_there(path, error) and not path.is_dir():
         return
-    raise error(f"{path}: expected {what}, {_instead(path)}")
+    raise error(f"{path}: expected {what}, {_instead(path) or 'found no such file'}")
 
 
 def _instead(path: Path) -> str:
@@ -91,7 +91,7 @@ def _instead(path: Path) -> str:
         return f"got a link to {os.readlink(path)}, which is not there"
     if path.is_dir():
         return "got a folder"
-    return "got a file" if path.exists() else "found none"
+    return "got a file" if path.exists() else ""
 
 
 def check_writable(folder: Path, key: str, *, make: bool = True) -> None:

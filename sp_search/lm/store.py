@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from sp_search.errors import CheckpointError
+from sp_search.files.write import atomic_write, write_text
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.lm.checkpoint import import_checkpoint
+from sp_search.published.download import cannot_keep
 from sp_search.published.pins import sha256_of
 
 FORMAT = 2
@@ -30,26 +31,27 @@ def load_checkpoint(path: Path, cache: Path) -> UnitLM:
 
     Raises:
         CheckpointError: as `import_checkpoint`.
+        DownloadError: the cache can't be written.
     """
     folder = cache / "lm" / file_sha256(path)
     try:
         return read_lm(folder)
     except CheckpointError:  # absent or damaged: the checkpoint itself is at hand
         lm = import_checkpoint(path)
+    try:
         write_lm(lm, folder)
-        return lm
+    except OSError as error:
+        raise cannot_keep(folder, error) from error
+    return lm
 
 
 def write_lm(lm: UnitLM, folder: Path) -> None:
     """Write weights, then the JSON that makes the entry whole."""
-    folder.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "architecture": asdict(lm.architecture), "fingerprint": lm.fingerprint}
-    unfinished = folder / f"weights.{os.getpid()}"
-    save_file({name: tensor.contiguous() for name, tensor in lm.tensors().items()}, unfinished)
-    seal = _seal(unfinished, record)
-    unfinished.replace(folder / "weights.safetensors")
-    unfinished.write_text(json.dumps({**record, "sha256": seal}, indent=2))
-    unfinished.replace(folder / "lm.json")
+    with atomic_write(folder / "weights.safetensors") as unfinished:
+        save_file({name: tensor.contiguous() for name, tensor in lm.tensors().items()}, unfinished)
+        seal = _seal(unfinished, record)
+    write_text(folder / "lm.json", json.dumps({**record, "sha256": seal}, indent=2))
 
 
 def read_lm(folder: Path) -> UnitLM:

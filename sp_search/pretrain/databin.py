@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import numpy as np
 import torch
 
 from sp_search.errors import DataError
+from sp_search.files.json_line import LineError
+from sp_search.files.write import write_text
 from sp_search.published.pins import sha256_of
 from sp_search.types import EOS, SPECIALS
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.lines import LineError
 from sp_search.units.manifest import each_utterance
+from sp_search.units.unit_faults import cause, known_in, shown
 
+LARGEST_NUMBER = 9999
 NUMBER = re.compile(r"0|[1-9]\d{0,3}", re.ASCII)
 
 
@@ -42,6 +46,7 @@ class UnitData:
     utterances: dict[str, int]  # by split
     tokens: dict[str, int]  # units, `</s>` included, by split
     cut: int  # utterances that were too long for one sequence
+    repeats: dict[str, float]  # share of neighbouring units that are the same unit, by split; 0 where reduced
     fingerprint: str  # sha256 over all files, hex
 
 
@@ -53,6 +58,8 @@ class _Split:
     longest: int  # units of a sequence
     utterances: int = 0
     cut: int = 0
+    pairs: int = 0  # of neighbouring units
+    repeats: int = 0  # pairs of one unit twice
     counts: Counter[int] = field(default_factory=Counter)  # of ids
 
     def add(self, ids: list[int]) -> None:
@@ -64,6 +71,8 @@ class _Split:
             self.counts[EOS] += 1
         self.utterances += 1
         self.cut += len(ids) > self.longest
+        self.pairs += max(0, len(ids) - 1)
+        self.repeats += sum(map(eq, ids, ids[1:]))
 
 
 def write_databin(folder: Path, source: Source, *, max_positions: int, seed: int) -> UnitData:
@@ -83,7 +92,7 @@ def write_databin(folder: Path, source: Source, *, max_positions: int, seed: int
     from fairseq.data.indexed_dataset import make_builder
 
     folder.mkdir(parents=True, exist_ok=True)
-    find: Callable[[str], int | None] = cache(source.dictionary.find if source.dictionary else _id_of_number)
+    find: Callable[[str], int] = cache(partial(_id_in, source.dictionary) if source.dictionary else _id_of_number)
     size = len(source.dictionary) if source.dictionary else None
     train, valid = (
         _Split(make_builder(str(folder / f"{split}.bin"), "mmap", size), max_positions - 1)
@@ -104,24 +113,34 @@ def write_databin(folder: Path, source: Source, *, max_positions: int, seed: int
         split.builder.finalize(str(folder / f"{name}.idx"))
     symbols = source.dictionary.symbols if source.dictionary else _numbers(train, valid)
     lines = (f"{symbol} {train.counts[index]}\n" for index, symbol in enumerate(symbols, SPECIALS))
-    (folder / "dict.txt").write_text("".join(lines), encoding="utf-8")
+    write_text(folder / "dict.txt", "".join(lines))
     return UnitData(
         units=len(symbols),
         utterances={"train": train.utterances, "valid": valid.utterances},
         tokens={"train": train.counts.total(), "valid": valid.counts.total()},
         cut=train.cut + valid.cut,
+        repeats={name: split.repeats / max(1, split.pairs) for name, split in (("train", train), ("valid", valid))},
         fingerprint=_fingerprint(folder),
     )
 
 
-def _ids(path: Path, find: Callable[[str], int | None]) -> Iterable[list[int]]:
-    for units in each_utterance(path, lambda unit: find(unit) is not None):
-        yield [index for unit in units if (index := find(unit)) is not None]
+def _ids(path: Path, find: Callable[[str], int]) -> Iterable[list[int]]:
+    """The ids of each utterance; `find` raises a LineError for what is no unit."""
+    for units in each_utterance(path, lambda unit: find(unit) >= SPECIALS):
+        yield list(map(find, units))
+
+
+def _id_in(dictionary: Dictionary, unit: str) -> int:
+    known_in(dictionary)(unit)
+    return int(dictionary.encode([unit])[0])
 
 
 def _id_of_number(unit: str) -> int:
     if not NUMBER.fullmatch(unit):
-        raise LineError(f"expected units as numbers from 0 to 9999, got {unit!r}; others need dictionary=PATH")
+        raise LineError(
+            f"expected units as numbers from 0 to {LARGEST_NUMBER}, got {shown(unit)}{cause(unit, LARGEST_NUMBER)}; "
+            f"others need dictionary=PATH"
+        )
     return int(unit) + SPECIALS
 
 

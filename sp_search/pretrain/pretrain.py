@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from sp_search.errors import ConfigError
+from sp_search.files.write import atomic_write, write_bytes, write_text
 from sp_search.lm.zoo import CHECKPOINT, DICTIONARY
 from sp_search.pretrain.databin import Source, UnitData, write_databin
 from sp_search.pretrain.fairseq_settings import fairseq_settings
@@ -84,11 +85,17 @@ def _check_begun(training: Path, recipe: Recipe, data: UnitData, bfloat16: bool)
     ours |= {"bfloat16": bfloat16, "units' fingerprint": data.fingerprint}
     path = training / BEGUN
     if not (training / LAST).exists():
-        path.write_text(json.dumps(ours, indent=2) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(ours, indent=2) + "\n")
         return
-    begun = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        begun = dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path}: expected what the training in its folder began with, got a missing or damaged file; "
+            f"name another folder with to="
+        ) from error
     if faults := [
-        f"{name}: expected {begun[name]}, got {value}" for name, value in ours.items() if begun[name] != value
+        f"{name}: expected {begun.get(name)}, got {value}" for name, value in ours.items() if begun.get(name) != value
     ]:
         raise ConfigError(
             "; ".join(faults) + f"; {training} was begun so: set it back, or name another folder with to="
@@ -105,10 +112,9 @@ def _keep_best(training: Path, folder: Path) -> float:
     """Put the best checkpoint where an LM is looked for, without its optimizer; returns its perplexity."""
     best = read_checkpoint(training / CHECKPOINT, needed="model")
     del best["last_optimizer_state"]
-    unfinished = folder / f"{CHECKPOINT}.part"
-    torch.save(best, unfinished)
-    unfinished.replace(folder / CHECKPOINT)
-    shutil.copy(training / "data-bin" / DICTIONARY, folder / DICTIONARY)
+    with atomic_write(folder / CHECKPOINT) as unfinished:
+        torch.save(best, unfinished)
+    write_bytes(folder / DICTIONARY, (training / "data-bin" / DICTIONARY).read_bytes())
     return float(2 ** best["extra_state"]["best"])
 
 

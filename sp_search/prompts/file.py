@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
+from sp_search.files.write import write_bytes
 
 TENSORS, DOCUMENT = "prompt.safetensors", "prompt.json"
 DIGEST = "tensors_sha256"
@@ -23,13 +23,10 @@ DIGEST = "tensors_sha256"
 
 def save_prompt(folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, Any]) -> None:
     """Write a prompt into a folder, made where absent, over an older prompt."""
-    folder.mkdir(parents=True, exist_ok=True)
     raw = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     text = json.dumps({**document, DIGEST: hashlib.sha256(raw).hexdigest()}, indent=2, sort_keys=True)
     for name, content in ((TENSORS, raw), (DOCUMENT, text.encode())):
-        unfinished = folder / f"{name}.{os.getpid()}"
-        unfinished.write_bytes(content)
-        unfinished.replace(folder / name)
+        write_bytes(folder / name, content)
 
 
 def load_prompt(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

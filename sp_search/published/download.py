@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
-
 from sp_search.errors import DownloadError
+from sp_search.files.lock import try_lock
 from sp_search.published.catalogue import PublishedFile
 from sp_search.published.meter import Meter
 from sp_search.published.pins import pin_of, wrong_content
 from sp_search.published.transfer import receive
+
+FOREVER = -1.0
+"""How long a lock is waited for, as filelock takes it."""
 
 
 def fetch(file: PublishedFile, cache: Path) -> Path:
@@ -48,17 +50,16 @@ def place_of(file: PublishedFile, cache: Path) -> Path:
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Let one process at a time bring about `path`, making its folder; the others wait, and say so."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    place = path.with_name(f"{path.name}.lock")
+    lock = try_lock(place)
+    if lock is None:
         Meter(path.name).say(f"waiting for another process that downloads {path.name}")
-        lock.acquire()
+        lock = try_lock(place, wait_s=FOREVER)
+        assert lock is not None
     try:
         yield
     finally:
-        lock.release()
+        lock.close()
 
 
 def cannot_keep(path: Path, error: OSError) -> DownloadError:

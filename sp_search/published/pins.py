@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 from sp_search.errors import DownloadError
+from sp_search.files.write import write_text
 from sp_search.published.catalogue import PublishedFile
 
 
@@ -29,9 +29,7 @@ def wrong_content(content: Path, path: Path, file: PublishedFile) -> str:
     expected = file.sha256 or _pinned(pin)
     got = sha256_of(content)
     if expected is None:
-        unfinished = pin.with_name(f"{pin.name}.{os.getpid()}")
-        unfinished.write_text(json.dumps({"url": file.url, "sha256": got}, indent=2) + "\n")
-        unfinished.replace(pin)
+        write_text(pin, json.dumps({"url": file.url, "sha256": got}, indent=2) + "\n")
     elif got != expected:
         return f"expected sha256 {expected} ({'as published' if file.sha256 else f'pinned in {pin}'}), got {got}"
     return ""

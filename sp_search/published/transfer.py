@@ -19,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError
 
 from sp_search.errors import DownloadError
+from sp_search.files.write import write_text
 from sp_search.published.meter import Meter
 
 TIMEOUT_S = (10.0, 60.0)  # to connect; from one piece of the body to the next
@@ -100,7 +101,7 @@ def _go_on(session: requests.Session, url: str, part: Path, meter: Meter) -> Non
             length = answer.headers.get("Content-Length")
             received, total = 0, None if length is None else int(length)
             part.unlink(missing_ok=True)
-            note.write_text(json.dumps({"version": _version(answer), "bytes": total}))
+            write_text(note, json.dumps({"version": _version(answer), "bytes": total}))
         _check_room(part, (total or 0) - received)
         with part.open("ab") as out:
             meter.show(received, total)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sp_search.errors import ConfigError
-from sp_search.units.lines import LABELS
+from sp_search.units.line_forms import LABELS
 
 AnswerFormat = Literal["words", "characters"]
 Decoding = Literal["best", "free", "legal"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import soundfile
 import soxr
 
 from sp_search.errors import DataError
+from sp_search.files.paths import reason
 from sp_search.units.features import SAMPLE_RATE, Floats
+from sp_search.units.whole_audio import cut_short
 
 BLOCK = 1 << 20
 """Samples read at once: a damaged header may tell of terabytes."""
+UNKNOWN_FRAMES = 1 << 62
+"""libsndfile's number, or more, for a file that does not tell its length."""
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 """Hz; at a rate that a damaged header tells, a second may become hours."""
 
@@ -29,8 +34,8 @@ def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None
         (S,), full scale 1, channels averaged. A file of that rate is not resampled, so its samples stay as they are.
 
     Raises:
-        DataError: it can't be read, has no samples in the stretch, holds NaN or infinite samples, or tells of a
-            rate that no audio has.
+        DataError: it can't be read, is cut off, has no samples in the stretch, holds NaN or infinite samples, or
+            tells of a rate that no audio has.
     """
     samples, rate = _read(path, start_s, duration_s)  # (S, channels)
     if not len(samples):
@@ -49,17 +54,25 @@ def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None
 def _read(path: Path, start_s: float, duration_s: float | None) -> tuple[Floats, int]:
     """(S, channels) and the rate; only the stretch is decoded."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
                 raise DataError(
                     f"{path}: expected a rate of {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz, got {file.samplerate:,}"
                 )
             file.seek(min(round(start_s * file.samplerate), file.frames))
             left = file.frames if duration_s is None else round(duration_s * file.samplerate)
+            there = file.frames - file.tell() if file.frames < UNKNOWN_FRAMES else 0
             blocks = [np.zeros((0, file.channels), np.float32)]
+            wanted = min(left, there)
             while left and len(block := file.read(min(left, BLOCK), dtype="float32", always_2d=True)):
                 blocks.append(block)
                 left -= len(block)
+            if (got := sum(map(len, blocks))) < wanted:
+                raise DataError(
+                    f"{path}: expected a whole audio file, got {got:,} of {wanted:,} samples; it is cut off"
+                )
+            if why := cut_short(path):
+                raise DataError(f"{path}: expected a whole audio file, got one that is cut off: {why}")
             return np.concatenate(blocks), file.samplerate
     except soundfile.LibsndfileError as error:
         if not path.exists():
@@ -67,5 +80,5 @@ def _read(path: Path, start_s: float, duration_s: float | None) -> tuple[Floats,
         raise DataError(
             f"{path}: expected an audio file that libsndfile reads, got: {error.error_string.rstrip('.')}"
         ) from error
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable audio file, got {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a readable audio file, got {reason(error)}") from error

@@ -1,50 +1,77 @@
-"""Audio that is to be answered: a file, those in a folder, or those that a text lists; its units, as lines.
+"""What is to be answered: lines of units, or audio, a file, those in a folder, or those that a text lists.
 
-A text that lists audio has one path a line, seen from the text's folder.
+A text that lists audio has one path a line, seen from the text's folder. Text and audio are told apart by content.
 """
 
 from __future__ import annotations
 
-import codecs
-import io
 import json
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from sp_search.errors import DataError
+from sp_search.files.paths import is_there, reason, user_path
+from sp_search.files.text import ByteSource, lines_of, open_source
 from sp_search.units.lines import SHOWN_FAULTS
-from sp_search.units.manifest import GZIP_MAGIC
 from sp_search.units.recordings import Recording
 from sp_search.units.unitizer import UnitizerRecipe
+from sp_search.units.whole_audio import is_audio
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf", ".sph", ".w64")
 """What is audio in a folder of many things, and what a line that is a path may end with."""
-HEAD = 4096
-"""Bytes that tell text from audio."""
 AT_ONCE = 16
 """Clips that are answered together: answers come while later clips are still to be heard."""
 
 
-def clips_at(path: Path) -> list[Recording]:
-    """The clip that a file is, or the clips in a folder and those below it; none where the file is text.
+@dataclass(frozen=True)
+class Asked:
+    """Lines of units, or clips."""
+
+    lines: list[str] = field(default_factory=list)
+    clips: list[Recording] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)  # names of files in a folder that are no audio
+
+
+def asked_at(path: Path) -> Asked:
+    """What a file or a folder asks. A pipe is read once, from its first byte.
 
     Raises:
-        DataError: there is nothing, or the folder has no audio.
+        DataError: there is nothing, it can't be read, or the folder has no audio.
     """
-    if not path.is_dir():
-        return [] if _is_text(path) else [_clip(path.name, path)]
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file())
-    if not found:
-        raise DataError(f"{path}: expected a folder with audio ({', '.join(ENDINGS)}), found none in it")
-    return [_clip(file.relative_to(path).as_posix(), file) for file in found]
+    if is_there(path, DataError) and path.is_dir():
+        return _in_folder(path)
+    source = open_source(path, "unit lines or audio")
+    if source.is_text():
+        return _of_text(source, path.parent)
+    source.close()
+    if not path.is_file():
+        raise DataError(f"{path}: expected lines of units or of paths through a pipe, got audio; name its file")
+    return Asked(clips=[_clip(path.name, path)])
 
 
-def listed_clips(text: io.StringIO, folder: Path) -> list[Recording]:
-    """The clips that a text lists; none where its first line is no path of a file and does not end like one."""
-    lines = [line for raw in text.getvalue().split("\n") if (line := raw.strip())]
-    if not lines or not (lines[0].lower().endswith(ENDINGS) or _is_file(folder / lines[0])):
+def asked_by(stream: BinaryIO, place: str) -> Asked:
+    """What a stream asks, whose paths are seen from the current folder; DataError where it is no text."""
+    return _of_text(ByteSource(stream, place), Path())
+
+
+def clips_at(path: Path) -> list[Recording]:
+    """The clip that a file is, or the clips in a folder and those below it; none where the file is of unit lines."""
+    return asked_at(path).clips
+
+
+def listed_clips(lines: Sequence[str], folder: Path, place: str = "input") -> list[Recording]:
+    """The clips that a text lists; none where its first line is no path of a file and does not end like one.
+
+    Raises:
+        DataError: a line is a path that no file can have.
+    """
+    listed = [(number, line) for number, raw in enumerate(lines, 1) if (line := raw.strip())]
+    if not listed or not (listed[0][1].lower().endswith(ENDINGS) or _is_file(folder / listed[0][1])):
         return []
-    return [_clip(line, folder / Path(line).expanduser()) for line in lines]
+    return [_clip(line, folder / user_path(line, f"{place} line {number}", DataError)) for number, line in listed]
 
 
 def unit_lines(recipe: UnitizerRecipe, clips: Sequence[Recording], place: str) -> Iterator[list[str]]:
@@ -65,6 +92,45 @@ def unit_lines(recipe: UnitizerRecipe, clips: Sequence[Recording], place: str) -
         raise DataError(f"{place}: {len(faults)} of {len(clips)} audio files can't be read: {shown}{more}")
 
 
+def _of_text(source: ByteSource, folder: Path) -> Asked:
+    lines = list(lines_of(source))
+    clips = listed_clips(lines, folder, source.place)
+    return Asked(clips=clips) if clips else Asked(lines=lines)
+
+
+def _in_folder(folder: Path) -> Asked:
+    clips, passed_over = [], []
+    for path in sorted(_files_below(folder)):
+        name = os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
+        if _is_file(path) and (path.suffix.lower() in ENDINGS or is_audio(path)):
+            clips.append(_clip(name, path))
+        else:
+            passed_over.append(name)
+    if not clips:
+        raise DataError(f"{folder}: expected a folder with audio ({', '.join(ENDINGS)}), found none in it")
+    return Asked(clips=clips, passed_over=passed_over)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """All files, through links to folders too, but through no folder twice: a link may lead back up."""
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_refuse):
+        try:
+            state = os.stat(place)
+        except OSError as error:
+            _refuse(error)
+        if (state.st_dev, state.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        folders.sort()
+        yield from (Path(place) / name for name in names)
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: expected a folder that can be read, got {reason(error)}") from error
+
+
 def _clip(name: str, path: Path) -> Recording:
     return Recording(id=name, split="", path=path, labels=())
 
@@ -74,19 +140,3 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):  # a line of units may be longer than a path can be
         return False
-
-
-def _is_text(path: Path) -> bool:
-    """Whether a file is text, or gzipped, as no audio is."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError as error:
-        raise DataError(f"{path}: expected unit lines or audio, got {error.strerror}") from error
-    if head.startswith(GZIP_MAGIC):
-        return True
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return b"\0" not in head

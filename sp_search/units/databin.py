@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sp_search.errors import DataError
+from sp_search.files.paths import reason
 from sp_search.types import EOS, SEPARATOR, SPECIALS
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.lines import Line
+from sp_search.units.line_forms import Line
 
 MAGIC = b"MMIDIDX\x00\x00"
 HEADER = struct.Struct("<9sQBQ")
@@ -39,8 +40,8 @@ def read_sequences(index: Path) -> list[npt.NDArray[np.int64]]:
     Raises:
         DataError: the index or its data is no such file, or is cut off.
     """
-    raw = index.read_bytes()
     data = index.with_suffix(".bin")
+    raw = _bytes_of(index)
     if len(raw) < HEADER.size or not raw.startswith(MAGIC):
         raise DataError(f"{index}: expected a fairseq index (MMIDIDX), got another kind of file")
     _, version, code, count = HEADER.unpack_from(raw)
@@ -52,14 +53,24 @@ def read_sequences(index: Path) -> list[npt.NDArray[np.int64]]:
         )
     sizes = np.frombuffer(raw, np.int32, count, HEADER.size)
     offsets = np.frombuffer(raw, np.int64, count, HEADER.size + 4 * count)
-    values = np.fromfile(data, dtype=ELEMENTS[code])
+    whole = _bytes_of(data)
+    values = np.frombuffer(whole, ELEMENTS[code], len(whole) // np.dtype(ELEMENTS[code]).itemsize)
     sizes, offsets = sizes.astype(np.int64), offsets.astype(np.int64)
     starts = offsets // values.itemsize
+    if count and (int(sizes.min()) < 0 or int(starts.min()) < 0):
+        raise DataError(f"{index}: expected sizes and offsets of 0 or more, got less; the file is damaged")
     if count and int((starts + sizes).max()) > len(values):
         raise DataError(
             f"{data}: expected {int((starts + sizes).max())} elements, got {len(values)}; the file is cut off"
         )
     return [values[start : start + size].astype(np.int64) for start, size in zip(starts, sizes, strict=True)]
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected a readable file, got {reason(error)}") from error
 
 
 def databin_units(index: Path) -> Iterator[tuple[str, ...]]:

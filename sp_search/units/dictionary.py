@@ -7,6 +7,7 @@ file decides: HuBERT-100's is numeric, CPC's is sorted by frequency (method.md, 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sp_search.errors import CheckpointError, DataError
+from sp_search.files.paths import check_file
+from sp_search.files.text import text_lines
 from sp_search.types import SPECIALS
+from sp_search.units.lines import bad_lines
 
 SPECIAL_SYMBOLS = ("<s>", "<pad>", "</s>", "<unk>")
+NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+"""How a unit is written that is a cluster's number."""
 FILLER = "madeupword"
 """fairseq pads a dictionary to a multiple of 8 with symbols of this name; no speech holds them."""
 
@@ -37,27 +43,21 @@ class Dictionary:
         Raises:
             DataError: the file is absent or empty, or lines are malformed or repeat a symbol; ten are named.
         """
-        try:
-            with path.open(encoding="utf-8") as file:
-                lines = [line.rstrip("\n") for line in file]  # not splitlines, whose line ends may stand in a symbol
-        except FileNotFoundError as error:
-            raise DataError(f"{path}: expected a fairseq dictionary (dict.txt), found no such file") from error
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}: expected a fairseq dictionary (dict.txt), got a file that isn't text"
-            ) from error
+        check_file(path, "a fairseq dictionary (dict.txt)")
         symbols: dict[str, None] = {}
         faults = []
-        for number, line in enumerate(lines, 1):
+        for number, line in enumerate(text_lines(path), 1):
             symbol, _, count = line.removesuffix(" #fairseq:overwrite").rpartition(" ")
+            if not line.strip():
+                continue
             if not symbol or not count.isdecimal():
-                faults.append(f"line {number}: expected `symbol count`, got {line!r}")
+                faults.append(f"line {number}: expected `symbol count`, got {line!r:.80}")
             elif symbol in symbols or symbol in SPECIAL_SYMBOLS:
-                faults.append(f"line {number}: expected a new symbol, got {symbol!r} again")
+                faults.append(f"line {number}: expected a new symbol, got {symbol!r:.80} again")
             else:
                 symbols[symbol] = None
         if faults:
-            raise DataError(f"{path}: {len(faults)} bad lines: " + "; ".join(faults[:10]))
+            raise bad_lines(str(path), faults, len(faults))
         if not symbols:
             raise DataError(f"{path}: expected at least one unit, got an empty file")
         return cls(tuple(symbols))
@@ -75,6 +75,20 @@ class Dictionary:
     def unit_ids(self) -> tuple[int, ...]:
         """Ids of real units: no specials, no filler."""
         return tuple(i for i, symbol in enumerate(self.symbols, SPECIALS) if not symbol.startswith(FILLER))
+
+    @cached_property
+    def largest_number(self) -> int | None:
+        """The largest of the units, where all of them are numbers; else None."""
+        units = [self.symbol(i) for i in self.unit_ids]
+        return max(map(int, units)) if units and all(map(NUMBER.fullmatch, units)) else None
+
+    @cached_property
+    def described(self) -> str:
+        """Its units in a few words: `100 units, 0 to 99`."""
+        units = [self.symbol(i) for i in self.unit_ids]
+        if self.largest_number is not None and len(units) == self.largest_number + 1:
+            return f"{len(units)} units, 0 to {self.largest_number}"
+        return f"{len(units)} units, such as {', '.join(map(repr, units[:3]))}"
 
     def find(self, symbol: str) -> int | None:
         """The id of a unit, None where the dictionary lacks it."""

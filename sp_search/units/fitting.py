@@ -58,10 +58,7 @@ def fitted(
     if (found := sum(map(len, sample))) < units:
         raise DataError(f"train: expected {units} frames or more for {units} units, got {found}")
     quantizer = fit_quantizer(features, np.concatenate(sample), units, seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.part")
-    quantizer.save(unfinished)
-    unfinished.replace(path)
+    quantizer.save(path)
     return quantizer
 
 

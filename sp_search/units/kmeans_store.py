@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from sp_search.errors import CheckpointError
+from sp_search.files.write import atomic_write
 from sp_search.published.download import cannot_keep
 from sp_search.published.pins import sha256_of
 from sp_search.units.features import Floats
@@ -31,10 +31,8 @@ def load_centroids(path: Path, cache: Path) -> Floats:
     except (OSError, SafetensorError, KeyError):  # absent or damaged: the file itself is at hand
         centroids = import_kmeans(path)
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_name(f"{kept.name}.{os.getpid()}")
-        save_file({"centroids": centroids}, unfinished)
-        unfinished.replace(kept)
+        with atomic_write(kept) as unfinished:
+            save_file({"centroids": centroids}, unfinished)
     except OSError as error:
         raise cannot_keep(kept, error) from error
     return centroids

@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
+import re
+import sys
 from pathlib import Path
 
-from sp_search.errors import DataError
+from sp_search.errors import ConfigError, DataError
+from sp_search.files.lock import try_lock
+from sp_search.files.paths import reason
 from sp_search.units.recordings import Recording
 from sp_search.units.unitizer import Heard
+
+UNITS = re.compile(r"[0-9]+( [0-9]+)*")
 
 
 class Ledger:
     """A file of utterances by key. Units are read back from the file when asked for: memory holds keys and places."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create it; a last line that was cut off is dropped.
+        """Open or create it; lines that are damaged are left out, at the end cut off, and this is said on stderr.
 
         Raises:
             DataError: another process has it open.
+            ConfigError: it can't be written.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a+b")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            self._file.close()
-            raise DataError(f"{path}: expected no other run that writes it, found one; wait for its end") from error
+            lock = try_lock(path.with_name(f"{path.name}.lock"))
+            if lock is None:
+                raise DataError(f"{path}: expected no other run that writes it, found one; wait for its end")
+            self._lock = lock
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise ConfigError(f"{path}: expected to write there, got {reason(error)}; choose another to=") from error
         self._places: dict[str, int] = {}
         self._file.seek(0)
-        whole = 0
+        at = whole = damaged = 0
         for line in self._file:
-            if not line.endswith(b"\n"):
-                break
-            self._places[json.loads(line)["key"]] = whole
-            whole += len(line)
+            key = _key_of(line)
+            if key is not None:
+                self._places[key] = at
+                whole = at + len(line)
+            damaged += key is None
+            at += len(line)
         self._file.truncate(whole)
+        if damaged:
+            print(
+                f"{path}: left out {damaged} damaged line{'s' * (damaged > 1)}; what they held is heard again",
+                file=sys.stderr,
+            )
 
     def __contains__(self, key: str) -> bool:
         return key in self._places
@@ -55,8 +69,21 @@ class Ledger:
         return units
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file and let another process have it."""
         self._file.close()
+        self._lock.close()
+
+
+def _key_of(line: bytes) -> str | None:
+    """The key of a whole line; None for one that is torn, or is no record of ours."""
+    try:
+        record = json.loads(line) if line.endswith(b"\n") else None
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or not isinstance(key := record.get("key"), str):
+        return None
+    units = record.get("units")
+    return key if isinstance(units, str) and UNITS.fullmatch(units) else None
 
 
 def recording_key(recording: Recording) -> str:
@@ -64,7 +91,7 @@ def recording_key(recording: Recording) -> str:
     try:
         stat = recording.path.stat()
         state = f"{stat.st_size} {stat.st_mtime_ns}"
-    except OSError:  # it is told of when it is read
+    except (OSError, ValueError):  # it is told of when it is read
         state = "absent"
     what = f"{recording.path}\n{state}\n{recording.start_s!r} {recording.duration_s!r}"
-    return hashlib.sha256(what.encode()).hexdigest()[:32]
+    return hashlib.sha256(what.encode(errors="surrogateescape")).hexdigest()[:32]

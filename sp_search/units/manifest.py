@@ -1,27 +1,29 @@
-"""A labelled corpus in units, in any of four forms, plain or gzipped, told apart by content.
+"""A labelled corpus in units, in any of four forms, compressed or not, told apart by content.
 
 `units <s> labels`, `name|units|labels`, JSON lines, or a fairseq data-bin folder. A folder holds one file a split.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from sp_search.errors import DataError
+from sp_search.files.json_line import LineError
+from sp_search.files.paths import check_folder
+from sp_search.files.text import text_lines
 from sp_search.types import Corpus, Split
 from sp_search.units.databin import databin_units, read_databin
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.lines import LABELS, Line, LineError, each_line, read_lines
+from sp_search.units.line_forms import LABELS, Line
+from sp_search.units.lines import CorpusForm, LineReader, each_line
+from sp_search.units.unit_faults import known_in
 
 SPLITS = ("train", "valid", "test")
-GZIP_MAGIC = b"\x1f\x8b"
+DATABIN = "fairseq data-bin"
 
 
 def load_corpus(
@@ -40,8 +42,7 @@ def load_corpus(
     Raises:
         DataError: a split is missing or there twice, or its file is bad.
     """
-    if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder with train, valid and test files, found none")
+    check_folder(folder, "a folder with train, valid and test files")
     splits = {split: read_split(split_file(folder, split), dictionary, split, field) for split in SPLITS}
     if 0 < train_utterances < (there := len(splits["train"])):
         drawn = np.random.default_rng(0).permutation(there)[:train_utterances]
@@ -64,7 +65,7 @@ def split_file(folder: Path, split: str) -> Path:
             names = ", ".join(p.name for p in found)
             raise DataError(f"{place}: expected one file of the {split} split, got {names}")
     raise DataError(
-        f"{folder}: expected a file of the {split} split ({split}.txt, .jsonl, .idx, also gzipped), found none"
+        f"{folder}: expected a file of the {split} split ({split}.txt, .jsonl, .idx, also compressed), found none"
     )
 
 
@@ -74,20 +75,28 @@ def read_split(path: Path, dictionary: Dictionary, name: str, field: str = LABEL
     Raises:
         DataError: the file can't be read, or lines are bad; all are counted, the first ten named.
     """
+    known = known_in(dictionary)
     if path.suffix == ".idx":
-        lines = read_databin(path)
+        lines, form = read_databin(path), DATABIN
         for number, line in enumerate(lines, 1):
-            _known_units(line, dictionary, f"{path} sequence {number}")
-        return _split(lines, dictionary, name)
-    text = open_text(path)
-    lines = read_lines(text, str(path), lambda unit: dictionary.find(unit) is not None, labelled=True, field=field)
-    return _split(lines, dictionary, name)
+            for unit in line.units:
+                _check_known(unit, known, f"{path} sequence {number}")
+    else:
+        reader = LineReader(text_lines(path), str(path), known, labelled=True, field=field)
+        lines, form = list(reader), reader.form
+    return _split(lines, dictionary, name, CorpusForm(path.name, form, len(lines)))
 
 
 def read_units(lines: Iterable[str], dictionary: Dictionary, place: str) -> Split:
     """Utterances to answer, in any of the line forms, labelled or not; raises as `read_split`."""
-    found = read_lines(lines, place, lambda unit: dictionary.find(unit) is not None, labelled=False)
-    return _split(found, dictionary, place)
+    reader = LineReader(lines, place, known_in(dictionary), labelled=False)
+    found = list(reader)
+    return _split(found, dictionary, place, CorpusForm(place, reader.form, len(found)))
+
+
+def forms_said(corpus: Corpus) -> list[str]:
+    """A line for each split, to be said on stderr: `data: train.jsonl.gz: JSON lines, 23,132 utterances`."""
+    return [f"data: {split.form}" for split in corpus.splits.values() if split.form]
 
 
 def each_utterance(path: Path, known: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
@@ -101,7 +110,7 @@ def each_utterance(path: Path, known: Callable[[str], bool]) -> Iterator[tuple[s
         DataError: as `read_split`, but only after the last utterance; what came before is not to be used.
     """
     if path.suffix != ".idx":
-        for line in each_line(open_text(path), str(path), known, labelled=False):
+        for line in each_line(text_lines(path), str(path), known, labelled=False):
             yield line.units
         return
     for number, units in enumerate(databin_units(path), 1):
@@ -122,7 +131,7 @@ def corpus_fingerprint(splits: Mapping[str, Split]) -> str:
     return digest.hexdigest()
 
 
-def _split(lines: list[Line], dictionary: Dictionary, name: str) -> Split:
+def _split(lines: list[Line], dictionary: Dictionary, name: str, form: CorpusForm) -> Split:
     lengths = np.array([len(line.units) for line in lines], dtype=np.int64)
     return Split(
         name=name,
@@ -130,12 +139,8 @@ def _split(lines: list[Line], dictionary: Dictionary, name: str) -> Split:
         tokens=dictionary.encode(unit for line in lines for unit in line.units),
         offsets=np.concatenate([[0], lengths.cumsum()]).astype(np.int64),
         answers=tuple(line.labels or () for line in lines),
+        form=str(form),
     )
-
-
-def _known_units(line: Line, dictionary: Dictionary, place: str) -> None:
-    for unit in line.units:
-        _check_known(unit, lambda symbol: dictionary.find(symbol) is not None, place)
 
 
 def _check_known(unit: str, known: Callable[[str], bool], place: str) -> None:
@@ -144,30 +149,4 @@ def _check_known(unit: str, known: Callable[[str], bool], place: str) -> None:
             return
     except LineError as error:
         raise DataError(f"{place}: {error}") from error
-    raise DataError(
-        f"{place}: expected units of the LM's dictionary, got {unit!r}; was it made with another k-means model?"
-    )
-
-
-def open_text(path: Path) -> io.StringIO:
-    """The lines of a text file, plain or gzipped; raises as `text_of`, or where it can't be read."""
-    try:
-        return text_of(path.read_bytes(), str(path))
-    except OSError as error:
-        raise DataError(f"{path}: expected a readable file, got {error.strerror}") from error
-
-
-def text_of(raw: bytes, place: str) -> io.StringIO:
-    """The lines of a text, plain or gzipped; they end at line feeds alone, for JSON may hold other line ends.
-
-    Raises:
-        DataError: it is cut off, or is no text.
-    """
-    try:
-        if raw.startswith(GZIP_MAGIC):
-            raw = gzip.GzipFile(fileobj=io.BytesIO(raw)).read()
-        return io.StringIO(raw.decode("utf-8"))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{place}: expected a whole gzip file, got one that is cut off or damaged") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{place}: expected text (UTF-8), got another kind of file") from error
+    raise DataError(f"{place}: expected units of the dictionary, got {unit!r}")

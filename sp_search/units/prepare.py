@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sp_search.errors import CheckpointError, DataError
+from sp_search.files.write import atomic_write
 from sp_search.published.pins import sha256_of
 from sp_search.units.ledger import Ledger, recording_key
 from sp_search.units.manifest import SPLITS
@@ -126,12 +127,14 @@ def _hear_rest(keyed: list[tuple[str, Recording]], ledger: Ledger, hear: Hear, l
 
 def _write_split(path: Path, split: str, readable: list[tuple[str, Recording]], ledger: Ledger) -> str:
     """JSON lines, gzipped without a time stamp: the same corpus gives the same bytes, whose sha256 is returned."""
-    unfinished = path.with_name(f"{path.name}.part")
-    with unfinished.open("wb") as raw, gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as file:
+    with (
+        atomic_write(path) as unfinished,
+        unfinished.open("wb") as raw,
+        gzip.GzipFile("", "wb", mtime=0, fileobj=raw) as file,
+    ):
         for key, recording in readable:
             if recording.split == split:
                 record = {"id": recording.id, "units": ledger.units(key), "labels": recording.labels}
                 record |= {"text": recording.text} if recording.text else {}
                 file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
-    unfinished.replace(path)
     return sha256_of(path)

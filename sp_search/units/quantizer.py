@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from sklearn.cluster import MiniBatchKMeans
 
 from sp_search.errors import CheckpointError, ConfigError, ShapeError
+from sp_search.files.write import write_bytes
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings, Floats, frames
 
@@ -72,7 +73,7 @@ class Quantizer:
 
     def save(self, path: Path) -> None:
         """Write centroids, and in the metadata what their features are."""
-        path.write_bytes(save({"centroids": self.centroids}, {"features": self._metadata()}))
+        write_bytes(path, save({"centroids": self.centroids}, {"features": self._metadata()}))
 
     def _metadata(self) -> str:
         return json.dumps(asdict(self.features), sort_keys=True)

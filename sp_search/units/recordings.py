@@ -13,17 +13,21 @@ from the manifest's folder.
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import DataError
-from sp_search.units.lines import SHOWN_FAULTS, LineError
-from sp_search.units.manifest import SPLITS, open_text
+from sp_search.files import table
+from sp_search.files.json_line import LineError, json_value
+from sp_search.files.paths import check_file, user_path
+from sp_search.files.text import text_lines
+from sp_search.units.lines import NOT_LABELS, bad_lines
+from sp_search.units.manifest import SPLITS
 
 BLANK = "|"
 """Stands for a blank among the labels that are a text's characters."""
@@ -47,16 +51,19 @@ def read_manifest(path: Path, characters: str) -> list[Recording]:
     """Read a plain manifest.
 
     Args:
-        path: the file, gzipped or not.
+        path: the file, compressed or not.
         characters: what `text` may hold beside blanks, where it makes the labels; it is put in capitals first.
 
     Raises:
         DataError: it can't be read, or lines are bad; all are counted, the first ten named.
     """
-    text = open_text(path)
-    first = text.readline()
-    text.seek(0)
-    rows = _json_rows(text) if first.lstrip().startswith("{") else _csv_rows(text, first, path)
+    check_file(path, "a manifest")
+    lines = enumerate(text_lines(path), 1)
+    number, first = next(((number, line) for number, line in lines if line.strip()), (1, ""))
+    if first.lstrip().startswith("{"):
+        rows = json_rows(chain([(number, first)], lines))
+    else:
+        rows = _csv_rows(first, lines, path)
     return gather(rows, str(path), lambda row, number: _recording(row, number, path.parent, characters))
 
 
@@ -71,6 +78,8 @@ def gather(rows: Iterable[tuple[int, Any]], place: str, parse: Callable[[Any, in
     seen: dict[tuple[str, str], int] = {}
     for number, row in rows:
         try:
+            if isinstance(row, LineError):
+                raise row
             recording = parse(row, number)
             before = seen.setdefault((recording.split, recording.id), number)
             if before != number:
@@ -79,8 +88,7 @@ def gather(rows: Iterable[tuple[int, Any]], place: str, parse: Callable[[Any, in
         except LineError as error:
             faults.append(f"line {number}: {error}")
     if faults:
-        more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
-        raise DataError(f"{place}: {len(faults)} bad lines: " + "; ".join(faults[:SHOWN_FAULTS]) + more)
+        raise bad_lines(place, faults, len(faults))
     if not found:
         raise DataError(f"{place}: expected at least one utterance, got none")
     return found
@@ -92,7 +100,7 @@ def spell(text: str, characters: str) -> tuple[str, ...]:
     Raises:
         LineError: it is empty, or has a character outside.
     """
-    spelled = BLANK.join(text.upper().split())
+    spelled = BLANK.join(unicodedata.normalize("NFC", text).upper().split())
     for character in spelled:
         if character != BLANK and character not in characters:
             raise LineError(f"expected text of {characters!r} and blanks, got {character!r} in {text!r:.80}")
@@ -102,38 +110,44 @@ def spell(text: str, characters: str) -> tuple[str, ...]:
 
 
 def label(value: str) -> str:
-    """A label without blanks in it: `change language` is `change_language`."""
-    return "_".join(value.split())
+    """A label in NFC without blanks in it: `change language` is `change_language`."""
+    return "_".join(unicodedata.normalize("NFC", value).split())
 
 
-def _csv_rows(text: Iterable[str], header: str, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    names = next(csv.reader([header]), [])
+def json_rows(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, Any]]:
+    """The value of each numbered line, or the LineError that says why it has none; blank lines are passed over."""
+    for number, line in lines:
+        if line.strip():
+            try:
+                yield number, json_value(line)
+            except LineError as error:
+                yield number, error
+
+
+def csv_rows(
+    names: list[str], lines: Iterator[tuple[int, str]], on_one_line: Collection[str]
+) -> Iterator[tuple[int, Any]]:
+    """The values by column of each row behind a header, or the LineError that says why it has none; see `table`."""
+    for row in table.rows(lines, names, on_one_line):
+        yield row.number, LineError(row.fault) if row.fault else row.values
+
+
+def _csv_rows(header: str, lines: Iterator[tuple[int, str]], path: Path) -> Iterator[tuple[int, Any]]:
+    names = table.column_names(header)
     if not {"path", "split"} <= set(names) or not {"labels", "text"} & set(names):
         raise DataError(
             f"{path}: expected JSON lines, or CSV whose first line names path, split and labels or text, "
             f"got {header.strip()!r:.80}"
         )
-    reader = csv.DictReader(text, restkey="")
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _json_rows(text: Iterable[str]) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text, 1):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            yield number, LineError(f"expected a JSON object, got {error.msg} at column {error.colno}")
+    if twice := [name for name in KEYS if names.count(name) > 1]:
+        raise DataError(f"{path}: expected one column {twice[0]}, got {names.count(twice[0])}")
+    return csv_rows(names, lines, KEYS)
 
 
 def _recording(row: Any, number: int, folder: Path, characters: str) -> Recording:
-    if isinstance(row, LineError):
-        raise row
     if not isinstance(row, Mapping):
         raise LineError("expected a JSON object, got another value")
     values = {key: row[key] for key in KEYS if row.get(key) not in (None, "", [])}
-    if "" in row:
-        raise LineError(f"expected {len(row) - 1} fields, got more")
     for key in ("path", "split"):
         if not isinstance(values.get(key), str):
             raise LineError(f'expected "{key}", got {row.get(key)!r:.60}')
@@ -145,19 +159,24 @@ def _recording(row: Any, number: int, folder: Path, characters: str) -> Recordin
     return Recording(
         id=str(values.get("id", number)),
         split=values["split"],
-        path=folder / Path(values["path"]).expanduser(),
-        labels=_labels(values["labels"]) if "labels" in values else spell(text, characters),
+        path=folder / user_path(values["path"], "path", LineError),
+        labels=labels_of(values["labels"]) if "labels" in values else spell(text, characters),
         text=text,
         start_s=_seconds(values, "start_s") or 0.0,
         duration_s=_seconds(values, "duration_s"),
     )
 
 
-def _labels(value: object) -> tuple[str, ...]:
+def labels_of(value: object) -> tuple[str, ...]:
+    """Labels as a manifest writes them: a list, or a string of words.
+
+    Raises:
+        LineError: it is neither, or the separator is among them.
+    """
     found = value.split() if isinstance(value, str) else value
-    if isinstance(found, list) and all(isinstance(item, str | int) for item in found):
+    if isinstance(found, list) and all(isinstance(item, str | int) and type(item) is not bool for item in found):
         labels = tuple(label(str(item)) for item in found)
-        if all(labels) and "<s>" not in labels:
+        if labels and all(labels) and not NOT_LABELS & set(labels):
             return labels
     raise LineError(f'expected "labels" as a list or a string of words, none of them `<s>`, got {value!r:.60}')
 

@@ -1,10 +1,11 @@
 import hashlib
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
-from sp_search.errors import CheckpointError
+from sp_search.errors import CheckpointError, DownloadError
 from sp_search.lm import store
 from sp_search.lm.store import file_sha256, load_checkpoint, read_lm, write_lm
 from tests.damage import flipped
@@ -140,3 +141,10 @@ def test_a_bad_checkpoint_leaves_no_entry(checkpoint, tmp_path):
     with pytest.raises(CheckpointError):
         load_checkpoint(checkpoint, tmp_path / "cache")
     assert not (tmp_path / "cache" / "lm").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(imports, checkpoint):
+    with pytest.raises(
+        DownloadError, match=r"^/proc/x/lm/.*: expected to keep it there, got .*; choose another with ca"
+    ):
+        load_checkpoint(checkpoint, Path("/proc/x"))

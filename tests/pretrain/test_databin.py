@@ -86,11 +86,10 @@ def test_the_fingerprint_is_of_the_units(tmp_path):
     [
         (
             "1 2\n1 x\n",
-            r"a\.txt: 1 bad lines: line 2: expected units as numbers from 0 to 9999, got 'x'; others need d",
+            r"a\.txt line 2: expected units as numbers from 0 to 9999, got 'x'; is it a label.*; others need d",
         ),
         ("1 -2\n01\n99999\n", r"3 bad lines: .*got '-2'; .*got '01'; .*got '99999'; "),
         ("", r"a\.txt: expected at least one utterance, got an empty file"),
-        ("1 2 \n\n", r"line 2: expected at least one unit, got an empty utterance"),
     ],
 )
 def test_what_is_no_unit_is_refused_with_its_line(tmp_path, text, fault):

@@ -124,3 +124,51 @@ def test_a_stretch_behind_the_end_is_refused(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
     with pytest.raises(DataError, match=r"expected samples between 2 s and 2\.5 s, got none"):
         load_audio(tmp_path / "a.wav", 2.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("form", "subtype"),
+    [
+        ("WAV", "PCM_16"), ("WAV", "FLOAT"), ("WAVEX", "PCM_24"), ("RF64", "PCM_16"), ("AIFF", "PCM_16"),
+        ("AU", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III"),
+        ("CAF", "PCM_16"), ("W64", "PCM_16"), ("NIST", "PCM_16"),
+    ],
+)  # fmt: skip
+def test_a_file_that_was_cut_off_is_refused_and_a_whole_one_read(tmp_path, form, subtype):
+    path = tmp_path / "a"
+    soundfile.write(path, tone(16_000, 2.0), 16_000, format=form, subtype=subtype)
+    whole = path.read_bytes()
+    assert len(load_audio(path)) == 32_000
+    for share in (0.2, 0.5, 0.9, 0.995):
+        (tmp_path / f"cut{share}").write_bytes(whole[: int(share * len(whole))])
+        assert "expected a" in fault_of(tmp_path / f"cut{share}")
+
+
+def test_what_a_cut_file_lacks_is_told(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
+    (tmp_path / "a.wav").write_bytes((tmp_path / "a.wav").read_bytes()[:20_044])
+    message = (
+        "a.wav: expected a whole audio file, got one that is cut off: its header tells of 32,000 bytes of samples, "
+        "and 20,000 are there"
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        load_audio(tmp_path / "a.wav")
+
+
+@pytest.mark.parametrize("length", [0xFFFFFFFF, 0x7FFFF000 + 36])
+def test_a_wave_that_was_written_into_a_pipe_tells_no_length_and_is_read(tmp_path, length):
+    soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
+    raw = bytearray((tmp_path / "a.wav").read_bytes())
+    raw[4:8] = raw[40:44] = length.to_bytes(4, "little")
+    (tmp_path / "a.wav").write_bytes(raw)
+    assert len(load_audio(tmp_path / "a.wav")) == 16_000
+
+
+def test_an_mp3_without_a_header_of_its_length_is_seen_to_end_within_a_frame(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tone(16_000, 2.0), 16_000)
+    raw = (tmp_path / "a.mp3").read_bytes()
+    bare = raw.replace(b"Xing", b"\0\0\0\0").replace(b"Info", b"\0\0\0\0")
+    (tmp_path / "a.mp3").write_bytes(bare)
+    assert not fault_of(tmp_path / "a.mp3")
+    (tmp_path / "b.mp3").write_bytes(bare[:-50])
+    assert "got one that is cut off: its last frame has " in fault_of(tmp_path / "b.mp3")

@@ -96,7 +96,7 @@ def test_a_sequence_without_units_or_with_others_is_no_utterance(tmp_path, bad):
 
 def test_an_utterance_of_a_data_bin_with_a_unit_that_may_not_be_is_named(tmp_path):
     index = write_databin(tmp_path, SEQUENCES)
-    with pytest.raises(DataError, match=r"train\.idx sequence 2: expected units of the LM's dictionary, got '5'"):
+    with pytest.raises(DataError, match=r"train\.idx sequence 2: expected units of the dictionary, got '5'"):
         list(each_utterance(index, {"1", "2", "3"}.__contains__))
 
 
@@ -131,7 +131,7 @@ def test_a_unit_that_the_lms_dictionary_lacks_is_refused(tmp_path):
     index = write_databin(tmp_path, SEQUENCES)
     with pytest.raises(
         DataError,
-        match=r"train\.idx sequence 2: expected units of the LM's dictionary, got '5'; was it made with another",
+        match=r"train\.idx sequence 2: expected units of the LM's dictionary \(5 units, 0 to 4\), got '5'; was it ma",
     ):
         read_split(index, tiny_dictionary(units=5), "train")
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sp_search.errors import DataError
-from sp_search.units.lines import Line, read_lines
+from sp_search.units.line_forms import Line
+from sp_search.units.lines import CorpusForm, LineReader, read_lines
 
 UNITS = {"5", "6", "7"}
 
@@ -61,14 +62,13 @@ def test_labels_may_be_missing_where_answers_are_asked_for(line):
 BAD_LINES = {
     "an unknown unit": (
         "5 137 <s> on",
-        "expected units of the dictionary, got '137'; was it made with another k-means model?",
+        "expected units of the dictionary, got '137'",
     ),
     "no separator": ("5 6 7", "expected labels behind one `<s>`, got none"),
     "nothing behind the separator": ("5 6 <s>", "expected labels behind one `<s>`, got none"),
     "two separators": ("5 <s> on <s> lamp", "expected one `<s>` between units and labels, got 2"),
     "two separators side by side": ("5 <s> <s> on", "expected one `<s>` between units and labels, got 2"),
     "no unit": ("<s> on lamp", "expected at least one unit, got an empty utterance"),
-    "an empty line": ("", "expected at least one unit, got an empty utterance"),
     "one field": ("a|", "expected at least one unit, got an empty utterance"),
     "four fields": ("a|5|on|lamp", "expected name|units|labels, got 4 fields"),
     "no label in a named line": ("a|5|", "expected labels behind one `<s>`, got none"),
@@ -88,13 +88,13 @@ BAD_LINES = {
 
 @pytest.mark.parametrize(("line", "message"), BAD_LINES.values(), ids=BAD_LINES)
 def test_a_bad_line_is_refused_with_its_place(line, message):
-    with pytest.raises(DataError, match=re.escape(f"train.txt: 1 bad lines: line 1: {message}")):
+    with pytest.raises(DataError, match=re.escape(f"train.txt line 1: {message}")):
         read(line)
 
 
 def test_a_line_of_another_form_than_the_first_is_bad_not_guessed():
     with pytest.raises(
-        DataError, match="1 bad lines: line 2: expected a JSON object, got Expecting value at column 1"
+        DataError, match=r"^train\.txt line 2: expected JSON lines as in the lines around it, got name"
     ):
         read('{"units": "5", "labels": "on"}', "name|5|on")
 
@@ -107,8 +107,14 @@ def test_every_bad_line_is_counted_and_the_first_ten_are_shown():
 
 
 def test_one_bad_line_among_good_ones_stops_the_reading():
-    with pytest.raises(DataError, match="line 3: expected at least one unit, got an empty utterance"):
-        read("5 <s> on", "6 <s> on", "   ", "7 <s> on")
+    with pytest.raises(DataError, match=r"^train\.txt line 3: expected at least one unit, got an empty utterance"):
+        read("5 <s> on", "6 <s> on", "<s> on", "7 <s> on")
+
+
+def test_blank_lines_are_passed_over_and_counted():
+    assert [line.id for line in read("", "5 <s> on", "  ", "6 <s> on", "")] == ["2", "4"]
+    with pytest.raises(DataError, match=r"^train\.txt line 4: expected units"):
+        read("", "5 <s> on", "\t", "9 <s> on")
 
 
 def test_no_line_at_all_is_refused():
@@ -129,10 +135,40 @@ def test_a_json_line_that_says_null_is_of_other_tasks():
 
 
 def test_a_json_line_without_the_field_is_bad():
-    with pytest.raises(DataError, match=r'^train.txt: 1 bad lines: line 2: expected labels in "keyword", got none$'):
+    with pytest.raises(DataError, match=r'^train.txt line 2: expected labels in "keyword", got none$'):
         read('{"units": "5", "keyword": "on"}', '{"units": "6", "labels": "on"}', field="keyword")
 
 
 def test_a_file_of_nulls_has_no_utterance():
     with pytest.raises(DataError, match=r"^train.txt: expected at least one utterance, got none with labels$"):
         read('{"units": "5", "keyword": null}', field="keyword")
+
+
+def test_the_form_is_that_of_most_lines_and_the_first_other_one_is_named():
+    with pytest.raises(DataError, match=r"^train\.txt line 1: expected units <s> labels as .*, got JSON lines: '\{"):
+        read('{"units": "5"}', "5 <s> on", "6 <s> on")
+    late = ["5 <s> on"] * 400 + ["a|5|on"]
+    with pytest.raises(DataError, match=r"^train\.txt line 401: expected units <s> labels as .*, got name\|units"):
+        read(*late)
+
+
+def test_a_bar_among_the_labels_does_not_make_a_line_a_named_one():
+    assert read("5 6 <s> t o | b e")[0].labels == ("t", "o", "|", "b", "e")
+
+
+def test_the_form_is_told():
+    for lines, form in [
+        (["5 6"], "units <s> labels"),
+        (["a|5"], "name|units|labels"),
+        (['{"units":"5"}'], "JSON lines"),
+    ]:
+        reader = LineReader(lines, "train.txt", UNITS.__contains__, labelled=False)
+        assert len(list(reader)) == 1
+        assert reader.form == form
+    assert str(CorpusForm("train.jsonl.gz", "JSON lines", 23132)) == "train.jsonl.gz: JSON lines, 23,132 utterances"
+
+
+def test_one_label_has_one_spelling():
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    assert {read(f"5 <s> {label}")[0].labels for label in (composed, apart)} == {(composed,)}
+    assert read(json.dumps({"units": "5", "labels": [apart]}))[0].labels == (composed,)

@@ -1,9 +1,12 @@
+import bz2
 import gzip
 import json
+import lzma
 import re
 
 import numpy as np
 import pytest
+import zstandard
 
 from sp_search.errors import DataError
 from sp_search.units.dictionary import Dictionary
@@ -11,6 +14,7 @@ from sp_search.units.manifest import (
     SPLITS,
     corpus_fingerprint,
     each_utterance,
+    forms_said,
     load_corpus,
     read_split,
     read_units,
@@ -63,10 +67,30 @@ def test_units_go_through_the_dictionary_not_by_their_number(tmp_path):
     assert split.source(0).tolist() == [6, 4, 6]
 
 
-def test_windows_line_ends_do_no_harm(tmp_path):
-    (tmp_path / "train.txt").write_bytes(b"1 2 <s> on\r\n3 <s> off\r\n")
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lzma.compress, bz2.compress, zstandard.compress])
+def test_line_ends_encodings_and_compressions_do_no_harm(tmp_path, end, encoding, pack):
+    text = f"1 2 <s> on{end}{end}3 <s> off{end}{end}"
+    (tmp_path / "train.txt").write_bytes(pack(text.encode(encoding)))
     split = read_split(tmp_path / "train.txt", tiny_dictionary(), "train")
-    assert split.answers == (("on",), ("off",))
+    assert (split.answers, split.ids) == ((("on",), ("off",)), ("1", "3"))
+    assert split.form == "train.txt: units <s> labels, 2 utterances"
+
+
+def test_what_each_split_was_taken_for_is_said(tmp_path):
+    write_corpus(tmp_path, "json", ending="jsonl")
+    assert forms_said(load_corpus(tmp_path, tiny_dictionary(), "tiny"))[0] == (
+        "data: train.jsonl: JSON lines, 40 utterances"
+    )
+
+
+def test_a_filler_of_the_dictionary_is_no_unit(tmp_path):
+    (tmp_path / "train.txt").write_text("1 madeupword0000 <s> on\n")
+    with pytest.raises(
+        DataError, match=r"train\.txt line 1: .*got 'madeupword0000'; such a filler only pads the dicti"
+    ):
+        read_split(tmp_path / "train.txt", tiny_dictionary(filler=4), "train")
 
 
 def test_a_named_form_and_the_plain_one_agree_on_the_real_corpus():
@@ -137,9 +161,7 @@ def whole_gzip():
 def test_a_gzip_file_cut_off_anywhere_is_refused(tmp_path, share):
     whole = whole_gzip()
     (tmp_path / "train.txt.gz").write_bytes(whole[: 2 + int(share * (len(whole) - 2))])
-    with pytest.raises(
-        DataError, match=r"train\.txt\.gz: expected a whole gzip file, got one that is cut off or damaged"
-    ):
+    with pytest.raises(DataError, match=r"train\.txt\.gz: expected a whole gzip file, got one that is cut off"):
         read_split(tmp_path / "train.txt.gz", tiny_dictionary(), "train")
 
 
@@ -147,14 +169,14 @@ def test_a_damaged_gzip_file_is_refused(tmp_path):
     damaged = bytearray(whole_gzip())
     damaged[len(damaged) // 2] ^= 0xFF
     (tmp_path / "train.txt.gz").write_bytes(bytes(damaged))
-    with pytest.raises(DataError, match="expected a whole gzip file, got one that is cut off or damaged"):
+    with pytest.raises(DataError, match=r"train\.txt\.gz: expected a whole gzip file, got "):
         read_split(tmp_path / "train.txt.gz", tiny_dictionary(), "train")
 
 
 @pytest.mark.parametrize("packing", [bytes, gzip.compress], ids=["plain file", "gzipped"])
 def test_a_file_that_is_not_utf8_is_refused(tmp_path, packing):
     (tmp_path / "train.txt").write_bytes(packing("1 2 <s> caf\u00e9\n".encode("latin-1")))
-    with pytest.raises(DataError, match=r"train\.txt: expected text \(UTF-8\), got another kind of file"):
+    with pytest.raises(DataError, match=r"train\.txt line 1: expected text \(UTF-8\), got byte 0xe9; is it in an"):
         read_split(tmp_path / "train.txt", tiny_dictionary(), "train")
 
 
@@ -172,8 +194,10 @@ def test_an_empty_file_is_refused(tmp_path):
 
 def test_a_bad_line_in_a_file_is_told_with_file_and_line(tmp_path):
     (tmp_path / "valid.txt").write_text("1 2 <s> on\n1 99 <s> on\n")
-    place = re.escape(f"{tmp_path / 'valid.txt'}: 1 bad lines: line 2: ")
-    with pytest.raises(DataError, match=place + "expected units of the dictionary, got '99'"):
+    place = re.escape(f"{tmp_path / 'valid.txt'} line 2: ")
+    with pytest.raises(
+        DataError, match=place + r"expected units of the LM's dictionary \(.*\), got '99'; was it made"
+    ):
         read_split(tmp_path / "valid.txt", tiny_dictionary(), "valid")
 
 
@@ -184,11 +208,11 @@ def test_utterances_to_answer_need_no_labels():
 
 
 def test_utterances_to_answer_are_checked_like_any_others():
-    with pytest.raises(DataError, match="standard input: 1 bad lines: line 2: expected units of the dictionary"):
+    with pytest.raises(DataError, match="standard input line 2: expected units of the LM's dictionary"):
         read_units(["1 2\n", "3 99\n"], tiny_dictionary(), "standard input")
 
 
-def test_only_a_line_feed_ends_a_line(tmp_path):
+def test_what_else_unicode_calls_a_line_end_may_stand_in_json(tmp_path):
     record = json.dumps({"units": "1 2", "labels": ["on"], "text": "switch\u2028on"}, ensure_ascii=False)
     (tmp_path / "train.jsonl").write_text(record + "\n", encoding="utf-8")
     assert len(read_split(tmp_path / "train.jsonl", tiny_dictionary(), "train")) == 1

@@ -8,7 +8,7 @@ or none.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sp_search.cli.wiring.factories import data_path, predictor_of
+from sp_search.cli.wiring.unit_checks import origin_of_corpus, say, say_partners
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
@@ -24,8 +25,12 @@ from sp_search.metrics.accuracy import Answer
 from sp_search.metrics.baseline import baseline_answers, baseline_name
 from sp_search.metrics.eer import eer_with_interval
 from sp_search.metrics.measures import measure, measure_slots, with_intervals
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.near_answers import nearly_known
 from sp_search.tasks.registry import Task
-from sp_search.units.manifest import SPLITS, load_corpus
+from sp_search.types import Corpus
+from sp_search.units.manifest import SPLITS, forms_said, load_corpus
+from sp_search.units.repeats import differing_repeats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,10 @@ def run(config: EvaluateSettings) -> int:
     )
     split = corpus.splits[config.split]
     wanted = labelled_answers(split)
+    _say_of_units(config, document, corpus)
+    known = LabelSpace.from_json(document["label_space"])
+    training = [known.words(answer, task) for answer in known.answers] or corpus.splits["train"].answers
+    say(nearly_known(split, training))
     found = list(predictor.predict(split))
     result = {
         "task": task.name,
@@ -65,6 +74,13 @@ def run(config: EvaluateSettings) -> int:
     }
     print(json.dumps(result, indent=2))
     return 0
+
+
+def _say_of_units(config: EvaluateSettings, document: Mapping[str, Any], corpus: Corpus) -> None:
+    """What may be wrong with the units of the split, on stderr."""
+    say(*forms_said(corpus))
+    prompt = say_partners(config, config.prompt, document, origin_of_corpus(config))
+    say(differing_repeats(corpus.splits[config.split], prompt.repeats, f"{prompt.who} was trained on"))
 
 
 def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer]) -> dict[str, Any]:

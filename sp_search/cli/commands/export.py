@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sp_search.config import Settings
 from sp_search.export.folder import best_folder, copy_export
+from sp_search.files.paths import check_writable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,8 @@ class ExportSettings(Settings):
 def run(config: ExportSettings) -> int:
     """Copy the folder and print where it is."""
     target = config.to or Path("exports") / config.study
-    copy_export(best_folder(config.runs, config.study), target)
+    best = best_folder(config.runs, config.study)
+    check_writable(target, "to", make=False)
+    copy_export(best, target)
     print(target)
     return 0

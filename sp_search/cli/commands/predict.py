@@ -7,20 +7,25 @@ quantizer: one searched on the demo, or on a corpus that `sp-search prepare` mad
 
 from __future__ import annotations
 
-import io
 import json
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.cli.wiring.factories import predictor_of, unitizer_of
+from sp_search.cli.wiring.unit_checks import say, say_partners
 from sp_search.config import Settings
+from sp_search.errors import DataError
 from sp_search.export.predictor import Predictor
-from sp_search.units.clips import clips_at, listed_clips, unit_lines
-from sp_search.units.dictionary import Dictionary
-from sp_search.units.manifest import open_text, read_units, text_of
-from sp_search.units.recordings import Recording
+from sp_search.files.paths import user_path
+from sp_search.types import Split
+from sp_search.units.clips import Asked, asked_at, asked_by, unit_lines
+from sp_search.units.manifest import read_units
+from sp_search.units.partners import UnitOrigin, corpus_origin
+from sp_search.units.repeats import differing_repeats
+
+SHOWN = 5
+"""Names of files that are passed over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +39,39 @@ class PredictSettings(Settings):
 def run(config: PredictSettings) -> int:
     """Print id, labels and scores of every utterance, in their order."""
     place = "stdin" if config.input == "-" else config.input
-    text, clips = _asked(config.input)
+    asked = _asked(config.input)
     predictor, dictionary, document = predictor_of(config, config.prompt)
-    if not clips:
-        _answer(predictor, text, dictionary, place)
+    prompt = say_partners(config, config.prompt, document, *([] if asked.clips else _known_origin(config.input)))
+    if not asked.clips:
+        split = read_units(asked.lines, dictionary, place)
+        say(differing_repeats(split, prompt.repeats, f"{prompt.who} was trained on"))
+        _answer(predictor, split)
         return 0
-    for lines in unit_lines(unitizer_of(config, config.prompt, document), clips, place):
+    for lines in unit_lines(unitizer_of(config, config.prompt, document), asked.clips, place):
         if lines:
-            _answer(predictor, lines, dictionary, place)
+            _answer(predictor, read_units(lines, dictionary, place))
     return 0
 
 
-def _asked(source: str) -> tuple[io.StringIO, list[Recording]]:
-    """A text of unit lines, or clips where it is audio."""
+def _asked(source: str) -> Asked:
+    """Lines of units, or clips; files in a folder that are neither are named on stderr."""
     if source == "-":
-        text, folder = text_of(sys.stdin.buffer.read(), "stdin"), Path()
-    else:
-        path = Path(source).expanduser()
-        if clips := clips_at(path):
-            return io.StringIO(), clips
-        text, folder = open_text(path), path.parent
-    return text, listed_clips(text, folder)
+        if sys.stdin is None:
+            raise DataError("stdin: expected lines of units or of paths, got a closed stdin; say input=FILE")
+        return asked_by(sys.stdin.buffer, "stdin")
+    asked = asked_at(user_path(source, "input"))
+    if asked.passed_over:
+        count, shown = len(asked.passed_over), ", ".join(asked.passed_over[:SHOWN])
+        say(f"{source}: passed over {count} files that are no audio: {shown}{', ...' * (count > SHOWN)}")
+    return asked
 
 
-def _answer(predictor: Predictor, lines: Iterable[str], dictionary: Dictionary, place: str) -> None:
-    for prediction in predictor.predict(read_units(lines, dictionary, place)):
+def _known_origin(source: str) -> list[UnitOrigin]:
+    """What made the units of the input, where the folder of its file says it."""
+    origin = None if source == "-" else corpus_origin(user_path(source, "input").parent)
+    return [origin] if origin is not None and origin.is_known else []
+
+
+def _answer(predictor: Predictor, split: Split) -> None:
+    for prediction in predictor.predict(split):
         print(json.dumps(prediction.to_json(), ensure_ascii=False), flush=True)

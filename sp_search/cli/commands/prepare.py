@@ -10,7 +10,6 @@ k-means file instead; with null, clusters are found on train.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +24,9 @@ from sp_search.cli.wiring.factories import worker_count
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.runtime.device import pick_device
 from sp_search.errors import CheckpointError, ConfigError
+from sp_search.files.paths import check_writable, is_there, user_path
+from sp_search.files.write import write_text
+from sp_search.host import cores
 from sp_search.published.catalogue import QUANTIZERS
 from sp_search.search.cluster.unit_actors import hear_on_cluster
 from sp_search.tracking.base.provenance import versions
@@ -52,6 +54,8 @@ class PrepareSettings(Settings):
 
 def run(config: PrepareSettings) -> int:
     """Print where the folder is; 1 if a file could not be read."""
+    for key, folder in (("to", config.to), ("cache", config.cache)):
+        check_writable(folder, key, make=False)
     recordings = read_corpus(config.form, config.corpus, config.characters)
     progress = Progress()
     checkpoint = encoder_file(config.units, config.cache)
@@ -59,9 +63,7 @@ def run(config: PrepareSettings) -> int:
     prepared = prepare(recordings, quantizer, config.to, hear_of(config, quantizer, checkpoint), progress)
     corpus = {"form": config.form, "path": str(config.corpus)}
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
-    unfinished = config.to / f"{META}.part"
-    unfinished.write_text(meta + "\n", encoding="utf-8")
-    unfinished.replace(config.to / META)
+    write_text(config.to / META, meta + "\n")
     print(config.to)
     return int(bool(prepared.unreadable))
 
@@ -110,16 +112,16 @@ def quantizer_of(
 
 def hear_of(config: Settings, quantizer: Quantizer, checkpoint: Path | None) -> Hear:
     """Who does the work: processes of this machine, one a core; actors, where there is a cluster or a GPU."""
-    cores, cluster, engine = os.cpu_count() or 1, config.cluster, config.engine
+    there, cluster, engine = cores(), config.cluster, config.engine
     device = pick_device("auto").type if engine.device == "auto" else engine.device
     here = cluster.address is None and device == "cpu"
-    processes = cluster.workers or cores
+    processes = cluster.workers or there
     cpus = cluster.cpus_per_worker or 1.0
     recipe = UnitizerRecipe(
         quantizer=quantizer,
         checkpoint=checkpoint,
         device=device,
-        threads=engine.threads or max(1, cores // processes if here else int(cpus)),
+        threads=engine.threads or max(1, there // processes if here else int(cpus)),
     )
     if here:
         return partial(hear_here, recipe, processes=processes)
@@ -149,8 +151,8 @@ def _audio_versions() -> dict[str, str]:
 def _named(name: str, features: Features, cache: Path) -> Quantizer:
     if name in QUANTIZERS:
         return published_quantizer(name, features, cache)
-    path = Path(name).expanduser().absolute()
-    if not path.is_file():
+    path = user_path(name, "units.quantizer").absolute()
+    if not is_there(path) or not path.is_file():
         raise ConfigError(
             f"units.quantizer: expected {', '.join(QUANTIZERS)}, a file that exists, or null to find clusters on "
             f"train, got {name!r}{did_you_mean(name, QUANTIZERS)}"

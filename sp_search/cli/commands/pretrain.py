@@ -9,7 +9,6 @@ weights, for GPUs, of which it takes all; layers=4 embed_dim=128 ffn_embed_dim=5
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -18,12 +17,19 @@ import torch
 
 from sp_search.config import Settings, refuse
 from sp_search.engine.runtime.device import pick_device
+from sp_search.errors import DataError
+from sp_search.files.paths import check_writable, is_there
+from sp_search.files.write import write_text
+from sp_search.host import cores
 from sp_search.pretrain.databin import Source
 from sp_search.pretrain.pretrain import pretrain
 from sp_search.pretrain.recipe import Recipe
 from sp_search.tracking.base.provenance import versions
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import split_file
+from sp_search.units.partners import check_origins, corpus_origin, units_record
+from sp_search.units.prepare import META
+from sp_search.units.repeats import CLEAR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,20 +64,42 @@ class PretrainSettings(Settings):
 
 def run(config: PretrainSettings) -> int:
     """Train, and print where the folder is."""
-    torch.set_num_threads(config.engine.threads or os.cpu_count() or 1)
+    check_writable(config.to, "to", make=False)
+    source, corpus = source_of(config), folder_of(config.corpus)
+    others = {folder_of(config.valid)} - {corpus} if config.valid else set()
+    for line in check_origins(corpus_origin(corpus), *map(corpus_origin, others)):
+        _tell(line)
+    torch.set_num_threads(config.engine.threads or cores())
     recipe, gpus, dtype = recipe_of(config), gpus_of(config), config.engine.dtype
     done = pretrain(
         recipe,
-        source_of(config),
+        source,
         config.to,
         gpus=gpus,
         bfloat16=dtype == "bfloat16" or (dtype == "auto" and gpus > 0),
         tell=_tell,
     )
-    meta = {"corpus": str(config.corpus), "recipe": asdict(recipe), **asdict(done), "versions": versions()}
-    (config.to / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    repeats = done.data.repeats
+    if abs(repeats["train"] - repeats["valid"]) > CLEAR:
+        _tell(
+            f"{config.corpus}: {repeats['train']:.0%} of neighbouring units are the same unit in train, "
+            f"{repeats['valid']:.0%} in valid: make both with repeats, or none"
+        )
+    meta = {
+        "corpus": str(config.corpus),
+        **units_record(corpus, repeats["train"]),
+        "recipe": asdict(recipe),
+        **asdict(done),
+        "versions": versions(),
+    }
+    write_text(config.to / META, json.dumps(meta, indent=2) + "\n")
     print(config.to)
     return 0
+
+
+def folder_of(path: Path) -> Path:
+    """The folder that holds a file's `meta.json`, or the folder itself."""
+    return path if is_there(path, DataError) and path.is_dir() else path.parent
 
 
 def _tell(line: str) -> None:
@@ -94,7 +122,7 @@ def source_of(config: PretrainSettings) -> Source:
         DataError: the folder has no train file, or none to measure on; or the dictionary is bad.
     """
     train, valid = config.corpus, config.valid
-    if config.corpus.is_dir():
+    if is_there(config.corpus, DataError) and config.corpus.is_dir():
         train = split_file(config.corpus, "train")
         valid = valid or split_file(config.corpus, "valid")
     return Source(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sp_search.errors import ConfigError
+from sp_search.files.paths import user_path
 
 T = TypeVar("T")
 
@@ -112,7 +113,11 @@ class _Reader:
         if get_origin(kind) is Literal and value in get_args(kind):
             return value
         if kind is Path and isinstance(value, str) and value:
-            return Path(os.path.abspath(os.path.expanduser(value)))
+            try:
+                return Path(os.path.abspath(user_path(value, key)))
+            except ConfigError as error:
+                self.faults.append(str(error))
+                return None
         if kind is float and type(value) is int:
             return float(value)
         if kind in (int, float, bool, str) and type(value) is kind:

@@ -7,6 +7,7 @@ search space go through Hydra's grammar.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -20,7 +21,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sp_search.cli.settings.from_dict import did_you_mean, inside, leaves, without_null
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, DataError
+from sp_search.files.paths import check_file, is_there, user_path
+from sp_search.files.text import text_lines
 from sp_search.published.catalogue import LMS
 
 GROUPS = ("task", "lm", "data", "units", "method", "space", "schedule", "tracking", "cluster")
@@ -127,8 +130,8 @@ def _choose(group: str, value: str, request: Request) -> None:
     if value in names:
         request.hydra.append(f"{group}={value}")
         return
-    path = Path(value).expanduser().absolute()
-    if group not in TAKES_PATH or not value or not path.exists():
+    path = user_path(value, group).absolute() if value and group in TAKES_PATH else None
+    if path is None or not is_there(path):
         what = [*names, *([f"{TAKES_PATH[group]} that exists"] if group in TAKES_PATH else [])]
         near = did_you_mean(value, names)
         raise ConfigError(f"{group}: expected {' or '.join(what)}, got {value!r}{near}")
@@ -147,10 +150,13 @@ def _name_of(path: Path) -> str:
 
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:
+    check_file(path, f"a YAML file of {what}", ConfigError)
     try:
-        read = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException) as error:
+        read = OmegaConf.to_container(OmegaConf.load(io.StringIO("\n".join(text_lines(path)))))
+    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{path}: expected a YAML file of {what}, got {one_line(error)}") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
     if not isinstance(read, dict):
         raise ConfigError(f"{path}: expected a mapping of {what}, got a {type(read).__name__}")
     return {str(key): value for key, value in read.items()}

@@ -18,6 +18,7 @@ from sp_search.metrics.measures import measure
 from sp_search.search.base.result import TrialResult
 from sp_search.search.study.study import StudyIdentity
 from sp_search.tracking.base.provenance import git_state, versions
+from sp_search.units.repeats import repeats_share
 
 
 def export_document(
@@ -33,6 +34,7 @@ def export_document(
         "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
+        "units": {"repeats": repeats_share(data.train)},
         "params": dict(finished.params),
         "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
         "facts": dict(finished.facts),

@@ -113,8 +113,13 @@ def corpus_quantizer(config: Settings) -> Quantizer | None:
         CheckpointError: as `quantizer_in`.
     """
     if config.data.path is None:
-        return Quantizer.load(Path(str(files("sp_search") / "demo" / "assets" / "quantizer.safetensors")))
+        return demo_quantizer()
     return quantizer_in(config.data.path)
+
+
+def demo_quantizer() -> Quantizer:
+    """What made the units of the demo, and so those of its LM."""
+    return Quantizer.load(Path(str(files("sp_search") / "demo" / "assets" / "quantizer.safetensors")))
 
 
 def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> UnitizerRecipe:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
+from sp_search.cli.wiring.unit_checks import lines_on_corpus
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
 from sp_search.engine.train.factory import TrainerSpec
@@ -83,6 +84,8 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     recipe = recipe_of(config)
     lm, data = recipe.data()
     faults: list[str] = []
+    for line in _tried(faults, lambda: lines_on_corpus(config, data.corpus)) or ():
+        tell(line)
     quantizer = _tried(faults, lambda: corpus_quantizer(config))
     if config.cluster.address is None:
         _tried(faults, lambda: pick_device(config.engine.device))

@@ -11,8 +11,10 @@ from itertools import groupby
 from pathlib import Path
 
 from sp_search.errors import DataError
-from sp_search.units.lines import SHOWN_FAULTS, LineError
-from sp_search.units.manifest import SPLITS, open_text
+from sp_search.files.json_line import LineError
+from sp_search.files.text import numbered
+from sp_search.units.lines import SHOWN_FAULTS
+from sp_search.units.manifest import SPLITS
 from sp_search.units.recordings import BLANK, Recording, gather, spell
 
 TEXTS = "all.iob.snips.txt"
@@ -77,5 +79,5 @@ def mark(line: str, characters: str) -> tuple[tuple[str, ...], str]:
 
 def _texts(path: Path) -> Mapping[str, tuple[int, str]]:
     """Line number and text by id."""
-    lines = (line.rstrip("\r\n").partition(" ") for line in open_text(path))
-    return {name: (number, text) for number, (name, _, text) in enumerate(lines, 1)}
+    lines = ((number, line.partition(" ")) for number, line in numbered(path))
+    return {name: (number, text) for number, (name, _, text) in lines}

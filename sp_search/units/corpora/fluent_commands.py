@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
 from sp_search.errors import DataError
-from sp_search.units.lines import LineError
-from sp_search.units.manifest import SPLITS, open_text
-from sp_search.units.recordings import Recording, gather, label
+from sp_search.files.json_line import LineError
+from sp_search.files.table import column_names
+from sp_search.files.text import text_lines
+from sp_search.units.manifest import SPLITS
+from sp_search.units.recordings import Recording, csv_rows, gather, label
 
 COLUMNS = ("path", "transcription", "action", "object", "location")
 
@@ -23,8 +24,8 @@ def read_fluent_commands(folder: Path, _: str) -> list[Recording]:
     found = []
     for split in SPLITS:
         path = folder / "data" / f"{split}_data.csv"
-        reader = csv.DictReader(open_text(path))
-        names = reader.fieldnames or ()
+        lines = enumerate(text_lines(path), 1)
+        names = column_names(next(lines, (1, ""))[1])
         if not set(COLUMNS) <= set(names):
             raise DataError(f"{path}: expected columns {', '.join(COLUMNS)}, got {', '.join(names)}")
 
@@ -40,5 +41,5 @@ def read_fluent_commands(folder: Path, _: str) -> list[Recording]:
                 text=values["transcription"],
             )
 
-        found += gather(((reader.line_num, row) for row in reader), str(path), recording)
+        found += gather(csv_rows(names, lines, COLUMNS), str(path), recording)
     return found

@@ -7,22 +7,23 @@ A folder has for each part `NAME_recordings_PART` and `NAME_supervisions_PART`, 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import DataError
+from sp_search.files.json_line import LineError
+from sp_search.files.paths import user_path
+from sp_search.files.text import numbered
 from sp_search.units.corpora.librispeech import PARTS
 from sp_search.units.corpora.speech_commands import keyword
-from sp_search.units.lines import LineError
-from sp_search.units.manifest import SPLITS, open_text
-from sp_search.units.recordings import Recording, gather, label, spell
+from sp_search.units.manifest import SPLITS
+from sp_search.units.recordings import Recording, gather, json_rows, labels_of, spell
 
 SPLIT_OF = {**{split: split for split in SPLITS}, "dev": "valid", **PARTS}
 """Which split a part is; parts of other names are left alone."""
-FILE = re.compile(r"(.+)_(supervisions|cuts)_(.+)\.jsonl(\.gz)?")
+FILE = re.compile(r"(.+)_(supervisions|cuts)_(.+)\.jsonl(\.\w+)?")
 
 
 def read_lhotse(folder: Path, characters: str) -> list[Recording]:
@@ -72,11 +73,10 @@ def _recordings(path: Path) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(open_text(path), 1):
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path} line {number}: expected JSON, got {error.msg}") from error
+    for number, row in json_rows(numbered(path)):
+        if isinstance(row, LineError):
+            raise DataError(f"{path} line {number}: {row}") from row
+        yield number, row
 
 
 def _supervision(row: Mapping[str, Any], audio: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
@@ -102,7 +102,7 @@ def _place(recording: Mapping[str, Any], start: float, duration: float, channel:
         raise LineError(f"expected a supervision of all channels {channels}, got {channel}; save it as audio first")
     whole = start == 0 and abs(duration - recording["duration"]) < 1e-3
     return {
-        "path": Path(sources[0]["source"]).absolute(),
+        "path": user_path(str(sources[0]["source"]), "source", LineError).absolute(),
         "start_s": float(start),
         "duration_s": None if whole else float(duration),
     }
@@ -111,5 +111,5 @@ def _place(recording: Mapping[str, Any], start: float, duration: float, channel:
 def _labels(said: Mapping[str, Any], text: str, characters: str, keywords: bool) -> tuple[str, ...]:
     custom = said.get("custom") or {}
     if given := custom.get("labels") or custom.get("frames"):
-        return tuple(label(str(value)) for value in given)
+        return labels_of(given)
     return (keyword(text),) if keywords else spell(text, characters)

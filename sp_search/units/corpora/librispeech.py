@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sp_search.errors import DataError
-from sp_search.units.lines import LineError
-from sp_search.units.manifest import open_text
+from sp_search.files.json_line import LineError
+from sp_search.files.text import numbered
 from sp_search.units.recordings import Recording, gather, spell
 
 PARTS = {
@@ -36,7 +36,7 @@ def read_librispeech(folder: Path, characters: str) -> list[Recording]:
                 labels = spell(text, characters)
                 return Recording(id=name, split=split, path=place / f"{name}.flac", labels=labels, text=text)
 
-            found += gather(enumerate(open_text(path), 1), str(path), recording)
+            found += gather(numbered(path), str(path), recording)
     if not found:
         raise DataError(f"{folder}: expected folders {', '.join(PARTS)} with */*/*.trans.txt, found none")
     return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sp_search.errors import DataError
+from sp_search.files.paths import check_folder, is_there
 from sp_search.units.corpora.audio_snips import read_audio_snips
 from sp_search.units.corpora.fluent_commands import read_fluent_commands
 from sp_search.units.corpora.lhotse import read_lhotse
@@ -37,8 +38,8 @@ def read_corpus(form: Form, path: Path, characters: str) -> list[Recording]:
     Raises:
         DataError: it is not there in that form, or is bad.
     """
-    if form != "manifest" and not path.is_dir():
-        raise DataError(f"{path}: expected the folder of a corpus in the form {form}, found none")
-    if form == "manifest" and path.is_dir():
+    if form != "manifest":
+        check_folder(path, f"the folder of a corpus in the form {form}")
+    elif is_there(path, DataError) and path.is_dir():
         raise DataError(f"{path}: expected a manifest, got a folder; is it of another form? ({', '.join(READERS)})")
     return READERS[form](path, characters)

@@ -87,12 +87,23 @@ def test_bad_audio_is_listed_the_rest_goes_on_and_the_exit_code_is_1(tmp_path, c
         assert f"can't be read: {fault['why']}\n" in told
 
 
+def test_a_recording_that_was_cut_off_is_unreadable_with_the_reason(tmp_path, capsys):
+    path = corpus(tmp_path)
+    (tmp_path / "3.wav").write_bytes((tmp_path / "3.wav").read_bytes()[:-1000])
+    words = [f"corpus={path}", f"to={tmp_path / 'out'}", "units.quantizer=null", "units.fit.units=6"]
+    assert prepare(*words, f"cache={tmp_path / 'cache'}") == 1
+    (unreadable,) = json.loads((tmp_path / "out" / "meta.json").read_text())["unreadable"]
+    assert (
+        "expected a whole audio file, got one that is cut off: its header tells of 9,600 bytes" in unreadable["why"]
+    )
+
+
 def test_a_text_with_a_character_outside_the_space_is_refused_before_any_work(tmp_path, capsys):
     path = tmp_path / "corpus.csv"
     path.write_text("path,split,text\na.wav,train,a café\n")
     assert prepare(f"corpus={path}", f"to={tmp_path / 'out'}", "characters=abc") == 2
     error = capsys.readouterr().err
-    assert error.startswith(f"sp-search: {path}: 1 bad lines: line 2: expected text of 'abc' and blanks, got 'A' in ")
+    assert error.startswith(f"sp-search: {path} line 2: expected text of 'abc' and blanks, got 'A' in ")
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

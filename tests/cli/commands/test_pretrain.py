@@ -28,7 +28,10 @@ def test_units_become_an_lm_that_a_search_takes(data, tmp_path, capsys):
     assert err.splitlines()[0].startswith("16 units; 60 utterances of ")
     assert err.splitlines()[-1].startswith("12 of 12 updates: perplexity ")
     meta = json.loads((tmp_path / "my lm" / "meta.json").read_text())
-    assert set(meta) == {"corpus", "recipe", "data", "updates", "perplexity", "versions"}
+    assert set(meta) == {
+        "corpus", "quantizer_fingerprint", "units", "recipe", "data", "updates", "perplexity", "versions",
+    }  # fmt: skip
+    assert (meta["quantizer_fingerprint"], meta["units"]) == (None, {"repeats": meta["units"]["repeats"]})
     assert (meta["updates"], meta["recipe"]["layers"], meta["data"]["utterances"]["valid"]) == (12, 2, 20)
     assert main(["plan", f"lm={tmp_path / 'my lm'}", f"data={data}", f"cache={tmp_path / 'cache'}"]) == 0
     assert "LM my lm: 2 layers x 16; data data: 60 utterances to train on" in capsys.readouterr().out

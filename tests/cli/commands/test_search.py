@@ -91,7 +91,7 @@ def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
     assert model.predict(lines) == [json.loads(line) for line in done.stdout.splitlines()]
     with pytest.raises(mlflow.MlflowException, match="schema"):
         model.predict([[1, 2]])
-    with pytest.raises(DataError, match=r"^input: 1 bad lines: line 2: expected units of the dictionary, got 'x'"):
+    with pytest.raises(DataError, match=r"^input line 2: expected units of the LM's dictionary \(.*\), got 'x'"):
         model.predict(["1 2", "x"])
 
 

@@ -68,7 +68,7 @@ def test_a_cut_is_an_utterance(tmp_path):
 )  # fmt: skip
 def test_what_cannot_be_done_here_is_refused_by_its_line(tmp_path, row, message):
     write(tmp_path, mine_cuts_train=[CUT, row])
-    with pytest.raises(DataError, match=rf"mine_cuts_train\.jsonl\.gz: 1 bad lines: line 2: .*{re.escape(message)}"):
+    with pytest.raises(DataError, match=rf"mine_cuts_train\.jsonl\.gz line 2: .*{re.escape(message)}"):
         read_corpus("lhotse", tmp_path, LETTERS)
 
 
@@ -117,3 +117,18 @@ def test_lhotses_recipe_of_speech_commands_gives_the_twelve_classes(tmp_path, re
     assert {r.labels[0] for r in found} == {"yes", "go", "unknown", "silence"}
     assert all(r.labels == (folders.get(Path(r.path).parent.name, "silence"),) for r in found)
     assert len(found) == 3 * 24 + 2 + 3
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [("turn on lamp", ("turn", "on", "lamp")), (["turn on", 3], ("turn_on", "3")), ("cafe\u0301", ("caf\u00e9",))],
+)
+def test_labels_may_be_a_string_of_words_and_are_never_split_into_letters(tmp_path, given, labels):
+    write(tmp_path, mine_cuts_train=[{**CUT, "supervisions": [{**SAID, "custom": {"labels": given}}]}])
+    assert told(tmp_path)[0][-1] == labels
+
+
+def test_labels_of_another_kind_are_refused_with_their_line(tmp_path):
+    write(tmp_path, mine_cuts_train=[{**CUT, "supervisions": [{**SAID, "custom": {"labels": {"a": 1}}}]}])
+    with pytest.raises(DataError, match=r'cuts_train\.jsonl\.gz line 1: expected "labels" as a list or a string of'):
+        read_corpus("lhotse", tmp_path, LETTERS)
