@@ -1,6 +1,6 @@
-"""How many tokens a pass should take, found at start: by time on a CPU, by memory on a GPU.
+"""The size of a micro-batch in tokens, found at start: by time on a CPU, by memory on a GPU.
 
-What is tried is a real step of this LM on this corpus: one trial with a prompt in every layer, forward and backward.
+Both measure a real step of this LM on this corpus: one trial with a prompt in every layer, forward and backward.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from sp_search.lm.architecture import UnitLM
 
 TIMED_TOKENS = (512, 1024, 2048, 4096, 8192)
 TIMED_LAYERS = 2
-"""Every layer but the last costs the same, so few tell for all."""
+"""Every layer but the last costs the same, so a few are enough."""
 TIMED_S = 2.0
 SLOWER = 0.9
-"""Of the best rate: where a size falls below it, larger ones are not tried."""
+"""Share of the best rate. Below it, larger sizes are not tried."""
 AS_GOOD = 0.97
-"""Of the best rate: the smallest size that reaches it is taken, for a pass keeps activations for its way back."""
+"""Share of the best rate. The smallest size that reaches it is taken, because activations take memory."""
 
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8
-"""Of the free memory; the rest is for what the allocator can't use, and for optimizers."""
+"""Of the free memory; the rest is for optimizers and for what the allocator can't use."""
 
 Step = Callable[[int], int]
-"""Takes so many utterances through the LM in one pass; returns their tokens."""
+"""Trains on so many utterances in one micro-batch; returns their tokens."""
 
 
 class Memory(Protocol):
@@ -48,13 +48,13 @@ class Memory(Protocol):
 
 
 def measured_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_aside: int) -> int:
-    """The size of a pass that suits this LM, this corpus and the weights' device.
+    """The size of a micro-batch that suits this LM, this corpus and the weights' device.
 
     Args:
         lm: the frozen LM, on that device.
         weights: the same, made ready.
         data: the corpus and its task.
-        set_aside: bytes of the device's memory that other things will take.
+        set_aside: bytes of the device's memory that are kept for other things.
     """
     order = np.argsort(np.diff(data.train.offsets), kind="stable")
     if weights.device.type == "cuda":
@@ -68,7 +68,10 @@ def measured_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_a
 
 
 def fastest_tokens(step: Step, sizes: Sequence[int] = TIMED_TOKENS, seconds: float = TIMED_S) -> int:
-    """The smallest bound under which passes are as good as fastest: cut evenly, they are of half of it to all of it.
+    """The smallest bound under which micro-batches train about as fast as with the best one.
+
+    `in_microbatches` cuts evenly, so micro-batches have between half of the bound and all of it. A bound counts as
+    fast as the slower of the two.
 
     Args:
         step: waits for the device.
@@ -89,9 +92,9 @@ def fastest_tokens(step: Step, sizes: Sequence[int] = TIMED_TOKENS, seconds: flo
 
 
 def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
-    """The largest pass that the free memory holds, less what is set aside; 1 or more.
+    """The largest micro-batch that the free memory holds, less what is set aside; 1 or more.
 
-    Memory grows evenly with the rows of a pass, so two small ones tell.
+    Memory grows evenly with rows, so two small micro-batches are enough to know.
     """
     (few, bytes_of_few), (many, bytes_of_many) = (_taken(memory, step, rows) for rows in (FEW_ROWS, MANY_ROWS))
     per_token = max(1.0, (bytes_of_many - bytes_of_few) / (many - few))
@@ -100,7 +103,7 @@ def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
 
 
 def _taken(memory: Memory, step: Step, rows: int) -> tuple[int, int]:
-    """Tokens of so many rows, and the bytes that they took."""
+    """The tokens of so many rows, and the bytes that they took."""
     tokens: list[int] = []
     used = memory.used_by(lambda: tokens.append(step(rows)))
     return tokens[0], used
@@ -114,18 +117,18 @@ def _rate(step: Step, rows: int) -> float:
 
 
 def _step(lm: UnitLM, weights: FoldedWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:
-    """A step on the first utterances in an order, over and over where there are fewer."""
+    """A step on the first utterances in an order, which are repeated where there are too few."""
     depth = weights.architecture.layers
     settings = TrialHParams.from_params(
         {"prompt_length": 20, "depth": depth, "side": "bottom", "lr": 0.01, "verbalizer": "linear"}
     )
     trial = new_trial(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=1)
-    updater = TrainStep(weights, data, SourceCache(weights, 0, rows=0), MicrobatchSize(UNBOUNDED))
+    train_step = TrainStep(weights, data, SourceCache(weights, 0, rows=0), MicrobatchSize(UNBOUNDED))
     lengths, behind = np.diff(data.train.offsets), data.answers["train"].shape[1] + 2
 
     def step(rows: int) -> int:
         chosen = np.resize(order, rows)
-        updater.gradients([trial], chosen)
+        train_step.gradients([trial], chosen)
         trial.optimizer.zero_grad()
         return rows * (int(lengths[chosen].max()) + behind)
 

@@ -1,4 +1,4 @@
-"""What a pack needs of a labelled corpus: its splits, its label space, and the verbalizer a trial asks for."""
+"""A labelled corpus for a task: its splits, its label space, and the verbalizer of each trial."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TaskData:
         """The dictionary id of each label symbol for a trial.
 
         Raises:
-            ConfigError: a one-to-one verbalizer is asked for more labels than there are units.
+            ConfigError: a one-to-one verbalizer has more labels than units.
         """
         kind = settings.verbalizer
         if kind == "linear" and settings.verbalizer_base != "identity":
