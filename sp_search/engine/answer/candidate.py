@@ -25,7 +25,7 @@ from sp_search.types import Split
 Numbers = npt.NDArray[np.int64]
 
 
-class ChunkKey(NamedTuple):
+class MicrobatchKey(NamedTuple):
     """What prompts in one micro-batch agree in."""
 
     max_source_units: int
@@ -43,11 +43,13 @@ class Candidate:
     max_source_units: int
 
     @property
-    def chunk_key(self) -> ChunkKey:
+    def microbatch_key(self) -> MicrobatchKey:
         """Prompts of the same key may share a micro-batch."""
         tensors = self.prompt.tensors
         deep = tensors.keys is not None
-        return ChunkKey(self.max_source_units, tensors.infix is not None, deep, deep or tensors.prefix is not None)
+        return MicrobatchKey(
+            self.max_source_units, tensors.infix is not None, deep, deep or tensors.prefix is not None
+        )
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def for_each_batch(
     lengths = np.diff(split.offsets) + behind
     size = size or MicrobatchSize.for_scoring(weights.device)
     source_cache = source_cache or SourceCache(weights, 0, rows=0)
-    for key in dict.fromkeys(candidate.chunk_key for candidate in candidates):
-        group = tuple(k for k, candidate in enumerate(candidates) if candidate.chunk_key == key)
+    for key in dict.fromkeys(candidate.microbatch_key for candidate in candidates):
+        group = tuple(k for k, candidate in enumerate(candidates) if candidate.microbatch_key == key)
         for batch in eval_batches(lengths, size.tokens):
 
             def one_pass(_: range, rows: range, group: tuple[int, ...] = group, batch: Numbers = batch) -> None:
@@ -106,7 +108,7 @@ def answer_batch(
     source_cache: SourceCache,
 ) -> AnswerBatch:
     """Utterances laid out for a group of candidates of one key."""
-    key = candidates[group[0]].chunk_key
+    key = candidates[group[0]].microbatch_key
     live = [candidates[k].prompt.first_live_layer for k in group]
     sources = [split.source(int(i)) for i in utterances]
     block = collate_sources(sources, max_units=key.max_source_units, device=weights.device)

@@ -179,7 +179,7 @@ class AnswerModel:
 
 
 def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
-    """The best of all answers, and every one's share, for each utterance.
+    """The best answer to each utterance, and the share of every answer.
 
     Args:
         logp: (N, answers), nats, of any offset.
@@ -189,7 +189,7 @@ def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:
     found = []
     for shares in logp.softmax(-1):  # (answers,)
         ranked = shares.argsort(descending=True, stable=True).tolist()
-        told = shares.tolist()
-        scores = {names[k]: round(told[k], 6) for k in ranked}
+        by_answer = shares.tolist()
+        scores = {names[k]: round(by_answer[k], 6) for k in ranked}
         found.append(ScoredAnswer(words[ranked[0]], scores))
     return found

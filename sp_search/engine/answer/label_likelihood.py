@@ -26,7 +26,7 @@ from sp_search.types import SEPARATOR, SPECIALS, Split
 
 TOKENS_PER_BATCH = 4096
 MAX_UTTERANCES = 2000
-"""A quarter of the 8,000 tried first: its map has 0.95 of theirs in summed score, for a quarter of the time."""
+"""Enough: 8,000 take four times as long, and this map reaches 0.95 of their summed score."""
 
 
 @torch.no_grad()

@@ -49,7 +49,7 @@ def apply_head(logits: Tensor, head: Tensor | None, factors: Tensor | None = Non
 
 
 def dropout_factors(shape: Sequence[int], dropout: float, generator: torch.Generator) -> Tensor | None:
-    """What dropout multiplies by, 0 or 1 / (1 - dropout), from a trial's own generator; None, undrawn, for none.
+    """The factors of dropout, 0 or 1 / (1 - dropout), from a trial's own generator; None, undrawn, for no dropout.
 
     Drawn before the micro-batches of an update, so that a trial among others draws the same as alone.
     """

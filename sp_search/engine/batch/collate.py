@@ -1,10 +1,10 @@
-"""How a batch lies in memory: a source block that needs no answer, and a tail block that asks and answers.
+"""How a batch lies in memory: a source block, the same for all answers, and target rows behind it.
 
 An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds
-`</s> u1 .. uN`, padded on the left, so that the tail begins in the same column for every utterance. The tail is
-`<s> a1 .. aM`; an infix leads it with its rows, which have no position.
+`</s> u1 .. uN`, padded on the left, so that the target rows begin in the same column for every utterance.
+They are `<s> a1 .. aM`, with the rows of an infix in front of them, which have no position.
 
-B utterances   S source columns   A rows behind the lead (`<s>` and answers)   N source units
+B utterances   S source columns   N source units
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SourceBatch:
     tokens: Tensor  # (B, S), int64, left-padded
     positions: Tensor  # (B, S), int64; PAD where padded
     units: Tensor  # (B,), int64: N, the units kept of each source
-    lengths: tuple[int, ...]  # the same, for the host: reading them off the device would wait for it
+    lengths: tuple[int, ...]  # the same on the host, because reading a tensor would wait for the device
 
     def take(self, rows: Sequence[int]) -> SourceBatch:
         """Some of its rows, as wide as before."""
@@ -93,7 +93,7 @@ def collate_sources(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int,
 
 
 def onto(device: torch.device, tensor: Tensor) -> Tensor:
-    """A tensor of the host on a device, without waiting for what the device is at."""
+    """A tensor of the host on a device, without waiting for the device to finish its work."""
     return tensor.to(device, non_blocking=True)
 
 

@@ -1,7 +1,7 @@
-"""Pieces of the step that torch.compile may take over: tensors in, tensors out, no branch on a value.
+"""torch.compile for pieces of the step: tensors in, tensors out, no branch on a value.
 
-Dynamo stops inside the step as a whole, which takes lists of prompts and changes its shapes with every batch. A piece
-is the inside of an autograd.Function, forward or backward: compiled without a gradient, for any number of rows.
+The whole step can't be compiled: it takes lists of prompts, and its shapes change with every batch. A piece is the
+inside of an autograd.Function, forward or backward. It is compiled without gradients, for any number of rows.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from torch import Tensor
 from sp_search.errors import ConfigError
 
 BACKEND = "inductor"
-"""torch's own: kernels in C++ on a CPU, in Triton on a GPU."""
+"""torch's own backend: kernels in C++ on a CPU, in Triton on a GPU."""
 
 Piece = TypeVar("Piece", bound=Callable[..., tuple[Tensor, ...]])
 
 
 def compiled_piece(function: Piece, backend: str | None) -> Piece:
-    """The function as it is written, or through a backend of torch.compile."""
+    """The function itself without a backend, else compiled by it."""
     return function if backend is None else cast(Piece, _compiled(function, backend))
 
 
-def backend_asked_for(compile: bool) -> str | None:
+def backend_of(compile: bool) -> str | None:
     """The backend of `engine.compile`.
 
     Raises:
-        ConfigError: it is asked for on a machine without a C++ compiler, which torch.compile needs on any device.
+        ConfigError: this machine has no C++ compiler, which torch.compile needs on any device.
     """
     compiler = os.environ.get("CXX", "g++")
     if compile and shutil.which(compiler) is None:
@@ -45,6 +45,6 @@ def backend_asked_for(compile: bool) -> str | None:
 
 @cache
 def _compiled(function: Callable[..., tuple[Tensor, ...]], backend: str) -> Callable[..., tuple[Tensor, ...]]:
-    """Detached, for dynamo compiles anew where a tensor has a gradient that before had none, eight times at most."""
+    """Compiled for detached tensors: dynamo would compile again for tensors with a gradient, at most eight times."""
     compiled = torch.compile(function, backend=backend, dynamic=True)
     return lambda *tensors: compiled(*(tensor.detach() for tensor in tensors))

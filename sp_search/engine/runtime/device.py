@@ -85,19 +85,19 @@ def free_bytes(device: torch.device) -> int:
 
 
 class GpuMemory:
-    """Of a GPU, as torch's allocator has it."""
+    """A GPU's memory, by torch's allocator."""
 
     def __init__(self, device: torch.device) -> None:
-        """Ask this device."""
+        """Of this device."""
         self._device = device
 
     def free(self) -> int:
-        """What torch can still take, with what it has taken and holds free."""
+        """What torch can still take from the device, and what it holds unused."""
         held = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return free_bytes(self._device) + held
 
     def used_by(self, run: Callable[[], object]) -> int:
-        """The most that it had beside what was there."""
+        """The peak while it runs, less what was taken before."""
         before = torch.cuda.memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         run()

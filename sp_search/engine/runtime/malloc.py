@@ -1,7 +1,7 @@
-"""What a step frees stays with the process, for the next step to take.
+"""Keep freed buffers in the process, so that the next step need not ask the kernel for memory.
 
-glibc gives freed memory back to the kernel above a size that it moves at will, and what is taken anew comes page by
-page, each cleared once more: some thousand page faults an update.
+By default glibc gives large freed buffers back to the kernel. The next buffer then comes page by page, and the kernel
+clears each page again: some thousand page faults an update.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LARGEST_MMAP_THRESHOLD = 32 * 2**20
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library, of this process alone; whether it is one that can be told."""
+    """Set glibc's two thresholds for this process; returns False with another C library, which is left alone."""
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)

@@ -24,10 +24,10 @@ from sp_search.lm.architecture import UnitLM
 
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8
-"""Of the free memory; the rest is for what the allocator can't use, and for optimizers."""
+"""Of the free memory; the rest is for optimizers and for what the allocator can't use."""
 
 Step = Callable[[int], int]
-"""Takes so many utterances through the LM in one pass; returns their tokens."""
+"""Trains on so many utterances in one micro-batch; returns their tokens."""
 
 
 class Memory(Protocol):
@@ -44,7 +44,7 @@ def microbatch_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set
         lm: the frozen LM, on that device.
         weights: the same, made ready.
         data: the corpus and its task.
-        set_aside: bytes of the device's memory that other things will take.
+        set_aside: bytes of the device's memory that are kept for other things.
     """
     if weights.device.type == "cpu":
         return cpu_microbatch_tokens(weights.architecture.ffn_embed_dim, weights.dtype)
@@ -53,9 +53,9 @@ def microbatch_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set
 
 
 def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
-    """The largest pass that the free memory holds, less what is set aside; 1 or more.
+    """The largest micro-batch that the free memory holds, less what is set aside; 1 or more.
 
-    Memory grows evenly with the rows of a pass, so two small ones tell.
+    Memory grows evenly with rows, so two small micro-batches are enough to know.
     """
     (few, bytes_of_few), (many, bytes_of_many) = (_taken(memory, step, rows) for rows in (FEW_ROWS, MANY_ROWS))
     per_token = max(1.0, (bytes_of_many - bytes_of_few) / (many - few))
@@ -64,25 +64,25 @@ def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
 
 
 def _taken(memory: Memory, step: Step, rows: int) -> tuple[int, int]:
-    """Tokens of so many rows, and the bytes that they took."""
+    """The tokens of so many rows, and the bytes that they took."""
     tokens: list[int] = []
     used = memory.used_by(lambda: tokens.append(step(rows)))
     return tokens[0], used
 
 
 def _step(lm: UnitLM, weights: FoldedWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:
-    """A step on the first utterances in an order, over and over where there are fewer."""
+    """A step on the first utterances in an order, which are repeated where there are too few."""
     depth = weights.architecture.layers
     settings = TrialHParams.from_params(
         {"prompt_length": 20, "depth": depth, "side": "bottom", "lr": 0.01, "verbalizer": "linear"}
     )
     trial = new_trial(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=1)
-    updater = TrainStep(weights, data, SourceCache(weights, 0, rows=0), MicrobatchSize(UNBOUNDED))
+    train_step = TrainStep(weights, data, SourceCache(weights, 0, rows=0), MicrobatchSize(UNBOUNDED))
     lengths, behind = np.diff(data.train.offsets), data.answers["train"].shape[1] + 2
 
     def step(rows: int) -> int:
         chosen = np.resize(order, rows)
-        updater.gradients([trial], chosen)
+        train_step.gradients([trial], chosen)
         trial.optimizer.zero_grad()
         return rows * (int(lengths[chosen].max()) + behind)
 

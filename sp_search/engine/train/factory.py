@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from sp_search.engine.answer.label_likelihood import MAX_UTTERANCES, likelihood_scores, next_unit_logp
-from sp_search.engine.runtime.compile import backend_asked_for
+from sp_search.engine.runtime.compile import backend_of
 from sp_search.engine.runtime.device import DeviceName, DtypeName, device_kind, free_bytes, pick_device, pick_dtype
 from sp_search.engine.runtime.malloc import keep_freed_memory
 from sp_search.engine.train.trainer import MultiTrialTrainer
@@ -71,7 +71,7 @@ class TrainerSpec:
         if device_kind(self.device) != "cpu":  # of a cluster, perhaps: this machine need not have one
             return SharedParts(lm, data, None, _scores)
         device = pick_device("cpu")
-        weights = fold_weights(lm, device, pick_dtype(self.dtype, device), backend_asked_for(self.compile))
+        weights = fold_weights(lm, device, pick_dtype(self.dtype, device), backend_of(self.compile))
         return SharedParts(lm, data, weights, _scores)
 
     def __call__(self, parts: SharedParts | None = None) -> MultiTrialTrainer:
@@ -94,7 +94,7 @@ class TrainerSpec:
             stream_seed=self.stream_seed,
             device=device,
             dtype=pick_dtype(self.dtype, device) if weights is None else weights.dtype,
-            backend=backend_asked_for(self.compile),
+            backend=backend_of(self.compile),
         )
 
     def _source_cache_bytes(self, device: torch.device) -> int:

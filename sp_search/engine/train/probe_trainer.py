@@ -1,4 +1,4 @@
-"""Linear probes in a pack: the frozen LM's states computed once and kept, then trained on and asked.
+"""Linear probes: the frozen LM's states are computed once and kept; probes are trained on them and answer from them.
 
 N utterances   B utterances of a batch   D embedding size   A answers
 """
@@ -30,15 +30,15 @@ from sp_search.types import Split
 
 @dataclass(frozen=True)
 class _PooledSplit:
-    """What probes of some settings read of a split."""
+    """The states of a split that probes of some settings read."""
 
     split: Split  # held, so that no other split is given its id
     pooled: Tensor  # (N, D)
-    took_s: float  # part of what every probe on it costs
+    took_s: float  # to compute them; counted as training time of each probe that reads them
 
 
 class ProbeTrainer:
-    """The probes of a pack: one frozen LM, one corpus."""
+    """Probes on one frozen LM and one corpus."""
 
     def __init__(self, weights: FoldedWeights, data: TaskData) -> None:
         """Nothing is computed before the first probe."""
@@ -88,7 +88,7 @@ class ProbeTrainer:
         return SplitAnswers([words[k] for k in logp.argmax(-1).tolist()], loss)
 
     def _read(self, split: Split, settings: TrialHParams) -> _PooledSplit:
-        """What a probe of these settings reads of a split; kept, for it never changes."""
+        """The states that a probe of these settings reads of a split; kept, because they never change."""
         key = (id(split), settings.probe_layer, settings.pooling, settings.max_source_units)
         if key not in self._kept:
             began = time.perf_counter()
@@ -113,7 +113,7 @@ def probe_answers(
 def states_for(
     weights: FoldedWeights, split: Split, settings: TrialHParams, tokens_per_pass: int | None = None
 ) -> Tensor:
-    """What a probe of these settings reads of any utterances, (N, D)."""
+    """The states that a probe of these settings reads of any utterances, (N, D)."""
     return pooled_states(
         weights,
         split,

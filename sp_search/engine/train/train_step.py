@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sp_search.engine.answer.candidate import ChunkKey
+from sp_search.engine.answer.candidate import MicrobatchKey
 from sp_search.engine.answer.label_map import sequence_answers
 from sp_search.engine.answer.loss import apply_head, scored_nll
 from sp_search.engine.batch.collate import SourceBatch, collate_sources, onto
@@ -173,10 +173,10 @@ class TrainStep:
 
         in_microbatches(self._size, len(updates), len(rows), row_tokens, add_gradients)
 
-    def _groups(self, trials: Sequence[LiveTrial]) -> list[tuple[ChunkKey, list[LiveTrial]]]:
+    def _groups(self, trials: Sequence[LiveTrial]) -> list[tuple[MicrobatchKey, list[LiveTrial]]]:
         """Trials that may share a micro-batch: prompts of one key. A trial that fine-tunes is alone with its LM."""
-        shared: dict[ChunkKey, list[LiveTrial]] = {}
-        alone: list[tuple[ChunkKey, list[LiveTrial]]] = []
+        shared: dict[MicrobatchKey, list[LiveTrial]] = {}
+        alone: list[tuple[MicrobatchKey, list[LiveTrial]]] = []
         for trial in sorted(trials, key=_neighbours):
             if trial.own_lm is None:
                 shared.setdefault(self._key(trial), []).append(trial)
@@ -184,9 +184,9 @@ class TrainStep:
                 alone.append((self._key(trial), [trial]))
         return [*shared.items(), *alone]
 
-    def _key(self, trial: LiveTrial) -> ChunkKey:
+    def _key(self, trial: LiveTrial) -> MicrobatchKey:
         """The key by which trials share micro-batches; a limit that no source reaches counts as none."""
-        key = trial.chunk_key
+        key = trial.microbatch_key
         return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
 
 

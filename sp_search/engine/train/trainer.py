@@ -54,7 +54,7 @@ class MultiTrialTrainer:
             lm: the frozen LM, float32.
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
-            chunk_updates: updates that one `advance` makes; trials join between chunks.
+            chunk_updates: updates that one `advance` makes; trials join between two of them.
             tokens_per_pass: most tokens of a micro-batch of trials; None takes what suits.
             source_cache_bytes: most memory for source states, which no prompt changes; 0 computes them each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
@@ -90,7 +90,7 @@ class MultiTrialTrainer:
         )
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
-        """Let a trial join at the next chunk, from its start or from a saved state.
+        """Let a trial join before the next `advance`, from its start or from a saved state.
 
         Raises:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
@@ -137,7 +137,7 @@ class MultiTrialTrainer:
                 self._update([self._trials[number]])
 
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
-        """Train the named trials for one chunk.
+        """Train the named trials for `chunk_updates` updates.
 
         Args:
             numbers: the trials to train; the others stand still.

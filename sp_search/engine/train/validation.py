@@ -94,7 +94,7 @@ class Validator:
 
 
 def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:
-    """So many utterances of a split, drawn by the seed; all of it where that is 0 or more than there are."""
+    """`count` utterances of a split, drawn by the seed; the whole split if count is 0 or larger than the split."""
     if not 0 < count < len(split):
         return split, answers
     chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])

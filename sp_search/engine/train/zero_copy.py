@@ -1,4 +1,4 @@
-"""What the packs of one machine have in common, as plain arrays: frozen weights and corpus.
+"""Frozen weights and corpus as plain arrays, which all trainers of one machine share without a copy.
 
 Pickled with protocol 5 the arrays stay out of the pickle, so that a store of objects can hand them to many processes
 without a copy. They are read-only there, and nothing ever writes to them.
@@ -30,7 +30,7 @@ class SharedParts:
 
     lm: UnitLM
     data: TaskData
-    weights: FoldedWeights | None  # the LM's, ready for packs on a CPU; each GPU makes its own
+    weights: FoldedWeights | None  # the LM's, for trainers on a CPU; each GPU folds its own
     score: Callable[[UnitLM, TaskData], Scores]  # what the data takes its likelihood scores from
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,10 +1,11 @@
 """Attention over columns that lie in several tensors, and two forms of it that compute less.
 
     attend         any rows, any columns
-    attend_source  rows of the source in that layer: what they are to each other is the same for all trials
-    attend_last    the last layer: a few rows ask, so keys and values of all rows cost more than the questions
+    attend_source  source rows in the lowest prompted layer: their scores on each other are the same for all trials
+    attend_last    the last layer: only a few rows need a result, so keys and values of all rows are not computed
 
-K trials   B utterances   T rows   R rows that ask   P prompt positions   H heads   d head width   D embedding size
+K trials   B utterances   T rows   R rows with a result   P prompt positions   H heads   d head width
+D embedding size
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ class PromptKV:
 
     keys: Tensor  # (K, H, P, d)
     values: Tensor  # (K, H, P, d)
-    hidden: Tensor | None  # (K, P), bool: positions that a trial doesn't have; None where all have all
+    hidden: Tensor | None  # (K, P), bool: positions that a trial doesn't have; None if every trial has all P
 
 
 Part = tuple[Tensor, Tensor, Tensor | None]
-"""Keys and values (..., H, columns, d), and what is added to the scores on them or None."""
+"""Keys and values, each (..., H, columns, d), and the mask that is added to their scores, or None."""
 
 
 def attend(query: Tensor, parts: list[Part]) -> Tensor:
@@ -49,24 +50,24 @@ def attend(query: Tensor, parts: list[Part]) -> Tensor:
 
 
 def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptKV) -> Tensor:
-    """Rows of the source on a prefix and on each other, where the latter is known already.
+    """Rows of the source on a prefix and on each other, from their attention on each other alone.
 
-    All they see of each other is one more column: its value is what they take in without a prefix, its score the
-    logarithm of the sum of their scores' exponentials.
+    The source counts as one more column beside the prefix: its value is the rows' attention without a prefix, its
+    score the logarithm of the sum of their scores' exponentials.
 
     Args:
         query: (B, T, D).
-        mixed: what the rows take in without a prefix, (B, T, D).
+        mixed: the rows' attention without a prefix, (B, T, D).
         log_sum: (B, T, H), float32.
-        prefix: of the layer.
+        prefix: the layer's.
 
     Returns:
         (K, B, T, D).
     """
     (batch, rows, _), (trials, heads, prompt, _) = query.shape, prefix.keys.shape
-    asking = query.unflatten(-1, (heads, -1)).flatten(0, 1).transpose(0, 1)  # (H, B * T, d)
+    by_head = query.unflatten(-1, (heads, -1)).flatten(0, 1).transpose(0, 1)  # (H, B * T, d)
     keys = prefix.keys.permute(1, 3, 0, 2).flatten(2)  # (H, d, K * P)
-    scores = (asking @ keys).view(heads, batch, rows, trials, prompt).permute(3, 1, 2, 0, 4).float()
+    scores = (by_head @ keys).view(heads, batch, rows, trials, prompt).permute(3, 1, 2, 0, 4).float()
     if prefix.hidden is not None:
         scores = scores + additive(prefix.hidden, scores.dtype)[:, None, None, None]
     column = log_sum[None, ..., None].expand(trials, -1, -1, -1, -1)
@@ -77,14 +78,14 @@ def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptK
 
 
 def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedLayer, rows: int) -> Tensor:
-    """The last R rows on all of them and on a prefix, with key and value projections on the R rows' side.
+    """The last R rows on all rows and on a prefix; projections are applied to the R rows alone.
 
-    A score q . W_k x is (W_k' q) . x, and a mean of values W_v x is W_v of the mean of x.
+    A score q . (W_k x) is (W_k' q) . x, and a mean of values W_v x is W_v times the mean of x.
 
     Args:
-        x: what enters the layer, (K, B, T, D).
-        prefix: of the layer; every row sees it.
-        mask: what is added to the scores of the rows on each other, (K or 1, B, 1, T, T).
+        x: the layer's input, (K, B, T, D).
+        prefix: the layer's; every row sees it.
+        mask: added to the scores of the rows on each other, (K or 1, B, 1, T, T).
         layer: the last.
         rows: R.
 
@@ -94,10 +95,10 @@ def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedL
     heads, width = layer.query_bias.shape
     normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
     to_query, to_key, to_value = layer.qkv.weight.chunk(3)
-    asked = normed[:, :, -rows:].contiguous()  # else each utterance is multiplied by a copy of the weight
-    query = F.linear(asked, to_query, layer.query_bias.flatten()).unflatten(-1, (heads, width))  # (K, B, R, H, d)
-    asking = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
-    scores = (asking @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
+    last_rows = normed[:, :, -rows:].contiguous()  # (K, B, R, D); else each utterance gets a copy of the weight
+    query = F.linear(last_rows, to_query, layer.query_bias.flatten()).unflatten(-1, (heads, width))  # (K, B, R, H, d)
+    on_inputs = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
+    scores = (on_inputs @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
     scores = scores + mask[..., -rows:, :].transpose(2, 3)
     if prefix is not None:
         ahead = query.permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.keys.transpose(-1, -2)  # (K, H, B * R, P)
@@ -116,7 +117,7 @@ def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedL
 
 
 def attended_shares(scores: Tensor) -> Tensor:
-    """Softmax over the last dimension, in float32, for on a CPU bfloat16 takes two to four times as long."""
+    """Softmax over the last dimension, in float32, because bfloat16 takes two to four times as long on a CPU."""
     return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
 
 
@@ -127,9 +128,9 @@ def _by_head(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def _product(rows: Tensor, shared: Tensor) -> Tensor:
-    """rows @ shared, (..., H, R, n) by (..., H, n, m), where all trials or all utterances may have one right side.
+    """rows @ shared, (..., H, R, n) by (..., H, n, m), where trials or utterances may share one right side.
 
-    Then theirs are one product of more rows: broadcasting would copy the right side for each of them.
+    Those that share it become one product of more rows; broadcasting would copy the right side for each of them.
     """
     if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
         folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
@@ -141,5 +142,5 @@ def _product(rows: Tensor, shared: Tensor) -> Tensor:
 
 
 def additive(masked: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to scores: -inf where masked, else 0; of the same shape."""
+    """A mask to add to scores: -inf where masked, else 0; of the same shape."""
     return torch.zeros_like(masked, dtype=dtype).masked_fill(masked, -torch.inf)

@@ -1,10 +1,11 @@
 """A unit LM's weights made ready for the engine: fewer operations a layer, the same function.
 
 The affine part of a norm is folded into the projection behind it, and the 1/sqrt(head width) of attention into the
-query rows. Prompts stand in for layer-normed inputs, so key and value projections are kept as they were as well.
+query rows. Prompts take the place of layer-normed inputs, so the key and value projections are kept unfolded as well.
 
-Keys and values have no bias. What is added to all keys changes no row's shares, and what is added to all values comes
-out as it is, for shares sum to 1: it is in the bias of `out`. Prompts keep the difference to their own.
+Keys and values have no bias. A constant added to all keys changes no attention share. A constant added to all values
+is added to the output unchanged, because shares sum to 1, so it is moved into the bias of `out`. The projections of
+prompts have a bias that makes up for both.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ class FoldedLayer:
     out: PackedLinear  # (D, D)
     fc1: PackedLinear  # (F, D): norm folded in
     fc2: PackedLinear  # (D, F)
-    backend: str | None  # of torch.compile, for the pieces that are compiled; None runs them as written
+    backend: str | None  # of torch.compile, for `compiled_piece`; None compiles nothing
 
 
 @dataclass(frozen=True)
 class FoldedWeights:
-    """What the engine computes with; nothing here has a gradient, but in the passes of a fine-tuned LM."""
+    """The weights that the engine computes with; only those of a fine-tuned LM have a gradient."""
 
     architecture: Architecture
     layers: tuple[FoldedLayer, ...]
@@ -52,14 +53,14 @@ class FoldedWeights:
 
     @property
     def backend(self) -> str | None:
-        """That of its layers."""
+        """The backend of torch.compile of its layers."""
         return self.layers[0].backend
 
 
 def fold_weights(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: str | None = None) -> FoldedWeights:
     """Ready a unit LM's weights on a device; matrices in dtype, folding done in float32.
 
-    With a backend of torch.compile some pieces of what is computed with them are compiled.
+    With a backend of torch.compile, pieces of the layers are compiled.
     """
     architecture = lm.architecture
     embedding = lm.embedding.float()

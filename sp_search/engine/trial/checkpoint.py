@@ -1,6 +1,6 @@
 """A trial on disk: its prompt, optimizer and random state, written whole or not at all.
 
-The file is torch's and ends in the sha256 of what comes before, for torch reads flipped bytes as they are.
+The file is torch's and ends in the sha256 of all before it, because torch does not notice flipped bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ START_ANEW = "remove it to train the trial from its start"
 
 @dataclass(frozen=True)
 class TrialRun:
-    """All that a trial's numbers depend on beside its settings, the LM and the corpus."""
+    """All that a trial's numbers depend on apart from its settings, the LM and the corpus."""
 
     seed: int  # of its initialisation and dropout
     budget: int  # utterances, over which the learning rate warms up and decays
@@ -72,10 +72,10 @@ def _check_seal(path: Path) -> None:
         with memoryview(whole) as content:
             got = hashlib.sha256(content[:-SEAL]).hexdigest()
     if seal != got.encode():
-        told = f"{seal[:12].decode()}..." if seal.isalnum() else "that it lacks"
+        expected = f"{seal[:12].decode()}..." if seal.isalnum() else "that it lacks"
         raise CheckpointError(
-            f"{path}: expected a trial's saved state of sha256 {told}, as it ends, got one of {got[:12]}...: it is "
-            f"damaged or cut off; restore it from a copy, or {START_ANEW}"
+            f"{path}: expected a trial's saved state of sha256 {expected}, as it ends, got one of {got[:12]}...: "
+            f"it is damaged or cut off; restore it from a copy, or {START_ANEW}"
         )
 
 

@@ -2,7 +2,7 @@
 
 Its classes are the answers of training, whole, as naive Bayes has them; so it is defined where answers are chosen,
 not where they are written. The states of a source's units are layer-normed, pooled into one vector an utterance, and
-standardised over training, which takes nothing from a linear layer and speeds its training.
+standardised over training, which costs a linear layer nothing and makes it train faster.
 
 N utterances   D embedding size   A answers
 """
@@ -65,7 +65,7 @@ class ProbeTensors:
 
 
 def initial_probe(pooled: Tensor, answers: int, seed: int) -> ProbeTensors:
-    """A probe of so many answers before its first update, started as torch starts a linear layer.
+    """A probe of `answers` answers before its first update, with the start of torch's linear layer.
 
     Args:
         pooled: (N, D), the training split's.

@@ -1,7 +1,8 @@
-"""Fine-tuning: a trial trains every weight of an LM of its own, and shares no pass with others.
+"""Fine-tuning: a trial trains every weight of an LM of its own, and shares no micro-batch with others.
 
-The weights are float32 leaves; a pass folds them anew into the engine's form, in the engine's dtype, and its backward
-pass goes through the folding. A trial takes four times the LM in memory: weights, gradient and Adam's two moments.
+The weights are float32 leaves. Each micro-batch folds them again into the engine's form, in the engine's dtype, and
+its backward goes through the folding. A trial takes four times the LM in memory: weights, gradient and Adam's two
+moments.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture, UnitLM
 
 OWN = "lm."
-"""Begins the stored names of an LM's weights, beside those of separator and head."""
+"""Begins the stored names of an LM's weights; separator and head are stored without it."""
 
 
 def own_copy(lm: UnitLM) -> UnitLM:
@@ -31,7 +32,7 @@ def own_named(lm: UnitLM) -> dict[str, Tensor]:
 def split_own(
     named: Mapping[str, Tensor], architecture: Architecture, fingerprint: str, place: str
 ) -> tuple[UnitLM, dict[str, Tensor]]:
-    """The LM among stored tensors, and the tensors beside it.
+    """The LM among stored tensors, and the other tensors.
 
     Args:
         named: separator, head and the LM's weights.

@@ -1,4 +1,4 @@
-"""What a pack needs of a labelled corpus: its splits, its label space, and the verbalizer a trial asks for."""
+"""A labelled corpus for a task: its splits, its label space, and the verbalizer of each trial."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TaskData:
         """The dictionary id of each label symbol for a trial.
 
         Raises:
-            ConfigError: a one-to-one verbalizer is asked for more labels than there are units.
+            ConfigError: a one-to-one verbalizer has more labels than units.
         """
         kind = self._kind(settings)
         if kind == "likelihood" and self._scores is None:

@@ -1,6 +1,6 @@
-"""One trial inside a pack: its tensors, optimizer, learning rate and random draws; saved and restored exactly.
+"""One live trial: its tensors, optimizer, learning rate and random draws; saved and restored exactly.
 
-A slot owns everything random about its trial, so it draws the same in a pack as alone.
+A trial owns all its random draws, so it draws the same among others as alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sp_search.engine.answer.candidate import Candidate, ChunkKey
+from sp_search.engine.answer.candidate import Candidate, MicrobatchKey
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.answer.loss import dropout_factors
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
@@ -46,7 +46,7 @@ class LiveTrial:
     deep_layers: range
     budget: int  # utterances, over which the learning rate warms up and decays
     own_lm: UnitLM | None = None  # what fine-tuning trains; None answers with the shared, frozen LM
-    mean: PromptTensors | None = None  # of its course, which answers; None where its last step does
+    mean: PromptTensors | None = None  # of its updates, which answers; None where its last step answers
     updates: int = 0
     utterances_seen: int = 0
     segments: list[list[int]] = field(default_factory=list)
@@ -64,13 +64,13 @@ class LiveTrial:
         return self.settings.prompt is not None and self.settings.prompt.is_deep_infix
 
     @property
-    def chunk_key(self) -> ChunkKey:
-        """What the trials of a chunk agree in."""
-        return self.candidate().chunk_key
+    def microbatch_key(self) -> MicrobatchKey:
+        """Trials of the same key may share a micro-batch."""
+        return self.candidate().microbatch_key
 
     @property
     def first_live_layer(self) -> int | None:
-        """As the prompt has it."""
+        """That of its prompt."""
         return self.candidate().prompt.first_live_layer
 
     def prompt_draws(self) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
-"""The mean of a trial's course, which answers in place of its last step.
+"""The mean of a trial's updates, which answers in place of its last step.
 
-At a learning rate that learns fast the last step shakes about where the course goes, so a trial looks worse than it
-is until the rate has decayed. Polynomial-decay averaging (Shamir and Zhang, ICML 2013) needs no horizon: at any
-moment the last tenth of the course makes up most of the mean, and its start is forgotten.
+At a high learning rate the last step varies around the path of training, so a trial looks worse than it is until the
+rate has decayed. Polynomial-decay averaging (Shamir and Zhang, ICML 2013) needs no horizon: at any moment the last
+tenth of the updates makes up most of the mean, and the first ones hardly count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def new_mean(tensors: PromptTensors) -> PromptTensors:
 
 @torch.no_grad()
 def update_mean(mean: PromptTensors, last_step: Mapping[str, Tensor], updates: int) -> None:
-    """Move a mean in place by the last of so many updates; the first one's is the mean of itself."""
+    """Move a mean in place by the last of `updates` updates; after the first update the mean is that step itself."""
     weight = (POWER + 1) / (updates + POWER)
     for name, tensor in mean.named().items():
         tensor.lerp_(last_step[name], weight)

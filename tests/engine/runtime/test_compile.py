@@ -10,7 +10,7 @@ import torch
 from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
-from sp_search.engine.runtime.compile import BACKEND, backend_asked_for
+from sp_search.engine.runtime.compile import BACKEND, backend_of
 from sp_search.engine.transformer.decoder_layer import finish_layer
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.errors import ConfigError
@@ -129,4 +129,4 @@ def test_a_machine_without_a_compiler_is_told_at_the_start(asked, monkeypatch):
         ConfigError, match=r"^engine\.compile: expected a C\+\+ compiler .*, found no no-such-compiler; install it"
     ):
         asked("engine.compile=true")()
-    assert backend_asked_for(False) is None
+    assert backend_of(False) is None

@@ -1,13 +1,10 @@
-import itertools
 import math
 import re
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
 
-from sp_search.engine.train import trainer as trainer_module
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import CheckpointError, ConfigError, DataError
 from tests.engine.trials import (
@@ -296,15 +293,3 @@ def test_a_trial_retrained_on_its_segments_is_what_it_was_in_a_pack_that_came_an
     assert found["segments"] == wanted["segments"] == [[0, 2], [4, 2]]
     for name, tensor in wanted["tensors"].items():
         torch.testing.assert_close(found["tensors"][name], tensor, rtol=1e-5, atol=1e-5)
-
-
-def test_the_seconds_of_a_chunk_are_shared_by_the_trials_that_trained(monkeypatch):
-    """A clock that shows 6 seconds more each time: a chunk of two trials is 3 seconds of each."""
-    clock = itertools.count(step=6)
-    trainer = tiny_trainer()
-    add_all(trainer, {1: TRIALS["infix"], 2: TRIALS["deep infix"], 3: TRIALS["both sides"]})
-    monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    report = trainer.advance([1, 2], {1: 0, 2: 0})[1]
-    trainer.advance([1], {1: BUDGET})
-    assert {n: trainer.measure(n, "test")["train_s"] for n in (1, 2, 3)} == {1: 3.0 + 6.0, 2: 3.0, 3: 0.0}
-    assert report.metrics["utterances_per_s"] == pytest.approx(2 * 2 * BATCH / 6)
