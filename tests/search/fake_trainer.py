@@ -45,6 +45,9 @@ class FakeTrainer:
     def position(self) -> int:
         return self._position
 
+    def sizes(self) -> dict:
+        return {}
+
     def seek(self, position: int) -> None:
         self._position = max(self._position, position)
 

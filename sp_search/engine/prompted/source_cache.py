@@ -78,7 +78,7 @@ class SourceCache:
     def __init__(self, weights: FoldedWeights, limit_bytes: int, *, rows: int) -> None:
         """Keep at most so many bytes (0 keeps nothing) of sources that have so many rows in all."""
         self._weights = weights
-        self._limit = limit_bytes
+        self.limit_bytes = limit_bytes
         architecture = weights.architecture
         state_bytes = architecture.embed_dim * weights.dtype.itemsize
         row_bytes = 2 * architecture.layers * state_bytes
@@ -92,7 +92,7 @@ class SourceCache:
     ) -> SourceStates:
         """The same as `run_source` for a block that was laid out from these whole sources."""
         wanted = self._wanted(levels)
-        if not self._limit or wanted == _NOTHING:  # below layer 0 there are only embeddings
+        if not self.limit_bytes or wanted == _NOTHING:  # below layer 0 there are only embeddings
             return run_source(self._weights, block, levels)
         names = [source.tobytes() for source in sources]
         missing = [b for b, rows in enumerate(block.columns) if not self._has(names[b], wanted, rows)]
@@ -149,7 +149,7 @@ class SourceCache:
 
     def _keep(self, name: bytes, source: _CachedSource) -> None:
         before = self._kept[name].bytes if name in self._kept else 0
-        if self.bytes - before + source.bytes <= self._limit:
+        if self.bytes - before + source.bytes <= self.limit_bytes:
             self._kept[name] = source
             self.bytes += source.bytes - before
 

@@ -115,6 +115,14 @@ class MultiTrialTrainer:
         """Of the batch that comes next in the stream."""
         return self._position
 
+    def sizes(self) -> dict[str, Any]:
+        """What this trainer was made with that rounds its sums: its micro-batches, its cache, its threads."""
+        return {
+            "tokens_per_pass": self._training_size.tokens,
+            "source_cache_bytes": self._source_cache.limit_bytes,
+            "threads": torch.get_num_threads(),
+        }
+
     def seek(self, position: int) -> None:
         """Go on from that batch, unless the stream is there or behind it already."""
         self._position = max(self._position, position)

@@ -61,6 +61,11 @@ class SearchSettings:
         """Where a trial's state is saved."""
         return self.folder / "trials" / str(number)
 
+    @property
+    def courses(self) -> Path:
+        """Where every worker writes what it was asked to train, in order."""
+        return self.folder / "workers"
+
     def trial_log(self, number: int) -> Path:
         """Where a worker writes why a run of a trial raised."""
         return self.folder / "logs" / f"trial-{number}.log"

@@ -35,6 +35,7 @@ from sp_search.search.study.winner import Winner, winner
 from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
+from sp_search.search.workers.course import recorded
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.worker import Trainer, TrainerFactory, Worker, build_trainer
 
@@ -153,7 +154,8 @@ def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any
     if settings.ray_address is not None:
         check_folder(settings.folder)
     here = ray.put(shared)  # as long as this name holds it
-    workers = start_workers(settings, partial(build_trainer, make_trainer, cloudpickle.dumps(here)))
+    make = partial(build_trainer, make_trainer, cloudpickle.dumps(here))
+    workers = start_workers(settings, partial(recorded, make, settings.courses))
     try:
         yield workers
     finally:

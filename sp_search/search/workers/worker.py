@@ -36,6 +36,7 @@ class Trainer(Protocol):
 
     @property
     def position(self) -> int: ...  # noqa: D102
+    def sizes(self) -> dict[str, Any]: ...  # noqa: D102
     def seek(self, position: int) -> None: ...  # noqa: D102
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102

@@ -203,3 +203,18 @@ def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
     exported = found["exported"]["exported test"]["accuracy"]
     assert found["again"]["test"]["accuracy"] == pytest.approx(exported, abs=0.051)
     assert found["largest_difference"] < 1e-3
+
+
+def test_a_whole_study_trained_again_reports_the_same_numbers_to_the_digit(searched):
+    folder, _ = searched
+    found = json.loads(sp_search(folder, "rerun", LM, "data=data", "study=tiny", *SHORT).stdout)
+    assert found["differ"] == []
+    assert found["same"] == found["reports"] > 6
+    one = json.loads(sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=0", *SHORT).stdout)
+    assert one["same"] == one["reports"] >= 1
+
+
+def test_a_trial_that_no_worker_trained_ends_with_2(searched):
+    folder, _ = searched
+    done = sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=99", *SHORT, expect=2)
+    assert "expected a record of trial 99, found none" in done.stderr

@@ -1,0 +1,114 @@
+"""The courses of a study's workers made again, call by call: every report to the digit, or the first that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sp_search.errors import StudyError
+from sp_search.search.workers.course import read_courses
+from sp_search.search.workers.worker import Trainer
+
+CLOCK = ("utterances_per_s",)
+"""Metrics that tell of the clock, which no replay makes again."""
+
+Make = Callable[[Mapping[str, Any]], Trainer]
+"""Makes a trainer of the sizes that a worker's was made with."""
+
+Calls = list[tuple[str, dict[str, Any]]]
+"""Calls of several workers, each with its worker's file, in the order in which they were made."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A report that was made again."""
+
+    number: int  # of the trial or confirm run
+    seen: int  # utterances
+    recorded: Mapping[str, float]
+    again: Mapping[str, float]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether every number is, to the last digit; NaN is NaN."""
+        names = [name for name in {**self.recorded, **self.again} if name not in CLOCK]
+        return all(repr(self.recorded.get(name)) == repr(self.again.get(name)) for name in names)
+
+
+def replay(folder: Path, make: Make, states: Path, number: int | None = None) -> Iterator[Replayed]:
+    """Make a study's training again.
+
+    Args:
+        folder: of the courses, `runs/STUDY/workers`.
+        make: makes a trainer.
+        states: an empty folder, where states are saved that trials go on from.
+        number: of the only trial or confirm run that is wanted; those beside it are trained along up to its end.
+
+    Raises:
+        StudyError: nothing was recorded, or not of that trial, or a trial goes on from a state whose save is lost.
+    """
+    trainers: dict[str, Trainer] = {}
+    for file, call in _wanted(folder, number):
+        if call["call"] == "begin":
+            trainers[file] = make(call["sizes"])
+            continue
+        yield from _made(trainers[file], call, states, number)
+
+
+def _made(trainer: Trainer, call: Mapping[str, Any], states: Path, number: int | None) -> Iterator[Replayed]:
+    kind = call["call"]
+    if kind == "seek":
+        trainer.seek(call["position"])
+    elif kind == "add":
+        state = None if call["state"] is None else states / call["state"]
+        if state is not None and not state.exists():
+            raise StudyError(
+                f"{states.parent}: trial {call['number']} goes on from a state that no record saves; its worker was "
+                f"recorded in part, as on a full disk"
+            )
+        trainer.add(call["number"], call["params"], seed=call["seed"], budget=call["budget"], state=state)
+    elif kind == "save":
+        trainer.save(call["number"], states / call["state"], {})
+    elif kind == "remove":
+        trainer.remove(call["number"])
+    elif kind == "advance":
+        until = {int(n): point for n, point in call["until"].items()}
+        reports = trainer.advance(list(until), until)
+        for n, told in ((int(n), told) for n, told in call["reports"].items()):
+            if number in (None, n):
+                again = reports[n].metrics if n in reports else {}
+                yield Replayed(n, told["seen"], told["metrics"], again)
+
+
+def _wanted(folder: Path, number: int | None) -> Calls:
+    """The calls to make; for one trial those of its workers, up to the last that is of it."""
+    courses = read_courses(folder)
+    if number is not None:
+        courses = {file: calls for file, calls in courses.items() if any(_is_of(call, number) for call in calls)}
+    if not courses:
+        of = "a study whose workers were recorded" if number is None else f"a record of trial {number}"
+        raise StudyError(f"{folder}: expected {of}, found none; it may be of an earlier version")
+    calls = sorted(((file, call) for file, found in courses.items() for call in found), key=lambda pair: pair[1]["t"])
+    if number is None:
+        return calls
+    last = max(at for at, (_, call) in enumerate(calls) if _is_of(call, number))
+    return calls[: last + 1]
+
+
+def _is_of(call: Mapping[str, Any], number: int) -> bool:
+    return call.get("number") == number or str(number) in call.get("until", {})
+
+
+def summed(found: Sequence[Replayed]) -> dict[str, Any]:
+    """How many reports were made again, how many of them to the digit, and the others."""
+    return {
+        "reports": len(found),
+        "same": sum(one.is_same for one in found),
+        "differ": [
+            {"trial": one.number, "seen": one.seen, "recorded": dict(one.recorded), "again": dict(one.again)}
+            for one in found
+            if not one.is_same
+        ],
+    }

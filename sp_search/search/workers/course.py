@@ -1,0 +1,123 @@
+"""The course of a worker: every call that changed a trial's numbers, in order, as JSON lines beside the study.
+
+Trials of a worker share its batches, its micro-batches and its kept source states, so how a trial's sums were rounded
+depends on the trials beside it. Made again in the same order, the same calls give the same numbers to the digit; that
+is what `sp-search rerun` does. A worker that is started again begins a file of its own.
+
+    {"t": ns, "call": "begin", "sizes": {...}}
+    {"t": ns, "call": "seek", "position": 160}
+    {"t": ns, "call": "add", "number": 3, "params": {...}, "seed": 7, "budget": 16000, "state": TOKEN or null}
+    {"t": ns, "call": "advance", "until": {"3": 1120}, "reports": {"3": {"seen": 1120, "metrics": {...}}}}
+    {"t": ns, "call": "save", "number": 3, "state": TOKEN}
+    {"t": ns, "call": "remove", "number": 3}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sp_search.search.workers.worker import Note, Trainer
+from sp_search.types import Params, Report
+
+STATE = "state"
+"""Key of a note: the token of the save that it lies in."""
+
+
+class RecordedTrainer:
+    """A trainer whose course is written down. A disk that can't take it ends the record, not the search."""
+
+    def __init__(self, trainer: Trainer, folder: Path) -> None:
+        """Record this trainer in a new file of the folder."""
+        self._trainer = trainer
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._write("begin", sizes=trainer.sizes())
+
+    @property
+    def position(self) -> int:
+        """Of the batch that comes next."""
+        return self._trainer.position
+
+    def sizes(self) -> dict[str, Any]:
+        """What the trainer was made with, that rounds its sums."""
+        return self._trainer.sizes()
+
+    def seek(self, position: int) -> None:
+        """Go on from a batch."""
+        self._trainer.seek(position)
+        self._write("seek", position=position)
+
+    def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
+        """Let a trial join."""
+        token = None if state is None else (self._trainer.note(state) or {}).get(STATE)
+        self._trainer.add(number, params, seed=seed, budget=budget, state=state)
+        self._write("add", number=number, params=dict(params), seed=seed, budget=budget, state=token)
+
+    def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
+        """Train trials for a chunk."""
+        reports = self._trainer.advance(numbers, until)
+        told = {n: {"seen": report.utterances_seen, "metrics": dict(report.metrics)} for n, report in reports.items()}
+        self._write("advance", until={number: until[number] for number in numbers}, reports=told)
+        return reports
+
+    def measure(self, number: int, split: str) -> dict[str, Any]:
+        """What a trial comes to on a split; changes nothing."""
+        return self._trainer.measure(number, split)
+
+    def save(self, number: int, folder: Path, note: Note) -> None:
+        """Save a trial's state, under a token by which a later joining finds it again."""
+        token = secrets.token_hex(8)
+        self._trainer.save(number, folder, {**note, STATE: token})
+        self._write("save", number=number, state=token)
+
+    def note(self, folder: Path) -> Note | None:
+        """The note that a state was saved with."""
+        return self._trainer.note(folder)
+
+    def remove(self, number: int) -> None:
+        """Let a trial go."""
+        self._trainer.remove(number)
+        self._write("remove", number=number)
+
+    def facts(self, number: int) -> dict[str, Any]:
+        """What a trial weighs."""
+        return self._trainer.facts(number)
+
+    def _write(self, call: str, **values: Any) -> None:
+        if self._file.closed:
+            return
+        try:
+            self._file.write(json.dumps({"t": time.time_ns(), "call": call, **values}) + "\n")
+        except OSError as error:
+            print(f"sp-search: {self._file.name}: the record of this worker ends here: {error}", file=sys.stderr)
+            self._file.close()
+
+
+def recorded(make_trainer: Callable[[], Trainer], folder: Path) -> Trainer:
+    """Make a trainer whose course is written into a folder."""
+    return RecordedTrainer(make_trainer(), folder)
+
+
+def read_courses(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The calls of every worker of a study, by file; a file ends where a line is torn."""
+    return {path.name: list(_calls(path)) for path in sorted(folder.glob("*.jsonl"))}
+
+
+def _calls(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for line in file:
+            try:
+                call = json.loads(line)
+            except ValueError:
+                return
+            if not isinstance(call, dict) or "call" not in call or not line.endswith(b"\n"):
+                return
+            yield call
