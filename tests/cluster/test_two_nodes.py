@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sp_search.types import STATE_FILE
 from tests.cluster.processes import LIMIT_S, ends, family, session, wait_for
 from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
 
@@ -36,7 +37,7 @@ def test_a_search_uses_both_nodes_and_outlives_a_worker_but_lets_no_stranger_in(
     environment["PATH"] = f"{python.parent}:{environment['PATH']}"
     command = [ROOT / "cluster" / "laptop.sh", "bash", "-c", TWICE, python, STRANGER, "-m", "sp_search.cli", *SEARCH]
     with session(command, cwd=folder, env=environment) as search:
-        wait_for(lambda: any((folder / "runs" / "tiny" / "trials").glob("*/report.json")), search)
+        wait_for(lambda: any((folder / "runs" / "tiny" / "trials").glob(f"*/{STATE_FILE}")), search)
         workers = actors(search)
         os.kill(max(workers), signal.SIGKILL)
         out, err = search.communicate(timeout=LIMIT_S)

@@ -7,7 +7,8 @@ import optuna
 from sp_search.prompts.limits import Limits
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_space
-from sp_search.search.study.study import PARAMS, OpenStudy, StudyIdentity, open_study
+from sp_search.search.study.study import OpenStudy, StudyIdentity, open_study
+from sp_search.search.study.trials import PARAMS
 
 _HELD: dict[Path, OpenStudy] = {}
 IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")

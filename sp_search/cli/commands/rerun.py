@@ -30,7 +30,7 @@ from sp_search.prompts.file import load_prompt
 from sp_search.search.run.replay import replay, summed
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.study import load_study
-from sp_search.search.workers.worker import Trainer
+from sp_search.search.workers.trainer import Trainer
 
 
 @dataclass(frozen=True, kw_only=True)

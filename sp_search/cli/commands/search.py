@@ -55,6 +55,8 @@ def _search(config: Settings) -> Path:
 
 
 def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
+    for line in prepared.corpus_lines:
+        print(f"sp-search: {line}", file=sys.stderr)
     lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])

@@ -51,6 +51,7 @@ class PreparedSearch:
     space: Space
     settings: SearchSettings
     identity: StudyIdentity
+    corpus_lines: list[str]  # what the corpus was read as, and what is odd about its units
 
     def contract(self, config: Settings) -> dict[str, Any]:
         """What makes results of this search comparable, as a study records it (`search.study.contract`)."""
@@ -84,8 +85,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     recipe = recipe_of(config)
     lm, data = recipe.data()
     faults: list[str] = []
-    for line in _tried(faults, lambda: lines_on_corpus(config, data.corpus)) or ():
-        tell(line)
+    corpus_lines = _tried(faults, lambda: lines_on_corpus(config, data.corpus)) or []
     quantizer = _tried(faults, lambda: corpus_quantizer(config))
     if config.cluster.address is None:
         _tried(faults, lambda: pick_device(config.engine.device))
@@ -100,7 +100,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
         config.task.name, config.lm.name, lm.fingerprint, config.data.name, data.corpus.fingerprint
     )
     settings = search_settings(config, first or (), begun_as="")
-    return PreparedSearch(recipe, lm, data, quantizer, space, settings, identity)
+    return PreparedSearch(recipe, lm, data, quantizer, space, settings, identity, corpus_lines)
 
 
 def check_places(config: Settings) -> None:

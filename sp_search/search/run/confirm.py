@@ -17,14 +17,8 @@ from sp_search.search.base.callbacks import Observers, is_observed
 from sp_search.search.base.protocol import VALID, TrialReport
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.study.study import (
-    CONFIRMED,
-    PARAMS,
-    record_confirmed,
-    stream_position,
-    trial_seed,
-    trials_to_confirm,
-)
+from sp_search.search.study.sampler import trial_seed
+from sp_search.search.study.trials import CONFIRMED, PARAMS, record_confirmed, stream_position, trials_to_confirm
 from sp_search.search.workers.slots import SlotPool
 from sp_search.types import ParamValue, Report
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sp_search.errors import StudyError
 from sp_search.search.workers.course import read_courses
-from sp_search.search.workers.worker import Trainer
+from sp_search.search.workers.trainer import Trainer
 
 CLOCK = ("utterances_per_s",)
 """Metrics that tell of the clock, which no replay makes again."""

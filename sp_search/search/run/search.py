@@ -30,14 +30,16 @@ from sp_search.search.cluster.nodes import check_folder
 from sp_search.search.cluster.session import ray_session
 from sp_search.search.run.confirm import confirm_number, run_confirms
 from sp_search.search.run.time_spent import TimeSpent
-from sp_search.search.study.study import OpenStudy, StudyIdentity, counts, failures, past_reports, trials_to_confirm
+from sp_search.search.study.study import OpenStudy, StudyIdentity
+from sp_search.search.study.trials import counts, failures, past_reports, trials_to_confirm
 from sp_search.search.study.winner import Winner, winner
 from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
 from sp_search.search.workers.course import recorded
 from sp_search.search.workers.slots import SlotPool
-from sp_search.search.workers.worker import Trainer, TrainerFactory, Worker, build_trainer
+from sp_search.search.workers.trainer import Trainer, TrainerFactory, build_trainer
+from sp_search.search.workers.worker import Worker
 
 WORKER_START_S = 600.0
 CLOSE_S = 20.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import optuna
 
 from sp_search.search.base.protocol import VALID
-from sp_search.search.study.study import CONFIRMED, PARAMS, REASON
+from sp_search.search.study.trials import CONFIRMED, PARAMS, REASON
 from sp_search.types import Params
 
 

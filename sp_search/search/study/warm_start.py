@@ -12,7 +12,7 @@ from collections.abc import Callable
 import optuna
 
 from sp_search.search.base.space import Space
-from sp_search.search.study.study import CONFIRMED, PARAMS, best_trials
+from sp_search.search.study.trials import CONFIRMED, PARAMS, best_trials
 from sp_search.types import Params, ParamValue
 
 MOST = 5

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from sp_search.search.base.settings import SearchSettings
-from sp_search.search.study.study import CONFIRMED, PARAMS
+from sp_search.search.study.trials import CONFIRMED, PARAMS
 from sp_search.types import ParamValue
 
 

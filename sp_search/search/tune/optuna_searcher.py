@@ -25,7 +25,9 @@ from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME, VALID
 from sp_search.search.base.result import Keep, TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.study.study import (
+from sp_search.search.study.sampler import sampler, trial_seed
+from sp_search.search.study.study import OpenStudy
+from sp_search.search.study.trials import (
     FAILURES,
     PARAMS,
     REASON,
@@ -33,12 +35,9 @@ from sp_search.search.study.study import (
     SEED,
     STOPPED,
     TWIN_OF,
-    OpenStudy,
     left_running,
     past_reports,
-    sampler,
     stream_position,
-    trial_seed,
     twin,
 )
 from sp_search.search.tune.asha import NUMBER, Asha

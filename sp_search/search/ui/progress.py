@@ -65,9 +65,9 @@ class Progress:
         """A new row."""
         name = f"{number}" if tags["role"] == "search" else f"{tags['of_trial']} confirm {number % 1000}"
         shown = [
-            f"{key} {value:.2g}" if isinstance(value, float) else f"{key} {value}"
-            for key, value in params.items()
-            if key in SETTINGS
+            f"{key} {value:.2g}" if isinstance(value := params[key], float) else f"{key} {value}"
+            for key in SETTINGS
+            if key in params
         ]
         self._rows[number] = _Row(name, ", ".join(shown))
         self._draw()

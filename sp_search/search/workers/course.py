@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sp_search.search.workers.worker import Note, Trainer
+from sp_search.search.workers.trainer import Note, Trainer
 from sp_search.types import Params, Report
 
 STATE = "state"

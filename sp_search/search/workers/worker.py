@@ -10,45 +10,24 @@ from __future__ import annotations
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import ray
-from ray import cloudpickle
 
 from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
-from sp_search.types import Params, Report
+from sp_search.search.workers.trainer import Note, Trainer
+from sp_search.types import Report
 
 PATIENCE_S = 0.1
 """How long a chunk waits for a trial's next request; a driver answers in milliseconds."""
 
 T = TypeVar("T")
-Note = Mapping[str, Any]
-
-
-class Trainer(Protocol):
-    """What a worker needs of the engine (`sp_search.engine.train.trainer.MultiTrialTrainer`)."""
-
-    @property
-    def position(self) -> int: ...  # noqa: D102
-    def sizes(self) -> dict[str, Any]: ...  # noqa: D102
-    def seek(self, position: int) -> None: ...  # noqa: D102
-    def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
-    def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
-    def measure(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
-    def save(self, number: int, folder: Path, note: Note) -> None: ...  # noqa: D102
-    def note(self, folder: Path) -> Note | None: ...  # noqa: D102
-    def remove(self, number: int) -> None: ...  # noqa: D102
-    def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
-
-
-TrainerFactory = Callable[[Any], Trainer]
-"""Makes a trainer in a worker's process of what all workers of a machine share."""
 
 
 Ask = Callable[[TrialRequest, int], TrialReport]
@@ -297,14 +276,6 @@ def _settle(done: Future[T], errand: Callable[[], T]) -> None:
         done.set_result(errand())
     except Exception as error:  # noqa: BLE001, given to whoever asked for it
         done.set_exception(error)
-
-
-def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
-    """Make a trainer of the shared object that a pickled reference names.
-
-    As an actor's own argument the object would be gone when the actor is started again.
-    """
-    return make_trainer(ray.get(cloudpickle.loads(where)))
 
 
 def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from sp_search.cli.main import main
-from sp_search.search.study.study import PARAMS, open_study
+from sp_search.search.study.study import open_study
+from sp_search.search.study.trials import PARAMS
 from tests.search.searches import IDENTITY
 from tests.tiny import write_tiny_corpus
 

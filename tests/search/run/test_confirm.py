@@ -8,7 +8,8 @@ import pytest
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import TrialReport
 from sp_search.search.run.confirm import confirm_number, pending_confirms, run_confirms
-from sp_search.search.study.study import best_trials, record_confirmed, trial_seed
+from sp_search.search.study.sampler import trial_seed
+from sp_search.search.study.trials import best_trials, record_confirmed
 from sp_search.types import Report
 from tests.search.searches import lr_space, run_of, settings, study_of_three
 

@@ -18,7 +18,7 @@ from ray import cloudpickle
 
 from sp_search.search.run.confirm import FIRST_NUMBER
 from sp_search.search.run.search import start_workers
-from sp_search.search.workers.worker import build_trainer
+from sp_search.search.workers.trainer import build_trainer
 from tests.cluster.processes import LIMIT_S, wait_for
 from tests.search.fake_search import search
 from tests.search.fake_trainer import FakeTrainer, curve

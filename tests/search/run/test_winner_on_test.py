@@ -7,7 +7,7 @@ import ray
 
 from sp_search.search.run.confirm import confirm_number
 from sp_search.search.run.search import FINISHED, _on_test, finished_as, is_finished
-from sp_search.search.study.study import best_trials, record_confirmed
+from sp_search.search.study.trials import best_trials, record_confirmed
 from sp_search.search.study.winner import winner
 from tests.search.searches import new_study, run_of, settings, study_of_three
 

@@ -8,19 +8,17 @@ from optuna.trial import TrialState
 
 from sp_search.errors import StudyError
 from sp_search.search.study import study as study_file
-from sp_search.search.study.study import (
+from sp_search.search.study.sampler import sampler, trial_seed
+from sp_search.search.study.study import StudyIdentity, open_study
+from sp_search.search.study.trials import (
     PARAMS,
     REASON,
     SEED,
     STOPPED,
-    StudyIdentity,
     best_trials,
     counts,
     left_running,
-    open_study,
     record_confirmed,
-    sampler,
-    trial_seed,
     trials_to_confirm,
     twin,
 )

@@ -5,7 +5,8 @@ import pytest
 from sp_search.errors import StudyError
 from sp_search.prompts.limits import Limits
 from sp_search.search.base.space import read_space
-from sp_search.search.study.study import PARAMS, load_study, open_study, record_confirmed
+from sp_search.search.study.study import load_study, open_study
+from sp_search.search.study.trials import PARAMS, record_confirmed
 from sp_search.search.study.warm_start import MOST, fitting, warm_trials
 from tests.search.searches import IDENTITY, new_study, run_of
 

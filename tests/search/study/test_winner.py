@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sp_search.search.study.study import best_trials, record_confirmed
+from sp_search.search.study.trials import best_trials, record_confirmed
 from sp_search.search.study.winner import winner
 from tests.search.searches import run_of, settings, study_of_three
 

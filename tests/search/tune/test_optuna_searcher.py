@@ -1,81 +1,24 @@
 """The searcher: the study is told the truth about every end, and a killed search goes on."""
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from ray.exceptions import ActorDiedError
 
 from sp_search.errors import ConfigError
-from sp_search.search.base.callbacks import Observers
-from sp_search.search.base.protocol import FACTS, METRIC, TIME, TrialRequest
-from sp_search.search.study.study import FAILURES, REASON, REPORTS, TWIN_OF, past_reports, trial_seed
-from sp_search.search.tune.asha import NUMBER, Asha
+from sp_search.search.base.protocol import FACTS, TrialRequest
+from sp_search.search.study.sampler import trial_seed
+from sp_search.search.study.trials import FAILURES, REASON, TWIN_OF, past_reports
+from sp_search.search.tune.asha import NUMBER
 from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
-from tests.search.searches import lr_space, opened_study, settings
+from tests.search.searches import lr_space
+from tests.search.tune.searching import Search, save_state, state_of
 
 FINISHED = StudySearcher.FINISHED
-
-
-class Heard:
-    """An observer that remembers."""
-
-    def __init__(self):
-        self.events = []
-
-    def trial_started(self, number, params, tags):
-        self.events.append(("started", number, dict(tags)))
-
-    def reported(self, number, report):
-        self.events.append(("reported", number, report.utterances_seen, dict(report.metrics)))
-
-    def artifact(self, number, path, artifact_path):
-        self.events.append(("artifact", number, path, artifact_path))
-
-    def trial_finished(self, number, state, reason, metrics):
-        self.events.append(("finished", number, state, reason))
-
-
-class Search:
-    """A searcher on a study in a folder, with what it tells and keeps."""
-
-    def __init__(self, runs, space=None, **changes):
-        self.settings = settings(runs, **changes)
-        opened = opened_study(runs)
-        self.study = opened.study
-        self.heard = Heard()
-        self.kept = []
-        asha = Asha(budget=1600, grace=100, reduction_factor=4, past=past_reports(self.study))
-        self.searcher = StudySearcher(
-            opened, space or lr_space(), self.settings, asha, Observers([self.heard]), self.keep
-        )
-
-    def keep(self, finished):
-        self.kept.append(finished)
-        return finished.state / "prompt"
-
-    def report(self, tune_id, seen, value, **more):
-        self.searcher.on_trial_result(tune_id, {TIME: seen, METRIC: value, self.settings.metric: value, **more})
-
-    def end(self, tune_id, seen=None, value=None, **more):
-        result = None if seen is None else {TIME: seen, METRIC: value, self.settings.metric: value, **more}
-        self.searcher.on_trial_complete(tune_id, result)
-
-    def fail(self, tune_id, error=None):
-        self.searcher.on_trial_failed(tune_id, error or RuntimeError("no\n memory"))
-
-    def run(self, tune_id, value=0.5):
-        config = self.searcher.suggest(tune_id)
-        self.end(tune_id, 1600, value)
-        return config
 
 
 @pytest.fixture
 def search(tmp_path):
     return Search(tmp_path)
-
-
-def state_of(search, number):
-    return search.study.trials[number].state
 
 
 def test_a_trial_is_given_all_it_needs(search):
@@ -238,12 +181,6 @@ def test_a_search_is_finished_when_all_trials_are_given(tmp_path):
     assert search.searcher.suggest("d") == FINISHED
 
 
-def save_state(search, number):
-    folder = search.settings.trial_folder(number)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "state.pt").write_text("")
-
-
 def test_what_a_trial_weighs_is_in_the_study_and_with_what_is_kept(search):
     search.searcher.suggest("a")
     search.end("a", 1600, 0.5, facts=(("method", "prompt"), ("stored_bytes", 28)))
@@ -270,116 +207,9 @@ def test_only_the_best_full_trials_keep_their_states(tmp_path):
     assert left == list(range(2, KEPT + 2))
 
 
-def test_a_killed_search_goes_on_with_the_trials_it_had_before_new_ones(tmp_path):
-    killed = Search(tmp_path)
-    killed.run("done")
-    for name in ("saved", "lost"):
-        killed.searcher.suggest(name)
-    killed.report("saved", 100, 0.3)
-    killed.report("saved", 200, 0.4)
-    search = Search(tmp_path)
-    assert [trial.state for trial in search.study.trials] == [TrialState.COMPLETE, *[TrialState.RUNNING] * 2]
-    continued, lost, new = (search.searcher.suggest(name) for name in "abc")
-    assert (continued[NUMBER], continued[SEEN], continued[REQUEST].seed) == (1, 200, trial_seed(0, 1))
-    assert (lost[NUMBER], lost[SEEN], lost[REQUEST].seed) == (2, 0, trial_seed(0, 2))
-    for again in (continued, lost):
-        assert again[REQUEST].params == killed.study.trials[again[NUMBER]].params
-    assert (new[NUMBER], new[SEEN]) == (3, 0)
-    search.end("a", 1600, 0.8)
-    assert search.study.trials[1].intermediate_values == {100: 0.3, 200: 0.4, 1600: 0.8}
-
-
-def test_reports_are_known_in_the_order_in_which_they_came(tmp_path):
-    search = Search(tmp_path)
-    for name in "ab":
-        search.searcher.suggest(name)
-    for name, seen in (("b", 100), ("a", 100), ("a", 400), ("b", 400)):
-        search.report(name, seen, 0.3, position=seen)
-    assert [(r.number, r.seen) for r in past_reports(Search(tmp_path).study)] == [
-        (1, 100),
-        (0, 100),
-        (0, 400),
-        (1, 400),
-    ]
-    assert search.study.trials[0].user_attrs[REPORTS] == {"100": [1, 100], "400": [2, 400]}
-
-
-def test_a_search_that_goes_on_tells_its_workers_how_far_the_stream_had_come(tmp_path):
-    killed = Search(tmp_path)
-    killed.searcher.suggest("a")
-    killed.report("a", 100, 0.3, position=77)
-    assert Search(tmp_path).searcher.suggest("b")[REQUEST].position == 77
-
-
-@pytest.mark.parametrize(
-    ("reports", "state"),
-    [({100: 0.1}, TrialState.PRUNED), ({100: 0.9}, TrialState.RUNNING), ({100: 0.9, 1600: 0.9}, TrialState.COMPLETE)],
-)
-def test_a_trial_whose_end_was_decided_but_not_told_is_told_when_the_search_goes_on(tmp_path, reports, state):
-    killed = Search(tmp_path)
-    for name in "ab":
-        killed.searcher.suggest(name)
-    killed.report("a", 100, 0.5)
-    killed.end("a", 1600, 0.5)
-    for seen, value in reports.items():
-        killed.report("b", seen, value, facts=(("method", "prompt"),))
-    search = Search(tmp_path)
-    assert state_of(search, 1) == state
-    assert [kept.number for kept in search.kept] == ([1] if state == TrialState.COMPLETE else [])
-    if state == TrialState.COMPLETE:
-        assert (search.kept[0].metrics, search.kept[0].facts) == ({"valid": {"accuracy": 0.9}}, {"method": "prompt"})
-
-
-def test_first_trials_that_a_stopped_search_had_begun_are_run_with_their_values(tmp_path):
-    first = ({"lr": 0.11}, {"lr": 0.22}, {"lr": 0.33})
-    killed = Search(tmp_path, first_trials=first)
-    killed.searcher.suggest("a")
-    killed.searcher.suggest("b")
-    search = Search(tmp_path, first_trials=first)
-    given = [search.searcher.suggest(name) for name in "abc"]
-    assert [(one[NUMBER], one[REQUEST].params["lr"]) for one in given] == [(0, 0.11), (1, 0.22), (2, 0.33)]
-
-
-def test_a_search_stopped_while_it_drew_a_trial_draws_it_again(tmp_path, monkeypatch):
-    undisturbed = Search(tmp_path / "a")
-    wanted = undisturbed.searcher.suggest("a")[REQUEST]
-    killed = Search(tmp_path / "b")
-    monkeypatch.setattr(optuna.Trial, "set_user_attr", lambda *_: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        killed.searcher.suggest("a")
-    monkeypatch.undo()
-    again = Search(tmp_path / "b").searcher.suggest("a")[REQUEST]
-    assert (again.number, again.params, again.seed) == (0, wanted.params, wanted.seed)
-
-
-def test_one_slot_draws_the_same_trials_whether_it_is_stopped_between_them_or_not(tmp_path):
-    def drawn(folder, stops):
-        search, found = Search(folder, slots=1, trials=14), []
-        while (config := search.searcher.suggest("a")) != FINISHED:
-            found.append(config[REQUEST].params["lr"])
-            if len(found) in stops:  # killed in its course, and begun again
-                search = Search(folder, slots=1, trials=14)
-                again = search.searcher.suggest("a")
-                assert again[REQUEST].params["lr"] == found[-1]
-            search.end("a", 1600, 1 - abs(found[-1] - 0.37))
-        return found
-
-    assert drawn(tmp_path / "a", ()) == drawn(tmp_path / "b", (1, 4, 9, 12, 13))
-
-
 def test_a_file_of_nfs_among_the_trials_is_left_alone(search):
     trials = search.settings.folder / "trials"
     trials.mkdir(parents=True)
     (trials / ".nfs0001").write_text("held open")
     search.run("a")
     assert (trials / ".nfs0001").exists()
-
-
-def test_a_continued_study_goes_up_to_its_total_and_no_further(tmp_path):
-    first = Search(tmp_path, trials=2)
-    for name in "ab":
-        first.run(name)
-    again = Search(tmp_path, trials=3)
-    assert again.run("c")[NUMBER] == 2
-    assert again.searcher.suggest("d") == FINISHED
-    assert isinstance(again.study, optuna.Study)

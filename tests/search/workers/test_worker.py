@@ -1,79 +1,13 @@
 """The worker: trials in lock-step, joining and leaving between chunks, none of them able to hold the others up."""
 
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import pytest
 
-from sp_search.search.base.protocol import METRIC, TIME, TrialRequest
+from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.workers.worker import PATIENCE_S, Worker
-from tests.search.fake_trainer import FakeTrainer, curve
-
-PARAMS = {"lr": 0.5}
-FACTS = {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
-POINTS = (100, 200, 300, 400, 1600)
-WAIT_S = 10.0
-
-
-class Watched(FakeTrainer):
-    """Remembers what is done in it; a chunk begins only when the gate is open."""
-
-    def __init__(self):
-        super().__init__()
-        self.chunks, self.joined, self.diverged = [], [], ""
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def add(self, number, params, **more):
-        super().add(number, params, **more)
-        self.joined.append(number)
-
-    def advance(self, numbers, until):
-        assert self.gate.wait(WAIT_S)
-        self.chunks.append(sorted(numbers))
-        reports = super().advance(numbers, until)
-        return {number: replace(report, diverged=self.diverged) for number, report in reports.items()}
-
-    def numbers(self):
-        return set(self._trials)
-
-
-@pytest.fixture
-def trainer():
-    return Watched()
-
-
-@pytest.fixture
-def worker(trainer):
-    return Worker(lambda: trainer)
-
-
-@pytest.fixture
-def calls():
-    with ThreadPoolExecutor(64) as pool:
-        yield pool
-
-
-@pytest.fixture
-def wanted(tmp_path):
-    def wanted(number, params=PARAMS, **changes):
-        whole = dict(seed=0, budget=1600, points=POINTS, folder=str(tmp_path / "trials" / str(number)), study="s")
-        return TrialRequest(number=number, params=params, **{**whole, **changes})
-
-    return wanted
-
-
-def seen(told):
-    return told.report.utterances_seen
-
-
-def until(condition):
-    deadline = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+from tests.search.fake_trainer import curve
+from tests.search.workers.watched import FACTS, PARAMS, WAIT_S, Watched, seen, until
 
 
 def test_a_trial_alone_gets_its_report_and_its_state_is_saved_first(worker, wanted, tmp_path):
@@ -157,35 +91,6 @@ def test_removing_an_unknown_trial_is_no_fault(worker, wanted):
     assert seen(worker.report(wanted(1), 0)) == 100
 
 
-def test_a_trial_goes_on_from_its_saved_state_in_another_worker(worker, trainer, wanted):
-    worker.report(wanted(1), 100)
-    fresh = Watched()
-    assert seen(Worker(lambda: fresh).report(wanted(1), 200)) == 300
-    assert fresh.chunks == [[1]]
-
-
-def test_what_was_told_before_is_told_again_without_training(worker, wanted):
-    first = worker.report(wanted(1), 0)
-    fresh = Watched()
-    assert Worker(lambda: fresh).report(wanted(1), 0) == first
-    assert (fresh.joined, fresh.chunks) == ([], [])
-
-
-def test_what_another_trial_left_in_the_folder_is_not_told(worker, wanted):
-    worker.report(wanted(1), 0)
-    other = wanted(1, params={"lr": 0.7})
-    told = Worker(lambda: FakeTrainer()).report(other, 0)
-    assert told.report.metrics["valid_accuracy"] == curve(other.params, seen(told))
-
-
-def test_a_diverged_trial_leaves_the_state_it_had_before(worker, trainer, wanted, tmp_path):
-    worker.report(wanted(1), 0)
-    before = (tmp_path / "trials" / "1" / "state.pt").read_text()
-    trainer.diverged = "training loss is nan"
-    assert worker.report(wanted(1), 100).report.diverged == "training loss is nan"
-    assert (tmp_path / "trials" / "1" / "state.pt").read_text() == before
-
-
 def test_a_broken_engine_fails_the_trials_of_the_chunk_and_the_worker_lives(worker, trainer, wanted, calls):
     trainer.gate.clear()
     first = calls.submit(worker.report, wanted(1, points=(1600,)), 0)
@@ -207,19 +112,6 @@ def test_a_trial_that_cannot_join_fails_alone(worker, trainer, wanted, tmp_path)
     with pytest.raises(ValueError, match="Expecting value"):
         worker.report(wanted(1), 0)
     assert seen(worker.report(wanted(2), 0)) == 100
-
-
-def test_a_saved_trial_is_evaluated_and_leaves_nothing_behind(worker, trainer, wanted):
-    worker.report(wanted(1), 300)
-    worker.remove(1)
-    measured, facts = worker.evaluate(wanted(1), "test")
-    assert (measured["metrics"]["accuracy"], facts) == (curve(PARAMS, 400), FACTS)
-    until(lambda: trainer.numbers() == set())
-
-
-def test_evaluating_a_trial_that_was_never_saved_is_an_error(worker, wanted):
-    with pytest.raises(FileNotFoundError):
-        worker.evaluate(wanted(1), "test")
 
 
 @pytest.mark.parametrize("moved_at", ["in training", "between reports"])
@@ -264,30 +156,6 @@ def test_a_fault_of_the_workers_own_thread_reaches_all_that_wait_and_the_thread_
         waiting.result(WAIT_S)
     del trainer.remove
     assert seen(worker.report(wanted(3), 0)) == 100
-
-
-def test_why_a_run_raised_is_kept_beside_the_study(worker, wanted, tmp_path):
-    with pytest.raises(RuntimeError, match="the engine broke"):
-        worker.report(wanted(7, {"lr": 0.666}), 0)
-    log = (tmp_path / "logs" / "trial-7.log").read_text()
-    assert "params {'lr': 0.666} seed 0" in log
-    assert log.strip().endswith("RuntimeError: the engine broke")
-
-
-def test_a_state_of_another_seed_budget_or_study_is_not_gone_on_with(worker, wanted):
-    worker.report(wanted(1), 300)
-    for change in ({"seed": 1}, {"study": "other"}, {"budget": 900, "points": (100, 900)}):
-        assert seen(Worker(lambda: FakeTrainer()).report(wanted(1, **change), 0)) == 100
-
-
-def test_a_fresh_worker_begins_where_the_stream_had_come_to(wanted):
-    told = Worker(lambda: FakeTrainer()).report(wanted(1, position=41), 0)
-    assert told.position == 42
-
-
-def test_a_state_and_the_report_made_of_it_are_one_file(worker, wanted, tmp_path):
-    worker.report(wanted(1), 0)
-    assert [path.name for path in (tmp_path / "trials" / "1").iterdir()] == ["state.pt"]
 
 
 def test_many_trials_that_come_and_go_all_end(worker, trainer, wanted, calls):

@@ -1,0 +1,119 @@
+"""What a study holds of its trials: their attributes, reports and ends, and which of them are best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sp_search.errors import StudyError
+from sp_search.search.base.protocol import PastReport
+from sp_search.types import ParamValue
+
+PARAMS, SEED, REASON, CONFIRMED, TWIN_OF = "params", "seed", "reason", "confirmed", "twin_of"
+"""Attributes of a trial: its parameters, its seed, why it ended early, the trial of its settings whose results
+it has. CONFIRMED is the study's: its confirm runs."""
+
+REPORTS, FAILURES = "reports", "failures"
+"""Attributes of a trial: utterances seen -> [number of the report in the study, position of the stream of batches],
+and why its runs that raised did."""
+
+STOPPED = "stopped at a rung by ASHA"
+"""The reason of a trial that diverged is another."""
+
+
+def past_reports(study: optuna.Study) -> list[PastReport]:
+    """All that trials reported so far, in the order in which it came; what twins were given is not among it."""
+    found: list[tuple[int, PastReport]] = []
+    for trial in study.get_trials(deepcopy=False):
+        order = trial.user_attrs.get(REPORTS, {})
+        for seen, value in trial.intermediate_values.items():
+            if str(seen) in order:
+                found.append((order[str(seen)][0], PastReport(trial.number, seen, value)))
+    return [report for _, report in sorted(found, key=lambda pair: pair[0])]
+
+
+def stream_position(study: optuna.Study) -> int:
+    """How far trials and confirm runs have walked the stream of batches, as far as they reported it."""
+    of_trials = (at for t in study.get_trials(deepcopy=False) for _, at in t.user_attrs.get(REPORTS, {}).values())
+    of_runs = (run.get("position", 0) for run in study.user_attrs.get(CONFIRMED, {}).values())
+    return max((0, *of_trials, *of_runs))
+
+
+def twin(study: optuna.Study, params: Mapping[str, ParamValue]) -> FrozenTrial | None:
+    """A finished trial of the same settings."""
+    done = (TrialState.COMPLETE, TrialState.PRUNED)
+    for trial in study.get_trials(deepcopy=False, states=done):
+        if trial.user_attrs.get(PARAMS) == params:
+            return trial
+    return None
+
+
+def left_running(study: optuna.Study) -> list[int]:
+    """The numbers of the trials that a stopped search left, to be gone on with.
+
+    A trial left RUNNING would pull the sampler for ever (constant liar).
+    """
+    return [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
+
+
+def counts(study: optuna.Study) -> dict[str, int]:
+    """How many trials ended how."""
+    trials = study.get_trials(deepcopy=False)
+    names = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    return {name: sum(trial.state == state for trial in trials) for name, state in names.items()}
+
+
+def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
+    """The best trials at full budget, best first; settings that occur twice count once.
+
+    Raises:
+        StudyError: no trial has reached its full budget.
+    """
+    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not done:
+        raise StudyError(
+            f"study {study.study_name}: expected a trial that reached its full budget, found none; {_why_none(study)}"
+        )
+    return _each_setting_once(sorted(done, key=lambda t: (-(t.value or 0.0), t.number)))[:count]
+
+
+def failures(study: optuna.Study) -> dict[int, str]:
+    """Why each trial that failed did, by its number."""
+    failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    return {trial.number: str(trial.user_attrs.get(REASON, "no reason was recorded")) for trial in failed}
+
+
+def _why_none(study: optuna.Study) -> str:
+    reasons = failures(study)
+    if not reasons:
+        return "raise trials="
+    number, reason = next(iter(reasons.items()))
+    return f"{len(reasons)} of {len(study.get_trials(deepcopy=False))} failed, trial {number} for: {reason}"
+
+
+def trials_to_confirm(study: optuna.Study, count: int) -> list[FrozenTrial]:
+    """The best trials at full budget and, where they are fewer than wanted, those that ASHA stopped last.
+
+    Raises:
+        StudyError: no trial has reached its full budget.
+    """
+    pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
+    stopped = [trial for trial in pruned if trial.user_attrs.get(REASON) == STOPPED]
+    stopped.sort(key=lambda t: (*max(t.intermediate_values.items()), -t.number), reverse=True)  # of the last report
+    return _each_setting_once([*best_trials(study, count), *stopped])[:count]
+
+
+def _each_setting_once(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    picked: list[FrozenTrial] = []
+    for trial in trials:
+        if all(trial.user_attrs[PARAMS] != other.user_attrs[PARAMS] for other in picked):
+            picked.append(trial)
+    return picked
+
+
+def record_confirmed(study: optuna.Study, key: str, result: Mapping[str, Any]) -> None:
+    """Keep the result of one confirm run, its seed among it; key is `TRIAL:REPEAT`."""
+    study.set_user_attr(CONFIRMED, {**study.user_attrs.get(CONFIRMED, {}), key: dict(result)})

@@ -1,0 +1,43 @@
+"""What a worker needs of the engine, and how its trainer comes to be in the worker's process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import ray
+from ray import cloudpickle
+
+from sp_search.types import Params, Report
+
+Note = Mapping[str, Any]
+"""What is saved with a trial's state."""
+
+
+class Trainer(Protocol):
+    """The engine's trainer (`sp_search.engine.train.trainer.MultiTrialTrainer`)."""
+
+    @property
+    def position(self) -> int: ...  # noqa: D102
+    def sizes(self) -> dict[str, Any]: ...  # noqa: D102
+    def seek(self, position: int) -> None: ...  # noqa: D102
+    def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
+    def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
+    def measure(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
+    def save(self, number: int, folder: Path, note: Note) -> None: ...  # noqa: D102
+    def note(self, folder: Path) -> Note | None: ...  # noqa: D102
+    def remove(self, number: int) -> None: ...  # noqa: D102
+    def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
+
+
+TrainerFactory = Callable[[Any], Trainer]
+"""Makes a trainer in a worker's process of what all workers of a machine share."""
+
+
+def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
+    """Make a trainer of the shared object that a pickled reference names.
+
+    As an actor's own argument the object would be gone when the actor is started again.
+    """
+    return make_trainer(ray.get(cloudpickle.loads(where)))

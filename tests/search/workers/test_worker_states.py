@@ -1,0 +1,73 @@
+"""What a worker saves of a trial, and what a trial goes on from."""
+
+import pytest
+
+from sp_search.search.workers.worker import Worker
+from tests.search.fake_trainer import FakeTrainer, curve
+from tests.search.workers.watched import FACTS, PARAMS, Watched, seen, until
+
+
+def test_a_trial_goes_on_from_its_saved_state_in_another_worker(worker, trainer, wanted):
+    worker.report(wanted(1), 100)
+    fresh = Watched()
+    assert seen(Worker(lambda: fresh).report(wanted(1), 200)) == 300
+    assert fresh.chunks == [[1]]
+
+
+def test_what_was_told_before_is_told_again_without_training(worker, wanted):
+    first = worker.report(wanted(1), 0)
+    fresh = Watched()
+    assert Worker(lambda: fresh).report(wanted(1), 0) == first
+    assert (fresh.joined, fresh.chunks) == ([], [])
+
+
+def test_what_another_trial_left_in_the_folder_is_not_told(worker, wanted):
+    worker.report(wanted(1), 0)
+    other = wanted(1, params={"lr": 0.7})
+    told = Worker(lambda: FakeTrainer()).report(other, 0)
+    assert told.report.metrics["valid_accuracy"] == curve(other.params, seen(told))
+
+
+def test_a_diverged_trial_leaves_the_state_it_had_before(worker, trainer, wanted, tmp_path):
+    worker.report(wanted(1), 0)
+    before = (tmp_path / "trials" / "1" / "state.pt").read_text()
+    trainer.diverged = "training loss is nan"
+    assert worker.report(wanted(1), 100).report.diverged == "training loss is nan"
+    assert (tmp_path / "trials" / "1" / "state.pt").read_text() == before
+
+
+def test_a_saved_trial_is_evaluated_and_leaves_nothing_behind(worker, trainer, wanted):
+    worker.report(wanted(1), 300)
+    worker.remove(1)
+    measured, facts = worker.evaluate(wanted(1), "test")
+    assert (measured["metrics"]["accuracy"], facts) == (curve(PARAMS, 400), FACTS)
+    until(lambda: trainer.numbers() == set())
+
+
+def test_evaluating_a_trial_that_was_never_saved_is_an_error(worker, wanted):
+    with pytest.raises(FileNotFoundError):
+        worker.evaluate(wanted(1), "test")
+
+
+def test_why_a_run_raised_is_kept_beside_the_study(worker, wanted, tmp_path):
+    with pytest.raises(RuntimeError, match="the engine broke"):
+        worker.report(wanted(7, {"lr": 0.666}), 0)
+    log = (tmp_path / "logs" / "trial-7.log").read_text()
+    assert "params {'lr': 0.666} seed 0" in log
+    assert log.strip().endswith("RuntimeError: the engine broke")
+
+
+def test_a_state_of_another_seed_budget_or_study_is_not_gone_on_with(worker, wanted):
+    worker.report(wanted(1), 300)
+    for change in ({"seed": 1}, {"study": "other"}, {"budget": 900, "points": (100, 900)}):
+        assert seen(Worker(lambda: FakeTrainer()).report(wanted(1, **change), 0)) == 100
+
+
+def test_a_fresh_worker_begins_where_the_stream_had_come_to(wanted):
+    told = Worker(lambda: FakeTrainer()).report(wanted(1, position=41), 0)
+    assert told.position == 42
+
+
+def test_a_state_and_the_report_made_of_it_are_one_file(worker, wanted, tmp_path):
+    worker.report(wanted(1), 0)
+    assert [path.name for path in (tmp_path / "trials" / "1").iterdir()] == ["state.pt"]
