@@ -94,11 +94,11 @@ def _page(
     compared: Comparison,
     pictures: Iterable[tuple[str, str]],
 ) -> str:
-    told = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
+    facts_rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
     images = "".join(f'<h2>{_text(name)}</h2><img alt="{_text(name)}" src="{data}">' for name, data in pictures)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(history.name)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{_text(history.name)}</h1><table>{told}</table>"
+        f"<style>{STYLE}</style></head><body><h1>{_text(history.name)}</h1><table>{facts_rows}</table>"
         f"<h2>methods</h2>{_method_table(compared)}{images}"
         f"<h2>trials</h2>{_trial_table(history, winner)}</body></html>\n"
     )
@@ -118,9 +118,9 @@ def _trial_table(history: StudyRecord, winner: int) -> str:
     for trial in history.trials:
         seen = max(trial.reports, default=0)
         value = f"{trial.reports[seen]:.4f}" if seen else ""
-        told = [trial.number, trial.state, seen, value]
-        told += [_short(trial.params.get(name, "")) for name in names] + [trial.reason]
-        row = "".join(f"<td>{_text(value)}</td>" for value in told)
+        cells = [trial.number, trial.state, seen, value]
+        cells += [_short(trial.params.get(name, "")) for name in names] + [trial.reason]
+        row = "".join(f"<td>{_text(value)}</td>" for value in cells)
         rows.append(f'<tr class="{"won" if trial.number == winner else ""}">{row}</tr>')
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 

@@ -133,8 +133,8 @@ def _wav2vec2(settings: EncoderSettings, path: Path) -> Built:
     model.remove_pretraining_modules(last_layer=settings.layer)
 
     def window(audio: Tensor) -> Tensor:
-        told = model(audio[None], mask=False, features_only=True, layer=settings.layer)
-        return told["layer_results"][settings.layer][0][:, 0]
+        output = model(audio[None], mask=False, features_only=True, layer=settings.layer)
+        return output["layer_results"][settings.layer][0][:, 0]
 
     windows = _windows(model, settings)
     return model, config.encoder_embed_dim, windows.field, lambda audio: _in_windows(model, audio, window, windows)

@@ -114,18 +114,18 @@ def _w64(file: BinaryIO, size: int) -> str:
 
 def _sphere(file: BinaryIO, size: int) -> str:
     head = file.read(1024)
-    told = {name: int(value) for name, value in re.findall(rb"(\w+) -i (\d+)", head)}
+    promised = {name: int(value) for name, value in re.findall(rb"(\w+) -i (\d+)", head)}
     names = (b"sample_count", b"channel_count", b"sample_n_bytes")
-    if b"embedded" in head or not all(name in told for name in names):  # compressed, or it does not tell
+    if b"embedded" in head or not all(name in promised for name in names):  # compressed, or it does not tell
         return ""
     header = int(head[8:16].strip() or 1024) if head[8:16].strip().isdigit() else 1024
-    return _lacking(math.prod(told[name] for name in names), size - header)
+    return _lacking(math.prod(promised[name] for name in names), size - header)
 
 
-def _lacking(told: int, there: int) -> str:
-    if told <= there:
+def _lacking(promised: int, there: int) -> str:
+    if promised <= there:
         return ""
-    return f"its header tells of {told:,} bytes of samples, and {max(0, there):,} are there"
+    return f"its header tells of {promised:,} bytes of samples, and {max(0, there):,} are there"
 
 
 def _ogg(file: BinaryIO, size: int) -> str:
@@ -142,21 +142,21 @@ def _ogg(file: BinaryIO, size: int) -> str:
 def _mp3(file: BinaryIO, size: int) -> str:
     """Go from frame to frame. Where something else lies between them, nothing is said: players skip it."""
     raw = file.read()
-    at, frames, told = _behind_tag(raw), 0, 0
+    at, frames, promised = _behind_tag(raw), 0, 0
     while at < size:
         length = _mp3_frame(raw[at : at + 4])
         if length <= 0:
-            return _cut_frames(told, frames) if not raw[at:].strip(b"\0") or _is_tag(raw, at) else ""
+            return _cut_frames(promised, frames) if not raw[at:].strip(b"\0") or _is_tag(raw, at) else ""
         if at + length > size:
             return f"its last frame has {size - at} of {length} bytes"
-        if frames == 0 and not told and (told := _told_frames(raw[at : at + length])):
+        if frames == 0 and not promised and (promised := _promised_frames(raw[at : at + length])):
             frames -= 1  # the frame that says so holds no sound
         at, frames = at + length, frames + 1
-    return _cut_frames(told, frames)
+    return _cut_frames(promised, frames)
 
 
-def _cut_frames(told: int, frames: int) -> str:
-    return f"its header tells of {told:,} frames, and {frames:,} are there" if frames < told else ""
+def _cut_frames(promised: int, frames: int) -> str:
+    return f"its header tells of {promised:,} frames, and {frames:,} are there" if frames < promised else ""
 
 
 def _behind_tag(raw: bytes) -> int:
@@ -169,7 +169,7 @@ def _is_tag(raw: bytes, at: int) -> bool:
     return raw.startswith((b"TAG", b"APETAGEX", b"LYRICSBEGIN", b"ID3"), at)
 
 
-def _told_frames(frame: bytes) -> int:
+def _promised_frames(frame: bytes) -> int:
     """Frames of the whole file, as the first one may tell them; 0 where it does not."""
     for mark in (b"Xing", b"Info"):
         if (at := frame.find(mark, 4, 64)) > 0 and len(frame) >= at + 12 and frame[at + 7] & 1:

@@ -1,7 +1,7 @@
 """Micro-batches: the trials and rows that go through the LM at once, halved where memory runs out.
 
 On a CPU a large micro-batch leaves the caches and a small one wastes the processor. A GPU takes what its memory
-holds. The size changes the time, never the numbers.
+holds. The size changes the time, and no number but by rounding.
 """
 
 from __future__ import annotations

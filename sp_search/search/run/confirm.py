@@ -84,34 +84,34 @@ def run_confirms(
             tags = {"role": "confirm", "of_trial": str(run.of_trial), "seed": str(run.seed)}
             observers.tell("trial_started", run.number, space.searched(run.params), tags)
             slots.ask(slots.take(settings.request(run.number, run.params, run.seed, position)), after=0)
-        slot, told = slots.next_report()
-        if isinstance(told, TrialReport):
-            seen, metrics = told.report.utterances_seen, told.report.metrics
+        slot, answer = slots.next_report()
+        if isinstance(answer, TrialReport):
+            seen, metrics = answer.report.utterances_seen, answer.report.metrics
             heard = {name: value for name, value in metrics.items() if is_observed(name)}
             observers.tell("reported", slot.request.number, Report(seen, heard))
-            if not told.report.diverged and seen < settings.budget:
+            if not answer.report.diverged and seen < settings.budget:
                 slots.ask(slot, after=seen)
                 continue
         slots.leave(slot)
         slots.free(slot, is_wanted=bool(waiting))
-        _conclude(study, settings, running.pop(slot.request.number), told, observers)
+        _conclude(study, settings, running.pop(slot.request.number), answer, observers)
 
 
 def _conclude(
     study: optuna.Study,
     settings: SearchSettings,
     run: ConfirmRun,
-    told: TrialReport | Exception,
+    answer: TrialReport | Exception,
     observers: Observers,
 ) -> None:
     """Record a run that reached its full budget; another has failed, and the next search makes it anew."""
     folder = settings.trial_folder(run.number)
-    if isinstance(told, Exception) or told.report.diverged:
-        reason = f"the confirm run failed: {told!r}" if isinstance(told, Exception) else "the confirm run diverged"
+    if isinstance(answer, Exception) or answer.report.diverged:
+        reason = f"the confirm run failed: {answer!r}" if isinstance(answer, Exception) else "the confirm run diverged"
         if folder.exists():
             shutil.rmtree(folder)
         observers.tell("trial_finished", run.number, "FAIL", reason, {})
         return
-    measured = {name: value for name, value in told.report.metrics.items() if name.startswith(VALID)}
-    record_confirmed(study, run.key, {**measured, "seed": run.seed, "position": told.position})
+    measured = {name: value for name, value in answer.report.metrics.items() if name.startswith(VALID)}
+    record_confirmed(study, run.key, {**measured, "seed": run.seed, "position": answer.position})
     observers.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})

@@ -40,7 +40,7 @@ class _Pending:
 
     request: TrialRequest
     after: int
-    told: Future[TrialReport | Ask] = field(default_factory=Future)  # whom to ask instead, once it was handed over
+    answer: Future[TrialReport | Ask] = field(default_factory=Future)  # whom to ask instead, once it was handed over
 
 
 class Worker:
@@ -73,7 +73,7 @@ class Worker:
         with self._turn:
             self._asked[request.number] = asked
             self._turn.notify()
-        found = asked.told.result()
+        found = asked.answer.result()
         return found if isinstance(found, TrialReport) else found(request, after)
 
     def tune_result(self, request: TrialRequest, after: int, metric: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class Worker:
             self._leaving.add(number)
             self._turn.notify()
         if asked is not None:
-            asked.told.set_exception(KeyError(number))
+            asked.answer.set_exception(KeyError(number))
 
     def hand_over(self, number: int, to: Ask) -> None:
         """Have another worker go on with a trial; what was asked of it here is still answered here."""
@@ -202,11 +202,11 @@ class Worker:
             self._trainer.remove(number)
 
     def _saved(self, request: TrialRequest, report: Report) -> TrialReport:
-        told = TrialReport(report, self._trainer.facts(request.number), self._trainer.position)
+        answer = TrialReport(report, self._trainer.facts(request.number), self._trainer.position)
         if not report.diverged:
-            self._notes[request.number] = told.note(request)
+            self._notes[request.number] = answer.note(request)
             self._save(request)
-        return told
+        return answer
 
     def _save(self, request: TrialRequest) -> None:
         """Write a trial's state with the last report that was made of it, in one file."""
@@ -245,9 +245,9 @@ class Worker:
             self._live[asked.request.number] = time.monotonic() + PATIENCE_S
         if isinstance(found, Exception):
             _log_failure(asked.request, found)
-            asked.told.set_exception(found)
+            asked.answer.set_exception(found)
         else:
-            asked.told.set_result(found)
+            asked.answer.set_result(found)
 
     @contextmanager
     def _timed(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from sp_search.errors import StudyError
+from sp_search.tracking.base.mlflow_env import SERVER
 from sp_search.tracking.base.uri import artifact_location, checked_uri, redact, sqlite_path
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -39,11 +40,7 @@ def ui_command(tracking_uri: str, host: str = "127.0.0.1", port: int = 5000) -> 
     if path is not None and not path.exists():
         raise StudyError(f"{path}: expected runs of a search, got no such file; run `make search TASK=intent` first")
     argv = (sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1")
-    env = {
-        "MLFLOW_BACKEND_STORE_URI": uri,
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
+    env = {**SERVER, "MLFLOW_BACKEND_STORE_URI": uri}
     if (location := artifact_location(uri)) is not None:
         env["MLFLOW_DEFAULT_ARTIFACT_ROOT"] = location
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sp_search.tracking.base.mlflow_env import CLIENT
 from sp_search.tracking.base.uri import artifact_location, sqlite_path
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.store.run_updates import RUNNING, MetricPoint, Start
@@ -26,22 +27,13 @@ _REFUSED_UPLOAD = (400, 413, 415, 422)  # HTTP: malformed, too large, wrong kind
 _TAG_CHARACTERS = 5000  # a tag of any MLflow server since 1.0
 
 
-_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the uploader retries, without blocking anyone
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-}
-
-
 def connect(uri: str) -> RunStore:
     """The store behind a checked URI; what the user's environment says of MLflow's own settings stays.
 
     Raises:
         Exception: the store can't be reached now, or a package it needs is missing.
     """
-    for name, value in _SETTINGS.items():
+    for name, value in CLIENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if (path := sqlite_path(uri)) is not None:

@@ -1,0 +1,15 @@
+"""The settings of MLflow that this package wants, as environment variables; what a user has set stays."""
+
+from __future__ import annotations
+
+_EVERYWHERE = {"MLFLOW_DISABLE_TELEMETRY": "true"}
+
+CLIENT = {
+    **_EVERYWHERE,
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the uploader retries, without blocking anyone
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}
+
+SERVER = {**_EVERYWHERE, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
