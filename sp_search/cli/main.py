@@ -29,7 +29,7 @@ COMMANDS = {
     "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
     "predict": "answer utterances with an exported prompt",
     "export": "copy a finished study's winner into a folder of its own",
-    "rerun": "train an exported prompt again, alone, on the batches it saw",
+    "rerun": "train again what a study or an exported prompt trained, and compare the numbers",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
     "report": "draw the page of a finished study, its winner beside other methods",
@@ -40,6 +40,9 @@ COMMANDS = {
     "doctor": "say what this machine has, and what is missing",
 }
 """Every command and what it does, in the order a user meets them."""
+
+GOES_ON = ("prepare", "pretrain", "search")
+"""Commands that take up what an interrupted one has done."""
 
 _HELP = {"-h", "--help"}
 
@@ -59,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"sp-search: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("sp-search: interrupted", file=sys.stderr)
+        more = "; the same command goes on from here" if words and words[0] in GOES_ON else ""
+        print(f"sp-search: interrupted{more}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         if _has_reader():

@@ -110,6 +110,13 @@ def test_an_interruption_ends_with_130(command, space, capsys):
     assert capsys.readouterr().err == "sp-search: interrupted\n"
 
 
+def test_an_interrupted_search_says_that_it_goes_on(command, space, capsys, monkeypatch):
+    monkeypatch.setattr("sp_search.cli.main.GOES_ON", ("try",))
+    command.end = lambda: _raise(KeyboardInterrupt())
+    assert main(["try", space]) == 130
+    assert capsys.readouterr().err == "sp-search: interrupted; the same command goes on from here\n"
+
+
 @pytest.mark.parametrize("words", [("--help",), ("export", "--help")], ids=["short", "long"])
 def test_who_stops_reading_ends_a_command_without_a_word(words):
     command = [sys.executable, "-m", "sp_search.cli", *words]

@@ -6,7 +6,8 @@ any. trial=N makes one trial's training again, with the trials beside it. On the
 threads all are the same. It takes about as long as the search did.
 
 prompt= names an exported folder: its trial is trained alone, on the very batches it saw. Its sums are rounded in
-another order than beside other trials, so the tensors differ by some millionths: see `largest_difference`.
+another order than beside other trials. In float32 the tensors differ by some millionths; in bfloat16 differences grow
+over the training, up to what another seed would come to. See `largest_difference`.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _conclude(
     """Record a run that reached its full budget; another has failed, and the next search makes it anew."""
     folder = settings.trial_folder(run.number)
     if isinstance(answer, Exception) or answer.report.diverged:
-        reason = f"the confirm run failed: {answer!r}" if isinstance(answer, Exception) else "the confirm run diverged"
+        reason = f"the run failed: {answer!r}" if isinstance(answer, Exception) else "the run diverged"
         if folder.exists():
             shutil.rmtree(folder)
         observers.tell("trial_finished", run.number, "FAIL", reason, {})

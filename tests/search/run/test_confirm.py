@@ -126,8 +126,8 @@ def test_a_run_that_broke_or_diverged_is_told_and_not_recorded_and_leaves_no_sta
     events = confirm(study, slots, tmp_path, confirm_top=1, confirm_seeds=3)
     ends = {event[1]: event[2:4] for event in events if event[0] == "finished"}
     assert ends == {
-        confirm_number(0, 1): ("FAIL", "the confirm run failed: RuntimeError('lost')"),
-        confirm_number(0, 2): ("FAIL", "the confirm run diverged"),
+        confirm_number(0, 1): ("FAIL", "the run failed: RuntimeError('lost')"),
+        confirm_number(0, 2): ("FAIL", "the run diverged"),
         confirm_number(0, 3): ("COMPLETE", ""),
     }
     assert list(study.user_attrs["confirmed"]) == ["0:3"]

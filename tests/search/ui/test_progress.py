@@ -36,7 +36,7 @@ def test_off_a_terminal_each_report_and_end_is_one_plain_line(shown):
 def test_a_confirm_run_goes_by_its_trial(shown):
     progress, stream = shown
     progress.trial_started(1_003_002, {"lr": 0.1}, {"role": "confirm", "of_trial": "3"})
-    progress.trial_finished(1_003_002, "FAIL", "the confirm run failed", {})
+    progress.trial_finished(1_003_002, "FAIL", "the run failed", {})
     assert "trial 3 confirm 2" in stream.getvalue()
 
 
