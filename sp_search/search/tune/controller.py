@@ -5,8 +5,8 @@ worker that already runs, and the slot answers as an actor would. The loop, the 
 it and the trials' states are Tune's.
 
 This is the only file that takes Tune's inside (`TuneController`, its resource manager, its actor by duck typing),
-checked on Ray 2.60; `tests/search/tune/test_controller.py` names what a new version lacks. What the public way,
-`tune.Tuner` with one thin actor a slot, costs is in docs/performance.md.
+checked on Ray 2.60; `tests/search/tune/test_controller.py` names what a new version lacks. The public way would be
+`tune.Tuner` with one thin actor a slot.
 """
 
 from __future__ import annotations
