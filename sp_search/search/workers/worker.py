@@ -7,6 +7,7 @@ still on its way to the driver is waited for a moment; then the others go on wit
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import traceback
@@ -264,11 +265,14 @@ def _nothing_to_come(asked: _Pending) -> ValueError:
 
 def _log_failure(request: TrialRequest, error: Exception) -> None:
     """Keep the traceback of a run beside the study: the worker's own log goes with its machine."""
-    folder = Path(request.folder).parent.parent / "logs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"trial-{request.number}.log").open("a", encoding="utf-8") as log:
-        log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} params {dict(request.params)} seed {request.seed}\n")
-        log.write("".join(traceback.format_exception(error)) + "\n")
+    path = Path(request.folder).parent.parent / "logs" / f"trial-{request.number}.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} params {dict(request.params)} seed {request.seed}\n")
+            log.write("".join(traceback.format_exception(error)) + "\n")
+    except OSError as fault:
+        print(f"sp-search: {path}: the traceback of trial {request.number} can't be kept: {fault}", file=sys.stderr)
 
 
 def _settle(done: Future[T], errand: Callable[[], T]) -> None:

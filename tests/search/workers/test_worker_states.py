@@ -4,7 +4,7 @@ import pytest
 
 from sp_search.search.workers.worker import Worker
 from tests.search.fake_trainer import FakeTrainer, curve
-from tests.search.workers.watched import FACTS, PARAMS, Watched, seen, until
+from tests.search.workers.watched import FACTS, PARAMS, WAIT_S, Watched, seen, until
 
 
 def test_a_trial_goes_on_from_its_saved_state_in_another_worker(worker, trainer, wanted):
@@ -55,6 +55,14 @@ def test_why_a_run_raised_is_kept_beside_the_study(worker, wanted, tmp_path):
     log = (tmp_path / "logs" / "trial-7.log").read_text()
     assert "params {'lr': 0.666} seed 0" in log
     assert log.strip().endswith("RuntimeError: the engine broke")
+
+
+def test_a_traceback_that_no_disk_takes_keeps_no_trial_waiting(worker, wanted, tmp_path, calls, capsys):
+    (tmp_path / "logs").write_text("a file where the folder should be")
+    told = calls.submit(worker.report, wanted(7, {"lr": 0.666}), 0)
+    with pytest.raises(RuntimeError, match="the engine broke"):
+        told.result(WAIT_S)
+    assert "the traceback of trial 7 can't be kept: " in capsys.readouterr().err
 
 
 def test_a_state_of_another_seed_budget_or_study_is_not_gone_on_with(worker, wanted):
