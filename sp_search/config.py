@@ -87,13 +87,37 @@ class UnitSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmSettings:
-    """The best settings once more under fresh seeds: their mean names the winner."""
+    """The best settings race under fresh seeds, a run of each a round; who falls behind leaves."""
 
     top: int  # settings, 1 or more
-    seeds: int  # runs of each, 1 or more
+    seeds: int  # rounds at most, 1 or more
 
     def __post_init__(self) -> None:
         refuse(below_one(self, "top", "seeds"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalSettings:
+    """The winning setting trained on, under fresh seeds, with its learning rate stretched over the longer budget."""
+
+    seeds: int  # runs; 0 = none: the confirm runs are the end
+    stretch: float  # budget of each, as a multiple of the schedule's; 1 or more
+
+    def __post_init__(self) -> None:
+        faults = [] if self.seeds >= 0 else [f"seeds: expected 0 or more, got {self.seeds}"]
+        if not 1 <= self.stretch < math.inf:
+            faults.append(f"stretch: expected 1 or more, got {self.stretch}")
+        refuse(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WinnerSettings:
+    """What a search leaves."""
+
+    members: int  # states that answer together at most; 1 = a single prompt
+
+    def __post_init__(self) -> None:
+        refuse(below_one(self, "members"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +136,7 @@ class ScheduleSettings:
     warm_start: str | None  # a study below `runs` whose best settings a new one tries before all others
     first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn
     confirm: ConfirmSettings
+    final: FinalSettings
 
     def __post_init__(self) -> None:
         faults = below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
@@ -189,6 +214,7 @@ class Settings:
     units: UnitSettings
     space: dict[str, Any]  # ranges by parameter, as the file has them; the search room checks them
     schedule: ScheduleSettings
+    winner: WinnerSettings
     engine: EngineSettings
     tracking: TrackingSettings
     cluster: ClusterSettings

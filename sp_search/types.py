@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -71,3 +72,15 @@ class Report:
     utterances_seen: int  # training utterances since the trial's first update
     metrics: Mapping[str, float]  # valid_accuracy, valid_loss (nats per scored unit), train_loss, ...
     diverged: str = ""  # why the trial can't go on, else empty
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A trained state among those that answer together. One alone has a share of 1."""
+
+    share: float  # weight of its log-probabilities; those of all members sum to 1
+    trial: int  # whose setting it was trained with
+    seed: int  # of its initialisation and dropout
+    params: Params
+    budget: int  # training utterances of its full run, over which its learning rate decays
+    state: Path  # folder of its saved state

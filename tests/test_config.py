@@ -7,7 +7,14 @@ import pytest
 
 from sp_search.cli.main import COMMANDS
 from sp_search.cli.settings.from_dict import leaves
-from sp_search.config import ClusterSettings, ConfirmSettings, ScheduleSettings, Settings
+from sp_search.config import (
+    ClusterSettings,
+    ConfirmSettings,
+    FinalSettings,
+    ScheduleSettings,
+    Settings,
+    WinnerSettings,
+)
 from sp_search.errors import ConfigError
 
 CLI = Path(__file__).parents[1] / "sp_search" / "cli"
@@ -15,6 +22,7 @@ SCHEDULE = {
     "trials": 1, "budget": 64, "grace": 64, "reduction_factor": 2, "batch_size": 1, "chunk_updates": 1, "seed": 0,
     "valid_sample": 0, "retries": 0,
     "warm_start": None, "first_trials": [], "confirm": ConfirmSettings(top=1, seeds=1),
+    "final": FinalSettings(seeds=0, stretch=1.0),
 }  # fmt: skip
 CLUSTER = {
     "address": None, "nodes": None, "workers": None, "slots": 1, "cpus_per_worker": 0.5, "gpus_per_worker": 0.0,
@@ -39,6 +47,21 @@ def test_the_smallest_schedule_is_legal():
 def test_a_schedule_out_of_range_lists_its_faults(change, fault):
     with pytest.raises(ConfigError) as raised:
         ScheduleSettings(**SCHEDULE | change)
+    assert str(raised.value) == fault
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: FinalSettings(seeds=-1, stretch=0.5),
+         "seeds: expected 0 or more, got -1; stretch: expected 1 or more, got 0.5"),
+        (lambda: FinalSettings(seeds=3, stretch=float("nan")), "stretch: expected 1 or more, got nan"),
+        (lambda: WinnerSettings(members=0), "members: expected 1 or more, got 0"),
+    ],
+)  # fmt: skip
+def test_what_follows_the_trials_is_held_to_its_ranges(make, fault):
+    with pytest.raises(ConfigError) as raised:
+        make()
     assert str(raised.value) == fault
 
 

@@ -61,9 +61,9 @@ def timed_decoding(
     weights, candidate = fold_weights(lm, lm.device, dtype), _untrained(lm, data, params)
     valid = data.corpus.splits["valid"]
     split = valid.take(torch.arange(min(utterances, len(valid))).numpy())
-    generate_answers(weights, split, candidate, longest=2, size=MicrobatchSize(ONE_PASS))  # warms up
+    generate_answers(weights, split, [candidate], [1.0], longest=2, size=MicrobatchSize(ONE_PASS))  # warms up
     began = time.perf_counter()
-    written = generate_answers(weights, split, candidate, longest=symbols, size=MicrobatchSize(ONE_PASS))
+    written = generate_answers(weights, split, [candidate], [1.0], longest=symbols, size=MicrobatchSize(ONE_PASS))
     cached_s = time.perf_counter() - began
     began = time.perf_counter()
     again = _by_full_forwards(weights, split, candidate, symbols)

@@ -19,6 +19,7 @@ from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
+from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import run_search
 from sp_search.search.study.study import StudyIdentity, open_study
 from sp_search.tracking.api.tracker import MlflowTracker
@@ -40,6 +41,9 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         study="idle",
         runs=folder,
         **vars(asked),
+        final_seeds=0,
+        final_budget=asked.budget,
+        most_members=1,
         metric="valid_accuracy",
         seed=0,
         first_trials=(),
@@ -55,9 +59,9 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
     tracker = _Tracker(settings.folder, uri)
 
     def keep(finished: TrialResult) -> Path:
-        return finished.state / "state.pt"
+        return finished.member.state / "state.pt"
 
-    def conclude(finished: TrialResult, summary: dict[str, Any], told: Observers) -> None:
+    def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
         """Nothing is to be kept."""
 
     summary = run_search(settings, IDENTITY, opened, space, IdleTrainer, [tracker], keep, conclude, asked.budget // 3)

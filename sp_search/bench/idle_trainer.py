@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sp_search.metrics.tally import Tally
+from sp_search.search.workers.trainer import Given, LogProbs, Numbers
 from sp_search.types import Params, Report
 
 
@@ -46,10 +50,21 @@ class IdleTrainer:
     def seek(self, position: int) -> None:
         """Nor a place in it."""
 
-    def measure(self, number: int, split: str) -> dict[str, Any]:
-        """Where its curve is, to the point, and no time."""
+    def measure(self, shares: Mapping[int, float], split: str, given: Given = ()) -> dict[str, Any]:
+        """Where the curves are, to the point, and no time."""
+        value = sum(share * curve(*self._trials[number], self._half) for number, share in shares.items())
+        tally = Tally(np.array([value, value]), np.ones(2))
+        interval = {"accuracy": (value, value)}
+        return {"metrics": {"accuracy": value}, "intervals": interval, "tally": tally, "train_s": 0.0}
+
+    def scores(self, number: int, split: str) -> LogProbs:
+        """Two answers to two utterances, the right one as likely as its curve is high."""
         value = curve(*self._trials[number], self._half)
-        return {"metrics": {"accuracy": value}, "intervals": {"accuracy": (value, value)}, "train_s": 0.0}
+        return np.log(np.array([[value, 1 - value]] * 2, dtype=np.float32))
+
+    def events(self, split: str) -> tuple[Numbers, Numbers]:
+        """The first answer is right."""
+        return np.zeros(2, dtype=np.int64), np.arange(2)
 
     def save(self, number: int, folder: Path, note: Mapping[str, Any]) -> None:
         """Write how far it is."""

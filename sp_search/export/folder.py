@@ -1,57 +1,52 @@
-"""The exported folder: a prompt of kilobytes, all that is known of it, and a page for people.
+"""The exported folder: prompts of kilobytes, all that is known of them, and a page for people.
 
-prompt.safetensors holds the tensors (of a prompt, a fine-tuned LM or a linear probe), prompt.json the document of
-`export_document`, README.md says how to use it, MLmodel says it to MLflow, and quantizer.safetensors makes units of
-audio, where it is known how those were made that the prompt was searched on.
+prompt.safetensors holds the tensors of all members (prompts, a fine-tuned LM, linear probes), prompt.json the
+document of `export_document` with an entry for each member. README.md says how to use the folder, MLmodel says it to
+MLflow, and quantizer.safetensors makes units of audio, where it is known how those of training were made.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
+from sp_search.export.members import packed_members
+from sp_search.export.words import KINDS, together
 from sp_search.files.write import write_text
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task, get_task
+from sp_search.types import Member
 from sp_search.units.quantizer import Quantizer
 
-FORMAT = 2
+FORMAT = 3
 QUANTIZER, MLMODEL = "quantizer.safetensors", "MLmodel"
-TITLES = {"prompt": "Prompt", "finetune": "Fine-tuned LM", "probe": "Linear probe"}
-WORKINGS = {
-    "prompt": "Makes the frozen unit LM {lm} answer",
-    "finetune": "The weights of unit LM {lm}, every one trained further, so that it answers",
-    "probe": "A linear layer that reads the answer off the states of the frozen unit LM {lm},",
-}
-"""What an exported folder holds, by method."""
 
 
-def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantizer: Quantizer | None) -> None:
-    """Write a trained trial as an exported folder, replacing an older one.
+def write_export(
+    folder: Path, members: Sequence[Member], document: Mapping[str, Any], quantizer: Quantizer | None
+) -> None:
+    """Write trained states that answer together as an exported folder, replacing an older one.
 
     Args:
         folder: where to.
-        state: folder of the trial's saved state.
-        document: what is known of the trial: that of `of_task`, lm, data, params, metrics, versions and the rest of
-            where it comes from.
+        members: the states; one alone is a single prompt.
+        document: what is known of them: that of `of_task`, lm, data, metrics, versions and the rest of where they
+            come from.
         quantizer: what made the corpus's units, where that is known.
 
     Raises:
-        CheckpointError: the state can't be read.
+        CheckpointError: a state can't be read.
     """
-    saved = read_state(state)
-    kind = saved["settings"]["verbalizer"]
+    tensors, entries = packed_members(members)
     whole = {
         "format": FORMAT,
         **document,
-        "verbalizer": {"kind": kind, "units": saved["units"]},
-        "segments": saved["segments"],
+        "members": entries,
         "quantizer_fingerprint": None if quantizer is None else quantizer.fingerprint,
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +54,7 @@ def write_export(folder: Path, state: Path, document: Mapping[str, Any], quantiz
         (folder / QUANTIZER).unlink(missing_ok=True)  # of an older export
     else:
         quantizer.save(folder / QUANTIZER)
-    save_prompt(folder, saved["tensors"], whole)
+    save_prompt(folder, tensors, whole)
     _write_pages(folder, load_prompt(folder)[1])  # in the order of the file, as a copy has it
 
 
@@ -159,23 +154,21 @@ def mlmodel(document: Mapping[str, Any]) -> str:
 
 
 def readme(document: Mapping[str, Any]) -> str:
-    """The page beside a prompt."""
+    """The page beside the tensors."""
     metrics = "\n".join(
         f"| {split} | {name} | {value:.4f} |"
         for split, of_split in document["metrics"].items()
         for name, value in of_split.items()
     )
-    params = "\n".join(f"| {name} | {value} |" for name, value in document["params"].items())
-    lm, data = document["lm"], document["data"]
+    lm, data, members = document["lm"], document["data"], document["members"]
     inputs = ["units.txt", *(["clip.wav"] if document["quantizer_fingerprint"] else [])]
     predict = "\n".join(f"    sp-search predict prompt=FOLDER lm={lm['name']} input={file}" for file in inputs)
-    method = document["params"].get("method", "prompt")
-    working = WORKINGS[method].format(lm=f"`{lm['name']}` (fingerprint `{lm['fingerprint'][:12]}`)")
-    return f"""# {TITLES[method]} for {document["task"]}
+    counted = _counted(members)
+    return f"""# {counted[0].upper()}{counted[1:]} for {document["task"]}
 
-{working} in the task
-`{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). It works on no other LM
-and no other units.
+{_working(members)} the unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`)
+for the task `{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). Other LMs
+and other units do not fit.
 
 {predict}
     sp-search evaluate prompt=FOLDER lm={lm["name"]} data={data["name"]} split=test
@@ -187,7 +180,27 @@ lines of units; `lm` may be a path.
 | --- | --- | --- |
 {metrics}
 
-| setting | value |
-| --- | --- |
-{params}
+{_settings(members)}
 """
+
+
+def _counted(members: Sequence[Mapping[str, Any]]) -> str:
+    """`prompt`, or `3 prompts and 1 linear probe`."""
+    methods = [member["params"].get("method", "prompt") for member in members]
+    return together(methods) if len(methods) > 1 else KINDS[methods[0]][0]
+
+
+def _working(members: Sequence[Mapping[str, Any]]) -> str:
+    if len(members) == 1:
+        return f"This {_counted(members)} answers on"
+    return f"These {_counted(members)} answer together, by the weighted mean of their log-probabilities, on"
+
+
+def _settings(members: Sequence[Mapping[str, Any]]) -> str:
+    """A table of the members' settings, a column each."""
+    names = list(dict.fromkeys(name for member in members for name in member["params"]))
+    rows = [["share", *(f"{member['share']:.3g}" for member in members)]] if len(members) > 1 else []
+    rows += [[name, *(str(member["params"].get(name, "")) for member in members)] for name in names]
+    titles = [f"member {i + 1}" for i in range(len(members))] if len(members) > 1 else ["value"]
+    lines = [["setting", *titles], ["---"] * (len(members) + 1), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""An exported prompt at work: units in, an answer and its score out, or a score for every legal answer.
+"""An exported folder at work: units in, an answer and its score out, or a score for every legal answer.
 
 `evaluate` and `predict` both answer through this file, so they agree to the utterance.
 
@@ -7,7 +7,7 @@ N utterances
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,13 @@ from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.runtime.device import DtypeName, pick_dtype
-from sp_search.engine.train.probe_trainer import probe_answers, words_of
-from sp_search.engine.transformer.folded_weights import fold_weights
-from sp_search.engine.trial.hparams import TrialHParams
+from sp_search.engine.train.probe_trainer import probe_scores
+from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.folder import FORMAT, task_of
+from sp_search.export.members import SavedMember, members_in
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
@@ -51,6 +51,12 @@ class Prediction:
         return {"id": self.id, "labels": list(self.labels), "scores": dict(self.scores)}
 
 
+class Scorer(Protocol):
+    """Gives the members' log-probabilities of every legal answer: (members, N, answers), nats."""
+
+    def __call__(self, split: Split, *, tokens_per_pass: int | None) -> Tensor: ...  # noqa: D102
+
+
 class Answer(Protocol):
     """Gives every utterance's answer, in their order."""
 
@@ -58,7 +64,7 @@ class Answer(Protocol):
 
 
 class Predictor:
-    """A trained trial at work: a prompt on its LM, a fine-tuned LM, or a probe on its LM."""
+    """Trained states at work on their LM: prompts, a fine-tuned LM, probes; several answer together."""
 
     def __init__(self, answer: Answer, *, longest: int, max_source_units: int, positions: int) -> None:
         """Join what `load_predictor` has checked.
@@ -115,32 +121,17 @@ def load_predictor(
         )
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
-    settings = TrialHParams.from_params(document["params"])
-    weights_in = pick_dtype(trained_in(document) if dtype == "auto" else dtype, device)
-    tensors = {name: tensor.to(device) for name, tensor in named.items()}
+    weights = fold_weights(lm, device, pick_dtype(trained_in(document) if dtype == "auto" else dtype, device))
+    on_device = {name: tensor.to(device) for name, tensor in named.items()}
+    members = members_in(document, on_device, folder)
     space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
-    answer: Answer
-    if settings.method == "probe":
-        probe = ProbeTensors.from_named(tensors, str(folder))
-        answer = partial(
-            probe_answers,
-            fold_weights(lm, device, weights_in),
-            settings=settings,
-            tensors=probe,
-            words=words_of(space, task),
-        )
-        longest = space.longest
-    else:
-        if settings.method == "finetune":
-            lm, tensors = split_own(tensors, lm.architecture, lm.fingerprint, str(folder))
-        answerer = AnswerModel(fold_weights(lm, device, weights_in), space, task)
-        units = tuple(document["verbalizer"]["units"])
-        candidate = _candidate(folder, settings, tensors, units, space, lm, device)
-        answer, longest = partial(answerer.answer, candidate=candidate), answerer.longest
+    model = AnswerModel(weights, space, task)
+    answer = _written(folder, members, model, lm) if model.writes else _chosen(folder, members, model, lm, weights)
+    kept = [member.settings.max_source_units for member in members]
     predictor = Predictor(
         answer,
-        longest=longest,
-        max_source_units=settings.max_source_units,
+        longest=model.longest,
+        max_source_units=0 if 0 in kept else max(kept),
         positions=lm.architecture.max_positions,
     )
     return predictor, document
@@ -152,25 +143,66 @@ def trained_in(document: Mapping[str, Any]) -> DtypeName:
     return found
 
 
+def _chosen(
+    folder: Path, members: Sequence[SavedMember], model: AnswerModel, lm: UnitLM, weights: FoldedWeights
+) -> Answer:
+    """The legal answer with the best weighted mean of the members' log-probabilities; prompts share passes."""
+    scorers: list[tuple[list[float], Scorer]] = []
+    prompts = [member for member in members if member.settings.method == "prompt"]
+    if prompts:
+        candidates = [_candidate(folder, member, member.tensors, model, lm) for member in prompts]
+        scorers.append(([member.share for member in prompts], partial(model.scores, candidates=candidates)))
+    for member in members:
+        if member.settings.method == "finetune":
+            own, candidate = _own_model(folder, member, model, lm)
+            scorers.append(([member.share], partial(own.scores, candidates=[candidate])))
+        elif member.settings.method == "probe":
+            tensors = ProbeTensors.from_named(member.tensors, str(folder))
+            scorers.append(([member.share], _of_one(partial(probe_scores, weights, member.settings, tensors))))
+
+    def answer(split: Split, *, tokens_per_pass: int | None) -> list[ScoredAnswer]:
+        found = [
+            torch.tensor(shares)[:, None, None] * scores(split, tokens_per_pass=tokens_per_pass)
+            for shares, scores in scorers
+        ]
+        return model.choose(torch.cat(found).sum(0))
+
+    return answer
+
+
+def _written(folder: Path, members: Sequence[SavedMember], model: AnswerModel, lm: UnitLM) -> Answer:
+    """What prompts, or one fine-tuned LM, write."""
+    if members[0].settings.method == "finetune":
+        model, candidate = _own_model(folder, members[0], model, lm)
+        return partial(model.write, candidates=[candidate], shares=[1.0])
+    candidates = [_candidate(folder, member, member.tensors, model, lm) for member in members]
+    return partial(model.write, candidates=candidates, shares=[member.share for member in members])
+
+
+def _of_one(scores: Callable[..., Tensor]) -> Scorer:
+    """(N, answers) of one member to (1, N, answers)."""
+    return lambda split, *, tokens_per_pass: scores(split, tokens_per_pass)[None]
+
+
+def _own_model(folder: Path, member: SavedMember, model: AnswerModel, lm: UnitLM) -> tuple[AnswerModel, Candidate]:
+    """A fine-tuned LM, and its separator as what answers."""
+    own, rest = split_own(member.tensors, lm.architecture, lm.fingerprint, str(folder))
+    return model.on(own), _candidate(folder, member, rest, model, own)
+
+
 def _candidate(
-    folder: Path,
-    settings: TrialHParams,
-    named: Mapping[str, Tensor],
-    units: tuple[int, ...],
-    space: LabelSpace,
-    lm: UnitLM,
-    device: torch.device,
+    folder: Path, member: SavedMember, named: Mapping[str, Tensor], model: AnswerModel, lm: UnitLM
 ) -> Candidate:
     """What answers in units: a prompt, or the separator of a fine-tuned LM."""
-    if len(units) != len(space.symbols):
+    if len(member.units) != model.symbols:
         raise CheckpointError(
-            f"{folder}: expected a unit for each of {len(space.symbols)} labels, got {len(units)}; export it again"
+            f"{folder}: expected a unit for each of {model.symbols} labels, got {len(member.units)}; export it again"
         )
-    tensors, prompt = PromptTensors.from_named(named, str(folder)), settings.prompt
+    tensors, prompt = PromptTensors.from_named(named, str(folder)), member.settings.prompt
     deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
     is_infix = prompt is not None and prompt.is_deep_infix
-    verbalized = LabelMap.of(units, linear=tensors.head is not None, device=device)
-    return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, settings.max_source_units)
+    verbalized = LabelMap.of(member.units, linear=tensors.head is not None, device=model.device)
+    return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, member.settings.max_source_units)
 
 
 def check_partner(folder: Path, kind: str, wanted: str, got: str) -> None:

@@ -1,6 +1,6 @@
 """The papers' comparison: prompt, fine-tuned LM, linear probe and baseline on one task, LM and corpus.
 
-Each row is a study's exported winner, the best of its confirm runs on valid, measured on test.
+A study has a row for what it exports, and where several states answer together another for the best one alone.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sp_search.export.words import together
 from sp_search.tasks.registry import get_task
 
 NAMES = {"prompt": "prompt", "finetune": "fine-tuned LM", "probe": "linear probe on the frozen LM"}
@@ -92,10 +93,10 @@ def read_summary(path: Path) -> tuple[dict[str, Any], str]:
         return {}, f"{expected}, got a damaged file"
     try:
         metric, best = found["metric"], found["best"]
-        numbers = (best["test"][metric], *best["exported"]["intervals"][metric])
+        numbers = (best["test"][metric], *best["intervals"][metric])
         known = isinstance(found["study"], str) and isinstance(best["method"], str) and _subject(found)
         whole = known and all(isinstance(number, int | float) for number in numbers)
-        _row("", found, metric)
+        _rows("", found, metric)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return {}, f"{expected}, got one that lacks {error}"
     return (found, "") if whole else ({}, f"{expected}, got another kind of file")
@@ -108,7 +109,7 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
     studies = sorted([summary, *others], key=lambda one: one["study"])
     for method, name in NAMES.items():
         of_method = [one for one in studies if one["best"].get("method") == method]
-        rows += [_row(name, one, metric) for one in of_method]
+        rows += [row for one in of_method for row in _rows(name, one, metric)]
         if not of_method:
             rows.append(Row(name, "", note=_why_nothing(method, summary["task"])))
     baseline = summary["baseline"]
@@ -126,19 +127,25 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
     return Comparison(metric, tuple(rows))
 
 
-def _row(name: str, summary: Mapping[str, Any], metric: str) -> Row:
-    best = summary["best"]
-    exported = best["exported"]
+def _rows(name: str, summary: Mapping[str, Any], metric: str) -> list[Row]:
+    """Of a study: what it exports and, where that is several states, the best one alone."""
+    best, single = summary["best"], summary["answers"]["single"]
+    alone = _row(name, summary["study"], single, metric)
+    alone = replace(alone, mean=summary["setting"]["test"][metric], seeds=len(best["seeds"]))
+    if len(best["members"]) == 1:
+        return [alone]
+    return [_row(together([member["method"] for member in best["members"]]), summary["study"], best, metric), alone]
+
+
+def _row(name: str, study: str, measured: Mapping[str, Any], metric: str) -> Row:
     return Row(
         method=name,
-        study=summary["study"],
-        value=exported["test"][metric],
-        interval=_pair(exported["intervals"][metric]),
-        mean=best["test"][metric],
-        seeds=len(best["seeds"]),
-        trained_parameters=best["trained_parameters"],
-        stored_bytes=best["stored_bytes"],
-        train_s=exported["train_s"],
+        study=study,
+        value=measured["test"][metric],
+        interval=_pair(measured["intervals"][metric]),
+        trained_parameters=measured["trained_parameters"],
+        stored_bytes=measured["stored_bytes"],
+        train_s=measured["train_s"],
     )
 
 

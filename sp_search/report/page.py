@@ -13,6 +13,7 @@ from typing import Any
 import matplotlib
 from matplotlib import pyplot
 
+from sp_search.export.words import together
 from sp_search.report.comparison import Comparison
 from sp_search.report.plots import learning_curves
 from sp_search.search.study.records import StudyRecord
@@ -73,7 +74,7 @@ def write_report(
 def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
     best, baseline = summary["best"], summary["baseline"]
     return {
-        "winner": f"trial {best['trial']}, mean of {len(best['seeds'])} fresh seeds",
+        "winner": f"the setting of trial {best['trial']}; {together([m['method'] for m in best['members']])} answer",
         **{
             f"{split} {name.replace('_', ' ')}": f"{best[split][name]:.4f} ({baseline['name']} {value:.4f})"
             for split in ("valid", "test")

@@ -15,7 +15,8 @@ from sp_search.cli.main import main
 LM = "lm=random:2x32x2"
 SHORT = [
     "schedule.budget=512", "schedule.grace=128", "schedule.batch_size=8", "schedule.chunk_updates=4",
-    "schedule.confirm.top=1", "schedule.confirm.seeds=2", "cluster.slots=2",
+    "schedule.confirm.top=1", "schedule.confirm.seeds=2", "schedule.final.seeds=2", "schedule.final.stretch=1.5",
+    "cluster.slots=2",
 ]  # fmt: skip
 """A search of seconds."""
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SEARCH = [
     "search", "lm=random:2x32x2", "data=data", "study=tiny", "cluster=ray", "cluster.nodes=2", "cluster.slots=2",
     "trials=4", "schedule.budget=1024", "schedule.grace=256", "schedule.batch_size=8", "schedule.chunk_updates=4",
-    "schedule.confirm.top=1", "schedule.confirm.seeds=2", "tracking.enabled=false",
+    "schedule.confirm.top=1", "schedule.confirm.seeds=2", "schedule.final.seeds=0", "tracking.enabled=false",
 ]  # fmt: skip
 STRANGER = "from sp_search.search.cluster.session import ray_session\nwith ray_session('auto', 0): pass"
 TWICE = 'RAY_AUTH_TOKEN=another "$0" -c "$1" 2> refused; shift; exec "$0" "$@"'

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -24,25 +25,35 @@ def test_a_folder_holds_tensors_document_and_a_page_and_nothing_else(winner):
 
 
 def test_the_tensors_are_those_of_the_trials_state(winner):
-    wanted = read_state(winner.state)["tensors"]
+    wanted = read_state(winner.member.state)["tensors"]
     found = load_file(winner.folder / "prompt.safetensors")
-    assert set(found) == set(wanted) == {"separator", "keys", "values"}
-    assert all(torch.equal(found[name], tensor) for name, tensor in wanted.items())
+    assert set(wanted) == {"separator", "keys", "values"}
+    assert set(found) == {f"0.{name}" for name in wanted}
+    assert all(torch.equal(found[f"0.{name}"], tensor) for name, tensor in wanted.items())
 
 
 def test_the_document_says_all_that_is_known(winner):
     document = json.loads((winner.folder / "prompt.json").read_text())
-    state = read_state(winner.state)
+    state = read_state(winner.member.state)
     assert set(document) == {
         *winner.document,
         "format",
-        "verbalizer",
-        "segments",
+        "members",
         "tensors_sha256",
         "quantizer_fingerprint",
     }
-    assert document["verbalizer"] == {"kind": "frequency", "units": state["units"]}
-    assert document["segments"] == state["segments"] == [[0, 20]]
+    assert state["segments"] == [[0, 20]]
+    assert document["members"] == [
+        {
+            "share": 1.0,
+            "trial": 0,
+            "seed": 0,
+            "params": DEEP,
+            "budget": 10**6,
+            "verbalizer": {"kind": "frequency", "units": state["units"]},
+            "segments": [[0, 20]],
+        }
+    ]
     assert {name: document[name] for name in winner.document} == winner.document
 
 
@@ -60,14 +71,14 @@ def test_a_prompt_weighs_kilobytes(winner):
 
 def test_an_export_replaces_an_older_one(winner, tmp_path):
     other = train_and_export(tmp_path / "other", dict(prompt_length=2, depth=0, lr=0.01))
-    write_export(winner.folder, other.state, other.document, None)
+    write_export(winner.folder, [other.member], other.document, None)
     assert names(winner.folder) == FILES
-    assert set(load_file(winner.folder / "prompt.safetensors")) == {"separator", "prefix"}
+    assert set(load_file(winner.folder / "prompt.safetensors")) == {"0.separator", "0.prefix"}
 
 
 def test_a_state_that_is_not_there_leaves_no_export(winner, tmp_path):
     with pytest.raises(CheckpointError, match=r"state\.pt: expected a trial's saved state, found no such file"):
-        write_export(tmp_path / "new", tmp_path / "nowhere", winner.document, None)
+        write_export(tmp_path / "new", [replace(winner.member, state=tmp_path / "nowhere")], winner.document, None)
     assert not (tmp_path / "new").exists()
 
 
@@ -77,7 +88,7 @@ def test_a_copy_is_the_export_byte_for_byte(winner, tmp_path, before):
     if before != "absent":
         target.mkdir(parents=True)
     if before == "an older export":
-        write_export(target, winner.state, {**winner.document, "task": "older"}, None)
+        write_export(target, [winner.member], {**winner.document, "task": "older"}, None)
     copy_export(winner.folder, target)
     assert {name: (target / name).read_bytes() for name in names(target)} == {
         name: (winner.folder / name).read_bytes() for name in FILES
@@ -153,7 +164,7 @@ def test_an_export_without_a_quantizer_leaves_none_of_an_older_one(of_audio, win
     assert "clip.wav" not in (winner.folder / "README.md").read_text()
     copy_export(of_audio.folder, tmp_path / "copy")
     copy_export(winner.folder, tmp_path / "copy")
-    write_export(of_audio.folder, winner.state, winner.document, None)
+    write_export(of_audio.folder, [winner.member], winner.document, None)
     assert names(of_audio.folder) == names(tmp_path / "copy") == FILES
     assert exported_quantizer(of_audio.folder, load_prompt(of_audio.folder)[1]) is None
 

@@ -162,10 +162,10 @@ def test_labels_to_compare_with_must_be_there():
         labelled_answers(split_of([[5], [6]], [("on",), ()], "test"))
 
 
-@pytest.mark.parametrize("got", [None, 3], ids=["none", "a later one"])
+@pytest.mark.parametrize("got", [None, 4], ids=["none", "a later one"])
 def test_a_prompt_of_another_format_is_refused(winner, got):
     named, document = load_prompt(winner.folder)
     save_prompt(winner.folder, named, {**document, "format": got})
     assert refusal(winner) == (
-        f"{winner.folder}: expected an exported prompt of format 2, got {got}; export it again with this version"
+        f"{winner.folder}: expected an exported prompt of format 3, got {got}; export it again with this version"
     )

@@ -7,7 +7,7 @@ from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task, write_export
 from sp_search.lm.architecture import UnitLM
-from sp_search.types import Params
+from sp_search.types import Member, Params
 from sp_search.units.quantizer import Quantizer
 from tests.tiny import tiny_data, tiny_lm, tiny_trainer
 
@@ -19,7 +19,7 @@ class Winner:
     """An exported trial and where it came from."""
 
     folder: Path
-    state: Path
+    member: Member
     trainer: MultiTrialTrainer
     lm: UnitLM
     data: TaskData
@@ -43,9 +43,9 @@ def train_and_export(
         "lm": {"name": "tiny", "fingerprint": lm.fingerprint},
         "data": {"name": "tiny", "fingerprint": data.corpus.fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
-        "params": dict(params),
         "metrics": {"valid": {"accuracy": 0.5}, "test": trainer.evaluate(0, "test")},
         "versions": {"python": "3.11.7", "mlflow": "3.17.2"},
     }
-    write_export(folder / "best", folder / "state", document, quantizer)
-    return Winner(folder / "best", folder / "state", trainer, lm, data, document)
+    member = Member(share=1.0, trial=0, seed=0, params=params, budget=10**6, state=folder / "state")
+    write_export(folder / "best", [member], document, quantizer)
+    return Winner(folder / "best", member, trainer, lm, data, document)

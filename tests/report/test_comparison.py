@@ -5,16 +5,21 @@ import pytest
 from sp_search.report.comparison import alike, comparison
 
 
-def summary(study, method, value=0.75, task="intent", data="d", **changes):
+def summary(study, method, value=0.75, task="intent", data="d", members=1, **changes):
     """As a search writes it, with what a comparison reads."""
+    single = {
+        "test": {"accuracy": value}, "intervals": {"accuracy": [0.5, 0.875]}, "train_s": 12.345,
+        "trained_parameters": 1234, "stored_bytes": 4936,
+    }  # fmt: skip
+    best = {name: size * members for name, size in single.items() if name not in ("test", "intervals")}
+    best |= {"test": {"accuracy": value + 0.1 * (members > 1)}, "intervals": {"accuracy": [0.5, 0.9]}}
     return {
         "study": study, "task": task, "metric": "accuracy",
         "lm": {"name": "lm", "fingerprint": "l"}, "data": {"name": data, "fingerprint": data},
         "best": {
-            "method": method, "test": {"accuracy": value - 0.05, "loss": 1.0}, "seeds": [4, 5],
-            "exported": {"test": {"accuracy": value}, "intervals": {"accuracy": [0.5, 0.875]}, "train_s": 12.345},
-            "trained_parameters": 1234, "stored_bytes": 4936,
+            "method": method, "seeds": [4, 5], "members": [{"method": method}] * members, **best,
         },
+        "answers": {"single": single}, "setting": {"test": {"accuracy": value - 0.05, "loss": 1.0}},
         "baseline": {
             "name": "naive Bayes", "test": {"accuracy": 0.25}, "intervals": {"accuracy": [0.125, 0.375]},
             "trained_parameters": 54321, "stored_bytes": 434568, "train_s": 0.012,
@@ -34,6 +39,14 @@ def test_methods_come_in_the_papers_order_and_the_baseline_last():
         "| fine-tuned LM | f | 0.875 (0.500 to 0.875) | 0.825 (2) | 1,234 | 4,936 | 12.3 |",
         "| linear probe on the frozen LM | p | 0.500 (0.500 to 0.875) | 0.450 (2) | 1,234 | 4,936 | 12.3 |",
         "| naive Bayes | – | 0.250 (0.125 to 0.375) | – | 54,321 | 434,568 | 0.012 |",
+    ]
+
+
+def test_a_study_whose_states_answer_together_has_a_row_for_them_and_one_for_the_best_alone():
+    found = comparison(summary("b", "prompt", 0.625, members=3), [])
+    assert found.cells()[:2] == [
+        ["3 prompts", "b", "0.725 (0.500 to 0.900)", "–", "3,702", "14,808", "37"],
+        ["prompt", "b", "0.625 (0.500 to 0.875)", "0.575 (2)", "1,234", "4,936", "12.3"],
     ]
 
 

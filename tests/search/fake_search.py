@@ -62,14 +62,14 @@ def search(runs, *, pause_s=0.0, space=None, **changes):
 
 def keep(finished):
     """As if a prompt had been written."""
-    assert (finished.state / "state.pt").exists()
+    assert (finished.member.state / "state.pt").exists()
     assert finished.facts == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
-    return finished.state
+    return finished.member.state
 
 
 def conclude(finished, summary, told):
     """The winner that is to be exported is the one that the summary names."""
-    assert finished.number == summary["best"]["trial"]
+    assert finished.winner.number == summary["best"]["trial"]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from sp_search.metrics.tally import Tally
 from sp_search.types import Params, Report
 
 CHUNK = 100
@@ -51,14 +54,22 @@ class FakeTrainer:
     def seek(self, position: int) -> None:
         self._position = max(self._position, position)
 
-    def measure(self, number: int, split: str) -> dict:
-        params, seen = self._trials[number]
-        value = curve(params, seen)
+    def measure(self, shares: Mapping[int, float], split: str, given=()) -> dict:
+        value = sum(share * curve(*self._trials[number]) for number, share in shares.items())
         return {
             "metrics": {"accuracy": value, "loss": 1.0},
             "intervals": {"accuracy": (value - 0.01, value + 0.01)},
-            "train_s": 0.5,
+            "tally": Tally(np.array([0.0, value, 2 * value]), np.ones(3)),
+            "train_s": 0.5 * len(shares),
         }
+
+    def scores(self, number: int, split: str) -> np.ndarray:
+        """Two choices at each of three events, the first as likely as the curve is high."""
+        value = min(0.99, curve(*self._trials[number]))
+        return np.log(np.array([[value, 1 - value]] * 3, dtype=np.float32))
+
+    def events(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros(3, dtype=np.int64), np.arange(3)
 
     def save(self, number: int, folder: Path, note: Mapping) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -99,11 +99,8 @@ class Planned:
         """Estimated training time, and the most; None without a rate."""
         if self.rate is None:
             return None
-        wanted, most = self.plan.search_utterances, self.plan.most_search_utterances
-        return {
-            name: (count + self.plan.confirm_utterances) / self.rate / 3600
-            for name, count in (("estimated", wanted), ("most", most))
-        }
+        estimated, most = self.plan.utterances
+        return {"estimated": estimated / self.rate / 3600, "most": most / self.rate / 3600}
 
 
 def lines(planned: Planned) -> Iterator[str]:
@@ -129,7 +126,8 @@ def lines(planned: Planned) -> Iterator[str]:
         yield f"  {point.utterances:>9,}  about {point.trials:.0f}, at most {planned.trials}{last}"
     yield (
         f"\ntraining: about {plan.search_utterances:,} utterances for the search (at most "
-        f"{plan.most_search_utterances:,}), {plan.confirm_utterances:,} for the confirm runs"
+        f"{plan.most_search_utterances:,}), about {plan.confirm_utterances:,} for the confirm runs (at most "
+        f"{plan.most_confirm_utterances:,}), {plan.final_utterances:,} for the winner's final training"
     )
     yield _duration(planned)
 

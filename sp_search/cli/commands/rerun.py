@@ -5,9 +5,9 @@ those it had: `differ` lists the reports that are not the same to the last digit
 any. trial=N makes one trial's training again, with the trials beside it. On the same kind of device and with as many
 threads all are the same. It takes about as long as the search did.
 
-prompt= names an exported folder: its trial is trained alone, on the very batches it saw. Its sums are rounded in
-another order than beside other trials. In float32 the tensors differ by some millionths; in bfloat16 differences grow
-over the training, up to what another seed would come to. See `largest_difference`.
+prompt= names an exported folder: each of its members is trained alone, on the very batches it saw. Its sums are
+rounded in another order than beside other trials. In float32 the tensors differ by some millionths; in bfloat16
+differences grow over the training, up to what another seed would come to. See `largest_difference`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sp_search.config import Settings
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
+from sp_search.export.members import tensors_of
 from sp_search.export.predictor import check_partner, trained_in
 from sp_search.prompts.file import load_prompt
 from sp_search.search.run.replay import replay, summed
@@ -76,7 +77,7 @@ def _study(config: RerunSettings) -> dict[str, Any]:
 
 
 def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
-    """An exported trial trained alone, beside what was exported."""
+    """The members of an exported folder, each trained alone, beside what was exported."""
     tensors, document = load_prompt(prompt)
     training = document["training"]
     batches = {name: training[name] for name in ("batch_size", "stream_seed")}
@@ -88,17 +89,28 @@ def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
     trainer = recipe()
     check_partner(prompt, "LM", document["lm"]["fingerprint"], trainer.lm_fingerprint)
     check_partner(prompt, "data", document["data"]["fingerprint"], trainer.data_fingerprint)
-    trainer.add(0, document["params"], seed=document["seed"], budget=training["budget"])
-    trainer.retrain(0, document["segments"])
-    with tempfile.TemporaryDirectory() as folder:
-        trainer.save(0, Path(folder))
-        again = read_state(Path(folder))["tensors"]
+    members = document["members"]
+    differences = []
+    for i, member in enumerate(members):
+        trainer.add(i, member["params"], seed=member["seed"], budget=member["budget"])
+        trainer.retrain(i, member["segments"])
+        with tempfile.TemporaryDirectory() as folder:
+            trainer.save(i, Path(folder))
+            again = read_state(Path(folder))["tensors"]
+        exported = tensors_of(tensors, i)
+        differences.append(max(float((again[name] - tensor).abs().max()) for name, tensor in exported.items()))
+    shares = {i: member["share"] for i, member in enumerate(members)}
     return {
-        "trial": document["trial"],
-        "seed": document["seed"],
-        "utterances": sum(count for _, count in document["segments"]) * training["batch_size"],
+        "members": [
+            {
+                "trial": member["trial"],
+                "seed": member["seed"],
+                "utterances": sum(count for _, count in member["segments"]) * training["batch_size"],
+                "largest_difference": difference,
+            }
+            for member, difference in zip(members, differences, strict=True)
+        ],
         "tokens_per_pass": trainer.facts(0)["tokens_per_pass"],
-        "again": {split: trainer.evaluate(0, split) for split in ("valid", "test")},
+        "again": {split: trainer.measure(shares, split)["metrics"] for split in ("valid", "test")},
         "exported": document["metrics"],
-        "largest_difference": max(float((again[name] - tensor).abs().max()) for name, tensor in tensors.items()),
     }

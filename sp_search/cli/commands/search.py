@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sp_search.cli.wiring.export_document import baseline_by_split, export_document, write_summary
+from sp_search.cli.wiring.export_document import MeasuredStates, baseline_by_split, export_document, write_summary
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.search_setup import PreparedSearch, check_places, prepare_search, resolved_dtype
 from sp_search.config import Settings
@@ -18,6 +19,7 @@ from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, write_report
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
+from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.plots import optuna_figures
@@ -26,6 +28,7 @@ from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.progress import Progress
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
+from sp_search.types import Member
 
 
 def run(config: Settings) -> int:
@@ -69,22 +72,27 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
         )
         observers.append(tracker)
 
+    def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:
+        document = export_document(identity, lm, data, measured, config, recipe)
+        write_export(folder, members, document, quantizer)
+
     def keep(finished: TrialResult) -> Path | None:
         if finished.facts["method"] == "finetune":
             return None  # as large as the LM: the winner's is kept
         folder = settings.trial_folder(finished.number) / "prompt"
-        write_export(folder, finished.state, export_document(identity, lm, data, finished, config, recipe), quantizer)
+        export(folder, [finished.member], finished)
         return folder
 
-    def conclude(finished: TrialResult, summary: dict[str, Any], told: Observers) -> None:
+    def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
         summary["baseline"] = baseline_by_split(data)
-        document = export_document(identity, lm, data, finished, config, recipe)
-        write_export(settings.folder / "best", finished.state, document, quantizer)
+        export(settings.folder / "best", finished.best.members, finished.best)
+        single = finished.answers["single"]
+        export(settings.folder / "single", single.members, single)
         compared = comparison(summary, alike(config.runs, summary))
         record = study_record(opened.study, summary["metric"])
         write_report(settings.folder, record, optuna_figures(opened.study), summary, compared)
-        told.tell("artifact", None, settings.folder / "best", "best")
-        told.tell("artifact", None, settings.folder / "report", "report")
+        for name in ("best", "single", "report"):
+            told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")
 
     shared = recipe.parts(lm, data)

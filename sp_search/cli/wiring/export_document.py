@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
@@ -15,31 +15,40 @@ from sp_search.files.write import write_text
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.baseline import baseline_name, fitted_baseline
 from sp_search.metrics.measures import measure
-from sp_search.search.base.result import TrialResult
 from sp_search.search.study.study import StudyIdentity
 from sp_search.tracking.base.provenance import git_state, versions
 from sp_search.units.repeats import repeats_share
 
 
+class MeasuredStates(Protocol):
+    """Trained states and what they came to."""
+
+    @property
+    def metrics(self) -> Mapping[str, Mapping[str, float]]: ...  # noqa: D102
+    @property
+    def facts(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
 def export_document(
-    identity: StudyIdentity, lm: UnitLM, data: TaskData, finished: TrialResult, config: Settings, recipe: TrainerSpec
+    identity: StudyIdentity,
+    lm: UnitLM,
+    data: TaskData,
+    measured: MeasuredStates,
+    config: Settings,
+    recipe: TrainerSpec,
 ) -> Mapping[str, Any]:
-    """What an exported folder says of its prompt."""
+    """What an exported folder says of its members, beside what each of them is."""
     git = git_state()
     return {
         **of_task(data.task, data.space),
         "study": config.study,
-        "trial": finished.number,
-        "seed": finished.seed,
         "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
         "units": {"repeats": repeats_share(data.train)},
-        "params": dict(finished.params),
-        "metrics": {split: dict(metrics) for split, metrics in finished.metrics.items()},
-        "facts": dict(finished.facts),
+        "metrics": {split: dict(metrics) for split, metrics in measured.metrics.items()},
+        "facts": dict(measured.facts),
         "training": {
-            "budget": config.schedule.budget,
             "batch_size": config.schedule.batch_size,
             "stream_seed": config.schedule.seed,
             "dtype": recipe.dtype,

@@ -5,7 +5,7 @@ K prompts   N utterances
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -68,11 +68,11 @@ def for_each_batch(
     candidates: Sequence[Candidate],
     size: MicrobatchSize | None,
     source_cache: SourceCache | None,
-    work: Callable[[AnswerBatch], object],
+    work: Callable[[list[AnswerBatch]], object],
     *,
     behind: int = 0,
 ) -> None:
-    """Every utterance once for every prompt.
+    """Every utterance once, for all prompts.
 
     Args:
         weights: the frozen LM.
@@ -80,7 +80,8 @@ def for_each_batch(
         candidates: K prompts.
         size: of a micro-batch, in source units and `behind`; None takes the usual size for the device.
         source_cache: keeps the source states of these weights; None computes them each time.
-        work: what to do with a micro-batch; done again in parts where memory runs out.
+        work: what to do with the utterances of a micro-batch, given once for the prompts of each key; done again in
+            parts where memory runs out.
         behind: tokens of room behind each source.
 
     Raises:
@@ -89,14 +90,25 @@ def for_each_batch(
     lengths = np.diff(split.offsets) + behind
     size = size or MicrobatchSize.for_scoring(weights.device)
     source_cache = source_cache or SourceCache(weights, 0, rows=0)
-    for key in dict.fromkeys(candidate.microbatch_key for candidate in candidates):
-        group = tuple(k for k, candidate in enumerate(candidates) if candidate.microbatch_key == key)
-        for batch in eval_batches(lengths, size.tokens):
+    groups = _groups(candidates)
+    for batch in eval_batches(lengths, size.tokens):
 
-            def one_pass(_: range, rows: range, group: tuple[int, ...] = group, batch: Numbers = batch) -> None:
-                work(answer_batch(weights, split, candidates, group, batch[rows.start : rows.stop], source_cache))
+        def one_pass(_: range, rows: range, batch: Numbers = batch) -> None:
+            chosen = batch[rows.start : rows.stop]
+            work([answer_batch(weights, split, candidates, group, chosen, source_cache) for group in groups])
 
-            in_microbatches(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
+        in_microbatches(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
+
+
+def _groups(candidates: Sequence[Candidate]) -> list[tuple[int, ...]]:
+    """The numbers of the candidates that share a key, key by key."""
+    keys = [candidate.microbatch_key for candidate in candidates]
+    return [tuple(k for k, of_k in enumerate(keys) if of_k == key) for key in dict.fromkeys(keys)]
+
+
+def each_candidate(batches: Sequence[AnswerBatch]) -> Iterator[tuple[AnswerBatch, int]]:
+    """Every candidate by number, with the batch that holds its source states."""
+    return ((batch, k) for batch in batches for k in batch.candidates)
 
 
 def answer_batch(

@@ -7,22 +7,26 @@ K prompts   N utterances
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_numbers, answer_tree
 from sp_search.engine.answer.candidate import Candidate
 from sp_search.engine.answer.generate import generate_answers
-from sp_search.engine.answer.score import answer_nll, score_answers
+from sp_search.engine.answer.score import answer_nll, score_answers, symbol_log_probs
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
-from sp_search.engine.transformer.folded_weights import FoldedWeights
+from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.errors import ConfigError
+from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.measures import measure
+from sp_search.metrics.tally import Tally
 from sp_search.tasks.label_space import NOTHING, LabelSpace
 from sp_search.tasks.registry import Task
 from sp_search.tasks.trie import AnswerTrie
@@ -53,14 +57,16 @@ class SplitAnswers:
 
     def metrics(self, task: Task, split: Split) -> dict[str, float]:
         """The task's metrics, and `loss` beside them where there is one."""
-        tallies = measure(task.metrics, self.words, split.answers)
-        values = {name: tally.value for name, tally in tallies.items()}
+        values = {name: tally.value for name, tally in self.tallies(task, split).items()}
         return values if self.loss is None else values | {"loss": self.loss}
 
     def intervals(self, task: Task, split: Split) -> dict[str, tuple[float, float]]:
         """The 95 % confidence interval of each of the task's metrics, by bootstrap over utterances."""
-        tallies = measure(task.metrics, self.words, split.answers)
-        return {name: tally.interval() for name, tally in tallies.items()}
+        return {name: tally.interval() for name, tally in self.tallies(task, split).items()}
+
+    def tallies(self, task: Task, split: Split) -> dict[str, Tally]:
+        """Each of the task's metrics, utterance by utterance."""
+        return measure(task.metrics, self.words, split.answers)
 
 
 class AnswerModel:
@@ -91,20 +97,72 @@ class AnswerModel:
         self._writing = MicrobatchSize.for_writing(weights.device)
         self._tree = answer_tree(space.answers, weights.device) if task.decoding == "best" else None
         self._trie = AnswerTrie(self._legal()) if task.decoding == "legal" else None
+        self._names = [self._words(answer) for answer in space.answers] if self._tree is not None else []
+
+    @property
+    def device(self) -> torch.device:
+        """Where it answers."""
+        return self._weights.device
+
+    @property
+    def symbols(self) -> int:
+        """Label symbols there are."""
+        return len(self._space.symbols)
+
+    def on(self, lm: UnitLM) -> AnswerModel:
+        """The same task on another LM, one that was fine-tuned."""
+        own = fold_weights(lm, self._weights.device, self._weights.dtype, self._weights.backend)
+        return AnswerModel(own, self._space, self._task, self._size)
+
+    @property
+    def writes(self) -> bool:
+        """Whether answers are written symbol by symbol, not chosen among those of training."""
+        return self._tree is None
 
     @property
     def longest(self) -> int:
         """Symbols that an answer comes to at most."""
         return self._space.longest_answer(self._task)
 
-    def answer(self, split: Split, candidate: Candidate, tokens_per_pass: int | None = None) -> list[ScoredAnswer]:
-        """One prompt's answers to all utterances, in their order."""
-        size = None if tokens_per_pass is None else MicrobatchSize(tokens_per_pass)
-        if self._tree is None:
-            written = self._write(split, candidate, size or self._writing)
-            return [ScoredAnswer(words, {" ".join(words): float(f"{share:.6g}")}) for words, share in written]
-        logp = score_answers(self._weights, split, self._tree, [candidate], size or self._size, self._source_cache)[0]
-        return best_answers(logp, [self._words(answer) for answer in self._space.answers])
+    def scores(self, split: Split, candidates: Sequence[Candidate], tokens_per_pass: int | None = None) -> Tensor:
+        """Log-probability of every legal answer, for tasks that choose the best of them: (K, N, answers), nats."""
+        assert self._tree is not None
+        size = self._size if tokens_per_pass is None else MicrobatchSize(tokens_per_pass)
+        return score_answers(self._weights, split, self._tree, candidates, size, self._source_cache)
+
+    def write(
+        self,
+        split: Split,
+        candidates: Sequence[Candidate],
+        shares: Sequence[float],
+        tokens_per_pass: int | None = None,
+    ) -> list[ScoredAnswer]:
+        """Answers that prompts write together, weighted by their shares, and the probability of each."""
+        written = generate_answers(
+            self._weights,
+            split,
+            candidates,
+            shares,
+            longest=self.longest,
+            trie=self._trie,
+            size=self._writing if tokens_per_pass is None else MicrobatchSize(tokens_per_pass),
+            source_cache=self._source_cache,
+        )
+        answers = [(self._words(one.symbols), float(f"{math.exp(one.logp):.6g}")) for one in written]
+        return [ScoredAnswer(words, {" ".join(words): share}) for words, share in answers]
+
+    def choose(self, scores: Tensor) -> list[ScoredAnswer]:
+        """The best legal answer to each utterance; scores (N, answers) are log-probabilities of any offset."""
+        return best_answers(scores, self._names)
+
+    def chosen(self, scores: Tensor, answers: Symbols) -> SplitAnswers:
+        """The same for a labelled split, whose answers are (N, M) label symbols; with the loss, see `evaluated`."""
+        (loss,) = self._legal_loss(scores[None], answers)
+        return SplitAnswers([self._names[k] for k in scores.argmax(-1).tolist()], loss)
+
+    def symbol_log_probs(self, split: Split, answers: Symbols, candidate: Candidate) -> Tensor:
+        """What a prompt expects at every symbol of the split's own answers; see `score.symbol_log_probs`."""
+        return symbol_log_probs(self._weights, split, answers, candidate, self._size, self._source_cache)
 
     def metrics(self, split: Split, answers: Symbols, candidates: Sequence[Candidate]) -> list[dict[str, float]]:
         """The task's metrics, and loss in nats per answer symbol, of each prompt (see `evaluated`)."""
@@ -124,18 +182,15 @@ class AnswerModel:
             candidates: K prompts.
         """
         if self._tree is None:
-            found = [[words for words, _ in self._write(split, one, self._writing)] for one in candidates]
+            written = [self.write(split, [one], [1.0]) for one in candidates]
             count = int((answers != NOTHING).sum()) + len(split)  # with each answer's `</s>`
             nll = answer_nll(self._weights, split, answers, candidates, self._size, self._source_cache)
             losses: list[float | None] = (nll.sum(-1) / count).tolist()
-        else:
-            scores = score_answers(  # (K, N, answers)
-                self._weights, split, self._tree, candidates, self._size, self._source_cache
-            )
-            losses = self._legal_loss(scores, answers)
-            names = [self._words(answer) for answer in self._space.answers]
-            found = [[names[k] for k in best] for best in scores.argmax(-1).tolist()]
-        return [SplitAnswers(words, loss) for words, loss in zip(found, losses, strict=True)]
+            return [
+                SplitAnswers([one.words for one in of_prompt], loss)
+                for of_prompt, loss in zip(written, losses, strict=True)
+            ]
+        return [self.chosen(scores, answers) for scores in self.scores(split, candidates)]
 
     def _legal(self) -> list[tuple[int, ...]]:
         found = [answer for answer in self._space.answers if len(answer) <= self.longest]
@@ -146,19 +201,6 @@ class AnswerModel:
 
     def _words(self, answer: tuple[int, ...]) -> Words:
         return self._space.words(answer, self._task)
-
-    def _write(self, split: Split, candidate: Candidate, size: MicrobatchSize) -> list[tuple[Words, float]]:
-        """Each answer and its probability."""
-        written = generate_answers(
-            self._weights,
-            split,
-            candidate,
-            longest=self.longest,
-            trie=self._trie,
-            size=size,
-            source_cache=self._source_cache,
-        )
-        return [(self._words(one.symbols), float(np.exp(one.logp))) for one in written]
 
     def _legal_loss(self, scores: Tensor, answers: Symbols) -> list[float | None]:
         """Each prompt's nats per scored symbol, over the utterances whose answer is legal; None without any.

@@ -29,6 +29,11 @@ class LabelMap:
         outputs = torch.arange(SPECIALS, SPECIALS + len(units), device=device) if linear else inputs
         return cls(inputs, outputs)
 
+    @property
+    def choices(self) -> Tensor:
+        """(C + 1,), int64: the columns of the logits of what may be written, `</s>` last."""
+        return torch.cat([self.outputs, self.outputs.new_tensor([EOS])])
+
     def targets(self, symbols: Tensor) -> Tensor:
         """(B, M) answer symbols to (B, M + 2) targets of the rows: `<s>`, a1 .. aM, `</s>`, PAD behind it."""
         edge = symbols.new_ones(len(symbols), 1)

@@ -16,14 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_numbers
-from sp_search.engine.answer.evaluator import ScoredAnswer, SplitAnswers, Symbols, best_answers
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.linear_probe import ProbeTensors, initial_probe, pooled_states
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial, new_probe_trial
 from sp_search.errors import ConfigError
-from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task
 from sp_search.types import Split
 
@@ -73,19 +71,10 @@ class ProbeTrainer:
             trial.scored += len(rows)
 
     @torch.no_grad()
-    def evaluated(self, trial: LiveTrial, split: Split, answers: Symbols) -> SplitAnswers:
-        """A probe's answers to a labelled split, and loss in nats per answer.
-
-        The loss is over the utterances whose answer training has; without any there is none.
-        """
+    def scores(self, trial: LiveTrial, split: Split) -> Tensor:
+        """Log-probability of every answer of training by a probe: (N, A), float32 on the CPU, nats."""
         assert isinstance(trial.tensors, ProbeTensors)
-        logits = trial.tensors.logits(self._read(split, trial.settings).pooled)
-        logp = logits.log_softmax(-1).cpu()  # (N, A)
-        gold = answer_numbers(self._data.space.answers, answers)  # (N,)
-        known = gold >= 0
-        loss = -float(logp[known].gather(1, gold[known, None]).mean()) if known.any() else None
-        words = words_of(self._data.space, self._data.task)
-        return SplitAnswers([words[k] for k in logp.argmax(-1).tolist()], loss)
+        return trial.tensors.logits(self._read(split, trial.settings).pooled).log_softmax(-1).cpu()
 
     def _read(self, split: Split, settings: TrialHParams) -> _PooledSplit:
         """The states that a probe of these settings reads of a split; kept, because they never change."""
@@ -98,16 +87,15 @@ class ProbeTrainer:
 
 
 @torch.no_grad()
-def probe_answers(
+def probe_scores(
     weights: FoldedWeights,
-    split: Split,
     settings: TrialHParams,
     tensors: ProbeTensors,
-    words: Sequence[tuple[str, ...]],
+    split: Split,
     tokens_per_pass: int | None = None,
-) -> list[ScoredAnswer]:
-    """A probe's answers to any utterances; words are those of each answer that it tells apart."""
-    return best_answers(tensors.logits(states_for(weights, split, settings, tokens_per_pass)).cpu(), words)
+) -> Tensor:
+    """Log-probability of every answer that a probe tells apart, for any utterances: (N, A), float32 on the CPU."""
+    return tensors.logits(states_for(weights, split, settings, tokens_per_pass)).log_softmax(-1).cpu()
 
 
 def states_for(
@@ -122,11 +110,6 @@ def states_for(
         max_units=settings.max_source_units,
         tokens_per_pass=tokens_per_pass,
     )
-
-
-def words_of(space: LabelSpace, task: Task) -> list[tuple[str, ...]]:
-    """The words of each answer of training."""
-    return [space.words(answer, task) for answer in space.answers]
 
 
 def check_probe(task: Task) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sp_search.batches.stream import BatchStream
@@ -173,16 +174,39 @@ class MultiTrialTrainer:
         """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
         return self._validator.on_split(self._trials[number], split)
 
-    def measure(self, number: int, split: str) -> dict[str, Any]:
-        """What a trial comes to on a split, in one pass over it.
+    def measure(
+        self, shares: Mapping[int, float], split: str, given: Sequence[tuple[npt.NDArray[np.float32], float]] = ()
+    ) -> dict[str, Any]:
+        """What trials come to on a split when they answer together, in one pass over it; one alone has a share of 1.
+
+        Args:
+            shares: the weight of each trial's log-probabilities, by number.
+            split: its name.
+            given: log-probabilities of legal answers that others gave to it, (N, answers), each with its weight.
 
         Returns:
-            `metrics`, the task's and loss as `evaluate` has them; `intervals`, the 95 % confidence interval of each
-            of the task's by bootstrap over utterances; and `train_s`, the trial's share of the training seconds.
+            `metrics`, the task's, and loss where there is one; `intervals`, the 95 % confidence interval of each of
+            the task's by bootstrap over utterances; `tally`, the metric that decides, utterance by utterance;
+            `train_s`, the trials' share of the training seconds.
         """
-        trial = self._trials[number]
-        metrics, intervals = self._validator.with_intervals(trial, split)
-        return {"metrics": metrics, "intervals": intervals, "train_s": round(trial.train_s, 3)}
+        trials = [(self._trials[number], share) for number, share in shares.items()]
+        beside = [(torch.from_numpy(scores), share) for scores, share in given]
+        found, asked = self._validator.together(trials, beside, split), self._data.corpus.splits[split]
+        return {
+            "metrics": found.metrics(self._data.task, asked),
+            "intervals": found.intervals(self._data.task, asked),
+            "tally": found.tallies(self._data.task, asked)[self._data.task.decides],
+            "train_s": round(sum(trial.train_s for trial, _ in trials), 3),
+        }
+
+    def scores(self, number: int, split: str) -> npt.NDArray[np.float32]:
+        """Log-probabilities of what a trial may answer to a split: (E, choices); see `Validator.scores`."""
+        return self._validator.scores(self._trials[number], split).numpy()
+
+    def events(self, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The right choice at each event of `scores` and the utterance it is of, (E,); see `Validator.events`."""
+        gold, utterances = self._validator.events(split)
+        return gold.numpy(), utterances.numpy()
 
     def save(self, number: int, folder: Path, note: Mapping[str, Any] | None = None) -> None:
         """Write what a resumed or exported trial needs, and a note of plain values with it; whole or not at all."""

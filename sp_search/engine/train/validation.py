@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from sp_search.engine.answer.answer_tree import answer_numbers
 from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers, Symbols
+from sp_search.engine.answer.score import gold_choices
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.train.probe_trainer import ProbeTrainer
-from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial
 from sp_search.types import Split
@@ -53,15 +56,56 @@ class Validator:
         return self._answerer.longest
 
     def on_split(self, trial: LiveTrial, name: str) -> dict[str, float]:
-        """The task's metrics, and loss in nats per answer symbol (a probe's: per answer), of a trial on a split."""
+        """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
         split = self._data.corpus.splits[name]
         return self._evaluated([trial], split, self._data.answers[name])[0].metrics(self._data.task, split)
 
-    def with_intervals(self, trial: LiveTrial, name: str) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-        """The same, and the 95 % confidence interval of each of the task's metrics, of one pass over the split."""
-        split, task = self._data.corpus.splits[name], self._data.task
-        (found,) = self._evaluated([trial], split, self._data.answers[name])
-        return found.metrics(task, split), found.intervals(task, split)
+    def together(
+        self, trials: Sequence[tuple[LiveTrial, float]], given: Sequence[tuple[Tensor, float]], name: str
+    ) -> SplitAnswers:
+        """What trials answer to a split together: by the weighted mean of their log-probabilities.
+
+        Args:
+            trials: each with its weight; prompts alone where answers are written.
+            given: log-probabilities of legal answers, (N, answers), that others have given to the same split, each
+                with its weight; only where answers are chosen.
+            name: of the split.
+
+        Returns:
+            The answers. Of several the loss is the weighted mean of their losses where answers are chosen, None
+            where they are written.
+        """
+        split, answers = self._data.corpus.splits[name], self._data.answers[name]
+        if not self._answerer.writes:
+            scored = [(self._scores(trial, split), share) for trial, share in trials] + list(given)
+            return self._answerer.chosen(torch.stack([share * scores for scores, share in scored]).sum(0), answers)
+        if len(trials) == 1:
+            return self._evaluated([trials[0][0]], split, answers)[0]
+        candidates, shares = zip(*[(trial.candidate(), share) for trial, share in trials], strict=True)
+        return SplitAnswers([one.words for one in self._answerer.write(split, candidates, shares)], None)
+
+    def scores(self, trial: LiveTrial, name: str) -> Tensor:
+        """Log-probabilities of what a trial may answer to a split, (E, choices), float32 on the CPU.
+
+        Where answers are chosen an event is an utterance and the choices are all legal answers. Where they are
+        written it is a symbol of an utterance's own answer, `</s>` included, and the choices are the label symbols
+        and `</s>`.
+        """
+        split = self._data.corpus.splits[name]
+        if not self._answerer.writes:
+            return self._scores(trial, split)
+        answers = self._data.answers[name]
+        found = self._answerer_of(trial).symbol_log_probs(split, answers, trial.candidate())  # (N, M + 1, C + 1)
+        return found[gold_choices(answers, self._answerer.symbols) >= 0]
+
+    def events(self, name: str) -> tuple[Tensor, Tensor]:
+        """The right choice at each event of `scores`, -1 where there is none, and the utterance it is of: (E,)."""
+        answers = self._data.answers[name]
+        if not self._answerer.writes:
+            return answer_numbers(self._data.space.answers, answers), torch.arange(len(answers))
+        gold = gold_choices(answers, self._answerer.symbols)  # (N, M + 1)
+        utterances = torch.arange(len(gold))[:, None].expand_as(gold)
+        return gold[gold >= 0], utterances[gold >= 0]
 
     def on_valid(self, trials: Mapping[int, LiveTrial]) -> dict[int, dict[str, float]]:
         """Validation metrics by number: of all of valid at full budget, of its sample before."""
@@ -80,17 +124,19 @@ class Validator:
         found = {id(trial): of_trial for trial, of_trial in zip(prompts, together, strict=True)}
         for trial in trials:
             if trial.settings.method == "probe":
-                found[id(trial)] = self._probe_trainer.evaluated(trial, split, answers)
+                found[id(trial)] = self._answerer.chosen(self._probe_trainer.scores(trial, split), answers)
             elif id(trial) not in found:
                 (found[id(trial)],) = self._answerer_of(trial).evaluated(split, answers, [trial.candidate()])
         return [found[id(trial)] for trial in trials]
 
+    def _scores(self, trial: LiveTrial, split: Split) -> Tensor:
+        if trial.settings.method == "probe":
+            return self._probe_trainer.scores(trial, split)
+        return self._answerer_of(trial).scores(split, [trial.candidate()])[0]
+
     @torch.no_grad()
     def _answerer_of(self, trial: LiveTrial) -> AnswerModel:
-        if trial.own_lm is None:
-            return self._answerer
-        own = fold_weights(trial.own_lm, self._weights.device, self._weights.dtype, self._weights.backend)
-        return AnswerModel(own, self._data.space, self._data.task, self._size)
+        return self._answerer if trial.own_lm is None else self._answerer.on(trial.own_lm)
 
 
 def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:

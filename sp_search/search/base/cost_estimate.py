@@ -41,7 +41,16 @@ class Plan:
     points: tuple[RungEstimate, ...]
     search_utterances: int  # estimated, over all trials
     most_search_utterances: int  # where ASHA stops none
-    confirm_utterances: int
+    confirm_utterances: int  # estimated: one round of the race, and one more run
+    most_confirm_utterances: int  # where none falls behind
+    final_utterances: int  # of the winner's final training
+
+    @property
+    def utterances(self) -> tuple[int, int]:
+        """Of everything, estimated and at most."""
+        estimated = self.search_utterances + self.confirm_utterances
+        most = self.most_search_utterances + self.most_confirm_utterances
+        return estimated + self.final_utterances, most + self.final_utterances
 
 
 def plan_search(settings: SearchSettings, space: Space) -> Plan:
@@ -49,15 +58,25 @@ def plan_search(settings: SearchSettings, space: Space) -> Plan:
     ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
     points = tuple(map(RungEstimate, ends, estimated_reach(settings.trials, len(ends), settings.reduction_factor)))
     steps = zip((0, *ends), points, strict=False)
-    confirms = min(settings.confirm_top, settings.trials) * settings.confirm_seeds
+    least, most = _confirm_runs(settings)
     return Plan(
         ranges={r.name: _shown(r) for r in space.ranges},
         first_trials=tuple(space.suggest(_Given(given)) for given in settings.first_trials[: settings.trials]),
         points=points,
         search_utterances=round(sum((point.utterances - start) * point.trials for start, point in steps)),
         most_search_utterances=settings.trials * settings.budget,
-        confirm_utterances=confirms * settings.budget,
+        confirm_utterances=min(least + 1, most) * settings.budget,
+        most_confirm_utterances=most * settings.budget,
+        final_utterances=settings.final_seeds * settings.final_budget,
     )
+
+
+def _confirm_runs(settings: SearchSettings) -> tuple[int, int]:
+    """Runs of the race, at least and at most; there is none where one setting alone is to be trained on."""
+    racing = min(settings.confirm_top, settings.trials)
+    if not settings.final_seeds:
+        return racing + settings.confirm_seeds - 1, racing * settings.confirm_seeds
+    return (racing, racing * settings.confirm_seeds) if racing > 1 else (0, 0)
 
 
 def draws(space: Space, count: int, seed: int) -> list[Params]:

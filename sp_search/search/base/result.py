@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sp_search.types import Params
+from sp_search.types import Member
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A prompt ready to be exported: a trial's at full budget, or the winner's after its confirm runs."""
+    """A trial that reached its full budget, ready to be exported."""
 
-    number: int  # of the trial
-    params: Params
-    seed: int  # of the run whose prompt it is; of a winner's confirm runs the best on valid
-    state: Path  # that run's saved state
-    metrics: Mapping[str, Mapping[str, float]]  # split -> metric; a winner's are means over its seeds
+    number: int
+    member: Member
+    metrics: Mapping[str, Mapping[str, float]]  # split -> metric
     facts: Mapping[str, Any]
-    outcome: Mapping[str, Any] = field(default_factory=dict)  # a winner's: intervals of its test metrics, train_s
 
 
 Keep = Callable[[TrialResult], Path | None]

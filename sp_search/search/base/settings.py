@@ -22,8 +22,11 @@ class SearchSettings:
     reduction_factor: int  # 2 or more
     metric: str  # of a trial's report, that decides, more being better: valid_accuracy
     seed: int
-    confirm_top: int  # settings that are repeated
-    confirm_seeds: int  # fresh seeds for each
+    confirm_top: int  # settings that race under fresh seeds
+    confirm_seeds: int  # runs of each at most
+    final_seeds: int  # fresh seeds that the winner is trained under at the end; 0 = the confirm runs are the end
+    final_budget: int  # of each of these trainings
+    most_members: int  # states that answer together at most
     first_trials: tuple[Params, ...]  # settings to try first, known to be good
     retries: int  # how often a trial whose own run raised is tried again before it has failed
     begun_as: str  # fingerprint of what the study was begun as, `study.contract`
@@ -37,11 +40,6 @@ class SearchSettings:
     def folder(self) -> Path:
         """Where the study keeps everything."""
         return self.runs / self.study
-
-    @property
-    def points(self) -> tuple[int, ...]:
-        """When a trial reports."""
-        return report_points(self.budget, self.grace, self.reduction_factor)
 
     @property
     def in_flight(self) -> int:
@@ -76,14 +74,25 @@ class SearchSettings:
         found = trials.iterdir() if trials.is_dir() else ()
         return {int(path.name): path for path in found if path.name.isdecimal() and path.is_dir()}
 
-    def request(self, number: int, params: Params, seed: int, position: int = 0) -> TrialRequest:
-        """What a worker is asked of a trial; position: of the stream, where a fresh worker begins."""
+    def request(
+        self, number: int, params: Params, seed: int, position: int = 0, *, budget: int | None = None
+    ) -> TrialRequest:
+        """What a worker is asked of a trial.
+
+        Args:
+            number: of the trial.
+            params: its setting.
+            seed: of its initialisation and dropout.
+            position: of the stream, where a fresh worker begins.
+            budget: of a full run; None is that of the search's trials.
+        """
+        budget = budget or self.budget
         return TrialRequest(
             number=number,
             params=dict(params),
             seed=seed,
-            budget=self.budget,
-            points=self.points,
+            budget=budget,
+            points=report_points(budget, self.grace, self.reduction_factor),
             folder=str(self.trial_folder(number)),
             study=self.begun_as,
             position=position,

@@ -11,28 +11,29 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import optuna
 import ray
+from optuna.trial import FrozenTrial
 from ray import cloudpickle
 
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.protocol import VALID
-from sp_search.search.base.result import Keep, TrialResult
+from sp_search.search.base.result import Keep
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.cluster.nodes import check_folder
 from sp_search.search.cluster.session import ray_session
-from sp_search.search.run.confirm import confirm_number, run_confirms
+from sp_search.search.run.answers import Rival, Together, chosen_answers, measured, seed_runs_of, trained_states
+from sp_search.search.run.finished import Finished
+from sp_search.search.run.race import race
+from sp_search.search.run.seed_runs import final_run, train_runs
 from sp_search.search.run.time_spent import TimeSpent
 from sp_search.search.study.study import OpenStudy, StudyIdentity
-from sp_search.search.study.trials import counts, failures, past_reports, trials_to_confirm
-from sp_search.search.study.winner import Winner, winner
+from sp_search.search.study.trials import counts, failures, past_reports
 from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
@@ -46,7 +47,7 @@ CLOSE_S = 20.0
 SWITCH_S = 0.0005
 
 
-Conclude = Callable[[TrialResult, dict[str, Any], Observers], None]
+Conclude = Callable[[Finished, dict[str, Any], Observers], None]
 
 FINISHED = "finished"
 """The study's attribute that says with how many trials and confirm runs it was searched to its end."""
@@ -62,6 +63,7 @@ def run_search(
     keep: Keep,
     conclude: Conclude,
     shared: Any = None,
+    rival: Rival | None = None,
 ) -> dict[str, Any]:
     """Search to the end.
 
@@ -73,9 +75,10 @@ def run_search(
         make_trainer: builds the engine in a worker's process of what is shared; small, for it is sent there.
         observers: who is told.
         keep: writes the prompt of a trial that reached its full budget, and says where.
-        conclude: given the winner, the summary and the observers, writes what is to be kept, and may add to the
+        conclude: given what answers, the summary and the observers, writes what is to be kept, and may add to the
             summary.
         shared: kept once a node; a worker sees its arrays without a copy, and may not write to them.
+        rival: what answers without the LM, and may be a member of what answers together.
 
     Returns:
         The summary, as design.md's contract has it.
@@ -98,15 +101,12 @@ def run_search(
         searcher = StudySearcher(opened, space, settings, asha, listeners, keep)
         wait_for_workers(settings, workers)
         run_trials(searcher, asha, slots, settings)
-        run_confirms(study, space, settings, slots, listeners)
-        best = winner(study, trials_to_confirm(study, settings.confirm_top), settings)
-        if best is None:
-            raise StudyError(
-                f"study {study.study_name}: expected all confirm runs of a setting to end, none did; run it again"
-            )
-        finished = _on_test(settings, best, workers)
+        best = race(study, space, settings, slots, listeners)
+        finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
+        train_runs(finals, study, space, settings, slots, listeners)
+        finished = _finished(study, best, settings, workers, rival)
         engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in workers]), strict=True))
-        summary = _summary(settings, identity, study, best, finished) | spent.total(engine_s, worker_s)
+        summary = _summary(settings, identity, study, finished) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
         listeners.tell("study_finished", summary)
         spent.keep(engine_s, worker_s)
@@ -197,11 +197,12 @@ def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
 
 def finished_as(settings: SearchSettings) -> dict[str, int]:
     """How large a search is that comes to its end."""
-    return {name: getattr(settings, name) for name in ("trials", "confirm_top", "confirm_seeds")}
+    sizes = ("trials", "confirm_top", "confirm_seeds", "final_seeds", "final_budget", "most_members")
+    return {name: getattr(settings, name) for name in sizes}
 
 
 def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:
-    """Whether a study was searched to its end with as many trials, or more, and the same confirm runs."""
+    """Whether a study was searched to its end with as many trials, or more, and the same runs behind them."""
     done, asked = study.user_attrs.get(FINISHED), finished_as(settings)
     return done is not None and done["trials"] >= asked["trials"] and done == {**asked, "trials": done["trials"]}
 
@@ -215,48 +216,37 @@ def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
     )
 
 
-def _on_test(settings: SearchSettings, best: Winner, workers: Sequence[Any]) -> TrialResult:
-    """Read the test split, once, with the prompts of all confirm seeds; the best one on valid is exported."""
-    runs = [
-        replace(
-            settings.request(confirm_number(best.trial.number, repeat), best.params, seed),
-            number=-1 - i,
+def _finished(
+    study: optuna.Study, best: FrozenTrial, settings: SearchSettings, workers: Sequence[Any], rival: Rival | None
+) -> Finished:
+    """Choose on valid who answers, and read the test split, once."""
+    runs = seed_runs_of(study, best, settings)
+    if not runs:
+        raise StudyError(
+            f"study {study.study_name}: expected a run of trial {best.number} under a fresh seed to end, none did; "
+            f"run it again"
         )
-        for i, (repeat, seed) in enumerate(zip(best.repeats, best.seeds, strict=True))
-    ]
-    found = ray.get([workers[i % len(workers)].evaluate.remote(run, "test") for i, run in enumerate(runs)])
-    exported = max(range(len(runs)), key=lambda i: float(best.runs[i][settings.metric]))
-    metrics: dict[str, list[dict[str, float]]] = {
-        "valid": [
-            {name.removeprefix(VALID): value for name, value in run.items() if name.startswith(VALID)}
-            for run in best.runs
-        ],
-        "test": [measured["metrics"] for measured, _ in found],
-    }
-    means = {
-        split: {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
-        for split, of_seeds in metrics.items()
-    }
-    measured, facts = found[exported]
-    return TrialResult(
-        number=best.trial.number,
-        params=best.params,
-        seed=best.seeds[exported],
-        state=Path(runs[exported].folder),
-        metrics={**means, "exported test": measured["metrics"]},
-        facts=facts,
-        outcome={"intervals": measured["intervals"], "train_s": measured["train_s"]},
-    )
+    states = trained_states(study, best, settings)
+    forms = chosen_answers(states, rival, settings, workers)
+    numbers = {run.number for run in runs}
+    seeds = {f"seed {s.member.seed}": Together(((s, 1.0),)) for s in states if s.request.number in numbers}
+    found = measured(seeds | forms, workers)
+    return Finished(best, {name: found[name] for name in forms}, [found[name] for name in seeds])
 
 
 def study_info(settings: SearchSettings, identity: StudyIdentity) -> dict[str, Any]:
     """What observers are told of a study."""
-    sizes = ("trials", "budget", "grace", "reduction_factor", "seed", "confirm_top", "confirm_seeds")
-    return {"study": settings.study, **vars(identity), **{name: getattr(settings, name) for name in sizes}}
+    sizes = ("trials", "budget", "grace", "reduction_factor", "seed")
+    behind = ("confirm_top", "confirm_seeds", "final_seeds", "final_budget")
+    return {
+        "study": settings.study,
+        **vars(identity),
+        **{name: getattr(settings, name) for name in (*sizes, *behind)},
+    }
 
 
 def _summary(
-    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, best: Winner, finished: TrialResult
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, finished: Finished
 ) -> dict[str, Any]:
     return {
         "study": settings.study,
@@ -266,18 +256,6 @@ def _summary(
         "metric": settings.metric.removeprefix(VALID),
         "trials": counts(study),
         "failures": [{"trial": number, "reason": reason} for number, reason in failures(study).items()],
-        "best": {
-            "trial": finished.number,
-            "params": dict(finished.params),
-            "valid": finished.metrics["valid"],
-            "test": finished.metrics["test"],
-            "exported": {
-                "seed": finished.seed,
-                "test": finished.metrics["exported test"],
-                **finished.outcome,
-            },
-            **{name: finished.facts[name] for name in ("method", "trained_parameters", "stored_bytes")},
-            "seeds": list(best.seeds),
-        },
+        **finished.to_json(),
         "mlflow_run_id": None,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import optuna
 
 from sp_search.search.base.protocol import VALID
-from sp_search.search.study.trials import CONFIRMED, PARAMS, REASON
+from sp_search.search.study.trials import PARAMS, REASON, recorded_runs
 from sp_search.types import Params
 
 
@@ -45,6 +45,5 @@ def study_record(study: optuna.Study, metric: str) -> StudyRecord:
         )
         for trial in study.get_trials(deepcopy=False)
     )
-    confirmed = study.user_attrs.get(CONFIRMED, {})
-    reached = {key: run[f"{VALID}{metric}"] for key, run in confirmed.items()}
+    reached = {key: run[f"{VALID}{metric}"] for key, run in recorded_runs(study, "confirm").items()}
     return StudyRecord(study.study_name, metric, trials, reached)

@@ -12,9 +12,12 @@ from sp_search.errors import StudyError
 from sp_search.search.base.protocol import PastReport
 from sp_search.types import ParamValue
 
-PARAMS, SEED, REASON, CONFIRMED, TWIN_OF = "params", "seed", "reason", "confirmed", "twin_of"
+PARAMS, SEED, REASON, TWIN_OF = "params", "seed", "reason", "twin_of"
 """Attributes of a trial: its parameters, its seed, why it ended early, the trial of its settings whose results
-it has. CONFIRMED is the study's: its confirm runs."""
+it has."""
+
+RUNS = {"confirm": "confirmed", "final": "final"}
+"""Attributes of the study, by role: the runs under fresh seeds that ended, by `TRIAL:REPEAT`."""
 
 REPORTS, FAILURES = "reports", "failures"
 """Attributes of a trial: utterances seen -> [number of the report in the study, position of the stream of batches],
@@ -38,7 +41,7 @@ def past_reports(study: optuna.Study) -> list[PastReport]:
 def stream_position(study: optuna.Study) -> int:
     """How far trials and confirm runs have walked the stream of batches, as far as they reported it."""
     of_trials = (at for t in study.get_trials(deepcopy=False) for _, at in t.user_attrs.get(REPORTS, {}).values())
-    of_runs = (run.get("position", 0) for run in study.user_attrs.get(CONFIRMED, {}).values())
+    of_runs = (run.get("position", 0) for role in RUNS for run in recorded_runs(study, role).values())
     return max((0, *of_trials, *of_runs))
 
 
@@ -114,6 +117,12 @@ def _each_setting_once(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
     return picked
 
 
-def record_confirmed(study: optuna.Study, key: str, result: Mapping[str, Any]) -> None:
-    """Keep the result of one confirm run, its seed among it; key is `TRIAL:REPEAT`."""
-    study.set_user_attr(CONFIRMED, {**study.user_attrs.get(CONFIRMED, {}), key: dict(result)})
+def recorded_runs(study: optuna.Study, role: str) -> Mapping[str, Mapping[str, Any]]:
+    """What the runs of a role came to, by `TRIAL:REPEAT`: metrics of valid, seed and position in the stream."""
+    found: Mapping[str, Mapping[str, Any]] = study.user_attrs.get(RUNS[role], {})
+    return found
+
+
+def record_run(study: optuna.Study, role: str, key: str, result: Mapping[str, Any]) -> None:
+    """Keep the result of one run under a fresh seed; key is `TRIAL:REPEAT`."""
+    study.set_user_attr(RUNS[role], {**recorded_runs(study, role), key: dict(result)})

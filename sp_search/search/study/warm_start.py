@@ -12,7 +12,7 @@ from collections.abc import Callable
 import optuna
 
 from sp_search.search.base.space import Space
-from sp_search.search.study.trials import CONFIRMED, PARAMS, best_trials
+from sp_search.search.study.trials import PARAMS, best_trials, recorded_runs
 from sp_search.types import Params, ParamValue
 
 MOST = 5
@@ -67,7 +67,7 @@ def fitting(space: Space, params: Params) -> tuple[dict[str, ParamValue], list[s
 def _ranked(study: optuna.Study, metric: str) -> list[tuple[int, Params]]:
     """Trials of full budget by number with their parameters, best first."""
     runs: dict[int, list[float]] = defaultdict(list)
-    for key, run in study.user_attrs.get(CONFIRMED, {}).items():
+    for key, run in recorded_runs(study, "confirm").items():
         runs[int(key.partition(":")[0])].append(float(run[metric]))
     means = {number: math.fsum(values) / len(values) for number, values in runs.items()}
     trials = best_trials(study, len(study.trials))  # best first, which the stable sort keeps for those not confirmed

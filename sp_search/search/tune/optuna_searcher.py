@@ -41,7 +41,7 @@ from sp_search.search.study.trials import (
     twin,
 )
 from sp_search.search.tune.asha import NUMBER, Asha
-from sp_search.types import ParamValue, Report
+from sp_search.types import Member, ParamValue, Report
 
 REQUEST, SEEN = "request", "seen"
 """Keys of a Tune trial's config: what its worker is asked, and what it has seen at an earlier start."""
@@ -250,9 +250,14 @@ class StudySearcher(Searcher):
         decides = self._settings.metric.removeprefix(VALID)
         finished = TrialResult(
             number=running.number,
-            params=running.params,
-            seed=running.seed,
-            state=self._settings.trial_folder(running.number),
+            member=Member(
+                share=1.0,
+                trial=running.number,
+                seed=running.seed,
+                params=running.params,
+                budget=self._settings.budget,
+                state=self._settings.trial_folder(running.number),
+            ),
             metrics={"valid": metrics or {decides: running.reported[max(running.reported)]}},
             facts=dict(result.get(FACTS, ())),
         )

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from sp_search.export.words import together
 from sp_search.search.base.settings import SearchSettings
 from sp_search.types import Params, Report
 
@@ -53,8 +54,8 @@ class Progress:
         """Say what begins."""
         s = self._settings
         self._console.print(
-            f"study {s.study}: {s.trials} trials of up to {s.budget:,} utterances, {s.in_flight} at once, "
-            f"then {s.confirm_top} x {s.confirm_seeds} confirm runs",
+            f"study {s.study}: {s.trials} trials of up to {s.budget:,} utterances, {s.in_flight} at once; "
+            f"then the best {s.confirm_top} race under fresh seeds{_final(s)}",
             highlight=False,
             soft_wrap=True,
         )
@@ -63,7 +64,7 @@ class Progress:
 
     def trial_started(self, number: int, params: Params, tags: Mapping[str, str]) -> None:
         """A new row."""
-        name = f"{number}" if tags["role"] == "search" else f"{tags['of_trial']} confirm {number % 1000}"
+        name = f"{number}" if tags["role"] == "search" else f"{tags['of_trial']} {tags['role']} {number % 1000}"
         shown = [
             f"{key} {value:.2g}" if isinstance(value := params[key], float) else f"{key} {value}"
             for key in SETTINGS
@@ -96,14 +97,16 @@ class Progress:
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """Say who won."""
-        best, metric, baseline = summary["best"], summary["metric"], summary["baseline"]
-        name = metric.replace("_", " ")
-        ended = ", ".join(f"{count} {name}" for name, count in summary["trials"].items())
+        best, single, setting = summary["best"], summary["answers"]["single"], summary["setting"]
+        metric, baseline = summary["metric"], summary["baseline"]
+        name, (low, high) = metric.replace("_", " "), best["intervals"][metric]
+        ended = ", ".join(f"{count} {state}" for state, count in summary["trials"].items())
         text = (
-            f"winner: trial {best['trial']}, valid {name} {best['valid'][metric]:.4f}, "
-            f"test {name} {best['test'][metric]:.4f} (means of {len(best['seeds'])} seeds), "
-            f"{baseline['name']} {baseline['test'][metric]:.4f}; "
-            f"trials: {ended}; {summary['wall_s']:.0f} s"
+            f"winner: {together([member['method'] for member in best['members']])}, "
+            f"test {name} {best['test'][metric]:.4f} ({low:.4f} to {high:.4f}), valid {best['valid'][metric]:.4f}; "
+            f"the best one alone {single['test'][metric]:.4f}; the setting of trial {best['trial']} "
+            f"{setting['test'][metric]:.4f} (mean of {len(best['seeds'])} seeds); "
+            f"{baseline['name']} {baseline['test'][metric]:.4f}; trials: {ended}; {summary['wall_s']:.0f} s"
         )
         self._stop()
         self._console.print(text, highlight=False, soft_wrap=True)
@@ -147,3 +150,9 @@ class Progress:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _final(settings: SearchSettings) -> str:
+    if not settings.final_seeds:
+        return ""
+    return f", and the winner is trained {settings.final_seeds} times for {settings.final_budget:,} utterances"

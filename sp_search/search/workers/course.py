@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sp_search.search.workers.trainer import Note, Trainer
+from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Trainer
 from sp_search.types import Params, Report
 
 STATE = "state"
@@ -68,9 +68,17 @@ class RecordedTrainer:
         self._write("advance", until={number: until[number] for number in numbers}, reports=told)
         return reports
 
-    def measure(self, number: int, split: str) -> dict[str, Any]:
-        """What a trial comes to on a split; changes nothing."""
-        return self._trainer.measure(number, split)
+    def measure(self, shares: Mapping[int, float], split: str, given: Given = ()) -> dict[str, Any]:
+        """What trials answer to a split together; changes nothing."""
+        return self._trainer.measure(shares, split, given)
+
+    def scores(self, number: int, split: str) -> LogProbs:
+        """What a trial may answer to a split; changes nothing."""
+        return self._trainer.scores(number, split)
+
+    def events(self, split: str) -> tuple[Numbers, Numbers]:
+        """What is right at each event of `scores`."""
+        return self._trainer.events(split)
 
     def save(self, number: int, folder: Path, note: Note) -> None:
         """Save a trial's state, under a token by which a later joining finds it again."""

@@ -43,6 +43,11 @@ class SlotPool:
         self._ready: list[Any] = []  # references of slots that were left: one costs milliseconds
 
     @property
+    def workers(self) -> Sequence[Any]:
+        """The actors."""
+        return self._workers
+
+    @property
     def is_free(self) -> bool:
         """Whether a slot is."""
         return len(self._taken) < self._slots * len(self._workers)

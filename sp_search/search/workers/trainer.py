@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
 import ray
 from ray import cloudpickle
 
@@ -13,6 +15,12 @@ from sp_search.types import Params, Report
 
 Note = Mapping[str, Any]
 """What is saved with a trial's state."""
+
+
+LogProbs = npt.NDArray[np.float32]
+Numbers = npt.NDArray[np.int64]
+Given = Sequence[tuple[LogProbs, float]]
+"""Log-probabilities of legal answers that others gave, each with its weight."""
 
 
 class Trainer(Protocol):
@@ -24,7 +32,9 @@ class Trainer(Protocol):
     def seek(self, position: int) -> None: ...  # noqa: D102
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
-    def measure(self, number: int, split: str) -> dict[str, Any]: ...  # noqa: D102
+    def measure(self, shares: Mapping[int, float], split: str, given: Given = ()) -> dict[str, Any]: ...  # noqa: D102
+    def scores(self, number: int, split: str) -> LogProbs: ...  # noqa: D102
+    def events(self, split: str) -> tuple[Numbers, Numbers]: ...  # noqa: D102
     def save(self, number: int, folder: Path, note: Note) -> None: ...  # noqa: D102
     def note(self, folder: Path) -> Note | None: ...  # noqa: D102
     def remove(self, number: int) -> None: ...  # noqa: D102

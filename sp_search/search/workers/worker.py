@@ -7,11 +7,9 @@ still on its way to the driver is waited for a moment; then the others go on wit
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +20,8 @@ from typing import Any, TypeVar, cast
 import ray
 
 from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
-from sp_search.search.workers.trainer import Note, Trainer
+from sp_search.search.workers.failure_log import log_failure
+from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Trainer
 from sp_search.types import Report
 
 PATIENCE_S = 0.1
@@ -81,17 +80,36 @@ class Worker:
         """The same as Tune takes it; metric is the one that decides."""
         return self.report(request, after).tune_result(metric, request.budget)
 
-    def evaluate(self, request: TrialRequest, split: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What a trial as it was saved comes to on a split, in one pass, and what it weighs.
+    def answer(
+        self, members: Sequence[tuple[TrialRequest, float]], split: str, given: Given = ()
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """What trials as they were saved answer to a split together, in one pass, and what each of them weighs.
 
-        The first has `metrics`, `intervals` (95 %, by bootstrap over utterances) and `train_s`.
+        Args:
+            members: each with the weight of its log-probabilities.
+            split: its name.
+            given: see `MultiTrialTrainer.measure`, which also says what the first of the two holds.
         """
+        requests, shares = [request for request, _ in members], {request.number: share for request, share in members}
         return self._in_trainer(
             lambda: self._as_saved(
-                request,
-                lambda: (self._trainer.measure(request.number, split), self._trainer.facts(request.number)),
+                requests,
+                lambda: (
+                    self._trainer.measure(shares, split, given),
+                    [self._trainer.facts(number) for number in shares],
+                ),
             )
         )
+
+    def scores(self, request: TrialRequest, split: str) -> LogProbs:
+        """The log-probabilities of what a trial as it was saved may answer to a split."""
+        return self._in_trainer(
+            lambda: self._as_saved([request], lambda: self._trainer.scores(request.number, split))
+        )
+
+    def events(self, split: str) -> tuple[Numbers, Numbers]:
+        """What is right at each event of `scores`, and the utterance it belongs to."""
+        return self._in_trainer(lambda: self._trainer.events(split))
 
     def remove(self, number: int) -> None:
         """Let a trial go, without waiting for it; one that is not here is no fault, for it may have been lost."""
@@ -214,14 +232,18 @@ class Worker:
         with self._timed():
             self._trainer.save(request.number, Path(request.folder), self._notes[request.number])
 
-    def _as_saved(self, request: TrialRequest, errand: Callable[[], T]) -> T:
-        """Do something while a trial is here as it was saved."""
-        self._join(request, Path(request.folder))
+    def _as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
+        """Do something while trials are here as they were saved."""
+        here: list[int] = []
         try:
+            for request in requests:
+                self._join(request, Path(request.folder))
+                here.append(request.number)
             with self._timed():
                 return errand()
         finally:
-            self._drop(request.number)
+            for number in here:
+                self._drop(number)
 
     def _hand_over(self, number: int, to: Ask) -> None:
         asked = self._asked.get(number)
@@ -245,7 +267,7 @@ class Worker:
         if asked.request.number in self._live:
             self._live[asked.request.number] = time.monotonic() + PATIENCE_S
         if isinstance(found, Exception):
-            _log_failure(asked.request, found)
+            log_failure(asked.request, found)
             asked.answer.set_exception(found)
         else:
             asked.answer.set_result(found)
@@ -261,18 +283,6 @@ class Worker:
 
 def _nothing_to_come(asked: _Pending) -> ValueError:
     return ValueError(f"trial {asked.request.number}: expected a report to come behind {asked.after} utterances")
-
-
-def _log_failure(request: TrialRequest, error: Exception) -> None:
-    """Keep the traceback of a run beside the study: the worker's own log goes with its machine."""
-    path = Path(request.folder).parent.parent / "logs" / f"trial-{request.number}.log"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
-            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} params {dict(request.params)} seed {request.seed}\n")
-            log.write("".join(traceback.format_exception(error)) + "\n")
-    except OSError as fault:
-        print(f"sp-search: {path}: the traceback of trial {request.number} can't be kept: {fault}", file=sys.stderr)
 
 
 def _settle(done: Future[T], errand: Callable[[], T]) -> None:

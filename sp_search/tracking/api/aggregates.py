@@ -40,7 +40,7 @@ class StudyAggregates:
 
     def started(self, number: int, role: str) -> None:
         """A trial begins, or goes on."""
-        self._trials.setdefault(number, _Trial(confirms=role == "confirm"))
+        self._trials.setdefault(number, _Trial(confirms=role != "search"))
 
     def steps_of(self, number: int) -> int:
         """How many utterances a trial has seen."""

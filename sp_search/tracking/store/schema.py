@@ -52,7 +52,7 @@ def trial_tags(study: Mapping[str, str], number: int, tags: Mapping[str, Any]) -
     Args:
         study: the parent's tags.
         number: the trial, unique in its study.
-        tags: role (search or confirm), seed, of_trial (the trial a confirm run repeats), ...
+        tags: role (search, confirm or final), seed, of_trial (the trial whose setting a run has), ...
     """
     own = {"role": "search", **tags, "trial": number}
     shared = {f"{PREFIX}{key}": study[f"{PREFIX}{key}"] for key in _ON_CHILDREN if f"{PREFIX}{key}" in study}
@@ -62,9 +62,10 @@ def trial_tags(study: Mapping[str, str], number: int, tags: Mapping[str, Any]) -
 
 def trial_name(number: int, tags: Mapping[str, str]) -> str:
     """What the MLflow UI lists a child run as."""
-    if tags.get(f"{PREFIX}role") != "confirm":
+    role = tags.get(f"{PREFIX}role")
+    if role not in ("confirm", "final"):
         return f"trial {number}"
-    return f"confirm trial {tags.get(f'{PREFIX}of_trial', number)} seed {tags.get(f'{PREFIX}seed', '?')}"
+    return f"{role} trial {tags.get(f'{PREFIX}of_trial', number)} seed {tags.get(f'{PREFIX}seed', '?')}"
 
 
 def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:

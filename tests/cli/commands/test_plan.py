@@ -17,14 +17,18 @@ def words(tmp_path):
 
 
 def test_a_plan_for_people_tells_space_rungs_and_training_and_makes_nothing(words, tmp_path, capsys):
-    assert main(["plan", *words, "trials=3", "schedule.budget=800", "schedule.grace=200", "rate=2"]) == 0
+    sizes = ["trials=3", "schedule.budget=800", "schedule.grace=200", "schedule.confirm.top=3"]
+    sizes += ["schedule.confirm.seeds=3", "schedule.final.seeds=2", "schedule.final.stretch=1.5"]
+    assert main(["plan", *words, *sizes, "rate=2"]) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0] == "study mine: 3 trials, 2 workers of 5 slots"
     assert printed[1].startswith("LM random:6x16x2: 6 layers x 16; data data: 40 utterances to train on, 12 to ")
     assert {"  depth               3 to 6", "  prompt_length       5 to 160, log"} <= set(printed)
     assert "        800  about 2, at most 3, the full budget" in printed
-    assert printed[-2].endswith("(at most 2,400), 7,200 for the confirm runs")
-    assert ", at most 1 h 20 min, at 2 trial-utterances/s (as given); start-up" in printed[-1]
+    assert printed[-2].endswith(
+        "(at most 2,400), about 3,200 for the confirm runs (at most 7,200), 2,400 for the winner's final training"
+    )
+    assert ", at most 1 h 40 min, at 2 trial-utterances/s (as given); start-up" in printed[-1]
     assert not (tmp_path / "runs").exists()
 
 
@@ -32,7 +36,8 @@ def test_a_plan_as_json_has_a_measured_rate_and_the_hours_that_follow(words, cap
     assert main(["plan", *words, "json=true", "measure=true", "schedule.batch_size=4", "cluster.slots=2"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["rate"] > 0
-    most = plan["plan"]["most_search_utterances"] + plan["plan"]["confirm_utterances"]
+    counts = ("most_search_utterances", "most_confirm_utterances", "final_utterances")
+    most = sum(plan["plan"][name] for name in counts)
     assert plan["hours"]["most"] == pytest.approx(most / plan["rate"] / 3600)
 
 

@@ -43,9 +43,11 @@ def searched(in_ray, request, tmp_path_factory):
 def test_a_search_tells_the_tasks_own_metrics(searched):
     task, folder, summary, told = searched
     best, name = summary["best"], summary["metric"].replace("_", " ")
-    assert set(best["valid"]) == set(best["test"]) == METRICS[task] | {"loss"}
+    single = summary["answers"]["single"]
+    assert set(single["valid"]) == set(single["test"]) == METRICS[task] | {"loss"}
+    assert set(best["valid"]) - {"loss"} == set(best["test"]) - {"loss"} == METRICS[task]
     assert set(summary["baseline"]["test"]) == METRICS[task]
-    assert f"valid {name} {best['valid'][summary['metric']]:.4f}, test {name}" in told
+    assert f"test {name} {best['test'][summary['metric']]:.4f} (" in told
     page = (folder / "runs" / "tiny" / "report" / "index.html").read_text()
     assert f"<th>test {name}</th>" in page
 
@@ -60,7 +62,7 @@ def test_the_winner_has_the_best_mean_of_what_decides(searched):
 def test_evaluate_finds_the_exported_prompts_metrics_with_intervals(searched):
     task, folder, summary, _ = searched
     found = json.loads(sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best").stdout)
-    exported = {name: value for name, value in summary["best"]["exported"]["test"].items() if name != "loss"}
+    exported = {name: value for name, value in summary["best"]["test"].items() if name != "loss"}
     assert found["metrics"] == pytest.approx(exported, abs=1e-6)
     for told in (found, found["baseline"]):
         assert set(told["intervals"]) == set(told["metrics"]) == METRICS[task]

@@ -32,6 +32,10 @@ def answerer(lm, legal, task):
     return AnswerModel(fold_weights(lm, CPU, torch.float32), space_of(legal), task)
 
 
+def chosen(made, split, one):
+    return made.choose(made.scores(split, [one])[0])
+
+
 def labelled(answers, seed=4):
     """Utterances with the given answers, as label symbols."""
     sources = [tiny_split("test", len(answers), seed).source(i).tolist() for i in range(len(answers))]
@@ -78,7 +82,7 @@ def test_the_best_legal_answer_comes_with_the_share_of_each(lm):
     legal, one, split = LEGAL["a branching tree"], candidate(lm, depth=2), labelled([()] * 4)
     shares = score_answers(fold_weights(lm, CPU, torch.float32), split, answer_tree(legal, CPU), [one])[0].softmax(-1)
     names = [" ".join(LETTERS[symbol] for symbol in answer) for answer in legal]
-    for row, answered in enumerate(answerer(lm, legal, TRIPLE).answer(split, one)):
+    for row, answered in enumerate(chosen(answerer(lm, legal, TRIPLE), split, one)):
         wanted = dict(zip(names, shares[row].tolist(), strict=True))
         assert answered.scores == pytest.approx(wanted, abs=1e-6)
         assert " ".join(answered.words) == max(wanted, key=wanted.get) == next(iter(answered.scores))
@@ -90,7 +94,7 @@ def test_written_answers_are_measured_as_words_and_by_the_nll_a_symbol(lm):
     wanted, one = [("ab",), ("c",), ("dede",)], candidate(lm, depth=2)
     split = split_of([labelled(wanted_).source(0).tolist() for wanted_ in [[(0,)]] * 3], wanted, "test")
     made = answerer(lm, [(0, 1), (2,)], task)
-    written = [answered.words for answered in made.answer(split, one)]
+    written = [answered.words for answered in made.write(split, [one], [1.0])]
     (found,) = made.metrics(split, answers, [one])
     assert found.pop("loss") == pytest.approx(
         float(answer_nll(fold_weights(lm, CPU, torch.float32), split, answers, [one]).sum()) / (7 + 3), rel=1e-5
@@ -106,7 +110,7 @@ def test_an_answer_is_as_long_as_trainings_longest_or_as_told(lm, asked, longest
 
 def test_only_legal_answers_that_fit_are_written(lm):
     task = get_task("asr", answer_format="characters", decoding="legal", max_answer=2)
-    found = answerer(lm, [(0, 1), (2,), (0, 1, 2)], task).answer(labelled([()] * 5), candidate(lm, depth=2))
+    found = answerer(lm, [(0, 1), (2,), (0, 1, 2)], task).write(labelled([()] * 5), [candidate(lm, depth=2)], [1.0])
     assert {answered.words for answered in found} <= {("ab",), ("c",)}
 
 

@@ -1,14 +1,16 @@
 """Trials whose answers have different lengths: padded in a batch, and trained as if each stood alone."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from sp_search.engine.answer.label_map import LabelMap
-from sp_search.engine.answer.score import answer_nll
+from sp_search.engine.answer.score import answer_nll, gold_choices, symbol_log_probs
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import EOS, PAD, SEPARATOR, SPECIALS
+from tests.engine.answer.test_generate import next_log_probs
 from tests.engine.answer.test_score import PROMPTS, UNIT_OF, candidate
 from tests.engine.trials import TRIALS, add_all, assert_same, trained
 from tests.plain_form import plain_tail
@@ -42,6 +44,21 @@ def test_an_answer_among_longer_ones_has_the_nll_it_has_alone(shape):
             logits, units = logits @ one.prompt.tensors.head.T, [SPECIALS + symbol for symbol in answer]
         wanted = F.cross_entropy(logits, torch.tensor([*units, EOS]), reduction="sum")
         torch.testing.assert_close(found[i], wanted, rtol=1e-5, atol=2e-5)
+
+
+def test_symbols_of_answers_have_the_log_probabilities_of_the_plain_form():
+    """Padded answers; what is right is marked, and rows behind the ends are not."""
+    lm, split = tiny_lm(), tiny_split("test", 3, seed=4)
+    answers = np.array([[0, 1, 2], [3, NOTHING, NOTHING], [NOTHING] * 3], dtype=np.int32)
+    gold = gold_choices(answers, 5)
+    assert gold.tolist() == [[0, 1, 2, 5], [3, 5, -1, -1], [5, -1, -1, -1]]
+    for shape in PROMPTS.values():
+        one = candidate(lm, **shape)
+        found = symbol_log_probs(fold_weights(lm, CPU, torch.float32), split, answers, one)
+        assert found.shape == (3, 4, 6)
+        for i, m in (gold >= 0).nonzero().tolist():
+            wanted = next_log_probs(lm, one, split.source(i).tolist(), answers[i, :m].tolist())
+            torch.testing.assert_close(found[i, m], wanted, rtol=1e-5, atol=2e-5)
 
 
 WRITTEN = {name: params for name, params in TRIALS.items() if params.get("score_end", True)}

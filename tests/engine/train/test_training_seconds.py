@@ -18,5 +18,5 @@ def test_the_seconds_of_a_chunk_are_shared_by_the_trials_that_trained(monkeypatc
     monkeypatch.setattr(trainer_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     report = trainer.advance([1, 2], {1: 0, 2: 0})[1]
     trainer.advance([1], {1: BUDGET})
-    assert {n: trainer.measure(n, "test")["train_s"] for n in (1, 2, 3)} == {1: 3.0 + 6.0, 2: 3.0, 3: 0.0}
+    assert {n: trainer.measure({n: 1.0}, "test")["train_s"] for n in (1, 2, 3)} == {1: 3.0 + 6.0, 2: 3.0, 3: 0.0}
     assert report.metrics["utterances_per_s"] == pytest.approx(2 * 2 * BATCH / 6)

@@ -208,4 +208,4 @@ def test_a_restored_trial_keeps_the_seconds_it_was_trained(tmp_path):
     trainer.advance([1], {1: BUDGET})
     trainer.save(1, tmp_path)
     other.add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=tmp_path)
-    assert other.measure(1, "test")["train_s"] == trainer.measure(1, "test")["train_s"] > 0
+    assert other.measure({1: 1.0}, "test")["train_s"] == trainer.measure({1: 1.0}, "test")["train_s"] > 0

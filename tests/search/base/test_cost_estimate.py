@@ -49,8 +49,26 @@ def test_a_plan_counts_the_training_of_search_and_confirm_runs(tmp_path):
     plan = plan_search(settings(tmp_path, trials=1, first_trials=({"lr": 0.5}, {"lr": 0.6})), lr_space())
     assert [(point.utterances, point.trials) for point in plan.points] == [(100, 1), (400, 1), (1600, 1)]
     assert (plan.search_utterances, plan.most_search_utterances) == (1600, 1600)
-    assert plan.confirm_utterances == 1 * 2 * 1600  # the only trial, under two seeds
+    assert plan.confirm_utterances == plan.most_confirm_utterances == 1 * 2 * 1600  # the only trial, under two seeds
     assert plan.first_trials == ({"lr": 0.5},)
+
+
+@pytest.mark.parametrize(
+    ("changes", "confirm", "most", "final"),
+    [
+        ({"confirm_top": 3, "confirm_seeds": 3, "final_seeds": 2}, 4, 9, 2 * 3200),
+        ({"confirm_top": 3, "confirm_seeds": 1, "final_seeds": 2}, 3, 3, 2 * 3200),
+        ({"confirm_top": 1, "confirm_seeds": 3, "final_seeds": 2}, 0, 0, 2 * 3200),
+        ({"confirm_top": 3, "confirm_seeds": 3, "final_seeds": 0}, 6, 9, 0),
+    ],
+)
+def test_a_plan_counts_the_race_and_the_final_training(tmp_path, changes, confirm, most, final):
+    plan = plan_search(settings(tmp_path, trials=8, **changes), lr_space())
+    assert (plan.confirm_utterances, plan.most_confirm_utterances) == (confirm * 1600, most * 1600)
+    assert plan.final_utterances == final
+    assert plan.utterances == (
+        plan.search_utterances + confirm * 1600 + final, plan.most_search_utterances + most * 1600 + final,
+    )  # fmt: skip
 
 
 def test_the_training_of_a_search_is_between_its_first_rung_and_all_of_it(tmp_path):

@@ -16,8 +16,8 @@ import pytest
 import ray
 from ray import cloudpickle
 
-from sp_search.search.run.confirm import FIRST_NUMBER
 from sp_search.search.run.search import start_workers
+from sp_search.search.run.seed_runs import FIRST_NUMBER
 from sp_search.search.workers.trainer import build_trainer
 from tests.cluster.processes import LIMIT_S, wait_for
 from tests.search.fake_search import search
@@ -57,9 +57,9 @@ def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(in_
     assert summary["best"]["trial"] == best.number
     assert summary["best"]["test"]["accuracy"] == pytest.approx(curve(best.params, 1600))
     assert len(summary["best"]["seeds"]) == 2
-    exported, value = summary["best"]["exported"], summary["best"]["test"]["accuracy"]
-    assert exported["intervals"]["accuracy"] == pytest.approx([value - 0.01, value + 0.01])
-    assert exported["train_s"] == 0.5
+    value = summary["best"]["test"]["accuracy"]
+    assert summary["best"]["intervals"]["accuracy"] == pytest.approx([value - 0.01, value + 0.01])
+    assert summary["best"]["train_s"] == 0.5
     assert summary["wall_s"] > 0
     assert best.user_attrs["facts"] == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
 
@@ -142,7 +142,7 @@ def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports
 
 def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
     def confirmed():
-        return [seen for number, seen in events(tmp_path, "reported") if number >= FIRST_NUMBER]
+        return [seen for number, seen in events(tmp_path, "reported") if number >= FIRST_NUMBER["confirm"]]
 
     order = {"trials": 2, "confirm_top": 1, "confirm_seeds": 1}
     killed = begin(tmp_path, pause_s=0.1, **order)

@@ -18,7 +18,7 @@ from sp_search.search.study.trials import (
     best_trials,
     counts,
     left_running,
-    record_confirmed,
+    record_run,
     trials_to_confirm,
     twin,
 )
@@ -192,8 +192,8 @@ def test_a_study_without_a_full_trial_has_no_best_and_says_what_to_do(tmp_path):
 
 
 def test_confirm_runs_are_kept_one_by_one(tmp_path):
-    record_confirmed(opened(tmp_path), "3:1", {"valid_accuracy": 0.5})
-    record_confirmed(opened(tmp_path), "3:2", {"valid_accuracy": 0.6})
+    record_run(opened(tmp_path), "confirm", "3:1", {"valid_accuracy": 0.5})
+    record_run(opened(tmp_path), "confirm", "3:2", {"valid_accuracy": 0.6})
     assert opened(tmp_path).user_attrs["confirmed"] == {
         "3:1": {"valid_accuracy": 0.5}, "3:2": {"valid_accuracy": 0.6},
     }  # fmt: skip

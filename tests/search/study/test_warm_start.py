@@ -6,7 +6,7 @@ from sp_search.errors import StudyError
 from sp_search.prompts.limits import Limits
 from sp_search.search.base.space import read_space
 from sp_search.search.study.study import load_study, open_study
-from sp_search.search.study.trials import PARAMS, record_confirmed
+from sp_search.search.study.trials import PARAMS, record_run
 from sp_search.search.study.warm_start import MOST, fitting, warm_trials
 from tests.search.searches import IDENTITY, new_study, run_of
 
@@ -53,7 +53,7 @@ def test_the_best_trials_come_first_and_no_setting_twice(tmp_path):
 def test_confirmed_settings_come_before_others_by_the_mean_over_their_runs(tmp_path):
     study = earlier(tmp_path, *((value, {"lr": value}) for value in (0.9, 0.8, 0.7, 0.6)))
     for key, accuracy in {"0:1": 0.5, "0:2": 0.6, "1:1": 0.7, "1:2": 0.2, "2:1": 0.61, "2:2": 0.6}.items():
-        record_confirmed(study, key, run_of(accuracy))
+        record_run(study, "confirm", key, run_of(accuracy))
     assert lrs(taken(study)) == [0.7, 0.9, 0.8, 0.6]
 
 

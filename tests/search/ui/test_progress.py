@@ -12,7 +12,7 @@ from tests.search.searches import settings
 @pytest.fixture
 def shown(tmp_path):
     stream = io.StringIO()
-    progress = Progress(settings(tmp_path), stream)
+    progress = Progress(settings(tmp_path, final_seeds=3), stream)
     progress.study_opened({})
     return progress, stream
 
@@ -27,7 +27,10 @@ def test_off_a_terminal_each_report_and_end_is_one_plain_line(shown):
     progress, stream = shown
     play(progress)
     first, report, end = stream.getvalue().splitlines()
-    assert first == "study s: 8 trials of up to 1,600 utterances, 2 at once, then 2 x 2 confirm runs"
+    assert first == (
+        "study s: 8 trials of up to 1,600 utterances, 2 at once; then the best 2 race under fresh seeds, and the "
+        "winner is trained 3 times for 3,200 utterances"
+    )
     assert "trial 3" in report
     assert "3,200 utterances  valid 0.5000  best 0.5000    210 utt/s  running" in report
     assert end.endswith("pruned (stopped at a rung by ASHA)")
@@ -43,12 +46,17 @@ def test_a_confirm_run_goes_by_its_trial(shown):
 def test_the_end_names_the_winner_and_how_trials_ended(shown):
     progress, stream = shown
     progress.study_finished({
-        "best": {"trial": 3, "valid": {"accuracy": 0.91}, "test": {"accuracy": 0.9}, "seeds": [1, 2, 3]},
+        "best": {
+            "trial": 3, "valid": {"accuracy": 0.91}, "test": {"accuracy": 0.9}, "seeds": [1, 2, 3],
+            "intervals": {"accuracy": [0.88, 0.92]}, "members": [{"method": "prompt"}] * 2 + [{"method": "probe"}],
+        },
+        "answers": {"single": {"test": {"accuracy": 0.85}}}, "setting": {"test": {"accuracy": 0.84}},
         "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2,
         "metric": "accuracy", "baseline": {"name": "naive Bayes", "test": {"accuracy": 0.7}},
     })  # fmt: skip
     assert stream.getvalue().splitlines()[-1] == (
-        "winner: trial 3, valid accuracy 0.9100, test accuracy 0.9000 (means of 3 seeds), naive Bayes 0.7000; "
+        "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best one "
+        "alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); naive Bayes 0.7000; "
         "trials: 3 complete, 5 pruned, 0 failed; 61 s"
     )
 
@@ -58,7 +66,7 @@ def test_on_a_terminal_a_live_table_shows_the_trials(tmp_path, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "160")
     stream = io.StringIO()
-    progress = Progress(settings(tmp_path), stream)
+    progress = Progress(settings(tmp_path, final_seeds=3), stream)
     progress.study_opened({})
     play(progress)
     progress.close(0)

@@ -1,4 +1,4 @@
-"""Confirm runs: which are made, where, and what is recorded of them."""
+"""Runs under fresh seeds: which are made, where, and what is recorded of them."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,9 +7,9 @@ import pytest
 
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import TrialReport
-from sp_search.search.run.confirm import confirm_number, pending_confirms, run_confirms
+from sp_search.search.run.seed_runs import confirm_run, final_run, train_runs
 from sp_search.search.study.sampler import trial_seed
-from sp_search.search.study.trials import best_trials, record_confirmed
+from sp_search.search.study.trials import best_trials, record_run
 from sp_search.types import Report
 from tests.search.searches import lr_space, run_of, settings, study_of_three
 
@@ -69,34 +69,51 @@ class FewSeats:
         self.is_free = True
 
 
-def confirm(study, slots, runs=Path("runs"), **changes):
-    """Make the runs; what listeners heard."""
-    heard = Heard()
-    run_confirms(study, lr_space(), settings(runs, **changes), slots, Observers([heard]))
+def train(study, slots, runs=Path("runs"), top=1, seeds=1, role="confirm"):
+    """Make runs of the best settings; what listeners heard."""
+    heard, config = Heard(), settings(runs, final_seeds=seeds)
+    make = {"confirm": confirm_run, "final": final_run}[role]
+    wanted = [make(trial, r, config) for trial in best_trials(study, top) for r in range(1, seeds + 1)]
+    train_runs(wanted, study, lr_space(), config, slots, Observers([heard]))
     return heard.events
 
 
-def test_the_best_settings_are_repeated_under_seeds_of_their_own(study):
-    config = settings(Path("runs"), confirm_top=2, confirm_seeds=2)
-    runs = pending_confirms(study, best_trials(study, 2), config)
-    assert [(run.key, run.number, run.params, run.seed) for run in runs] == [
-        ("0:1", confirm_number(0, 1), {"lr": 0.9}, trial_seed(0, 0, 1)),
-        ("0:2", confirm_number(0, 2), {"lr": 0.9}, trial_seed(0, 0, 2)),
-        ("1:1", confirm_number(1, 1), {"lr": 0.8}, trial_seed(0, 1, 1)),
-        ("1:2", confirm_number(1, 2), {"lr": 0.8}, trial_seed(0, 1, 2)),
-    ]
+def number_of(trial, repeat):
+    return 1_000_000 + 1000 * trial + repeat
+
+
+def test_runs_of_a_setting_have_seeds_and_numbers_of_their_own(study):
+    config = settings(Path("runs"))
+    (trial,) = best_trials(study, 1)
+    confirm, final = confirm_run(trial, 2, config), final_run(trial, 2, config)
+    assert (confirm.key, confirm.number, confirm.params, confirm.seed, confirm.budget) == (
+        "0:2", 1_000_002, {"lr": 0.9}, trial_seed(0, 0, 2), 1600,
+    )  # fmt: skip
+    assert (final.key, final.number, final.params, final.budget) == ("0:2", 2_000_002, {"lr": 0.9}, 3200)
+    assert len({make(trial, r, config).seed for make in (confirm_run, final_run) for r in range(1, 10)}) == 18
 
 
 def test_a_run_that_is_recorded_is_not_made_again(study):
-    record_confirmed(study, "0:1", run_of(0.5))
-    config = settings(Path("runs"), confirm_top=1, confirm_seeds=2)
-    assert [run.key for run in pending_confirms(study, best_trials(study, 1), config)] == ["0:2"]
+    record_run(study, "confirm", "0:1", run_of(0.5))
+    slots = FewSeats()
+    train(study, slots, seeds=2)
+    assert [request.number for request in slots.taken] == [number_of(0, 2)]
+
+
+def test_a_final_run_is_not_the_confirm_run_of_the_same_repeat(study):
+    record_run(study, "confirm", "0:1", run_of(0.5))
+    slots = FewSeats()
+    events = train(study, slots, role="final")
+    (request,) = slots.taken
+    assert (request.number, request.budget, request.points) == (2_000_001, 3200, (100, 400, 1600, 3200))
+    assert [event[2] for event in events if event[0] == "reported"] == [100, 400, 1600, 3200]
+    assert list(study.user_attrs["final"]) == ["0:1"]
 
 
 def test_a_run_reports_at_every_point_and_is_recorded_with_its_last(study):
     slots = FewSeats()
-    events = confirm(study, slots, confirm_top=1, confirm_seeds=1)
-    number, seed = confirm_number(0, 1), trial_seed(0, 0, 1)
+    events = train(study, slots)
+    number, seed = number_of(0, 1), trial_seed(0, 0, 1)
     metrics = {"valid_accuracy": 0.5, "valid_loss": 1.0}
     assert slots.taken == [settings(Path("runs")).request(number, {"lr": 0.9}, seed)]
     assert events == [
@@ -109,9 +126,9 @@ def test_a_run_reports_at_every_point_and_is_recorded_with_its_last(study):
 
 
 def test_runs_wait_for_a_seat_and_every_one_leaves_its_own(study):
-    table = {confirm_number(t, r): 0.1 * t + 0.01 * r for t in range(3) for r in (1, 2)}
+    table = {number_of(t, r): 0.1 * t + 0.01 * r for t in range(3) for r in (1, 2)}
     slots = FewSeats(table)
-    confirm(study, slots, confirm_top=3, confirm_seeds=2)
+    train(study, slots, top=3, seeds=2)
     assert sorted(slots.left) == sorted(wanted.number for wanted in slots.taken) == sorted(table)
     assert slots.wanted == [True] * 4 + [False] * 2
     recorded = {key: run["valid_accuracy"] for key, run in study.user_attrs["confirmed"].items()}
@@ -119,23 +136,23 @@ def test_runs_wait_for_a_seat_and_every_one_leaves_its_own(study):
 
 
 def test_a_run_that_broke_or_diverged_is_told_and_not_recorded_and_leaves_no_state(study, tmp_path):
-    slots = FewSeats({confirm_number(0, 1): RuntimeError("lost"), confirm_number(0, 2): "diverged"})
-    folders = [settings(tmp_path).trial_folder(confirm_number(0, r)) for r in (1, 2, 3)]
+    slots = FewSeats({number_of(0, 1): RuntimeError("lost"), number_of(0, 2): "diverged"})
+    folders = [settings(tmp_path).trial_folder(number_of(0, r)) for r in (1, 2, 3)]
     for folder in folders:
         folder.mkdir(parents=True)
-    events = confirm(study, slots, tmp_path, confirm_top=1, confirm_seeds=3)
+    events = train(study, slots, tmp_path, seeds=3)
     ends = {event[1]: event[2:4] for event in events if event[0] == "finished"}
     assert ends == {
-        confirm_number(0, 1): ("FAIL", "the run failed: RuntimeError('lost')"),
-        confirm_number(0, 2): ("FAIL", "the run diverged"),
-        confirm_number(0, 3): ("COMPLETE", ""),
+        number_of(0, 1): ("FAIL", "the run failed: RuntimeError('lost')"),
+        number_of(0, 2): ("FAIL", "the run diverged"),
+        number_of(0, 3): ("COMPLETE", ""),
     }
     assert list(study.user_attrs["confirmed"]) == ["0:3"]
     assert [folder.exists() for folder in folders] == [False, False, True]
 
 
 def test_nothing_is_run_where_all_are_recorded(study):
-    record_confirmed(study, "0:1", run_of(0.5))
+    record_run(study, "confirm", "0:1", run_of(0.5))
     slots = FewSeats()
-    assert confirm(study, slots, confirm_top=1, confirm_seeds=1) == []
+    assert train(study, slots) == []
     assert slots.taken == []

@@ -1,0 +1,18 @@
+"""What answers together, in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+KINDS = {
+    "prompt": ("prompt", "prompts"),
+    "finetune": ("fine-tuned LM", "fine-tuned LMs"),
+    "probe": ("linear probe", "linear probes"),
+}
+"""What one member of a method is called, and several."""
+
+
+def together(methods: Sequence[str]) -> str:
+    """The methods of an answer's members in words, as `3 prompts and 1 linear probe`."""
+    return " and ".join(f"{count} {KINDS[method][count > 1]}" for method, count in Counter(methods).items())

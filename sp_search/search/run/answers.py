@@ -1,0 +1,167 @@
+"""What a search leaves: one prompt alone, and states that answer together; chosen on valid, measured on test once.
+
+Every state that the search has kept may be a member: the runs of the winner's final training, the confirm runs, and
+the trials that reached their full budget. They are of many settings, and answer together better than alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+import ray
+from optuna.trial import FrozenTrial, TrialState
+
+from sp_search.metrics.tally import Tally
+from sp_search.search.base.protocol import TrialRequest
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
+from sp_search.search.study.ensemble import greedy_ensembles
+from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
+from sp_search.search.workers.trainer import LogProbs
+from sp_search.types import STATE_FILE, Member
+
+ADDED = ("trained_parameters", "stored_bytes")
+"""Facts of which those of members are added up."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedState:
+    """A state on disk that may answer, alone or among others."""
+
+    request: TrialRequest
+    member: Member  # with a share of 1
+    value: float  # of the metric that decides, on all of valid
+
+
+@dataclass(frozen=True, eq=False)
+class Rival:
+    """What answers without the LM: log-probabilities of legal answers by split, and how it is exported."""
+
+    log_probs: Mapping[str, LogProbs]  # (N, answers)
+    member: Member
+    facts: Mapping[str, Any]  # method, trained_parameters, stored_bytes
+
+
+@dataclass(frozen=True)
+class Together:
+    """States with the weights that they answer together with."""
+
+    states: tuple[tuple[TrainedState, float], ...]
+    rival: tuple[Rival, float] | None = None
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """As they are exported."""
+        own = [replace(state.member, share=share) for state, share in self.states]
+        return (*own, *([replace(self.rival[0].member, share=self.rival[1])] if self.rival else []))
+
+    def ask(self, worker: Any, split: str) -> Any:
+        """Have a worker answer a split; an object reference."""
+        given = [(self.rival[0].log_probs[split], self.rival[1])] if self.rival else []
+        return worker.answer.remote([(state.request, share) for state, share in self.states], split, given)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What states come to together."""
+
+    members: tuple[Member, ...]
+    metrics: Mapping[str, Mapping[str, float]]  # split -> metric
+    intervals: Mapping[str, tuple[float, float]]  # of the metrics on test, 95 %
+    tally: Tally  # the metric that decides, on test, utterance by utterance
+    facts: Mapping[str, Any]  # method, trained_parameters, stored_bytes: of all together
+    train_s: float
+
+
+def seed_runs_of(study: optuna.Study, winner: FrozenTrial, settings: SearchSettings) -> list[SeedRun]:
+    """The runs of the winning setting whose mean it is reported by: its final trainings, or else its confirm runs."""
+    make, count = (final_run, settings.final_seeds) if settings.final_seeds else (confirm_run, settings.confirm_seeds)
+    runs = [make(winner, repeat, settings) for repeat in range(1, count + 1)]
+    return [run for run in runs if run.key in recorded_runs(study, run.role)]
+
+
+def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSettings) -> list[TrainedState]:
+    """Every state that is on disk and was trained to its full budget, the winner's runs first."""
+    trials = {trial.number: trial for trial in study.get_trials(deepcopy=False)}
+    confirmed = [tuple(map(int, key.split(":"))) for key in recorded_runs(study, "confirm")]
+    runs = [run for run in seed_runs_of(study, winner, settings) if run.role == "final"]
+    runs += [confirm_run(trials[number], repeat, settings) for number, repeat in confirmed]
+    found = [
+        TrainedState(
+            run.request(settings),
+            run.member(settings),
+            float(recorded_runs(study, run.role)[run.key][settings.metric]),
+        )
+        for run in runs
+    ]
+    for number, trial in trials.items():
+        if trial.state == TrialState.COMPLETE:
+            request = settings.request(number, trial.user_attrs[PARAMS], trial.user_attrs.get(SEED, 0))
+            member = Member(
+                share=1.0,
+                trial=number,
+                seed=request.seed,
+                params=request.params,
+                budget=request.budget,
+                state=settings.trial_folder(number),
+            )
+            found.append(TrainedState(request, member, float(trial.value or 0.0)))
+    return [state for state in found if (state.member.state / STATE_FILE).exists()]
+
+
+def chosen_answers(
+    states: Sequence[TrainedState], rival: Rival | None, settings: SearchSettings, workers: Sequence[Any]
+) -> dict[str, Together]:
+    """Who answers: `single`, the best state alone; `prompts`, states together; `all`, with the rival among them.
+
+    All is chosen on valid: the single one by the metric that decides, the others by loss.
+    """
+    best = max(states, key=lambda state: state.value)
+    found = {"single": Together(((best, 1.0),))}
+    if settings.most_members == 1:
+        return found
+    asked = [workers[i % len(workers)].scores.remote(state.request, "valid") for i, state in enumerate(states)]
+    gold, utterances = ray.get(workers[0].events.remote("valid"))
+    scores = ray.get(asked)
+    known = gold >= 0
+    candidates: dict[str, list[LogProbs]] = {"prompts": scores}
+    if rival is not None:
+        candidates["all"] = [*scores, rival.log_probs["valid"]]
+    for name, of_each in candidates.items():
+        way = greedy_ensembles(
+            [one[known] for one in of_each], gold[known], utterances[known], most=settings.most_members
+        )
+        shares = way[-1].shares
+        own = tuple((states[i], share) for i, share in shares.items() if i < len(states))
+        there = shares.get(len(states))
+        found[name] = Together(own, (rival, there) if rival is not None and there else None)
+    return found
+
+
+def measured(forms: Mapping[str, Together], workers: Sequence[Any]) -> dict[str, Measured]:
+    """Answer valid and test with each form; those that are the same are asked once."""
+    asked: dict[Together, list[Any]] = {}
+    for form in forms.values():
+        if form not in asked:
+            worker = workers[len(asked) % len(workers)]
+            asked[form] = [form.ask(worker, split) for split in ("valid", "test")]
+    found = {form: _measured(form, *ray.get(of_form)) for form, of_form in asked.items()}
+    return {name: found[form] for name, form in forms.items()}
+
+
+def _measured(
+    form: Together, on_valid: tuple[dict[str, Any], Any], on_test: tuple[dict[str, Any], list[dict[str, Any]]]
+) -> Measured:
+    (valid, _), (test, of_states) = on_valid, on_test
+    facts = [*of_states, *([form.rival[0].facts] if form.rival else [])]
+    return Measured(
+        members=form.members,
+        metrics={"valid": valid["metrics"], "test": test["metrics"]},
+        intervals=test["intervals"],
+        tally=test["tally"],
+        facts={**facts[0], **{name: sum(one[name] for one in facts) for name in ADDED}},
+        train_s=test["train_s"],
+    )

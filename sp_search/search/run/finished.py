@@ -1,0 +1,67 @@
+"""What a search came to: the answers that it leaves, each measured, and the winning setting over its seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from sp_search.search.run.answers import Measured
+from sp_search.search.study.trials import PARAMS
+
+BY_CHOICE = ("all", "prompts", "single")
+"""Names of answers, the one that is exported first: states with a rival among them, states alone, one state."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A search at its end."""
+
+    winner: FrozenTrial  # whose setting was trained at the end
+    answers: Mapping[str, Measured]  # by the names above, those that there are
+    seeds: Sequence[Measured]  # the winning setting, a run under each fresh seed
+
+    @property
+    def best(self) -> Measured:
+        """What is exported."""
+        return next(self.answers[name] for name in BY_CHOICE if name in self.answers)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the summary has it."""
+        return {
+            "best": {
+                "trial": self.winner.number,
+                "params": dict(self.winner.user_attrs[PARAMS]),
+                "seeds": [run.members[0].seed for run in self.seeds],
+                **_told(self.best),
+            },
+            "answers": {name: _told(of_name) for name, of_name in self.answers.items()},
+            "setting": {split: self._means(split) for split in ("valid", "test")},
+        }
+
+    def _means(self, split: str) -> dict[str, float]:
+        """The winning setting's metrics, means over its seeds."""
+        of_seeds = [run.metrics[split] for run in self.seeds]
+        return {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
+
+
+def _told(one: Measured) -> dict[str, Any]:
+    members = [
+        {
+            "method": member.params.get("method", "prompt"),
+            "trial": member.trial,
+            "seed": member.seed,
+            "share": member.share,
+        }
+        for member in one.members
+    ]
+    return {
+        "members": members,
+        **{split: dict(metrics) for split, metrics in one.metrics.items()},
+        "intervals": dict(one.intervals),
+        **{name: one.facts[name] for name in ("method", "trained_parameters", "stored_bytes")},
+        "train_s": one.train_s,
+    }

@@ -1,0 +1,98 @@
+"""Which setting wins: the best ones race under fresh seeds, and those that fall behind leave.
+
+In every round each setting that is left gets a run under one more fresh seed. Then a setting leaves when it is worse
+than the best one on valid by more than `BEHIND` standard errors, paired over utterances.
+
+N utterances of valid
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import optuna
+import ray
+from optuna.trial import FrozenTrial
+
+from sp_search.errors import StudyError
+from sp_search.metrics.tally import Tally
+from sp_search.search.base.callbacks import Observers
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Space
+from sp_search.search.run.seed_runs import SeedRun, confirm_run, train_runs
+from sp_search.search.study.trials import recorded_runs, trials_to_confirm
+from sp_search.search.workers.slots import SlotPool
+
+BEHIND = 1.0
+"""Standard errors; docs/performance.md has what other values come to."""
+
+
+def race(
+    study: optuna.Study,
+    space: Space,
+    settings: SearchSettings,
+    slots: SlotPool,
+    observers: Observers,
+) -> FrozenTrial:
+    """The trial whose setting wins. It has `confirm_seeds` runs, fewer where a final training follows.
+
+    Args:
+        study: its `trials_to_confirm` are in the race.
+        space: says which parameters were searched.
+        settings: how many settings, and how many runs of each at most.
+        slots: of the workers.
+        observers: who is told.
+
+    Raises:
+        StudyError: no trial reached its full budget, or every run of a round failed.
+    """
+    left = {trial.number: trial for trial in trials_to_confirm(study, settings.confirm_top)}
+    tallies: dict[int, list[Tally]] = {number: [] for number in left}
+    for repeat in range(1, settings.confirm_seeds + 1):
+        if len(left) == 1 and settings.final_seeds:
+            break  # the final training has fresh seeds of its own
+        runs = {number: confirm_run(trial, repeat, settings) for number, trial in left.items()}
+        train_runs(list(runs.values()), study, space, settings, slots, observers)
+        done = recorded_runs(study, "confirm")
+        ended = {number: run for number, run in runs.items() if run.key in done}
+        if not ended:
+            raise StudyError(
+                f"study {study.study_name}: expected a confirm run of round {repeat} to end, none did; run it again"
+            )
+        for number, tally in _measured(ended, settings, slots.workers).items():
+            tallies[number].append(tally)
+        left = {number: left[number] for number in survivors({number: tallies[number] for number in ended})}
+    return max(left.values(), key=lambda trial: _mean(tallies[trial.number]) if tallies[trial.number] else 0.0)
+
+
+def survivors(tallies: Mapping[int, Sequence[Tally]]) -> list[int]:
+    """The settings that may still be the best, in their order.
+
+    Args:
+        tallies: of each setting's runs on valid, of the metric that decides; one a round.
+    """
+    means = {number: np.mean([tally.found for tally in of_runs], axis=0) for number, of_runs in tallies.items()}
+    totals = {number: np.mean([tally.total for tally in of_runs], axis=0) for number, of_runs in tallies.items()}
+    best = max(tallies, key=lambda number: _mean(tallies[number]))
+    kept = []
+    for number in tallies:
+        lead = means[best] / totals[best].sum() - means[number] / totals[number].sum()  # (N,), sums to the difference
+        error = math.sqrt(len(lead)) * float(lead.std(ddof=1))
+        if number == best or float(lead.sum()) <= BEHIND * error:
+            kept.append(number)
+    return kept
+
+
+def _measured(runs: Mapping[int, SeedRun], settings: SearchSettings, workers: Sequence[object]) -> dict[int, Tally]:
+    """What each run comes to on valid, utterance by utterance."""
+    asked = [
+        workers[i % len(workers)].answer.remote([(run.request(settings), 1.0)], "valid")  # type: ignore[attr-defined]
+        for i, run in enumerate(runs.values())
+    ]
+    return {number: found["tally"] for number, (found, _) in zip(runs, ray.get(asked), strict=True)}
+
+
+def _mean(tallies: Sequence[Tally]) -> float:
+    return math.fsum(tally.value for tally in tallies) / len(tallies)

@@ -1,0 +1,143 @@
+"""Runs of a setting under fresh seeds: confirm runs, and the winner's final training.
+
+Nothing is asked of Tune here, for no run may be stopped. One that a killed search cut off goes on from its state.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from sp_search.search.base.callbacks import Observers, is_observed
+from sp_search.search.base.protocol import VALID, TrialReport, TrialRequest
+from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.space import Space
+from sp_search.search.study.sampler import trial_seed
+from sp_search.search.study.trials import PARAMS, record_run, recorded_runs, stream_position
+from sp_search.search.workers.slots import SlotPool
+from sp_search.types import Member, ParamValue, Report
+
+Role = Literal["confirm", "final"]
+FIRST_NUMBER: Mapping[Role, int] = {"confirm": 1_000_000, "final": 2_000_000}
+"""Runs of each role are numbered from here, so that no trial of the study ever has their number."""
+
+FIRST_FINAL_SEED = 500
+"""Final runs draw their seeds from here on, so that none has a confirm run's."""
+
+
+@dataclass(frozen=True)
+class SeedRun:
+    """One setting once more under a seed of its own."""
+
+    role: Role
+    of_trial: int
+    repeat: int  # 1, 2, ...
+    params: Mapping[str, ParamValue]
+    seed: int
+    budget: int  # training utterances
+
+    @property
+    def key(self) -> str:
+        """How the study knows it among the runs of its role."""
+        return f"{self.of_trial}:{self.repeat}"
+
+    @property
+    def number(self) -> int:
+        """How workers and observers know it."""
+        return FIRST_NUMBER[self.role] + 1000 * self.of_trial + self.repeat
+
+    def request(self, settings: SearchSettings, position: int = 0) -> TrialRequest:
+        """As a worker is asked for it; position: of the stream, where a fresh worker begins."""
+        return settings.request(self.number, self.params, self.seed, position, budget=self.budget)
+
+    def member(self, settings: SearchSettings) -> Member:
+        """The run as one that answers alone."""
+        return Member(
+            share=1.0,
+            trial=self.of_trial,
+            seed=self.seed,
+            params=self.params,
+            budget=self.budget,
+            state=settings.trial_folder(self.number),
+        )
+
+
+def confirm_run(trial: FrozenTrial, repeat: int, settings: SearchSettings) -> SeedRun:
+    """A setting's confirm run of that repeat."""
+    seed = trial_seed(settings.seed, trial.number, repeat)
+    return SeedRun("confirm", trial.number, repeat, trial.user_attrs[PARAMS], seed, settings.budget)
+
+
+def final_run(trial: FrozenTrial, repeat: int, settings: SearchSettings) -> SeedRun:
+    """A setting's final training under the seed of that repeat."""
+    seed = trial_seed(settings.seed, trial.number, FIRST_FINAL_SEED + repeat)
+    return SeedRun("final", trial.number, repeat, trial.user_attrs[PARAMS], seed, settings.final_budget)
+
+
+def train_runs(
+    runs: Sequence[SeedRun],
+    study: optuna.Study,
+    space: Space,
+    settings: SearchSettings,
+    slots: SlotPool,
+    observers: Observers,
+) -> None:
+    """Make those runs that are not recorded, in all slots of all workers, and record each as it ends.
+
+    Args:
+        runs: what is wanted.
+        study: keeps the records.
+        space: says which parameters were searched.
+        settings: of the search.
+        slots: of the workers.
+        observers: who is told.
+    """
+    position = stream_position(study)
+    waiting = deque(run for run in runs if run.key not in recorded_runs(study, run.role))
+    running: dict[int, SeedRun] = {}
+    while waiting or running:
+        while waiting and slots.is_free:
+            run = waiting.popleft()
+            running[run.number] = run
+            tags = {"role": run.role, "of_trial": str(run.of_trial), "seed": str(run.seed)}
+            observers.tell("trial_started", run.number, space.searched(run.params), tags)
+            slots.ask(slots.take(run.request(settings, position)), after=0)
+        slot, answer = slots.next_report()
+        if isinstance(answer, TrialReport):
+            seen, metrics = answer.report.utterances_seen, answer.report.metrics
+            heard = {name: value for name, value in metrics.items() if is_observed(name)}
+            observers.tell("reported", slot.request.number, Report(seen, heard))
+            if not answer.report.diverged and seen < slot.request.budget:
+                slots.ask(slot, after=seen)
+                continue
+        slots.leave(slot)
+        slots.free(slot, is_wanted=bool(waiting))
+        _conclude(study, settings, running.pop(slot.request.number), answer, observers)
+
+
+def _conclude(
+    study: optuna.Study,
+    settings: SearchSettings,
+    run: SeedRun,
+    answer: TrialReport | Exception,
+    observers: Observers,
+) -> None:
+    """Record a run that reached its full budget; another has failed, and the next search makes it anew."""
+    folder = settings.trial_folder(run.number)
+    if isinstance(answer, Exception) or answer.report.diverged:
+        reason = f"the run failed: {answer!r}" if isinstance(answer, Exception) else "the run diverged"
+        if folder.exists():
+            shutil.rmtree(folder)
+        observers.tell("trial_finished", run.number, "FAIL", reason, {})
+        return
+    measured: dict[str, Any] = {
+        name: value for name, value in answer.report.metrics.items() if name.startswith(VALID)
+    }
+    record_run(study, run.role, run.key, {**measured, "seed": run.seed, "position": answer.position})
+    observers.tell("trial_finished", run.number, "COMPLETE", "", {settings.metric: measured[settings.metric]})

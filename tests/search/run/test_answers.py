@@ -1,0 +1,189 @@
+"""What a search leaves: which states are candidates, who is chosen, and that the test split is read once by each."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import ray
+
+from sp_search.metrics.tally import Tally
+from sp_search.search.run.answers import Rival, Together, chosen_answers, measured, trained_states
+from sp_search.search.run.finished import Finished
+from sp_search.search.run.search import FINISHED, finished_as, is_finished
+from sp_search.search.run.seed_runs import confirm_run, final_run
+from sp_search.search.study.trials import best_trials, record_run
+from sp_search.types import Member
+from tests.search.searches import new_study, run_of, settings, study_of_three
+
+EVENTS, CHOICES = 60, 4
+
+
+def leaning(seed, skill=1.0):
+    """Log-probabilities that lean to choice 0, which is right everywhere, with errors of their own."""
+    scores = np.random.default_rng(seed).normal(size=(EVENTS, CHOICES)).astype(np.float32)
+    scores[:, 0] += skill
+    return scores
+
+
+class Worker:
+    """Knows the scores of every run by its number, and remembers what it was asked to answer."""
+
+    def __init__(self, skills):
+        self.skills, self.answered = skills, []
+        self.scores = SimpleNamespace(remote=lambda request, split: self.scored(request.number))
+        self.events = SimpleNamespace(remote=lambda split: (np.zeros(EVENTS, dtype=np.int64), np.arange(EVENTS)))
+        self.answer = SimpleNamespace(remote=self.answers)
+
+    def scored(self, number):
+        return leaning(number, self.skills[number])
+
+    def answers(self, members, split, given):
+        self.answered.append((tuple(request.number for request, _ in members), split))
+        total = sum(share * self.scored(request.number) for request, share in members)
+        total = sum((share * scores for scores, share in given), start=total)
+        hits = (total.argmax(-1) == 0).astype(float)
+        told = {
+            "metrics": {"accuracy": float(hits.mean())},
+            "intervals": {"accuracy": (0.1, 0.9)},
+            "tally": Tally(hits, np.ones(EVENTS)),
+            "train_s": 2.0 * len(members),
+        }
+        return told, [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}] * len(members)
+
+
+RUNS = {0: 0.7, 1: 0.6, 1_000_001: 0.8, 1_001_001: 0.9, 2_000_001: 1.1, 2_000_002: 1.0}
+"""Skill by number: two trials, a confirm run of each, two final runs of trial 0."""
+
+
+@pytest.fixture
+def ended(tmp_path, monkeypatch):
+    """A study at its end, with its settings, the winner and its states."""
+    monkeypatch.setattr(ray, "get", lambda refs: refs)
+    study = study_of_three(tmp_path)
+    config = settings(tmp_path, confirm_seeds=1, final_seeds=2, most_members=4)
+    for key, value in {"0:1": 0.72, "1:1": 0.75}.items():
+        record_run(study, "confirm", key, run_of(value))
+    for key, value in {"0:1": 0.8, "0:2": 0.9}.items():
+        record_run(study, "final", key, run_of(value))
+    for number in RUNS:
+        (config.trial_folder(number)).mkdir(parents=True)
+        (config.trial_folder(number) / "state.pt").touch()
+    winner = best_trials(study, 1)[0]
+    return SimpleNamespace(study=study, config=config, winner=winner, states=trained_states(study, winner, config))
+
+
+def test_every_state_on_disk_is_a_candidate_as_it_was_trained(ended):
+    """The third trial was complete, too, but its state is gone."""
+    assert sorted(state.request.number for state in ended.states) == sorted(RUNS)
+    by_number = {state.request.number: state for state in ended.states}
+    trials = best_trials(ended.study, 2)
+    wanted = {
+        2_000_002: final_run(trials[0], 2, ended.config),
+        1_001_001: confirm_run(trials[1], 1, ended.config),
+    }
+    for number, run in wanted.items():
+        assert by_number[number].request == run.request(ended.config)
+        assert by_number[number].member == run.member(ended.config)
+    assert by_number[2_000_002].request.budget == by_number[2_000_002].member.budget == 3200
+    assert by_number[1].request.budget == 1600
+    assert [by_number[number].value for number in (0, 1_001_001, 2_000_002)] == [0.9, 0.75, 0.9]
+
+
+def test_a_confirm_run_whose_state_was_lost_is_no_candidate(ended):
+    (ended.config.trial_folder(1_000_001) / "state.pt").unlink()
+    found = trained_states(ended.study, ended.winner, ended.config)
+    assert 1_000_001 not in {state.request.number for state in found}
+
+
+def test_together_they_are_better_on_valid_than_the_best_alone(ended):
+    workers = [Worker(RUNS), Worker(RUNS)]
+    forms = chosen_answers(ended.states, None, ended.config, workers)
+    assert set(forms) == {"single", "prompts"}
+    ((alone, share),) = forms["single"].states
+    assert (alone.value, share) == (max(state.value for state in ended.states), 1.0)
+    assert 1 < len(forms["prompts"].states) <= 4
+    assert sum(share for _, share in forms["prompts"].states) == pytest.approx(1.0)
+    found = measured(forms, workers)
+    assert found["prompts"].metrics["valid"]["accuracy"] > found["single"].metrics["valid"]["accuracy"]
+
+
+def test_one_member_at_most_is_the_best_state_by_the_metric_alone(ended):
+    config = settings(ended.config.runs, confirm_seeds=1, final_seeds=2, most_members=1)
+    forms = chosen_answers(ended.states, None, config, [])
+    assert list(forms) == ["single"]
+
+
+def rival(skill=1.5):
+    scores = leaning(99, skill)
+    member = Member(share=1.0, trial=0, seed=0, params={"method": "ngram"}, budget=0, state="rival")
+    facts = {"method": "ngram", "trained_parameters": 100, "stored_bytes": 400}
+    return Rival({"valid": scores, "test": scores}, member, facts)
+
+
+def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
+    forms = chosen_answers(ended.states, rival(), ended.config, [Worker(RUNS)])
+    assert forms["prompts"].rival is None
+    assert forms["all"].rival is not None
+    assert forms["all"].members[-1].params == {"method": "ngram"}
+    assert sum(member.share for member in forms["all"].members) == pytest.approx(1.0)
+    found = measured(forms, [Worker(RUNS)])["all"]
+    states = len(forms["all"].states)
+    assert found.facts == {
+        "method": "prompt" if states else "ngram",
+        "trained_parameters": 7 * states + 100,
+        "stored_bytes": 28 * states + 400,
+    }
+
+
+def test_a_rival_without_skill_is_left_out(ended):
+    forms = chosen_answers(ended.states, rival(skill=-2.0), ended.config, [Worker(RUNS)])
+    assert forms["all"].rival is None
+
+
+def test_what_is_the_same_is_asked_once(ended):
+    worker = Worker(RUNS)
+    first = Together(((ended.states[0], 1.0),))
+    again = Together(((ended.states[0], 1.0),))
+    found = measured({"single": first, "seed 1": again}, [worker])
+    assert worker.answered == [
+        ((ended.states[0].request.number,), "valid"),
+        ((ended.states[0].request.number,), "test"),
+    ]
+    assert found["single"] is found["seed 1"]
+
+
+def test_the_summary_has_the_exported_answer_the_others_and_the_mean_over_seeds(ended):
+    workers = [Worker(RUNS)]
+    forms = chosen_answers(ended.states, None, ended.config, workers)
+    seeds = [Together(((state, 1.0),)) for state in ended.states[:2]]
+    found = measured(forms | {"a": seeds[0], "b": seeds[1]}, workers)
+    told = Finished(ended.winner, {name: found[name] for name in forms}, [found["a"], found["b"]]).to_json()
+    assert set(told) == {"best", "answers", "setting"}
+    assert told["best"]["seeds"] == [state.member.seed for state in ended.states[:2]]
+    assert (told["best"]["trial"], told["best"]["params"]) == (0, {"lr": 0.9})
+    for name in ("members", "valid", "test", "intervals", "method", "trained_parameters", "stored_bytes", "train_s"):
+        assert told["best"][name] == told["answers"]["prompts"][name]
+    assert told["answers"]["single"]["members"] == [
+        {"method": "prompt", "trial": 0, "seed": forms["single"].members[0].seed, "share": 1.0}
+    ]
+    mean = np.mean([found[name].metrics["test"]["accuracy"] for name in ("a", "b")])
+    assert told["setting"]["test"]["accuracy"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("changes", "finished"),
+    [
+        ({}, True),
+        ({"trials": 7}, True),
+        ({"trials": 9}, False),
+        ({"confirm_seeds": 3}, False),
+        ({"confirm_top": 1}, False),
+        ({"final_seeds": 1}, False),
+        ({"most_members": 3}, False),
+    ],
+)
+def test_a_study_is_finished_for_as_many_trials_or_fewer_and_the_same_runs_behind(tmp_path, changes, finished):
+    study = new_study(tmp_path)
+    assert not is_finished(study, settings(tmp_path))
+    study.set_user_attr(FINISHED, finished_as(settings(tmp_path)))
+    assert is_finished(study, settings(tmp_path, **changes)) is finished
