@@ -115,11 +115,6 @@ def numbered(path: Path) -> Iterator[tuple[int, str]]:
     return ((number, line) for number, line in enumerate(text_lines(path), 1) if line.strip())
 
 
-def lines_in(raw: bytes, place: str) -> Iterator[str]:
-    """The lines of a text in memory; raises as `lines_of`."""
-    return lines_of(ByteSource(io.BytesIO(raw), place))
-
-
 def lines_of(source: ByteSource) -> Iterator[str]:
     """The lines of a text without their ends, blank ones too: the n-th is line n of the file.
 

@@ -57,11 +57,6 @@ def asked_by(stream: BinaryIO, place: str) -> Asked:
     return _of_text(ByteSource(stream, place), Path())
 
 
-def clips_at(path: Path) -> list[Recording]:
-    """The clip that a file is, or the clips in a folder and those below it; none where the file is of unit lines."""
-    return asked_at(path).clips
-
-
 def listed_clips(lines: Sequence[str], folder: Path, place: str = "input") -> list[Recording]:
     """The clips that a text lists; none where its first line is no path of a file and does not end like one.
 

@@ -103,7 +103,7 @@ def _hubert(settings: EncoderSettings, path: Path) -> Built:
 
     checkpoint = read_checkpoint(path, needed="model")
     found = model_settings(checkpoint, path)
-    _check_transformer(found, settings, settings.layer, path)
+    _check_transformer(found, settings.layer, path)
     config = _config(HubertConfig, {**found, "label_rate": 50})  # frames a second: targets, which are not computed
     model = HubertModel(config, HubertPretrainingConfig(sample_rate=SAMPLE_RATE), [None])
     _load(model, checkpoint["model"], path, unused={"label_embs_concat"})
@@ -126,7 +126,7 @@ def _wav2vec2(settings: EncoderSettings, path: Path) -> Built:
 
     checkpoint = read_checkpoint(path, needed="model")
     found = model_settings(checkpoint, path)
-    _check_transformer(found, settings, settings.layer + 1, path)
+    _check_transformer(found, settings.layer + 1, path)
     config = _config(Wav2Vec2Config, found)
     model = Wav2Vec2Model(config)
     _load(model, checkpoint["model"], path, unused=set())
@@ -196,7 +196,7 @@ def _in_windows(model: Any, audio: Tensor, frames: Callable[[Tensor], Tensor], w
         return in_windows(audio, frames, windows)
 
 
-def _check_transformer(found: Mapping[str, Any], settings: EncoderSettings, layers: int, path: Path) -> None:
+def _check_transformer(found: Mapping[str, Any], layers: int, path: Path) -> None:
     """Refuse what this code was not written for, and what fairseq would run as Python."""
     convolutions = str(found.get("conv_feature_layers", "[(1,1,1)]")).replace(" ", "")
     if not CONVOLUTIONS.fullmatch(convolutions):

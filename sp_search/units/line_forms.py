@@ -11,7 +11,7 @@ from sp_search.files.json_line import LineError, json_value
 
 LABELS = "labels"
 """Where a JSON line has its answer, unless a task says otherwise."""
-PLAIN, NAMED, JSON = FORMS = ("units <s> labels", "name|units|labels", "JSON lines")
+PLAIN, NAMED, JSON = ("units <s> labels", "name|units|labels", "JSON lines")
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class LineReader:
                 is then left out.
             field: where a JSON line has its labels.
         """
-        self.form = ""  # told from the first line on: one of `line_forms.FORMS`
+        self.form = ""  # told from the first line on: a form of `line_forms`
         self._lines = enumerate(lines, 1)
         self._place, self._known, self._labelled, self._field = place, known, labelled, field
         self._known_units: dict[str, bool] = {}
@@ -98,13 +98,6 @@ class LineReader:
         return line
 
 
-def read_lines(
-    lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool, field: str = LABELS
-) -> list[Line]:
-    """All utterances of a manifest at once; takes and raises what `LineReader` does."""
-    return list(LineReader(lines, place, known, labelled=labelled, field=field))
-
-
 def each_line(
     lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool, field: str = LABELS
 ) -> Iterator[Line]:
@@ -131,7 +124,7 @@ class CorpusForm:
     """What a file of utterances was taken for, to be said to the user."""
 
     file: str  # its name
-    form: str  # one of `line_forms.FORMS`, or a fairseq data-bin
+    form: str  # a form of `line_forms`, or a fairseq data-bin
     utterances: int
 
     def __str__(self) -> str:

@@ -21,11 +21,6 @@ def repeats_share(split: Split) -> float:
     return float(pairs.mean()) if len(pairs) else 0.0
 
 
-def repeats_of(splits: Mapping[str, Split]) -> dict[str, float]:
-    """The share of each split, by its name."""
-    return {name: repeats_share(split) for name, split in splits.items()}
-
-
 def differing_repeats(split: Split, expected: float | None, who: str, place: str = "") -> str:
     """A line for stderr where units have clearly more or fewer repeats than they should; "" where they don't.
 

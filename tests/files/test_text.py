@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sp_search.errors import DataError
 from sp_search.files import packed
-from sp_search.files.text import ByteSource, lines_in, lines_of, open_source, text_lines
+from sp_search.files.text import ByteSource, lines_of, open_source, text_lines
 
 PACKINGS = {
     "plain": bytes,
@@ -38,7 +38,7 @@ ASCII_LINE = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_siz
 
 
 def read(raw):
-    return list(lines_in(raw, "a.txt"))
+    return list(lines_of(ByteSource(io.BytesIO(raw), "a.txt")))
 
 
 @settings(max_examples=1000, deadline=None)
@@ -138,7 +138,7 @@ def test_marks_of_files_that_were_joined_are_no_text():
 
 
 def test_a_line_may_have_megabytes_but_not_the_whole_memory(monkeypatch):
-    assert [len(line) for line in lines_in(b"1 " * 3_000_000 + b"\n2\n", "a.txt")] == [6_000_000, 1]
+    assert [len(line) for line in read(b"1 " * 3_000_000 + b"\n2\n")] == [6_000_000, 1]
     monkeypatch.setattr("sp_search.files.text.LONGEST_LINE", 1000)
     with pytest.raises(DataError, match=r"^a\.txt: expected lines of up to 1,000 bytes, got a longer one"):
         read(b"1 " * 600)

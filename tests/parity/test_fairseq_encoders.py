@@ -25,7 +25,7 @@ from sp_search.cli.main import main
 from sp_search.errors import CheckpointError, ShapeError
 from sp_search.published.catalogue import ENCODERS, QUANTIZERS, PublishedFile
 from sp_search.units.audio import load_audio
-from sp_search.units.clips import clips_at, unit_lines
+from sp_search.units.clips import asked_at, unit_lines
 from sp_search.units.encoder import Encoder, EncoderSettings
 from sp_search.units.kmeans_file import import_kmeans
 from sp_search.units.prepare import quantizer_in
@@ -127,7 +127,7 @@ def test_units_hubert_alone_takes_the_published_model_and_clusters(tmp_path, fil
     made = quantizer_in(tmp_path / "out")
     checkpoint = encoder_of(made.features, None, tmp_path / "cache")
     recipe = UnitizerRecipe(quantizer=made, checkpoint=checkpoint, device="cpu", threads=1)
-    ((heard,),) = unit_lines(recipe, clips_at(path), "a clip to predict on")
+    ((heard,),) = unit_lines(recipe, asked_at(path).clips, "a clip to predict on")
     assert json.loads(heard) == {"id": "a.wav", "units": reduced}
     assert len(file_server.asked) == 2
 

@@ -11,7 +11,7 @@ import soundfile
 
 from sp_search.errors import CheckpointError, DataError
 from sp_search.units.audio import load_audio
-from sp_search.units.clips import asked_at, clips_at, listed_clips, unit_lines
+from sp_search.units.clips import asked_at, listed_clips, unit_lines
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.quantizer import EncoderFeatures, Quantizer
 from sp_search.units.recordings import Recording
@@ -25,19 +25,19 @@ def named(clips):
 @pytest.mark.parametrize("name", ["clip.wav", "clip", "clip.txt"])
 def test_a_file_of_audio_is_a_clip_whatever_its_name(tmp_path, name):
     path = write_hum(tmp_path / "a.wav").rename(tmp_path / name)
-    assert named(clips_at(path)) == [(name, path)]
+    assert named(asked_at(path).clips) == [(name, path)]
 
 
 @pytest.mark.parametrize("form", ["FLAC", "OGG", "MP3", "AIFF"])
 def test_compressed_audio_is_a_clip_too(tmp_path, form):
     soundfile.write(tmp_path / "a", hum(0.5), 16_000, format=form)
-    assert named(clips_at(tmp_path / "a")) == [("a", tmp_path / "a")]
+    assert named(asked_at(tmp_path / "a").clips) == [("a", tmp_path / "a")]
 
 
 @pytest.mark.parametrize("content", [b"", b"1 2 3\n", "é".encode() * 3000, gzip.compress(b"1 2 3\n")])
 def test_text_and_gzipped_text_are_no_clip(tmp_path, content):
     (tmp_path / "a.wav").write_bytes(content)
-    assert clips_at(tmp_path / "a.wav") == []
+    assert asked_at(tmp_path / "a.wav").clips == []
 
 
 def test_a_folder_is_its_audio_and_that_of_folders_in_it(tmp_path):
@@ -46,14 +46,14 @@ def test_a_folder_is_its_audio_and_that_of_folders_in_it(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / "README.md").touch()
     (tmp_path / "b" / "cover.jpg").touch()
-    assert named(clips_at(tmp_path)) == [(name, tmp_path / name) for name in ("a.FLAC", "b/a.mp3", "b/c.wav")]
+    assert named(asked_at(tmp_path).clips) == [(name, tmp_path / name) for name in ("a.FLAC", "b/a.mp3", "b/c.wav")]
 
 
 def test_a_folder_without_audio_is_refused(tmp_path):
     (tmp_path / "test.txt").write_text("1 2 3\n")
     place = re.escape(str(tmp_path))
     with pytest.raises(DataError, match=rf"^{place}: expected a folder with audio \(\.wav, .*\), found none in it$"):
-        clips_at(tmp_path)
+        asked_at(tmp_path)
 
 
 def test_a_text_lists_clips_seen_from_its_folder(tmp_path):
@@ -113,13 +113,13 @@ def test_links_to_folders_are_followed_and_one_that_leads_back_ends(tmp_path):
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "linked").symlink_to(tmp_path / "far")
     (tmp_path / "far" / "back").symlink_to(tmp_path / "here")
-    assert [clip.id for clip in clips_at(tmp_path / "here")] == ["linked/a.wav"]
+    assert [clip.id for clip in asked_at(tmp_path / "here").clips] == ["linked/a.wav"]
 
 
 def test_a_name_that_is_no_utf8_is_shown_escaped(tmp_path):
     path = write_hum(tmp_path / "a.wav")
     path.rename(tmp_path / os.fsdecode(b"caf\xe9.wav"))
-    (clip,) = clips_at(tmp_path)
+    (clip,) = asked_at(tmp_path).clips
     assert clip.id == r"caf\xe9.wav"
     assert len(load_audio(clip.path)) > 0
 

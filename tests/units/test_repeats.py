@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.units.quantizer import reduce_runs
-from sp_search.units.repeats import differing_repeats, repeats_of, repeats_share, splits_that_differ
+from sp_search.units.repeats import differing_repeats, repeats_share, splits_that_differ
 from tests.tiny import split_of
 
 
@@ -58,7 +58,6 @@ def test_what_agrees_is_not_known_or_too_little_is_not_said(units, expected):
 
 
 def test_splits_of_which_one_is_reduced_are_said():
-    assert repeats_of({"train": REDUCED, "valid": REPEATED})["train"] == 0.0
     assert splits_that_differ({"train": REDUCED, "valid": REPEATED, "test": REDUCED}, "data my") == (
         "data my: 51% of neighbouring units are the same unit in valid, 0% in train: make all splits with repeats, "
         "or none"
