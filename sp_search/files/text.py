@@ -34,6 +34,8 @@ MARKS = {
     b"\xfe\xff": "utf-16-be",
 }
 """Byte-order marks and what they stand for; the longer come first."""
+UNUSED_PLANES = "\U00040000"
+"""From here on Unicode has no letters; Latin text in UTF-16, read as UTF-32, would be of these."""
 KINDS = {
     b"PK\x03\x04": "a zip archive; unpack it first",
     b"RIFF": "audio",
@@ -144,6 +146,9 @@ def encoding_of(head: bytes) -> tuple[str, int]:
     for mark, name in MARKS.items():
         if head.startswith(mark):
             return name, len(mark)
+    for name in ("utf-32-le", "utf-32-be"):
+        if _is_plain(head, name):
+            return name, 0
     even, odd = head[0::2], head[1::2]
     for name, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
         if (
@@ -151,6 +156,15 @@ def encoding_of(head: bytes) -> tuple[str, int]:
         ):  # Latin text: every other byte
             return name, 0
     return "utf-8", 0
+
+
+def _is_plain(head: bytes, encoding: str) -> bool:
+    """Whether bytes decode without a fault, and to no control character and to none of the planes without any."""
+    try:
+        text = codecs.getincrementaldecoder(encoding)().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(" " <= character < UNUSED_PLANES or character in "\t\n\r" for character in text)
 
 
 def _check_kind(head: bytes, encoding: str, place: str) -> None:
@@ -174,7 +188,11 @@ def _is_utf8(raw: bytes) -> bool:
 
 def _not_text(error: UnicodeDecodeError, number: int, source: ByteSource) -> DataError:
     line = number + 1 + len(LINE_END.findall(error.object[: error.start]))
-    byte = error.object[error.start]
+    byte, encoding = error.object[error.start], error.encoding.upper()
+    if encoding != "UTF-8":
+        return DataError(
+            f"{source.place} line {line}: expected text ({encoding}), got byte 0x{byte:02x}; is it whole?"
+        )
     return DataError(
         f"{source.place} line {line}: expected text (UTF-8), got byte 0x{byte:02x}; is it in another encoding, or "
         f"another kind of file? iconv -f latin1 -t utf-8 makes UTF-8 of latin-1"

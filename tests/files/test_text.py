@@ -78,6 +78,19 @@ def test_utf_16_of_latin_text_needs_no_mark(lines, encoding):
     assert read(("\n".join(lines) + "\n").encode(encoding)) == lines
 
 
+@settings(max_examples=300, deadline=None)
+@given(
+    lines=st.lists(
+        st.text(st.characters(exclude_categories=["C"], max_codepoint=0x3FFFF), max_size=20), min_size=1, max_size=6
+    ),
+    encoding=st.sampled_from(["utf-32-le", "utf-32-be"]),
+)
+def test_utf_32_of_any_text_needs_no_mark(lines, encoding):
+    raw = ("\n".join(lines) + "\n").encode(encoding)
+    assert read(raw) == lines
+    assert ByteSource(io.BytesIO(raw), "a").is_text()
+
+
 @pytest.mark.parametrize("packing", ["gzip", "xz", "zstd", "bzip2"])
 def test_streams_behind_each_other_are_one_text_and_zeros_behind_them_nothing(packing):
     pack = PACKINGS[packing]
@@ -119,6 +132,14 @@ def test_a_file_that_becomes_far_larger_is_refused(packing, monkeypatch):
         ("1 2\nn\0\n".encode("utf-16"), r"^a\.txt line 2: expected text, got a NUL byte$"),
         (b"1 2 <s> on\n3 <s> caf\xe9\n", r"^a\.txt line 2: expected text \(UTF-8\), got byte 0xe9; "),
         (b"1\n" * 9000 + b"\xff", r"^a\.txt line 9001: expected text \(UTF-8\), got byte 0xff"),
+        (
+            "1 2\n3\n".encode("utf-32-le") + b"\n",
+            r"^a\.txt line \d: expected text \(UTF-32-LE\), got byte 0x0a; is it whole",
+        ),
+        (
+            "1 2\n3\n".encode("utf-16")[:-1],
+            r"^a\.txt line \d: expected text \(UTF-16-LE\), got byte 0x0a; is it whole",
+        ),
         (b"PK\x03\x04\x00\x00", r"^a\.txt: expected text \(UTF-8\), got a zip archive; unpack it first$"),
         (b"RIFF\x24\x80\x00\x00WAVE", r"^a\.txt: expected text \(UTF-8\), got audio$"),
     ],
@@ -183,6 +204,6 @@ def test_text_is_told_by_its_first_bytes(raw):
     assert ByteSource(io.BytesIO(raw), "a").is_text()
 
 
-@pytest.mark.parametrize("raw", [b"\xff\x00\x01", b"RIFF\0\0\0\0WAVE", b"\0\0\0\0"])
+@pytest.mark.parametrize("raw", [b"\xff\x00\x01", b"RIFF\0\0\0\0WAVE", b"\0\0\0\0", b"\7\0\0\0\x0c\0\0\0"])
 def test_other_things_are_no_text(raw):
     assert not ByteSource(io.BytesIO(raw), "a").is_text()
