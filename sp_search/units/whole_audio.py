@@ -140,7 +140,11 @@ def _ogg(file: BinaryIO, size: int) -> str:
 
 
 def _mp3(file: BinaryIO, size: int) -> str:
-    """Go from frame to frame. Where something else lies between them, nothing is said: players skip it."""
+    """Go from frame to frame. Where something else lies between them, nothing is said: players skip it.
+
+    A file that was cut just between two frames shows it only where its first frame tells how many follow (Xing or
+    Info). Without that, no reader can tell: libsndfile too gives the frames that are there as the file's length.
+    """
     raw = file.read()
     at, frames, promised = _behind_tag(raw), 0, 0
     while at < size:

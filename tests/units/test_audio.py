@@ -172,3 +172,11 @@ def test_an_mp3_without_a_header_of_its_length_is_seen_to_end_within_a_frame(tmp
     assert not fault_of(tmp_path / "a.mp3")
     (tmp_path / "b.mp3").write_bytes(bare[:-50])
     assert "got one that is cut off: its last frame has " in fault_of(tmp_path / "b.mp3")
+
+
+def test_an_mp3_that_was_cut_between_two_frames_lacks_samples_that_its_header_tells_of(tmp_path):
+    soundfile.write(tmp_path / "a.mp3", tone(16_000, 2.0), 16_000)
+    raw = (tmp_path / "a.mp3").read_bytes()
+    last = raw.rfind(raw[:2])  # every frame begins with the same two bytes
+    (tmp_path / "a.mp3").write_bytes(raw[:last])
+    assert re.search(r"got 31,\d\d\d of 32,000 samples; it is cut off", fault_of(tmp_path / "a.mp3"))
