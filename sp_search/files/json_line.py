@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+from sp_search.files.json_keys import RepeatedKeyError, each_key_once
+
 SURROGATE = re.compile("[\ud800-\udfff]")
 """Half of a character, as a JSON escape can write it; no text in UTF-8 can hold it."""
 ESCAPED = re.compile(r"\\u[dD][89a-fA-F]")
@@ -20,10 +22,13 @@ def json_value(line: str) -> Any:
     """The value of a line.
 
     Raises:
-        LineError: it is no JSON, is nested too deeply, has a number too long to read, NaN, or half a character.
+        LineError: it is no JSON, is nested too deeply, has a key twice, a number too long to read, NaN, or half a
+            character.
     """
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = json.loads(line, parse_constant=_refuse_constant, object_pairs_hook=each_key_once)
+    except RepeatedKeyError as error:
+        raise LineError(str(error)) from error
     except json.JSONDecodeError as error:
         raise LineError(f"expected a JSON object, got {error.msg} at column {error.colno}") from error
     except RecursionError as error:

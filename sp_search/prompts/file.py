@@ -15,6 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
+from sp_search.files.json_keys import RepeatedKeyError, json_document
 from sp_search.files.write import write_bytes
 
 TENSORS, DOCUMENT = "prompt.safetensors", "prompt.json"
@@ -37,11 +38,13 @@ def load_prompt(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         raw = (folder / TENSORS).read_bytes()
-        document = json.loads((folder / DOCUMENT).read_bytes())
+        document = json_document((folder / DOCUMENT).read_bytes())
     except OSError as error:
         raise CheckpointError(
             f"{folder}: expected an exported prompt ({TENSORS} and {DOCUMENT}), got {error.strerror}"
         ) from error
+    except RepeatedKeyError as error:
+        raise CheckpointError(f"{folder / DOCUMENT} {error}; export it again") from error
     except ValueError as error:
         raise CheckpointError(f"{folder / DOCUMENT}: expected JSON, got a damaged file; export it again") from error
     if not isinstance(document, dict) or document.get(DIGEST) != hashlib.sha256(raw).hexdigest():

@@ -6,7 +6,6 @@ published LM by its name. Two that differ don't belong together; where only one 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from sp_search.errors import CheckpointError
 from sp_search.published.catalogue import LMS, QUANTIZERS, UNITS
-from sp_search.units.prepare import META
+from sp_search.units.prepare import meta_in
 from sp_search.units.quantizer import EncoderFeatures, Quantizer
 
 PREFIX = "gslm_"
@@ -57,7 +56,7 @@ def corpus_origin(folder: Path | None, quantizer: Quantizer | None = None) -> Un
     """
     if folder is None:
         return _of_quantizer("the corpus", quantizer)
-    return _of_meta(f"the corpus {folder}", _meta(folder))
+    return _of_meta(f"the corpus {folder}", meta_in(folder))
 
 
 def lm_origin(name: str, path: Path | None, built_in: Quantizer | None = None) -> UnitOrigin:
@@ -70,7 +69,7 @@ def lm_origin(name: str, path: Path | None, built_in: Quantizer | None = None) -
     """
     who = f"the LM {name}"
     if path is not None:
-        return _of_meta(f"the LM {path}", _meta(path if path.is_dir() else path.parent))
+        return _of_meta(f"the LM {path}", meta_in(path if path.is_dir() else path.parent))
     if name in LMS:
         units = name.removeprefix(PREFIX)
         kind, clusters = UNITS[units]
@@ -186,17 +185,9 @@ def units_record(folder: Path, repeats: float) -> dict[str, Any]:
         folder: of the corpus.
         repeats: share of its neighbouring units that are equal.
     """
-    meta = _meta(folder)
+    meta = meta_in(folder)
     units = meta.get("units")
     return {
         "quantizer_fingerprint": meta.get("quantizer_fingerprint"),
         "units": {**(units if isinstance(units, Mapping) else {}), "repeats": round(repeats, 6)},
     }
-
-
-def _meta(folder: Path) -> Mapping[str, Any]:
-    try:
-        meta = json.loads((folder / META).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return meta if isinstance(meta, dict) else {}

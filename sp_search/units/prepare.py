@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sp_search.errors import CheckpointError, DataError
+from sp_search.files.json_keys import RepeatedKeyError, json_document
 from sp_search.files.write import atomic_write
 from sp_search.published.pins import sha256_of
 from sp_search.units.ledger import Ledger, recording_key
@@ -92,21 +93,34 @@ def quantizer_in(folder: Path) -> Quantizer | None:
     """The quantizer that made a corpus's units; None where the folder is not a prepared one and so names none.
 
     Raises:
-        CheckpointError: it is damaged, or is not the one that `meta.json` names, as when a second run was cut off.
+        CheckpointError: it is damaged, or is not the one that `meta.json` names, as when a second run was cut off; or
+            as `meta_in`.
     """
-    try:
-        meta = json.loads((folder / META).read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
-    if not isinstance(meta, dict) or "quantizer_fingerprint" not in meta:
+    named = meta_in(folder).get("quantizer_fingerprint")
+    if not isinstance(named, str):
         return None
     quantizer = Quantizer.load(folder / QUANTIZER)
-    if quantizer.fingerprint != (named := meta["quantizer_fingerprint"]):
+    if quantizer.fingerprint != named:
         raise CheckpointError(
             f"{folder / QUANTIZER}: expected the quantizer that {META} names ({named:.12}...), got "
             f"{quantizer.fingerprint[:12]}...; run sp-search prepare to its end"
         )
     return quantizer
+
+
+def meta_in(folder: Path) -> Mapping[str, Any]:
+    """The `meta.json` of a corpus or an LM; {} where there is none, or a file of another kind.
+
+    Raises:
+        CheckpointError: it has a key twice, so that one of two values would be lost.
+    """
+    try:
+        meta = json_document((folder / META).read_bytes())
+    except RepeatedKeyError as error:
+        raise CheckpointError(f"{folder / META} {error}; take the wrong one out") from error
+    except (OSError, ValueError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
 
 
 def _hear_rest(keyed: list[tuple[str, Recording]], ledger: Ledger, hear: Hear, listener: Listener) -> dict[str, str]:

@@ -20,6 +20,7 @@ from sp_search.files.json_line import LineError, json_value
         ("[" * 100_000, "expected a JSON object, got one nested too deeply"),
         ("9" * 5000, "expected a JSON object, got a number that is too long to read"),
         (r'{"a": ["on\ud800"]}', r"expected whole characters, got half of one (\ud800) in a JSON escape"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', 'expected each key once, got "c" twice'),
         (r'{"\uDFff": 1}', r"expected whole characters, got half of one (\udfff) in a JSON escape"),
     ],
 )

@@ -74,6 +74,21 @@ def test_a_truncated_document_is_refused(folder):
         load_prompt(folder)
 
 
+def test_a_document_that_says_a_key_twice_is_refused_with_its_line(folder):
+    path = folder / "prompt.json"
+    path.write_text(path.read_text().replace('{\n  "task"', '{\n  "task": "asr",\n  "task"'))
+    message = f'{path} line 3: expected each key once, got "task" again, as in line 2; export it again'
+    with pytest.raises(CheckpointError, match="^" + re.escape(message) + "$"):
+        load_prompt(folder)
+
+
+@pytest.mark.parametrize("nested", ["[" * 100_000])
+def test_a_document_nested_too_deeply_is_refused(folder, nested):
+    (folder / "prompt.json").write_text(nested)
+    with pytest.raises(CheckpointError, match=r"prompt\.json: expected JSON, got a damaged file; export it again"):
+        load_prompt(folder)
+
+
 @pytest.mark.parametrize("foreign", [[1, 2], {"name": "package"}], ids=["a list", "an object"])
 def test_a_foreign_document_is_refused(folder, foreign):
     (folder / "prompt.json").write_text(json.dumps(foreign))

@@ -79,6 +79,10 @@ BAD_LINES = {
         '{"units": 5, "labels": "on"}',
         'expected "units" as a list or a string of words, got 5',
     ),
+    "JSON that says its labels twice": (
+        '{"units": "5", "labels": ["on"], "labels": ["off"]}',
+        'expected each key once, got "labels" twice',
+    ),
     "JSON with nested labels": (
         '{"units": "5", "labels": [["on"]]}',
         'expected "labels" as a list or a string of words, got [[\'on\']]',

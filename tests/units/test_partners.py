@@ -1,6 +1,7 @@
 """Corpus, LM and prompt tell which quantizer made their units, and two that differ are refused."""
 
 import json
+import re
 
 import pytest
 
@@ -14,6 +15,7 @@ from sp_search.units.partners import (
     prompt_origin,
     units_record,
 )
+from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import EncoderFeatures
 from tests.units.speech import quantizer
 
@@ -115,6 +117,18 @@ def test_what_pretrain_writes_of_a_corpus_is_what_is_known_of_the_lm(tmp_path):
 def test_a_meta_of_another_form_is_not_known(tmp_path, text):
     (tmp_path / "meta.json").write_text(text, encoding="latin-1")
     assert not corpus_origin(tmp_path).is_known
+    assert quantizer_in(tmp_path) is None
+
+
+def test_a_meta_that_says_a_key_twice_is_refused_by_all_who_read_it(tmp_path):
+    path = tmp_path / "meta.json"
+    path.write_text('{"quantizer_fingerprint": "aa",\n"quantizer_fingerprint": "bb"}')
+    message = (
+        f'{path} line 2: expected each key once, got "quantizer_fingerprint" again, as in line 1; take the wrong'
+    )
+    for read in (corpus_origin, quantizer_in, lambda folder: lm_origin("my", folder)):
+        with pytest.raises(CheckpointError, match="^" + re.escape(message)):
+            read(tmp_path)
 
 
 def test_the_built_in_corpus_and_lm_are_known_by_their_quantizer():

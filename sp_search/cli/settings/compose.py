@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sp_search.cli.settings.from_dict import fill
-from sp_search.cli.settings.overrides import GIVEN, one_line, sort_overrides
+from sp_search.cli.settings.overrides import GIVEN, sort_overrides
+from sp_search.cli.settings.yaml_file import one_line
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 

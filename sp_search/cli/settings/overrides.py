@@ -7,7 +7,6 @@ search space go through Hydra's grammar.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -16,14 +15,11 @@ from typing import Any, Literal, get_origin
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
 
 from sp_search.cli.settings.from_dict import did_you_mean, inside, leaves, without_null
-from sp_search.errors import ConfigError, DataError
-from sp_search.files.paths import check_file, is_there, user_path
-from sp_search.files.text import text_lines
+from sp_search.cli.settings.yaml_file import one_line, read_yaml
+from sp_search.errors import ConfigError
+from sp_search.files.paths import is_there, user_path
 from sp_search.published.catalogue import LMS
 
 GROUPS = ("task", "lm", "data", "units", "method", "space", "schedule", "tracking", "cluster")
@@ -80,11 +76,6 @@ def sort_overrides(words: Sequence[str], schema: type) -> Request:
     return request
 
 
-def one_line(error: BaseException) -> str:
-    """What a library's error says, or its cause where it says nothing, without line breaks."""
-    return " ".join(str(error).split()) or (one_line(error.__cause__) if error.__cause__ else type(error).__name__)
-
-
 def _last_of_each_key(words: Sequence[str]) -> list[str]:
     kept: dict[str, str] = {}
     for word in words:
@@ -137,7 +128,7 @@ def _choose(group: str, value: str, request: Request) -> None:
         raise ConfigError(f"{group}: expected {' or '.join(what)}, got {value!r}{near}")
     if group in HOLDS:
         named = {"name": path.stem} if group == "units" else {}
-        request.given[group] = named | _read_yaml(path, HOLDS[group])
+        request.given[group] = named | read_yaml(path, HOLDS[group])
     else:
         request.given[group] = {"name": _name_of(path), "path": str(path)}
     request.hydra.append(f"{group}={GIVEN}")
@@ -147,19 +138,6 @@ def _name_of(path: Path) -> str:
     """The folder's name; a checkpoint goes by its folder, for they are all called alike."""
     path = path.resolve()
     return path.name if path.is_dir() else path.parent.name
-
-
-def _read_yaml(path: Path, what: str) -> dict[str, Any]:
-    check_file(path, f"a YAML file of {what}", ConfigError)
-    try:
-        read = OmegaConf.to_container(OmegaConf.load(io.StringIO("\n".join(text_lines(path)))))
-    except (OSError, ValueError, RecursionError, YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{path}: expected a YAML file of {what}, got {one_line(error)}") from error
-    except DataError as error:
-        raise ConfigError(str(error)) from error
-    if not isinstance(read, dict):
-        raise ConfigError(f"{path}: expected a mapping of {what}, got a {type(read).__name__}")
-    return {str(key): value for key, value in read.items()}
 
 
 def _is_text(hint: Any, value: str) -> bool:

@@ -1,0 +1,97 @@
+"""A YAML file that a user names, read through the door for text into plain values."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sp_search.errors import ConfigError, DataError
+from sp_search.files.paths import check_file
+from sp_search.files.text import text_lines
+
+MOST_VALUES, MOST_REFERENCES = 10_000, 20
+"""Values of a file with its aliases (`*name`) written out, and `${name}` in it: nested ones grow without bound."""
+
+
+def read_yaml(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a file, its `${name}` left as they are.
+
+    Args:
+        path: of the file.
+        what: it should hold, for the message.
+
+    Raises:
+        ConfigError: it can't be read, is no mapping, has a key twice, or would grow beyond what settings can be.
+    """
+    check_file(path, f"a YAML file of {what}", ConfigError)
+    try:
+        text = "\n".join(text_lines(path))
+        if faults := list(_faults(text)):
+            raise ConfigError("; ".join(f"{path}{fault}" for fault in faults))
+        read = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
+    except yaml.MarkedYAMLError as error:
+        line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{path}{line}: expected a YAML file of {what}, got {error.problem}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{path}: expected a YAML file of {what}, got {one_line(error)}") from error
+    except DataError as error:
+        raise ConfigError(str(error)) from error
+    if not isinstance(read, dict):
+        raise ConfigError(f"{path}: expected a mapping of {what}, got a {type(read).__name__}")
+    return {str(key): value for key, value in read.items()}
+
+
+def one_line(error: BaseException) -> str:
+    """What a library's error says, or its cause where it says nothing, without line breaks."""
+    return " ".join(str(error).split()) or (one_line(error.__cause__) if error.__cause__ else type(error).__name__)
+
+
+def _faults(text: str) -> Iterator[str]:
+    """What YAML allows and settings don't, each with its line where it has one."""
+    root = yaml.compose(text, Loader=yaml.SafeLoader)  # an alias is the very node that it stands for
+    if root is None:
+        return
+    sizes: dict[int, float] = {}
+    if (size := _size(root, sizes)) == math.inf:
+        yield ": expected aliases (*name) of what comes before them, got one inside of what it stands for"
+    elif size > MOST_VALUES:
+        yield f": expected up to {MOST_VALUES:,} values, got {size:,} with aliases (*name) written out"
+    if (count := text.count("${")) > MOST_REFERENCES:
+        yield f": expected up to {MOST_REFERENCES} references (${{name}}), got {count:,}"
+    yield from _repeated_keys(root, set())
+
+
+def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """Values that a node comes to with its aliases written out; inf where it is inside of itself."""
+    if id(node) not in sizes:
+        sizes[id(node)] = math.inf
+        sizes[id(node)] = 1 + sum(_size(child, sizes) for child in _children(node))
+    return sizes[id(node)]
+
+
+def _repeated_keys(node: yaml.Node, seen: set[int]) -> Iterator[str]:
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    lines: dict[str, int] = {}
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else []:
+        if isinstance(key, yaml.ScalarNode):
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                yield f" line {line}: expected each key once, got {key.value} again, as in line {lines[key.value]}"
+            lines.setdefault(key.value, line)
+    for child in _children(node):
+        yield from _repeated_keys(child, seen)
+
+
+def _children(node: yaml.Node) -> list[yaml.Node]:
+    if isinstance(node, yaml.MappingNode):
+        return [child for pair in node.value for child in pair]
+    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
