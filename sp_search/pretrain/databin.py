@@ -21,7 +21,7 @@ from sp_search.files.write import write_text
 from sp_search.published.pins import sha256_of
 from sp_search.types import EOS, SPECIALS
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.manifest import each_utterance
+from sp_search.units.manifest import UtteranceReader
 from sp_search.units.unit_faults import cause, known_in, shown
 
 LARGEST_NUMBER = 9999
@@ -46,6 +46,7 @@ class UnitData:
     utterances: dict[str, int]  # by split
     tokens: dict[str, int]  # units, `</s>` included, by split
     cut: int  # utterances that were too long for one sequence
+    forms: list[str]  # what each file was taken for: `train.txt: units <s> labels, 60 utterances`
     repeats: dict[str, float]  # share of neighbouring units that are the same unit, by split; 0 where reduced
     fingerprint: str  # sha256 over all files, hex
 
@@ -99,10 +100,11 @@ def write_databin(folder: Path, source: Source, *, max_positions: int, seed: int
         for split in ("train", "valid")
     )
     draw = np.random.default_rng(seed)
-    for ids in _ids(source.train, find):
+    forms: list[str] = []
+    for ids in _ids(source.train, find, forms):
         drawn = source.valid is None and draw.random() < source.valid_share
         (valid if drawn else train).add(ids)
-    for ids in _ids(source.valid, find) if source.valid else ():
+    for ids in _ids(source.valid, find, forms) if source.valid else ():
         valid.add(ids)
     if not train.utterances or not valid.utterances:
         raise DataError(
@@ -119,15 +121,18 @@ def write_databin(folder: Path, source: Source, *, max_positions: int, seed: int
         utterances={"train": train.utterances, "valid": valid.utterances},
         tokens={"train": train.counts.total(), "valid": valid.counts.total()},
         cut=train.cut + valid.cut,
+        forms=forms,
         repeats={name: split.repeats / max(1, split.pairs) for name, split in (("train", train), ("valid", valid))},
         fingerprint=_fingerprint(folder),
     )
 
 
-def _ids(path: Path, find: Callable[[str], int]) -> Iterable[list[int]]:
-    """The ids of each utterance; `find` raises a LineError for what is no unit."""
-    for units in each_utterance(path, lambda unit: find(unit) >= SPECIALS):
+def _ids(path: Path, find: Callable[[str], int], forms: list[str]) -> Iterable[list[int]]:
+    """The ids of each utterance, and at the end the file's form; `find` raises a LineError for what is no unit."""
+    reader = UtteranceReader(path, lambda unit: find(unit) >= SPECIALS)
+    for units in reader:
         yield list(map(find, units))
+    forms.append(str(reader.form))
 
 
 def _id_in(dictionary: Dictionary, unit: str) -> int:

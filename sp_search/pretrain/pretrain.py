@@ -56,6 +56,8 @@ def pretrain(recipe: Recipe, source: Source, folder: Path, *, gpus: int, bfloat1
     if (folder / CHECKPOINT).exists() and not (training / BEGUN).exists():
         raise ConfigError(f"{folder}: expected no other LM in it, found {CHECKPOINT}; name another folder with to=")
     data = _written(training, recipe, source, bfloat16)
+    for form in data.forms:
+        tell(f"corpus: {form}")
     tell(_told(data, recipe))
     if _updates_made(training) < recipe.updates:
         cfg = fairseq_settings(recipe, training / "data-bin", training, gpus=gpus, bfloat16=bfloat16)

@@ -98,13 +98,6 @@ class LineReader:
         return line
 
 
-def each_line(
-    lines: Iterable[str], place: str, known: Callable[[str], bool], *, labelled: bool, field: str = LABELS
-) -> Iterator[Line]:
-    """The utterances of a manifest one by one; takes and raises what `LineReader` does."""
-    return iter(LineReader(lines, place, known, labelled=labelled, field=field))
-
-
 def bad_lines(place: str, faults: list[str], count: int) -> DataError:
     """The error of a file with bad lines: `PLACE line 12: ...` for one, else all counted and some named.
 

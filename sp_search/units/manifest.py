@@ -19,7 +19,7 @@ from sp_search.types import Corpus, Split
 from sp_search.units.databin import databin_units, read_databin
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.line_forms import LABELS, Line
-from sp_search.units.lines import CorpusForm, LineReader, each_line
+from sp_search.units.lines import CorpusForm, LineReader
 from sp_search.units.unit_faults import known_in
 
 SPLITS = ("train", "valid", "test")
@@ -99,24 +99,40 @@ def forms_said(corpus: Corpus) -> list[str]:
     return [f"data: {split.form}" for split in corpus.splits.values() if split.form]
 
 
-def each_utterance(path: Path, known: Callable[[str], bool]) -> Iterator[tuple[str, ...]]:
-    """The units of every utterance of a file in any of the forms, labelled or not, one by one.
+class UtteranceReader:
+    """The units of every utterance of a file in any of the forms, labelled or not, one by one."""
 
-    Args:
-        path: of one split.
-        known: whether a unit may be there; it may raise a LineError that says more.
+    def __init__(self, path: Path, known: Callable[[str], bool]) -> None:
+        """Read the file of one split, once.
 
-    Raises:
-        DataError: as `read_split`, but only after the last utterance; what came before is not to be used.
-    """
-    if path.suffix != ".idx":
-        for line in each_line(text_lines(path), str(path), known, labelled=False):
+        Args:
+            path: of the file.
+            known: whether a unit may be there; it may raise a LineError that says more.
+        """
+        self._path, self._known = path, known
+        self._form = ""
+        self._count = 0
+
+    def __iter__(self) -> Iterator[tuple[str, ...]]:
+        """The utterances; raises as `read_split`, but only after the last one: what came before is not to be used."""
+        if self._path.suffix == ".idx":
+            self._form = DATABIN
+            for units in databin_units(self._path):
+                self._count += 1
+                for unit in units:
+                    _check_known(unit, self._known, f"{self._path} sequence {self._count}")
+                yield units
+            return
+        reader = LineReader(text_lines(self._path), str(self._path), self._known, labelled=False)
+        for line in reader:
+            self._count += 1
             yield line.units
-        return
-    for number, units in enumerate(databin_units(path), 1):
-        for unit in units:
-            _check_known(unit, known, f"{path} sequence {number}")
-        yield units
+        self._form = reader.form
+
+    @property
+    def form(self) -> CorpusForm:
+        """What the file was taken for, known once all of it has been read."""
+        return CorpusForm(self._path.name, self._form, self._count)
 
 
 def corpus_fingerprint(splits: Mapping[str, Split]) -> str:

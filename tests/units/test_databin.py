@@ -10,7 +10,7 @@ from sp_search.errors import DataError
 from sp_search.types import EOS, SEPARATOR, UNK
 from sp_search.units.databin import read_databin, read_sequences
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.manifest import each_utterance, load_corpus, read_split
+from sp_search.units.manifest import UtteranceReader, load_corpus, read_split
 from tests.shared import shared
 from tests.tiny import tiny_dictionary, write_dictionary
 
@@ -83,7 +83,7 @@ def test_a_corpus_may_lie_in_the_data_bin_of_its_folder(tmp_path):
 def test_utterances_of_a_data_bin_are_what_stands_before_the_separator_or_the_end(tmp_path):
     index = write_databin(tmp_path, [*SEQUENCES, [5, 6, EOS], [7, 8]])
     wanted = [("1", "2", "3"), ("5",), ("0", "0"), ("1", "2"), ("3", "4")]
-    assert list(each_utterance(index, lambda unit: True)) == wanted
+    assert list(UtteranceReader(index, lambda unit: True)) == wanted
 
 
 @pytest.mark.parametrize("bad", [[EOS], [SEPARATOR, 5, EOS], [5, UNK, EOS], [5, 20, EOS], []])
@@ -91,13 +91,13 @@ def test_a_sequence_without_units_or_with_others_is_no_utterance(tmp_path, bad):
     index = write_databin(tmp_path, [[5, EOS], bad])
     wanted = f"{index} sequence 2: expected units before `<s>` or `</s>`, got ids {bad}..."
     with pytest.raises(DataError, match=re.escape(wanted)):
-        list(each_utterance(index, lambda unit: True))
+        list(UtteranceReader(index, lambda unit: True))
 
 
 def test_an_utterance_of_a_data_bin_with_a_unit_that_may_not_be_is_named(tmp_path):
     index = write_databin(tmp_path, SEQUENCES)
     with pytest.raises(DataError, match=r"train\.idx sequence 2: expected units of the dictionary, got '5'"):
-        list(each_utterance(index, {"1", "2", "3"}.__contains__))
+        list(UtteranceReader(index, {"1", "2", "3"}.__contains__))
 
 
 BAD_SEQUENCES = {

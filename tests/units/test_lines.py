@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 
 from sp_search.errors import DataError
 from sp_search.units.line_forms import Line
-from sp_search.units.lines import CorpusForm, LineReader, each_line
+from sp_search.units.lines import CorpusForm, LineReader
 
 UNITS = {"5", "6", "7"}
 
 
 def read(*lines, labelled=True, **field):
-    return list(each_line(lines, "train.txt", UNITS.__contains__, labelled=labelled, **field))
+    return list(LineReader(lines, "train.txt", UNITS.__contains__, labelled=labelled, **field))
 
 
 FORMS = {

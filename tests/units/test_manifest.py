@@ -12,8 +12,8 @@ from sp_search.errors import DataError
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import (
     SPLITS,
+    UtteranceReader,
     corpus_fingerprint,
-    each_utterance,
     forms_said,
     load_corpus,
     read_split,
@@ -240,9 +240,9 @@ def test_utterances_come_one_by_one_from_every_form_with_labels_or_without(tmp_p
     wanted = [tuple(tiny_dictionary().symbol(int(u)) for u in split.source(i)) for i in range(len(split))]
     for form in FORMS:
         (tmp_path / "a").write_text("\n".join(in_form(form, split, tiny_dictionary())))
-        assert list(each_utterance(tmp_path / "a", lambda unit: True)) == wanted
+        assert list(UtteranceReader(tmp_path / "a", lambda unit: True)) == wanted
     (tmp_path / "a").write_text("\n".join(" ".join(units) for units in wanted))
-    assert list(each_utterance(tmp_path / "a", lambda unit: True)) == wanted
+    assert list(UtteranceReader(tmp_path / "a", lambda unit: True)) == wanted
 
 
 def test_bad_utterances_are_named_after_the_last_one(tmp_path):
@@ -250,4 +250,4 @@ def test_bad_utterances_are_named_after_the_last_one(tmp_path):
     with pytest.raises(
         DataError, match=r"a: 2 bad lines: line 2: expected units of the dictionary, got 'x'; .*line 4"
     ):
-        list(each_utterance(tmp_path / "a", str.isdecimal))
+        list(UtteranceReader(tmp_path / "a", str.isdecimal))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sp_search.errors import DataError
 from sp_search.units.dictionary import Dictionary
-from sp_search.units.lines import each_line
+from sp_search.units.lines import LineReader
 from sp_search.units.unit_faults import known_in
 
 NUMBERS = Dictionary([*(str(unit) for unit in range(100)), "madeupword0000"])
@@ -46,7 +46,7 @@ CAUSES = {
 
 
 def read(*lines, dictionary=NUMBERS, labelled=False):
-    return list(each_line(lines, "train.txt", known_in(dictionary), labelled=labelled))
+    return list(LineReader(lines, "train.txt", known_in(dictionary), labelled=labelled))
 
 
 @pytest.mark.parametrize(("unit", "why"), CAUSES.items(), ids=map(ascii, CAUSES))

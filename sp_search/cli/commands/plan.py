@@ -15,7 +15,7 @@ import torch
 
 from sp_search.bench.speed import engine_course, medians
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import check_places, prepare_search
+from sp_search.cli.wiring.search_setup import check_places, prepare_search, tell_corpus
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError
@@ -53,6 +53,7 @@ def run(config: PlanSettings) -> int:
 
 def _planned(config: PlanSettings) -> Planned:
     prepared = prepare_search(config)
+    tell_corpus(prepared)
     recipe, lm, data, settings, space = (
         prepared.recipe, prepared.lm, prepared.data, prepared.settings, prepared.space,
     )  # fmt: skip

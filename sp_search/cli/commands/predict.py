@@ -44,10 +44,12 @@ def run(config: PredictSettings) -> int:
     prompt = say_partners(config, config.prompt, document, *([] if asked.clips else _known_origin(config.input)))
     if not asked.clips:
         split = read_units(asked.lines, dictionary, place)
-        say(differing_repeats(split, prompt.repeats, f"{prompt.who} was trained on"))
+        say(f"input: {split.form}", differing_repeats(split, prompt.repeats, f"{prompt.who} was trained on"))
         _answer(predictor, split)
         return 0
-    for lines in unit_lines(unitizer_of(config, config.prompt, document), asked.clips, place):
+    unitizer = unitizer_of(config, config.prompt, document)
+    say(f"input: {place}: audio, {len(asked.clips):,} file{'' if len(asked.clips) == 1 else 's'}")
+    for lines in unit_lines(unitizer, asked.clips, place):
         if lines:
             _answer(predictor, read_units(lines, dictionary, place))
     return 0

@@ -12,7 +12,13 @@ import torch
 
 from sp_search.cli.wiring.export_document import MeasuredStates, baseline_by_split, export_document, write_summary
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import PreparedSearch, check_places, prepare_search, resolved_dtype
+from sp_search.cli.wiring.search_setup import (
+    PreparedSearch,
+    check_places,
+    prepare_search,
+    resolved_dtype,
+    tell_corpus,
+)
 from sp_search.config import Settings
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
@@ -58,8 +64,7 @@ def _search(config: Settings) -> Path:
 
 
 def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
-    for line in prepared.corpus_lines:
-        print(f"sp-search: {line}", file=sys.stderr)
+    tell_corpus(prepared)
     lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])

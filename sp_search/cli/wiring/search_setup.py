@@ -103,6 +103,12 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     return PreparedSearch(recipe, lm, data, quantizer, space, settings, identity, corpus_lines)
 
 
+def tell_corpus(prepared: PreparedSearch) -> None:
+    """Say on stderr what the corpus was read as, and what is odd about its units."""
+    for line in prepared.corpus_lines:
+        print(f"sp-search: {line}", file=sys.stderr)
+
+
 def check_places(config: Settings) -> None:
     """Refuse places that a search can't use, before it reads or starts anything.
 

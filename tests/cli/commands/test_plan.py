@@ -20,7 +20,12 @@ def test_a_plan_for_people_tells_space_rungs_and_training_and_makes_nothing(word
     sizes = ["trials=3", "schedule.budget=800", "schedule.grace=200", "schedule.confirm.top=3"]
     sizes += ["schedule.confirm.seeds=3", "schedule.final.seeds=2", "schedule.final.stretch=1.5"]
     assert main(["plan", *words, *sizes, "rate=2"]) == 0
-    printed = capsys.readouterr().out.splitlines()
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        f"sp-search: data: {name}.txt: units <s> labels, {count} utterances"
+        for name, count in (("train", 40), ("valid", 12), ("test", 12))
+    ]
+    printed = out.splitlines()
     assert printed[0] == "study mine: 3 trials, 2 workers of 5 slots"
     assert printed[1].startswith("LM random:6x16x2: 6 layers x 16; data data: 40 utterances to train on, 12 to ")
     assert {"  depth               3 to 6", "  prompt_length       5 to 160, log"} <= set(printed)
@@ -82,7 +87,8 @@ def test_a_plan_begins_with_the_best_of_the_study_that_it_is_to_start_from(words
     first = json.loads(out)["plan"]["first_trials"]
     assert [(trial["prompt_length"], trial["lr"]) for trial in first[:2]] == [(44, 0.01), (33, "drawn")]
     assert [trial["prompt_length"] for trial in first[2:]] == [100, 20, 20]
-    assert err == "sp-search: warm start: trial 2 of old is left out: depth 9 is not 3 to 6\n"
+    assert err.splitlines()[0] == "sp-search: warm start: trial 2 of old is left out: depth 9 is not 3 to 6"
+    assert [line[:16] for line in err.splitlines()[1:]] == ["sp-search: data:"] * 3
 
 
 @pytest.mark.parametrize(

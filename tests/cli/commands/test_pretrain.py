@@ -25,7 +25,11 @@ def test_units_become_an_lm_that_a_search_takes(data, tmp_path, capsys):
     assert main(["pretrain", f"corpus={data}", f"to={tmp_path / 'my lm'}", *SMALL]) == 0
     out, err = capsys.readouterr()
     assert out == f"{tmp_path / 'my lm'}\n"
-    assert err.splitlines()[0].startswith("16 units; 60 utterances of ")
+    assert err.splitlines()[:2] == [
+        "corpus: train.txt: units <s> labels, 60 utterances",
+        "corpus: valid.txt: units <s> labels, 20 utterances",
+    ]
+    assert err.splitlines()[2].startswith("16 units; 60 utterances of ")
     assert err.splitlines()[-1].startswith("12 of 12 updates: perplexity ")
     meta = json.loads((tmp_path / "my lm" / "meta.json").read_text())
     assert set(meta) == {

@@ -44,7 +44,7 @@ def run(given, capfd):
     def command(name, *words):
         code = main([name, f"lm={LM}", f"prompt={given / 'best'}", "engine.dtype=float32", *map(str, words)])
         out, err = capfd.readouterr()
-        return code, out, [line for line in err.splitlines() if not line.startswith("data: ")]
+        return code, out, [line for line in err.splitlines() if not line.startswith(("data: ", "input: "))]
 
     return command
 
@@ -68,6 +68,18 @@ def test_evaluate_says_what_each_file_was_taken_for(given, capfd):
         f"data: {name}.txt: units <s> labels, {count} utterances"
         for name, count in (("train", 40), ("valid", 12), ("test", 12))
     ]
+
+
+def test_predict_says_what_its_input_was_taken_for(given, capfd, tmp_path):
+    path = tmp_path / "asked"
+    for text, form in (
+        ("71 12\n", "units <s> labels"),
+        ('{"units": [71]}\n', "JSON lines"),
+        ("a|7\n", "name|units|labels"),
+    ):
+        path.write_text(text)
+        assert main(["predict", f"lm={LM}", f"prompt={given / 'best'}", f"input={path}"]) == 0
+        assert f"input: {path}: {form}, 1 utterance" in capfd.readouterr().err.splitlines()
 
 
 def test_a_corpus_of_another_quantizer_is_refused_in_one_line_with_both_fingerprints(given, run):
