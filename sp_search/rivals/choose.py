@@ -1,0 +1,115 @@
+"""Which rivals stand beside a search: each kind's settings chosen on valid, in seconds on one core.
+
+The grid is walked one setting after the other, from where the demo and Fluent Speech Commands have their best. On
+both, the order of n-gram lengths is the same at every C, so no full grid is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sp_search.metrics.measures import measure
+from sp_search.rivals.rival import CountedCorpus, LogProbs, Rival, answer_numbers, log_loss
+from sp_search.rivals.settings import RivalMethod, RivalSettings
+from sp_search.tasks.registry import Task
+from sp_search.types import Split
+
+GRID: Mapping[str, tuple[Any, ...]] = {
+    "ngrams": (2, 1, 3),
+    "C": (3.0, 1.0, 10.0),
+    "sublinear_tf": (True, False),
+    "min_df": (2, 1),
+}
+"""Values by setting, in the order in which they are chosen; the walk starts at the first of each."""
+
+CHOOSING_WORK, FITTING_WORK = 4e7, 7e8
+"""Most n-grams times answers that a linear model is fitted on, while settings are chosen and in the end."""
+
+CHOOSING_UTTERANCES, MOST_UTTERANCES = 500, 30_000
+"""Of valid, that settings of retrieval are chosen on; and of training, that it remembers."""
+
+REPEATED = 3
+"""Training utterances an answer, in the mean, from which on whole written answers can be told apart as classes."""
+
+
+def fit_rivals(task: Task, train: Split, valid: Split) -> tuple[Rival, ...]:
+    """The rivals of a task, the strongest on valid first.
+
+    Both kinds are fitted: a linear model where answers are chosen, or written ones repeat; and retrieval.
+
+    Args:
+        task: what an answer is, and what is measured.
+        train: utterances with their answers. Of a very large split a part is drawn, always the same.
+        valid: utterances with their answers, on which settings are chosen and probabilities calibrated.
+    """
+    fitted: list[tuple[float, Rival]] = []
+    if task.slots or len(train) >= REPEATED * len(set(train.answers)):
+        small = drawn(train, _utterances(train, CHOOSING_WORK))
+        settings = chosen_settings(task, "ngram", small, valid)
+        fitted.append(_fitted(task, settings, drawn(train, _utterances(train, FITTING_WORK)), valid))
+    remembered = drawn(train, MOST_UTTERANCES)
+    settings = chosen_settings(task, "retrieval", remembered, drawn(valid, CHOOSING_UTTERANCES))
+    fitted.append(_fitted(task, settings, remembered, valid))
+    return tuple(rival for _, rival in sorted(fitted, key=lambda pair: -pair[0]))
+
+
+def chosen_settings(task: Task, method: RivalMethod, train: Split, valid: Split) -> RivalSettings:
+    """The best settings on valid that a walk over the grid finds."""
+    corpora: dict[RivalSettings, CountedCorpus] = {}
+    strengths: dict[RivalSettings, float] = {}
+
+    def strength_of(settings: RivalSettings) -> float:
+        if settings not in strengths:
+            counted_for = replace(settings, C=1.0)
+            if counted_for not in corpora:
+                corpora[counted_for] = CountedCorpus.of(settings, train, valid)
+            strengths[settings] = strength(task, *corpora[counted_for].fit(settings), valid)
+        return strengths[settings]
+
+    walked = {name: values for name, values in GRID.items() if name != "C" or method == "ngram"}
+    at = RivalSettings(method=method, **{name: values[0] for name, values in walked.items()})
+    for name, values in walked.items():
+        at = max((replace(at, **{name: value}) for value in values), key=strength_of)
+    return at
+
+
+def strength(task: Task, rival: Rival, log_probs: LogProbs, split: Split) -> float:
+    """How good a rival is, higher is better.
+
+    Where answers are chosen, that is how likely it makes the right one; where they are written, the task's metric.
+
+    Args:
+        task: of the answers.
+        rival: whose.
+        log_probs: (N, A), the rival's.
+        split: the N utterances with their answers.
+    """
+    if task.slots:
+        loss = log_loss(log_probs, answer_numbers(rival.legal, split.answers))
+        return 0.0 if loss is None else -loss
+    return measure([task.decides], rival.named(log_probs), split.answers)[task.decides].value
+
+
+def drawn(split: Split, most: int) -> Split:
+    """At most so many utterances, always the same, in their order; the first of every answer, as far as they go."""
+    if len(split) <= most:
+        return split
+    first = {answer: i for i, answer in reversed(list(enumerate(split.answers)))}
+    others = np.setdiff1d(np.arange(len(split)), list(first.values()))
+    order = [*sorted(first.values()), *np.random.default_rng(0).permutation(others)]
+    return split.take(np.sort(order[:most]))
+
+
+def _fitted(task: Task, settings: RivalSettings, train: Split, valid: Split) -> tuple[float, Rival]:
+    rival, log_probs = CountedCorpus.of(settings, train, valid).fit(settings)
+    return strength(task, rival, log_probs, valid), rival
+
+
+def _utterances(train: Split, work: float) -> int:
+    """How many of a split have so many n-grams, the longest counted, times answers."""
+    an_utterance = len(train.tokens) / len(train) * max(GRID["ngrams"]) * len(set(train.answers))
+    return max(1, int(work / an_utterance))
