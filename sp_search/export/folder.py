@@ -155,8 +155,9 @@ def mlmodel(document: Mapping[str, Any]) -> str:
 
 def readme(document: Mapping[str, Any]) -> str:
     """The page beside the tensors."""
+    intervals = {("test", name): pair for name, pair in document.get("intervals", {}).items()}
     metrics = "\n".join(
-        f"| {split} | {name} | {value:.4f} |"
+        f"| {split} | {name} | {value:.4f} | {_interval(intervals.get((split, name)))} |"
         for split, of_split in document["metrics"].items()
         for name, value in of_split.items()
     )
@@ -176,10 +177,10 @@ and other units do not fit.
 MLflow loads the folder too: `mlflow.pyfunc.load_model("FOLDER", model_config={{"lm": "{lm["name"]}"}})` answers
 lines of units; `lm` may be a path.
 
-| split | metric | value |
-| --- | --- | --- |
+| split | metric | value | 95 % interval |
+| --- | --- | --- | --- |
 {metrics}
-
+{_parts(document.get("parts", {}))}
 {_settings(members)}
 """
 
@@ -204,3 +205,15 @@ def _settings(members: Sequence[Mapping[str, Any]]) -> str:
     titles = [f"member {i + 1}" for i in range(len(members))] if len(members) > 1 else ["value"]
     lines = [["setting", *titles], ["---"] * (len(members) + 1), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _interval(pair: Sequence[float] | None) -> str:
+    return "" if pair is None else f"{pair[0]:.4f} to {pair[1]:.4f}"
+
+
+def _parts(parts: Mapping[str, Mapping[str, int]]) -> str:
+    """What metrics of a part are of; empty where the corpus isn't parted."""
+    sizes = [f"{of_split['heard']:,} and {of_split['new']:,} in {split}" for split, of_split in parts.items()]
+    if not sizes:
+        return ""
+    return f"\nTraining has the answers of `_heard` and lacks those of `_new`: {', '.join(sizes)} utterances.\n"

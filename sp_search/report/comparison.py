@@ -8,15 +8,28 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sp_search.export.words import together
+from sp_search.metrics.parts import HEARD, NEW
 from sp_search.tasks.registry import get_task
 
 NAMES = {"prompt": "prompt", "finetune": "fine-tuned LM", "probe": "linear probe on the frozen LM"}
 NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric on test."""
+
+    value: float
+    interval: tuple[float, float]  # 95 %, by bootstrap over utterances
+
+    def __str__(self) -> str:
+        low, high = self.interval
+        return f"{self.value:.3f} ({low:.3f} to {high:.3f})"
 
 
 @dataclass(frozen=True)
@@ -25,53 +38,70 @@ class Row:
 
     method: str  # as people call it
     study: str  # empty for the baseline
-    value: float | None = None  # of the metric, on test
-    interval: tuple[float, float] | None = None  # 95 %, by bootstrap over utterances
+    measured: Measured | None = None  # what decides
     mean: float | None = None  # over the winner's seeds
     seeds: int | None = None
     trained_parameters: int | None = None
     stored_bytes: int | None = None
     train_s: float | None = None  # of one training to its full budget; its share where trials share passes
     note: str = ""  # why there is nothing
+    beside: tuple[Measured | None, ...] = ()  # the metrics of `Comparison.beside`
 
 
 @dataclass(frozen=True)
 class Comparison:
     """The rows, methods in the papers' order and the baseline last."""
 
-    metric: str  # as accuracy
+    metric: str  # that decides, as accuracy
     rows: tuple[Row, ...]
+    beside: tuple[str, ...] = ()  # the same over the parts of test, or over all of it: char_accuracy_heard
+    utterances: Mapping[str, int] = field(default_factory=dict)  # of test, by the metrics over a part of it
 
     @property
     def columns(self) -> list[str]:
         """Headings for people."""
-        metric = self.metric.replace("_", " ")
-        value = f"test {metric} (95 % interval)"
-        return ["method", "study", value, "mean of seeds", "trained parameters", "stored bytes", "training, s"]
+        measured, *beside = (self._heading(name) for name in (self.metric, *self.beside))
+        sizes = ["mean of seeds", "trained parameters", "stored bytes", "training, s"]
+        return ["method", "study", measured, *sizes, *beside]
+
+    def _heading(self, metric: str) -> str:
+        of = f" of {self.utterances[metric]:,} utterances" if metric in self.utterances else ""
+        return f"test {metric.replace('_', ' ')}{of} (95 % interval)"
 
     def cells(self) -> list[list[str]]:
         """The rows for people, a text for each heading."""
-        return [_cells(row) for row in self.rows]
+        return [
+            [*_cells(row), *(NOTHING if one is None else str(one) for one in self._beside(row))] for row in self.rows
+        ]
 
     def markdown(self) -> str:
         """A table for a README."""
-        lines = [self.columns, ["---"] * 3 + ["---:"] * 4, *self.cells()]
+        lines = [self.columns, ["---"] * 3 + ["---:"] * 4 + ["---"] * len(self.beside), *self.cells()]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
     def table(self) -> dict[str, Any]:
         """The same as numbers, in the form of MLflow's tables."""
         sizes = ("mean", "seeds", "trained_parameters", "stored_bytes", "train_s", "note")
         return {
-            "columns": ["method", "study", self.metric, "low", "high", *sizes],
+            "columns": [
+                *("method", "study", self.metric, "low", "high", *sizes),
+                *(column for name in self.beside for column in (name, f"{name}_low", f"{name}_high")),
+            ],
             "data": [
-                [row.method, row.study, row.value, *(row.interval or (None, None)), *(getattr(row, s) for s in sizes)]
+                [
+                    *(row.method, row.study, *_numbers(row.measured), *(getattr(row, size) for size in sizes)),
+                    *(number for measured in self._beside(row) for number in _numbers(measured)),
+                ]
                 for row in self.rows
             ],
         }
 
+    def _beside(self, row: Row) -> tuple[Measured | None, ...]:
+        return row.beside or (None,) * len(self.beside)
+
 
 def alike(runs: Path, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The summaries of all other finished studies of the same task, LM and corpus, by name."""
+    """The summaries of all other finished studies of the same task, LM, corpus and deciding metric, by name."""
     found = []
     for path in sorted(runs.glob("*/summary.json")):
         other, fault = read_summary(path)
@@ -96,7 +126,7 @@ def read_summary(path: Path) -> tuple[dict[str, Any], str]:
         numbers = (best["test"][metric], *best["intervals"][metric])
         known = isinstance(found["study"], str) and isinstance(best["method"], str) and _subject(found)
         whole = known and all(isinstance(number, int | float) for number in numbers)
-        _rows("", found, metric)
+        _rows("", found, metric, ())
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return {}, f"{expected}, got one that lacks {error}"
     return (found, "") if whole else ({}, f"{expected}, got another kind of file")
@@ -105,11 +135,13 @@ def read_summary(path: Path) -> tuple[dict[str, Any], str]:
 def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Comparison:
     """Compare a finished study with others that are `alike`; a method without a study has a row that says so."""
     metric = summary["metric"]
+    of_parts = parted_names(metric)
+    beside = tuple(n for n in of_parts if n != metric and n in summary["best"]["intervals"])
     rows: list[Row] = []
     studies = sorted([summary, *others], key=lambda one: one["study"])
     for method, name in NAMES.items():
         of_method = [one for one in studies if one["best"].get("method") == method]
-        rows += [row for one in of_method for row in _rows(name, one, metric)]
+        rows += [row for one in of_method for row in _rows(name, one, metric, beside)]
         if not of_method:
             rows.append(Row(name, "", note=_why_nothing(method, summary["task"])))
     baseline = summary["baseline"]
@@ -117,35 +149,44 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
         Row(
             method=baseline["name"],
             study="",
-            value=baseline["test"][metric],
-            interval=_pair(baseline["intervals"][metric]),
+            measured=_measured(baseline, metric),
+            beside=tuple(_measured(baseline, name) for name in beside),
             trained_parameters=baseline["trained_parameters"],
             stored_bytes=baseline["stored_bytes"],
             train_s=baseline["train_s"],
         )
     )
-    return Comparison(metric, tuple(rows))
+    sizes = summary.get("parts", {}).get("test", {})
+    utterances = {name: sizes[part] for name, part in of_parts.items() if part in sizes}
+    return Comparison(metric, tuple(rows), beside, utterances)
 
 
-def _rows(name: str, summary: Mapping[str, Any], metric: str) -> list[Row]:
+def parted_names(metric: str) -> dict[str, str]:
+    """The names of a metric over a whole split, over the sentences heard before and the new ones, with the part."""
+    whole = metric.removesuffix(f"_{NEW}").removesuffix(f"_{HEARD}")
+    return {whole: "", f"{whole}_{HEARD}": HEARD, f"{whole}_{NEW}": NEW}
+
+
+def _rows(name: str, summary: Mapping[str, Any], metric: str, beside: Sequence[str]) -> list[Row]:
     """Of a study: what it exports and, where that is several states, the best one alone."""
     best, single = summary["best"], summary["answers"]["single"]
-    alone = _row(name, summary["study"], single, metric)
+    alone = _row(name, summary["study"], single, metric, beside)
     alone = replace(alone, mean=summary["setting"]["test"][metric], seeds=len(best["seeds"]))
     if len(best["members"]) == 1:
         return [alone]
-    return [_row(together([member["method"] for member in best["members"]]), summary["study"], best, metric), alone]
+    words = together([member["method"] for member in best["members"]])
+    return [_row(words, summary["study"], best, metric, beside), alone]
 
 
-def _row(name: str, study: str, measured: Mapping[str, Any], metric: str) -> Row:
+def _row(name: str, study: str, answer: Mapping[str, Any], metric: str, beside: Sequence[str]) -> Row:
     return Row(
         method=name,
         study=study,
-        value=measured["test"][metric],
-        interval=_pair(measured["intervals"][metric]),
-        trained_parameters=measured["trained_parameters"],
-        stored_bytes=measured["stored_bytes"],
-        train_s=measured["train_s"],
+        measured=_measured(answer, metric),
+        beside=tuple(_measured(answer, name) for name in beside),
+        trained_parameters=answer["trained_parameters"],
+        stored_bytes=answer["stored_bytes"],
+        train_s=answer["train_s"],
     )
 
 
@@ -155,24 +196,30 @@ def _why_nothing(method: str, task: str) -> str:
     return f"no finished study (sp-search search task={task} method={method})"
 
 
-def _subject(summary: Mapping[str, Any]) -> tuple[str, str, str]:
-    return summary["task"], summary["lm"]["fingerprint"], summary["data"]["fingerprint"]
+def _subject(summary: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    return summary["task"], summary["lm"]["fingerprint"], summary["data"]["fingerprint"], summary["metric"]
 
 
-def _pair(values: Sequence[float]) -> tuple[float, float]:
-    low, high = values
-    return low, high
+def _measured(one: Mapping[str, Any], metric: str) -> Measured | None:
+    """A metric of an export or of a baseline; None where test has no such part."""
+    if metric not in one["intervals"]:
+        return None
+    low, high = one["intervals"][metric]
+    return Measured(one["test"][metric], (low, high))
+
+
+def _numbers(measured: Measured | None) -> tuple[float | None, ...]:
+    return (None, None, None) if measured is None else (measured.value, *measured.interval)
 
 
 def _cells(row: Row) -> list[str]:
-    if row.value is None or row.interval is None:
+    if row.measured is None:
         return [row.method, row.study or NOTHING, row.note, *[NOTHING] * 4]
-    low, high = row.interval
     mean = NOTHING if row.mean is None else f"{row.mean:.3f} ({row.seeds})"
     return [
         row.method,
         row.study or NOTHING,
-        f"{row.value:.3f} ({low:.3f} to {high:.3f})",
+        str(row.measured),
         mean,
         f"{row.trained_parameters:,}",
         f"{row.stored_bytes:,}",

@@ -65,6 +65,24 @@ def test_the_page_names_lm_data_metrics_and_settings(winner):
     assert "| prompt_length | 3 |" in page
 
 
+def test_the_page_has_intervals_and_the_sizes_of_both_parts(winner, tmp_path):
+    parted = {
+        "metrics": {"test": {"wer": 0.25, "wer_new": 0.75}, "valid": {"wer_new": 0.5}},
+        "intervals": {"wer": [0.2, 0.3], "wer_new": [0.7, 0.8]},
+        "parts": {"valid": {"heard": 1800, "new": 70}, "test": {"heard": 1000, "new": 50}},
+    }
+    write_export(tmp_path / "parted", [winner.member], winner.document | parted, None)
+    page = (tmp_path / "parted" / "README.md").read_text()
+    assert (
+        "| split | metric | value | 95 % interval |\n| --- | --- | --- | --- |\n"
+        "| test | wer | 0.2500 | 0.2000 to 0.3000 |\n"
+        "| test | wer_new | 0.7500 | 0.7000 to 0.8000 |\n| valid | wer_new | 0.5000 |  |\n\n"
+        "Training has the answers of `_heard` and lacks those of `_new`: 1,000 and 50 in test, 1,800 and 70 in valid "
+        "utterances.\n\n| setting"
+    ) in page
+    assert "_heard" not in (winner.folder / "README.md").read_text()
+
+
 def test_a_prompt_weighs_kilobytes(winner):
     assert sum(path.stat().st_size for path in winner.folder.iterdir()) < 20_000
 

@@ -91,6 +91,45 @@ def test_the_table_for_mlflow_has_numbers_and_nothing_where_there_is_none():
     }  # fmt: skip
 
 
+def parted(study, method):
+    """A summary whose test split has 30 sentences heard before and 20 new ones, of which the new ones decide."""
+    values = {"wer": 0.5, "wer_new": 0.25, "wer_heard": 0.75}
+    intervals = {"wer": [0.4, 0.6], "wer_new": [0.1, 0.3], "wer_heard": [0.7, 0.8]}
+    found = summary(study, method)
+    of_best = {"test": values, "intervals": intervals, "train_s": 1.5}
+    baseline = {"test": dict.fromkeys(values, 0.1), "intervals": {name: [0.0, 0.2] for name in values}}
+    return {
+        **found, "metric": "wer_new", "parts": {"valid": {"heard": 1, "new": 2}, "test": {"heard": 30, "new": 20}},
+        "best": found["best"] | of_best, "answers": {"single": found["answers"]["single"] | of_best},
+        "setting": {"test": values}, "baseline": found["baseline"] | baseline,
+    }  # fmt: skip
+
+
+def test_both_parts_of_test_and_all_of_it_stand_side_by_side_with_their_sizes():
+    found = comparison(parted("b", "prompt"), [])
+    lines = found.markdown().splitlines()
+    assert lines[0] == (
+        "| method | study | test wer new of 20 utterances (95 % interval) | mean of seeds | trained parameters "
+        "| stored bytes | training, s | test wer (95 % interval) | test wer heard of 30 utterances (95 % interval) |"
+    )
+    assert lines[1].count("---") == lines[0].count("|") - 1
+    assert lines[2] == (
+        "| prompt | b | 0.250 (0.100 to 0.300) | 0.250 (2) | 1,234 | 4,936 | 1.5 | 0.500 (0.400 to 0.600) "
+        "| 0.750 (0.700 to 0.800) |"
+    )
+    assert lines[3].endswith(" | – | – | – | – | – | – |")
+    assert lines[5].endswith(" | 0.100 (0.000 to 0.200) | 0.100 (0.000 to 0.200) |")
+
+
+def test_the_table_for_mlflow_has_both_parts_behind_the_rest():
+    table = comparison(parted("b", "prompt"), []).table()
+    assert table["columns"][2] == "wer_new"
+    assert table["columns"][-6:] == ["wer", "wer_low", "wer_high", "wer_heard", "wer_heard_low", "wer_heard_high"]
+    assert table["data"][0][-6:] == [0.5, 0.4, 0.6, 0.75, 0.7, 0.8]
+    assert table["data"][1][-6:] == [None] * 6
+    assert {len(row) for row in table["data"]} == {len(table["columns"])}
+
+
 def test_alike_are_other_finished_studies_of_the_same_task_lm_and_corpus(tmp_path):
     ours = summary("ours", "prompt")
     stored = [
@@ -100,6 +139,7 @@ def test_alike_are_other_finished_studies_of_the_same_task_lm_and_corpus(tmp_pat
         summary("other task", "prompt", task="keyword"),
         summary("other data", "prompt", data="e"),
         summary("other lm", "prompt", lm={"name": "lm", "fingerprint": "m"}),
+        parted("other metric", "prompt"),
     ]
     for one in stored:
         (tmp_path / one["study"]).mkdir()

@@ -2,7 +2,8 @@
 
 Each metric has its 95 % confidence interval by bootstrap over utterances. eer is the equal error rate of taking an
 answer by its score: as large a share of the right ones refused as of the wrong ones taken; null where all are right,
-or none.
+or none. Where answers are written, and training has some of valid's and test's and lacks others, each metric stands
+there also over the sentences heard before (_heard) and over the new ones (_new).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sp_search.metrics.accuracy import Answer
 from sp_search.metrics.baseline import baseline_answers, baseline_name
 from sp_search.metrics.eer import eer_with_interval
 from sp_search.metrics.measures import measure, measure_slots, with_intervals
+from sp_search.metrics.parts import Known, known_answers, part_sizes, with_parts
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.near_answers import nearly_known
 from sp_search.tasks.registry import Task
@@ -59,17 +61,19 @@ def run(config: EvaluateSettings) -> int:
     known = LabelSpace.from_json(document["label_space"])
     training = [known.words(answer, task) for answer in known.answers] or corpus.splits["train"].answers
     say(nearly_known(split, training))
+    parted = known_answers(task, corpus.splits)
     found = list(predictor.predict(split))
     result = {
         "task": task.name,
         "data": {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "split": config.split,
         "utterances": len(split),
-        **_measured(task, [prediction.labels for prediction in found], wanted),
+        "parts": part_sizes(wanted, parted),
+        **_measured(task, [prediction.labels for prediction in found], wanted, parted),
         **_taken_by_score(found, wanted),
         "baseline": {
             "name": baseline_name(task),
-            **_measured(task, baseline_answers(task, corpus.splits["train"], split), wanted),
+            **_measured(task, baseline_answers(task, corpus.splits["train"], split), wanted, parted),
         },
     }
     print(json.dumps(result, indent=2))
@@ -83,9 +87,10 @@ def _say_of_units(config: EvaluateSettings, document: Mapping[str, Any], corpus:
     say(differing_repeats(corpus.splits[config.split], prompt.repeats, f"{prompt.who} was trained on"))
 
 
-def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer]) -> dict[str, Any]:
+def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer], parted: Known) -> dict[str, Any]:
     slots = task.slots if len(task.slots) > 1 else ()
-    return with_intervals(measure(task.metrics, found, wanted) | measure_slots(slots, found, wanted))
+    whole = measure(task.metrics, found, wanted) | measure_slots(slots, found, wanted)
+    return with_intervals(with_parts(whole, wanted, parted))
 
 
 def _taken_by_score(found: Sequence[Prediction], wanted: Sequence[Answer]) -> dict[str, Any]:

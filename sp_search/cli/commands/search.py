@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 
-from sp_search.cli.wiring.export_document import MeasuredStates, baseline_by_split, export_document, write_summary
+from sp_search.cli.wiring.export_document import (
+    MeasuredStates,
+    baseline_by_split,
+    export_document,
+    parts_by_split,
+    write_summary,
+)
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.search_setup import (
     PreparedSearch,
@@ -90,6 +96,7 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
 
     def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
         summary["baseline"] = baseline_by_split(data)
+        summary["parts"] = parts_by_split(data)
         export(settings.folder / "best", finished.best.members, finished.best)
         single = finished.answers["single"]
         export(settings.folder / "single", single.members, single)

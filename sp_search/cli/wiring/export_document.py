@@ -15,6 +15,7 @@ from sp_search.files.write import write_text
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.baseline import baseline_name, fitted_baseline
 from sp_search.metrics.measures import measure
+from sp_search.metrics.parts import part_sizes, with_parts
 from sp_search.search.study.study import StudyIdentity
 from sp_search.tracking.base.provenance import git_state, versions
 from sp_search.units.repeats import repeats_share
@@ -25,6 +26,8 @@ class MeasuredStates(Protocol):
 
     @property
     def metrics(self) -> Mapping[str, Mapping[str, float]]: ...  # noqa: D102
+    @property
+    def intervals(self) -> Mapping[str, tuple[float, float]]: ...  # noqa: D102
     @property
     def facts(self) -> Mapping[str, Any]: ...  # noqa: D102
 
@@ -47,6 +50,8 @@ def export_document(
         "dictionary_fingerprint": data.dictionary.fingerprint,
         "units": {"repeats": repeats_share(data.train)},
         "metrics": {split: dict(metrics) for split, metrics in measured.metrics.items()},
+        "intervals": dict(measured.intervals),
+        "parts": parts_by_split(data),
         "facts": dict(measured.facts),
         "training": {
             "batch_size": config.schedule.batch_size,
@@ -58,13 +63,20 @@ def export_document(
     }
 
 
+def parts_by_split(data: TaskData) -> dict[str, dict[str, int]]:
+    """Utterances of valid and test by part, heard before or new; empty where the corpus isn't parted."""
+    splits = data.corpus.splits
+    return {name: part_sizes(splits[name].answers, data.known) for name in ("valid", "test")} if data.known else {}
+
+
 def baseline_by_split(data: TaskData) -> dict[str, Any]:
     """The task's baseline by its name, fitted on training: metrics, their intervals on test, and what it costs."""
     splits = data.corpus.splits
     found: dict[str, Any] = {"name": baseline_name(data.task)}
     for name in ("valid", "test"):
         fitted = fitted_baseline(data.task, splits["train"], splits[name])
-        tallies = measure(data.task.metrics, fitted.answers, splits[name].answers)
+        wanted = splits[name].answers
+        tallies = with_parts(measure(data.task.metrics, fitted.answers, wanted), wanted, data.known)
         found[name] = {metric: tally.value for metric, tally in tallies.items()}
     return found | {
         "intervals": {metric: tally.interval() for metric, tally in tallies.items()},

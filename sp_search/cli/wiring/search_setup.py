@@ -24,9 +24,12 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError, UserError
 from sp_search.files.paths import check_writable
 from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.metrics.parts import said
 from sp_search.search.base.cost_estimate import draws
+from sp_search.search.base.protocol import VALID
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_params, read_space
+from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.study import StudyIdentity, load_study
 from sp_search.search.study.warm_start import fitting, warm_trials
 from sp_search.tasks.registry import Task, get_task
@@ -51,12 +54,14 @@ class PreparedSearch:
     space: Space
     settings: SearchSettings
     identity: StudyIdentity
-    corpus_lines: list[str]  # what the corpus was read as, and what is odd about its units
+    corpus_lines: list[str]  # what the corpus was read as, what is odd about its units, and what decides on it
 
     def contract(self, config: Settings) -> dict[str, Any]:
         """What makes results of this search comparable, as a study records it (`search.study.contract`)."""
         schedule, task = config.schedule, config.task
+        of_part = self.settings.metric != _of_whole(config.task.name)
         return {
+            **({"metric": self.settings.metric} if of_part else {}),
             "answer_format": task.answer_format,
             "decoding": task.decoding,
             "max_answer": task.max_answer,
@@ -85,7 +90,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     recipe = recipe_of(config)
     lm, data = recipe.data()
     faults: list[str] = []
-    corpus_lines = _tried(faults, lambda: lines_on_corpus(config, data.corpus)) or []
+    corpus_lines: list[str] = _tried(faults, lambda: lines_on_corpus(config, data.corpus)) or []
     quantizer = _tried(faults, lambda: corpus_quantizer(config))
     if config.cluster.address is None:
         _tried(faults, lambda: pick_device(config.engine.device))
@@ -99,7 +104,10 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     identity = StudyIdentity(
         config.task.name, config.lm.name, lm.fingerprint, config.data.name, data.corpus.fingerprint
     )
-    settings = search_settings(config, first or (), begun_as="")
+    metric = data.decides
+    if parts := said(data.corpus.splits, data.known, metric):
+        corpus_lines.append(parts)
+    settings = search_settings(config, f"{VALID}{metric}", first or (), begun_as="")
     return PreparedSearch(recipe, lm, data, quantizer, space, settings, identity, corpus_lines)
 
 
@@ -134,8 +142,8 @@ def resolved_dtype(config: Settings) -> DtypeName:
     return dtype_name(pick_dtype(config.engine.dtype, pick_device(config.engine.device)))
 
 
-def search_settings(config: Settings, first_trials: tuple[Params, ...], begun_as: str) -> SearchSettings:
-    """How large a search is, and what it runs on."""
+def search_settings(config: Settings, metric: str, first_trials: tuple[Params, ...], begun_as: str) -> SearchSettings:
+    """How large a search is, what decides in it, and what it runs on."""
     schedule, cluster = config.schedule, config.cluster
     on_gpu = device_kind(config.engine.device) == "cuda"
     gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
@@ -146,7 +154,7 @@ def search_settings(config: Settings, first_trials: tuple[Params, ...], begun_as
         budget=schedule.budget,
         grace=schedule.grace,
         reduction_factor=schedule.reduction_factor,
-        metric=deciding_metric(config.task.name),
+        metric=metric,
         seed=schedule.seed,
         confirm_top=schedule.confirm.top,
         confirm_seeds=schedule.confirm.seeds,
@@ -189,9 +197,9 @@ def trial_faults(
     return [f"space: a trial of it can't run: {fault} (as with {trial})" for fault, trial in found.items()]
 
 
-def deciding_metric(task: str) -> str:
-    """The metric of a trial's report by which a search of the task chooses."""
-    return f"valid_{get_task(task).decides}"
+def _of_whole(task: str) -> str:
+    """The metric of a trial's report that decides where no part of valid does."""
+    return f"{VALID}{get_task(task).decides}"
 
 
 def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterator[Params]:
@@ -231,7 +239,8 @@ def _warm_trials(config: Settings, space: Space, tell: Callable[[str], None]) ->
     if name == config.study:
         raise ConfigError(f"schedule.warm_start: expected another study than {name} itself, which goes on anyway")
     earlier = load_study(name, config.cluster.storage, config.runs / name)
-    metric = deciding_metric(earlier.user_attrs["identity"]["task"])
+    known = earlier.user_attrs
+    metric = known.get(BEGUN_AS, {}).get("metric", _of_whole(known["identity"]["task"]))
     return warm_trials(earlier, metric, space, tell)
 
 

@@ -26,6 +26,7 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weig
 from sp_search.errors import ConfigError
 from sp_search.lm.architecture import UnitLM
 from sp_search.metrics.measures import measure
+from sp_search.metrics.parts import Known, with_parts
 from sp_search.metrics.tally import Tally
 from sp_search.tasks.label_space import NOTHING, LabelSpace
 from sp_search.tasks.registry import Task
@@ -55,18 +56,18 @@ class SplitAnswers:
     words: Sequence[Words]
     loss: float | None
 
-    def metrics(self, task: Task, split: Split) -> dict[str, float]:
-        """The task's metrics, and `loss` beside them where there is one."""
-        values = {name: tally.value for name, tally in self.tallies(task, split).items()}
+    def metrics(self, task: Task, split: Split, known: Known = frozenset()) -> dict[str, float]:
+        """The task's metrics, also over each part of a parted split, and `loss` beside them where there is one."""
+        values = {name: tally.value for name, tally in self.tallies(task, split, known).items()}
         return values if self.loss is None else values | {"loss": self.loss}
 
-    def intervals(self, task: Task, split: Split) -> dict[str, tuple[float, float]]:
-        """The 95 % confidence interval of each of the task's metrics, by bootstrap over utterances."""
-        return {name: tally.interval() for name, tally in self.tallies(task, split).items()}
+    def intervals(self, task: Task, split: Split, known: Known = frozenset()) -> dict[str, tuple[float, float]]:
+        """The 95 % confidence interval of each of these metrics, by bootstrap over utterances."""
+        return {name: tally.interval() for name, tally in self.tallies(task, split, known).items()}
 
-    def tallies(self, task: Task, split: Split) -> dict[str, Tally]:
-        """Each of the task's metrics, utterance by utterance."""
-        return measure(task.metrics, self.words, split.answers)
+    def tallies(self, task: Task, split: Split, known: Known = frozenset()) -> dict[str, Tally]:
+        """Each of these metrics, utterance by utterance."""
+        return with_parts(measure(task.metrics, self.words, split.answers), split.answers, known)
 
 
 class AnswerModel:

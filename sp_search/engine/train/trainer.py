@@ -193,9 +193,9 @@ class MultiTrialTrainer:
         beside = [(torch.from_numpy(scores), share) for scores, share in given]
         found, asked = self._validator.together(trials, beside, split), self._data.corpus.splits[split]
         return {
-            "metrics": found.metrics(self._data.task, asked),
-            "intervals": found.intervals(self._data.task, asked),
-            "tally": found.tallies(self._data.task, asked)[self._data.task.decides],
+            "metrics": found.metrics(self._data.task, asked, self._data.known),
+            "intervals": found.intervals(self._data.task, asked, self._data.known),
+            "tally": found.tallies(self._data.task, asked, self._data.known)[self._data.decides],
             "train_s": round(sum(trial.train_s for trial, _ in trials), 3),
         }
 

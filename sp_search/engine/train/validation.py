@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from sp_search.engine.train.probe_trainer import ProbeTrainer
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial
+from sp_search.metrics.parts import NEW, Known, draw, is_new
 from sp_search.types import Split
 
 
@@ -48,7 +48,7 @@ class Validator:
         self._weights, self._data, self._probe_trainer, self._size = weights, data, probing, size
         self._answerer = AnswerModel(weights, data.space, data.task, size, source_cache)
         whole = data.corpus.splits["valid"], data.answers["valid"]
-        self._valid_of = {True: whole, False: _sample(*whole, valid_sample, seed)}
+        self._valid_of = {True: whole, False: _sample(*whole, data.known, valid_sample, seed)}
 
     @property
     def longest(self) -> int:
@@ -57,8 +57,8 @@ class Validator:
 
     def on_split(self, trial: LiveTrial, name: str) -> dict[str, float]:
         """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
-        split = self._data.corpus.splits[name]
-        return self._evaluated([trial], split, self._data.answers[name])[0].metrics(self._data.task, split)
+        split, data = self._data.corpus.splits[name], self._data
+        return self._evaluated([trial], split, data.answers[name])[0].metrics(data.task, split, data.known)
 
     def together(
         self, trials: Sequence[tuple[LiveTrial, float]], given: Sequence[tuple[Tensor, float]], name: str
@@ -89,32 +89,33 @@ class Validator:
 
         Where answers are chosen an event is an utterance and the choices are all legal answers. Where they are
         written it is a symbol of an utterance's own answer, `</s>` included, and the choices are the label symbols
-        and `</s>`.
+        and `</s>`; only utterances of the part that decides count.
         """
         split = self._data.corpus.splits[name]
         if not self._answerer.writes:
             return self._scores(trial, split)
         answers = self._data.answers[name]
         found = self._answerer_of(trial).symbol_log_probs(split, answers, trial.candidate())  # (N, M + 1, C + 1)
-        return found[gold_choices(answers, self._answerer.symbols) >= 0]
+        return found[self._gold(name) >= 0]
 
     def events(self, name: str) -> tuple[Tensor, Tensor]:
         """The right choice at each event of `scores`, -1 where there is none, and the utterance it is of: (E,)."""
         answers = self._data.answers[name]
         if not self._answerer.writes:
             return answer_numbers(self._data.space.answers, answers), torch.arange(len(answers))
-        gold = gold_choices(answers, self._answerer.symbols)  # (N, M + 1)
+        gold = self._gold(name)  # (N, M + 1)
         utterances = torch.arange(len(gold))[:, None].expand_as(gold)
         return gold[gold >= 0], utterances[gold >= 0]
 
     def on_valid(self, trials: Mapping[int, LiveTrial]) -> dict[int, dict[str, float]]:
         """Validation metrics by number: of all of valid at full budget, of its sample before."""
         measured: dict[int, dict[str, float]] = {}
+        task, known = self._data.task, self._data.known
         for is_whole, (split, answers) in self._valid_of.items():
             group = {n: trial for n, trial in trials.items() if (trial.utterances_seen >= trial.budget) == is_whole}
             if group:
                 found = self._evaluated(list(group.values()), split, answers)
-                measured |= zip(group, (one.metrics(self._data.task, split) for one in found), strict=True)
+                measured |= zip(group, (one.metrics(task, split, known) for one in found), strict=True)
         return measured
 
     def _evaluated(self, trials: Sequence[LiveTrial], split: Split, answers: Symbols) -> list[SplitAnswers]:
@@ -129,6 +130,14 @@ class Validator:
                 (found[id(trial)],) = self._answerer_of(trial).evaluated(split, answers, [trial.candidate()])
         return [found[id(trial)] for trial in trials]
 
+    def _gold(self, name: str) -> Tensor:
+        """The right symbols of written answers, (N, M + 1); -1 behind their ends and outside of the part that decides."""
+        data = self._data
+        gold = gold_choices(data.answers[name], self._answerer.symbols)
+        if data.decides.endswith(f"_{NEW}"):
+            gold[torch.from_numpy(~is_new(data.corpus.splits[name].answers, data.known))] = -1
+        return gold
+
     def _scores(self, trial: LiveTrial, split: Split) -> Tensor:
         if trial.settings.method == "probe":
             return self._probe_trainer.scores(trial, split)
@@ -139,9 +148,9 @@ class Validator:
         return self._answerer if trial.own_lm is None else self._answerer.on(trial.own_lm)
 
 
-def _sample(split: Split, answers: Symbols, count: int, seed: int) -> tuple[Split, Symbols]:
+def _sample(split: Split, answers: Symbols, known: Known, count: int, seed: int) -> tuple[Split, Symbols]:
     """`count` utterances of a split, drawn by the seed; the whole split if count is 0 or larger than the split."""
     if not 0 < count < len(split):
         return split, answers
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(split))[:count])
+    chosen = draw(split.answers, known, count, seed)
     return split.take(chosen), answers[chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.errors import ConfigError
 from sp_search.lm.architecture import Architecture
+from sp_search.metrics.parts import Known, deciding, known_answers
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task
 from sp_search.tasks.verbalizers import Evidence, build_verbalizer, check_units
@@ -41,6 +43,16 @@ class TaskData:
     def train(self) -> Split:
         """The training split."""
         return self.corpus.splits["train"]
+
+    @cached_property
+    def known(self) -> Known:
+        """Training's answers, if they part valid and test into sentences heard before and new ones."""
+        return known_answers(self.task, self.corpus.splits)
+
+    @cached_property
+    def decides(self) -> str:
+        """The metric by which a search on the corpus chooses."""
+        return deciding(self.task, self.corpus.splits, self.known)
 
     def verbalizer_units(self, settings: TrialHParams, embedding: Tensor) -> tuple[int, ...]:
         """The dictionary id of each label symbol for a trial.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ class TrialResult:
     member: Member
     metrics: Mapping[str, Mapping[str, float]]  # split -> metric
     facts: Mapping[str, Any]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # none: test was not read
 
 
 Keep = Callable[[TrialResult], Path | None]

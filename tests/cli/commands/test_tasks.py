@@ -70,6 +70,49 @@ def test_evaluate_finds_the_exported_prompts_metrics_with_intervals(searched):
     assert found["baseline"]["name"] == "most frequent answer"
 
 
+NEW = ("ten ton", "a net", "no net")
+
+
+@pytest.fixture(scope="module")
+def parted(in_ray, tmp_path_factory):
+    """A folder with an ended search of transcripts, 60 new ones in valid and 30 in test; its summary and stderr."""
+    folder = tmp_path_factory.mktemp("parted")
+    write_corpus(folder / "data")
+    for split, count in (("valid", 60), ("test", 30)):
+        lines = [json.dumps({"id": f"n{i}", "units": [1, 2 + i], "text": NEW[i % 3]}) for i in range(count)]
+        with (folder / "data" / f"{split}.jsonl").open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    words = ["task=asr", LM, "data=data", *SHORT, "study=tiny", "trials=2", "cluster.workers=1"]
+    done = sp_search(folder, "search", *words, "tracking.enabled=false")
+    return folder, json.loads(Path(done.stdout.splitlines()[-1]).read_text()), done.stderr
+
+
+def test_new_sentences_decide_and_both_parts_are_told_everywhere(parted):
+    folder, summary, told = parted
+    best, names = summary["best"], {f"{n}{part}" for n in METRICS["asr"] for part in ("", "_heard", "_new")}
+    assert summary["metric"] == "char_accuracy_new"
+    assert summary["parts"] == {"valid": {"heard": 12, "new": 60}, "test": {"heard": 12, "new": 30}}
+    assert set(best["valid"]) == set(best["test"]) == names | {"loss"}
+    assert set(best["exported"]["intervals"]) == set(summary["baseline"]["intervals"]) == names
+    assert "sentences: valid has 12 that training has and 60 new ones" in told
+    assert f"test char accuracy new {best['test']['char_accuracy_new']:.4f}" in told
+    page = (folder / "runs" / "tiny" / "report" / "index.html").read_text()
+    assert "<th>test char accuracy new of 30 utterances (95 % interval)</th>" in page
+    assert "<th>test char accuracy heard of 12 utterances (95 % interval)</th>" in page
+    readme = (folder / "runs" / "tiny" / "best" / "README.md").read_text()
+    value, (low, high) = (best["exported"][kind]["char_accuracy_new"] for kind in ("test", "intervals"))
+    assert f"| exported test | char_accuracy_new | {value:.4f} | {low:.4f} to {high:.4f} |" in readme
+
+
+def test_evaluate_tells_both_parts_of_the_exported_prompt_and_of_the_baseline(parted):
+    folder, summary, _ = parted
+    found = json.loads(sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best").stdout)
+    exported = {name: value for name, value in summary["best"]["exported"]["test"].items() if name != "loss"}
+    assert found["metrics"] == pytest.approx(exported, abs=1e-6)
+    assert found["parts"] == {"heard": 12, "new": 30}
+    assert found["baseline"]["metrics"] == pytest.approx(summary["baseline"]["test"])
+
+
 def test_predict_writes_words_and_their_score(searched):
     _, folder, _, _ = searched
     done = sp_search(folder, "predict", LM, "prompt=runs/tiny/best", stdin='{"id": "x", "units": "1 2 3"}\n')

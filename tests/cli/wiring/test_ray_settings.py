@@ -27,7 +27,7 @@ def sized(monkeypatch):
         waited = []
         monkeypatch.setattr(ray_settings, "nodes", lambda at_least: waited.append(at_least) or there)
         with joined(load_settings(["cluster=ray", *words], Settings)) as config:
-            return search_settings(config, (), "print"), recipe_of(config), waited
+            return search_settings(config, "valid_accuracy", (), "print"), recipe_of(config), waited
 
     return size
 

@@ -119,6 +119,41 @@ def test_what_a_study_is_begun_as_holds_all_that_makes_results_comparable(prepar
     assert not set(contract) & {"trials", "device", "runs", "tracking", "workers", "slots", "study"}
 
 
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    """Folders of transcripts of the same words: valid has 50 new sentences in one, 49 in the other."""
+    folders = {}
+    for new in (50, 49):
+        folder = folders[new] = tmp_path_factory.mktemp(f"new-{new}")
+        answers = {"train": ["on", "no", "no no"] * 4, "valid": ["on"] * 3 + ["no on"] * new, "test": ["no", "on no"]}
+        for split, of_split in answers.items():
+            (folder / f"{split}.txt").write_text("".join(f"1 2 3 <s> {answer}\n" for answer in of_split))
+    return folders
+
+
+def test_new_sentences_decide_where_valid_has_enough_and_it_is_said_and_recorded(prepared, texts):
+    words = ["task=asr", "lm=random:2x16x2", "space.verbalizer_base=identity", "schedule.first_trials=[]"]
+    found, config = prepared(*words, f"data={texts[50]}")
+    assert found.settings.metric == found.contract(config)["metric"] == "valid_char_accuracy_new"
+    assert found.corpus_lines[-1] == (
+        "sentences: valid has 3 that training has and 50 new ones, test has 1 that training has and 1 new ones; "
+        "char_accuracy_new decides"
+    )
+    found, config = prepared(*words, f"data={texts[49]}")
+    assert found.settings.metric == "valid_char_accuracy"
+    assert "metric" not in found.contract(config)
+    assert found.corpus_lines[-1].endswith(
+        "49 new ones, test has 1 that training has and 1 new ones; char_accuracy decides"
+    )
+
+
+def test_a_search_of_chosen_answers_says_nothing_of_parts(prepared):
+    found, config = prepared()
+    assert found.settings.metric == "valid_accuracy"
+    assert "metric" not in found.contract(config)
+    assert not any(line.startswith("sentences") for line in found.corpus_lines)
+
+
 def test_auto_dtype_is_resolved_by_the_hardware_and_a_name_is_kept(prepared):
     assert resolved_dtype(prepared()[1]) in ("float32", "bfloat16")
     assert resolved_dtype(prepared("dtype=bfloat16")[1]) == "bfloat16"
