@@ -35,6 +35,7 @@ COMMANDS = {
     "report": "draw the page of a finished study, its winner beside other methods",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
+    "bench members": "measure how fast prompts answer together",
     "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",

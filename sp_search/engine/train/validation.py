@@ -131,7 +131,7 @@ class Validator:
         return [found[id(trial)] for trial in trials]
 
     def _gold(self, name: str) -> Tensor:
-        """The right symbols of written answers, (N, M + 1); -1 behind their ends and outside of the part that decides."""
+        """The right symbols of written answers, (N, M + 1); -1 behind their ends and in a part that can't decide."""
         data = self._data
         gold = gold_choices(data.answers[name], self._answerer.symbols)
         if data.decides.endswith(f"_{NEW}"):
