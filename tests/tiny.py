@@ -1,7 +1,7 @@
 """A made-up corpus and an untrained unit LM of a few thousand numbers, for every test of the lower rooms.
 
 Sources are drawn so that an answer shows in its utterance: label symbol c makes unit `c` frequent. So a tiny LM's
-prompt can learn something, and naive Bayes is far from chance.
+prompt can learn something, and a linear model is far from chance.
 """
 
 from collections.abc import Sequence

@@ -26,7 +26,7 @@ COMMANDS = {
     "pretrain": "train a unit LM on units of one's own, for a search to take",
     "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
     "plan": "say what a search would do, without doing it",
-    "evaluate": "measure an exported prompt on a labelled split, the baseline beside it",
+    "evaluate": "measure an exported prompt on a labelled split, the cheap rivals beside it",
     "predict": "answer utterances with an exported prompt",
     "export": "copy a finished study's winner into a folder of its own",
     "rerun": "train again what a study or an exported prompt trained, and compare the numbers",

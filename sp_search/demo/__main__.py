@@ -26,7 +26,7 @@ def main(folder: Path) -> None:
         meta = build(new, DEMO, cores(), tell)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
-    tell(f"baselines {meta['baselines']}, unit LM perplexity {meta['unit_lm_perplexity']}")
+    tell(f"rivals {meta['rivals']}, unit LM perplexity {meta['unit_lm_perplexity']}")
     print(folder)
 
 

@@ -15,8 +15,8 @@ import numpy as np
 from sp_search.demo.corpus import Utterance, plan, plan_words, speak
 from sp_search.demo.grammar import intents, phrases
 from sp_search.demo.unit_lm import LMSettings, save, train
-from sp_search.metrics.baseline import baseline_answers
 from sp_search.metrics.measures import measure
+from sp_search.rivals.choose import fit_rivals
 from sp_search.tasks.registry import TASKS, Task
 from sp_search.types import SPECIALS, Split
 from sp_search.units.dictionary import Dictionary
@@ -128,14 +128,18 @@ def _meta(folder: Path, settings: DemoSettings, spoken: Mapping[str, Spoken], pe
             for task, of_task in splits.items()
         },
         "unit_lm_perplexity": {"valid": round(perplexity, 3)},
-        "baselines": {task.name: _baseline(task, of_task) for task, of_task in splits.items()},
+        "rivals": {task.name: _rivals(task, of_task) for task, of_task in splits.items()},
     }
 
 
-def _baseline(task: Task, splits: Mapping[str, Split]) -> dict[str, float]:
-    """What decides the task, by split, of answers that its baseline gives."""
-    found = {}
-    for name in ("valid", "test"):
-        answers = baseline_answers(task, splits["train"], splits[name])
-        found[name] = round(measure([task.decides], answers, splits[name].answers)[task.decides].value, 4)
-    return found
+def _rivals(task: Task, splits: Mapping[str, Split]) -> dict[str, dict[str, float]]:
+    """What decides the task, by split, of answers that each rival gives."""
+    return {
+        rival.name: {
+            name: round(
+                measure([task.decides], rival.answers(splits[name]), splits[name].answers)[task.decides].value, 4
+            )
+            for name in ("valid", "test")
+        }
+        for rival in fit_rivals(task, splits["train"], splits["valid"])
+    }

@@ -1,4 +1,4 @@
-"""The papers' comparison: prompt, fine-tuned LM, linear probe and baseline on one task, LM and corpus.
+"""The papers' comparison: prompt, fine-tuned LM, linear probe and the cheap rivals on one task, LM and corpus.
 
 A study has a row for what it exports, and where several states answer together another for the best one alone.
 """
@@ -37,7 +37,7 @@ class Row:
     """A method's result; what it has not is None."""
 
     method: str  # as people call it
-    study: str  # empty for the baseline
+    study: str  # empty for a rival
     measured: Measured | None = None  # what decides
     mean: float | None = None  # over the winner's seeds
     seeds: int | None = None
@@ -50,7 +50,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows, methods in the papers' order and the baseline last."""
+    """The rows, methods in the papers' order and the rivals last, the strongest on valid first."""
 
     metric: str  # that decides, as accuracy
     rows: tuple[Row, ...]
@@ -144,18 +144,7 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
         rows += [row for one in of_method for row in _rows(name, one, metric, beside)]
         if not of_method:
             rows.append(Row(name, "", note=_why_nothing(method, summary["task"])))
-    baseline = summary["baseline"]
-    rows.append(
-        Row(
-            method=baseline["name"],
-            study="",
-            measured=_measured(baseline, metric),
-            beside=tuple(_measured(baseline, name) for name in beside),
-            trained_parameters=baseline["trained_parameters"],
-            stored_bytes=baseline["stored_bytes"],
-            train_s=baseline["train_s"],
-        )
-    )
+    rows += [_rivals_row(rival, metric, beside) for rival in (summary["baseline"], *summary.get("other_rivals", ()))]
     sizes = summary.get("parts", {}).get("test", {})
     utterances = {name: sizes[part] for name, part in of_parts.items() if part in sizes}
     return Comparison(metric, tuple(rows), beside, utterances)
@@ -187,6 +176,18 @@ def _row(name: str, study: str, answer: Mapping[str, Any], metric: str, beside: 
         trained_parameters=answer["trained_parameters"],
         stored_bytes=answer["stored_bytes"],
         train_s=answer["train_s"],
+    )
+
+
+def _rivals_row(rival: Mapping[str, Any], metric: str, beside: Sequence[str]) -> Row:
+    return Row(
+        method=rival["name"],
+        study="",
+        measured=_measured(rival, metric),
+        beside=tuple(_measured(rival, name) for name in beside),
+        trained_parameters=rival["trained_parameters"],
+        stored_bytes=rival["stored_bytes"],
+        train_s=rival["train_s"],
     )
 
 

@@ -7,12 +7,13 @@ both, the order of n-gram lengths is the same at every C, so no full grid is nee
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sp_search.metrics.measures import measure
+from sp_search.metrics.parts import Known, deciding, known_answers, with_parts
 from sp_search.rivals.rival import CountedCorpus, LogProbs, Rival, answer_numbers, log_loss
 from sp_search.rivals.settings import RivalMethod, RivalSettings
 from sp_search.tasks.registry import Task
@@ -36,28 +37,57 @@ REPEATED = 3
 """Training utterances an answer, in the mean, from which on whole written answers can be told apart as classes."""
 
 
-def fit_rivals(task: Task, train: Split, valid: Split) -> tuple[Rival, ...]:
+@dataclass(frozen=True)
+class Yardstick:
+    """By what rivals are compared: the metric that decides on the corpus."""
+
+    task: Task
+    known: Known  # training's answers where they part valid and test
+    metric: str
+
+    @classmethod
+    def of(cls, task: Task, splits: Mapping[str, Split]) -> Yardstick:
+        """That of a corpus."""
+        known = known_answers(task, splits)
+        return cls(task, known, deciding(task, splits, known))
+
+    def strength(self, rival: Rival, log_probs: LogProbs, split: Split) -> float:
+        """How good a rival is on a labelled split, of which log_probs (N, A) are the rival's; higher is better.
+
+        Where answers are chosen, that is how likely it makes the right one; where they are written, the metric that
+        decides, or where the split has nothing to measure of that, the metric over all of it.
+        """
+        if self.task.slots:
+            loss = log_loss(log_probs, answer_numbers(rival.legal, split.answers))
+            return 0.0 if loss is None else -loss
+        whole = measure([self.task.decides], rival.named(log_probs), split.answers)
+        tallies = with_parts(whole, split.answers, self.known)
+        return tallies.get(self.metric, tallies[self.task.decides]).value
+
+
+def fit_rivals(task: Task, splits: Mapping[str, Split]) -> tuple[Rival, ...]:
     """The rivals of a task, the strongest on valid first.
 
     Both kinds are fitted: a linear model where answers are chosen, or written ones repeat; and retrieval.
 
     Args:
         task: what an answer is, and what is measured.
-        train: utterances with their answers. Of a very large split a part is drawn, always the same.
-        valid: utterances with their answers, on which settings are chosen and probabilities calibrated.
+        splits: train, of which, where it is very large, a part is drawn, always the same; and valid, on which
+            settings are chosen and probabilities calibrated.
     """
+    train, valid, yardstick = splits["train"], splits["valid"], Yardstick.of(task, splits)
     fitted: list[tuple[float, Rival]] = []
     if task.slots or len(train) >= REPEATED * len(set(train.answers)):
         small = drawn(train, _utterances(train, CHOOSING_WORK))
-        settings = chosen_settings(task, "ngram", small, valid)
-        fitted.append(_fitted(task, settings, drawn(train, _utterances(train, FITTING_WORK)), valid))
+        settings = chosen_settings(yardstick, "ngram", small, valid)
+        fitted.append(_fitted(yardstick, settings, drawn(train, _utterances(train, FITTING_WORK)), valid))
     remembered = drawn(train, MOST_UTTERANCES)
-    settings = chosen_settings(task, "retrieval", remembered, drawn(valid, CHOOSING_UTTERANCES))
-    fitted.append(_fitted(task, settings, remembered, valid))
+    settings = chosen_settings(yardstick, "retrieval", remembered, drawn(valid, CHOOSING_UTTERANCES))
+    fitted.append(_fitted(yardstick, settings, remembered, valid))
     return tuple(rival for _, rival in sorted(fitted, key=lambda pair: -pair[0]))
 
 
-def chosen_settings(task: Task, method: RivalMethod, train: Split, valid: Split) -> RivalSettings:
+def chosen_settings(yardstick: Yardstick, method: RivalMethod, train: Split, valid: Split) -> RivalSettings:
     """The best settings on valid that a walk over the grid finds."""
     corpora: dict[RivalSettings, CountedCorpus] = {}
     strengths: dict[RivalSettings, float] = {}
@@ -67,7 +97,7 @@ def chosen_settings(task: Task, method: RivalMethod, train: Split, valid: Split)
             counted_for = replace(settings, C=1.0)
             if counted_for not in corpora:
                 corpora[counted_for] = CountedCorpus.of(settings, train, valid)
-            strengths[settings] = strength(task, *corpora[counted_for].fit(settings), valid)
+            strengths[settings] = yardstick.strength(*corpora[counted_for].fit(settings), valid)
         return strengths[settings]
 
     walked = {name: values for name, values in GRID.items() if name != "C" or method == "ngram"}
@@ -75,23 +105,6 @@ def chosen_settings(task: Task, method: RivalMethod, train: Split, valid: Split)
     for name, values in walked.items():
         at = max((replace(at, **{name: value}) for value in values), key=strength_of)
     return at
-
-
-def strength(task: Task, rival: Rival, log_probs: LogProbs, split: Split) -> float:
-    """How good a rival is, higher is better.
-
-    Where answers are chosen, that is how likely it makes the right one; where they are written, the task's metric.
-
-    Args:
-        task: of the answers.
-        rival: whose.
-        log_probs: (N, A), the rival's.
-        split: the N utterances with their answers.
-    """
-    if task.slots:
-        loss = log_loss(log_probs, answer_numbers(rival.legal, split.answers))
-        return 0.0 if loss is None else -loss
-    return measure([task.decides], rival.named(log_probs), split.answers)[task.decides].value
 
 
 def drawn(split: Split, most: int) -> Split:
@@ -104,9 +117,9 @@ def drawn(split: Split, most: int) -> Split:
     return split.take(np.sort(order[:most]))
 
 
-def _fitted(task: Task, settings: RivalSettings, train: Split, valid: Split) -> tuple[float, Rival]:
+def _fitted(yardstick: Yardstick, settings: RivalSettings, train: Split, valid: Split) -> tuple[float, Rival]:
     rival, log_probs = CountedCorpus.of(settings, train, valid).fit(settings)
-    return strength(task, rival, log_probs, valid), rival
+    return yardstick.strength(rival, log_probs, valid), rival
 
 
 def _utterances(train: Split, work: float) -> int:

@@ -1,8 +1,8 @@
 """A class an answer, a linear model on n-gram weights: the multi-class SVM of Crammer and Singer (JMLR 2001).
 
-Of scikit-learn's linear models it had the best accuracy on the demo's intents and keywords and on Fluent Speech
-Commands, test 0.924, 0.968 and 0.887; multinomial logistic regression came to 0.916, 0.968 and 0.879, one SVM a class
-to 0.901, 0.966 and 0.884. All take about as long.
+Of scikit-learn's linear models it has the best accuracy on the demo's intents and keywords and on Fluent Speech
+Commands: 0.924, 0.968 and 0.892 on test. Multinomial logistic regression has 0.920, 0.966 and 0.874, one SVM a class
+0.908, 0.968 and 0.886 (docs/performance.md, "The cheap rivals").
 
 N utterances   F n-grams   A answers
 """

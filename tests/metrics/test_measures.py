@@ -2,11 +2,8 @@
 
 import pytest
 
-from sp_search.metrics.baseline import baseline_answers, baseline_name, fitted_baseline, most_frequent_answers
 from sp_search.metrics.measures import measure, measure_slots, with_intervals
-from sp_search.metrics.naive_bayes import NaiveBayes, unit_ids
 from sp_search.tasks.registry import TASKS
-from tests.tiny import split_of, tiny_split
 
 TEXTS = [("light", "up"), ("light",)], [("light", "up"), ("lift", "it")]
 """Of 15 characters 4 are wrong (ft for gh, two of ` i` missing), and 2 of 4 words."""
@@ -47,28 +44,3 @@ def test_intervals_stand_beside_the_values():
     told = with_intervals(tallies)
     assert told["metrics"] == {"accuracy": 0.5}
     assert told["intervals"] == {"accuracy": tallies["accuracy"].interval()}
-
-
-def test_the_most_frequent_answer_is_the_first_seen_of_equals():
-    train = split_of([[5]] * 5, [("b",), ("a",), ("a",), ("b",), ("c",)])
-    assert most_frequent_answers(train, split_of([[6], [7]], [(), ()])) == [("b",), ("b",)]
-
-
-def test_classes_are_held_against_naive_bayes_and_written_answers_against_the_most_frequent():
-    train, test = tiny_split("train", 40, 0), tiny_split("test", 12, 1)
-    assert baseline_answers(TASKS["intent"], train, test) == NaiveBayes(train, unit_ids(train, test)).answers(test)
-    assert baseline_answers(TASKS["asr"], train, test) == most_frequent_answers(train, test)
-    assert {name: baseline_name(task) for name, task in TASKS.items()} == {
-        "keyword": "naive Bayes", "intent": "naive Bayes",
-        "asr": "most frequent answer", "slots": "most frequent answer",
-    }  # fmt: skip
-
-
-def test_a_baseline_knows_what_it_costs():
-    train, test = tiny_split("train", 40, 0), tiny_split("test", 12, 1)
-    bayes = fitted_baseline(TASKS["intent"], train, test)
-    model = NaiveBayes(train, unit_ids(train, test))
-    assert (bayes.trained_parameters, bayes.stored_bytes) == (model.parameters, model.stored_bytes)
-    assert bayes.train_s > 0
-    written = fitted_baseline(TASKS["asr"], train, test)
-    assert (written.trained_parameters, written.stored_bytes) == (0, len(" ".join(written.answers[0])))

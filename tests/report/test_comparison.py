@@ -5,6 +5,14 @@ import pytest
 from sp_search.report.comparison import alike, comparison
 
 
+def rival(name, value, parameters, stored, train_s):
+    return {
+        "name": name, "settings": {"ngrams": 2}, "test": {"accuracy": value}, "valid": {"accuracy": 0.5},
+        "intervals": {"accuracy": [0.125, 0.375]}, "trained_parameters": parameters, "stored_bytes": stored,
+        "train_s": train_s,
+    }  # fmt: skip
+
+
 def summary(study, method, value=0.75, task="intent", data="d", members=1, **changes):
     """As a search writes it, with what a comparison reads."""
     single = {
@@ -20,15 +28,13 @@ def summary(study, method, value=0.75, task="intent", data="d", members=1, **cha
             "method": method, "seeds": [4, 5], "members": [{"method": method}] * members, **best,
         },
         "answers": {"single": single}, "setting": {"test": {"accuracy": value - 0.05, "loss": 1.0}},
-        "baseline": {
-            "name": "naive Bayes", "test": {"accuracy": 0.25}, "intervals": {"accuracy": [0.125, 0.375]},
-            "trained_parameters": 54321, "stored_bytes": 434568, "train_s": 0.012,
-        },
+        "baseline": rival("n-grams", 0.25, 54321, 434568, 0.012),
+        "other_rivals": [rival("nearest training utterance", 0.1875, 0, 99, 0.5)],
         **changes,
     }  # fmt: skip
 
 
-def test_methods_come_in_the_papers_order_and_the_baseline_last():
+def test_methods_come_in_the_papers_order_and_the_rivals_last():
     others = [summary("p", "probe", 0.5), summary("b", "prompt", 0.625)]
     found = comparison(summary("f", "finetune", 0.875), others)
     assert found.markdown().splitlines() == [
@@ -38,7 +44,8 @@ def test_methods_come_in_the_papers_order_and_the_baseline_last():
         "| prompt | b | 0.625 (0.500 to 0.875) | 0.575 (2) | 1,234 | 4,936 | 12.3 |",
         "| fine-tuned LM | f | 0.875 (0.500 to 0.875) | 0.825 (2) | 1,234 | 4,936 | 12.3 |",
         "| linear probe on the frozen LM | p | 0.500 (0.500 to 0.875) | 0.450 (2) | 1,234 | 4,936 | 12.3 |",
-        "| naive Bayes | – | 0.250 (0.125 to 0.375) | – | 54,321 | 434,568 | 0.012 |",
+        "| n-grams | – | 0.250 (0.125 to 0.375) | – | 54,321 | 434,568 | 0.012 |",
+        "| nearest training utterance | – | 0.188 (0.125 to 0.375) | – | 0 | 99 | 0.5 |",
     ]
 
 
@@ -52,7 +59,7 @@ def test_a_study_whose_states_answer_together_has_a_row_for_them_and_one_for_the
 
 def test_every_study_of_a_method_has_a_row_in_the_order_of_names():
     found = comparison(summary("b", "prompt"), [summary("c", "prompt"), summary("a", "prompt")])
-    assert [row.study for row in found.rows] == ["a", "b", "c", "", "", ""]
+    assert [row.study for row in found.rows] == ["a", "b", "c", "", "", "", ""]
 
 
 def test_a_method_without_a_study_says_how_to_make_one():
@@ -61,6 +68,7 @@ def test_a_method_without_a_study_says_how_to_make_one():
         "",
         "no finished study (sp-search search task=intent method=finetune)",
         "no finished study (sp-search search task=intent method=probe)",
+        "",
         "",
     ]
     assert found.cells()[1][2:] == [found.rows[1].note, "–", "–", "–", "–"]
@@ -86,7 +94,8 @@ def test_the_table_for_mlflow_has_numbers_and_nothing_where_there_is_none():
                 "linear probe on the frozen LM", "", *[None] * 8,
                 "no finished study (sp-search search task=intent method=probe)",
             ],
-            ["naive Bayes", "", 0.25, 0.125, 0.375, None, None, 54321, 434568, 0.012, ""],
+            ["n-grams", "", 0.25, 0.125, 0.375, None, None, 54321, 434568, 0.012, ""],
+            ["nearest training utterance", "", 0.1875, 0.125, 0.375, None, None, 0, 99, 0.5, ""],
         ],
     }  # fmt: skip
 

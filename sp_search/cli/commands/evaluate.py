@@ -1,9 +1,11 @@
-"""Measure an exported prompt on a split of a labelled corpus, the task's baseline beside it; prints one JSON.
+"""Measure an exported prompt on a split of a labelled corpus, the cheap rivals beside it; prints one JSON.
 
 Each metric has its 95 % confidence interval by bootstrap over utterances. eer is the equal error rate of taking an
 answer by its score: as large a share of the right ones refused as of the wrong ones taken; null where all are right,
 or none. Where answers are written, and training has some of valid's and test's and lacks others, each metric stands
-there also over the sentences heard before (_heard) and over the new ones (_new).
+there also over the sentences heard before (_heard) and over the new ones (_new). baseline is the rival that is
+best on valid: a linear model on unit n-grams, or the answer of the nearest training utterance. against says whether the
+prompt beats it, by a bootstrap over the utterances that both answered.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import Prediction, labelled_answers
 from sp_search.metrics.accuracy import Answer
-from sp_search.metrics.baseline import baseline_answers, baseline_name
 from sp_search.metrics.eer import eer_with_interval
 from sp_search.metrics.measures import measure, measure_slots, with_intervals
-from sp_search.metrics.parts import Known, known_answers, part_sizes, with_parts
+from sp_search.metrics.parts import Known, deciding, known_answers, part_sizes, with_parts
+from sp_search.rivals.choose import fit_rivals
+from sp_search.rivals.measured import against
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.near_answers import nearly_known
 from sp_search.tasks.registry import Task
-from sp_search.types import Corpus
+from sp_search.types import Corpus, Split
 from sp_search.units.manifest import SPLITS, forms_said, load_corpus
 from sp_search.units.repeats import differing_repeats
 
@@ -49,7 +52,7 @@ class EvaluateSettings(Settings):
 
 
 def run(config: EvaluateSettings) -> int:
-    """Print the task's metrics and the baseline's."""
+    """Print the task's metrics and those of its rivals."""
     predictor, dictionary, document = predictor_of(config, config.prompt)
     task, data = task_of(document), config.data
     corpus = load_corpus(
@@ -63,18 +66,16 @@ def run(config: EvaluateSettings) -> int:
     say(nearly_known(split, training))
     parted = known_answers(task, corpus.splits)
     found = list(predictor.predict(split))
+    answers = [prediction.labels for prediction in found]
     result = {
         "task": task.name,
         "data": {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "split": config.split,
         "utterances": len(split),
         "parts": part_sizes(wanted, parted),
-        **_measured(task, [prediction.labels for prediction in found], wanted, parted),
+        **_measured(task, answers, wanted, parted),
         **_taken_by_score(found, wanted),
-        "baseline": {
-            "name": baseline_name(task),
-            **_measured(task, baseline_answers(task, corpus.splits["train"], split), wanted, parted),
-        },
+        **_rivals(task, corpus, split, answers, parted),
     }
     print(json.dumps(result, indent=2))
     return 0
@@ -91,6 +92,23 @@ def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer], par
     slots = task.slots if len(task.slots) > 1 else ()
     whole = measure(task.metrics, found, wanted) | measure_slots(slots, found, wanted)
     return with_intervals(with_parts(whole, wanted, parted))
+
+
+def _rivals(
+    task: Task, corpus: Corpus, split: Split, ours: Sequence[Answer], parted: Known
+) -> dict[str, Any]:
+    """Each rival's metrics, and how far ours are ahead of it in the metric that decides."""
+    decides, wanted, found = deciding(task, corpus.splits, parted), split.answers, []
+    if decides not in (own := with_parts(measure(task.metrics, ours, wanted), wanted, parted)):
+        decides = task.decides  # no new sentence is in this split
+    for rival in fit_rivals(task, corpus.splits):
+        answers = rival.answers(split)
+        theirs = with_parts(measure(task.metrics, answers, wanted), wanted, parted)
+        told = {"name": rival.name, "settings": dict(rival.settings.params())}
+        measured = _measured(task, answers, wanted, parted)
+        found.append({**told, **measured, "against": against(rival.name, decides, own[decides], theirs[decides])})
+    baseline, *others = found
+    return {"baseline": baseline, "other_rivals": others}
 
 
 def _taken_by_score(found: Sequence[Prediction], wanted: Sequence[Answer]) -> dict[str, Any]:

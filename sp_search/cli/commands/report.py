@@ -1,7 +1,7 @@
 """Draw the page of a finished study again: its winner beside other methods, learning curves, Optuna's plots, trials.
 
 Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
-and probe, and the baseline. The page, report/comparison.md and MLflow's run of the study have the table, and
+and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
 markdown=true prints it.
 """
 

@@ -12,7 +12,6 @@ import torch
 
 from sp_search.cli.wiring.export_document import (
     MeasuredStates,
-    baseline_by_split,
     export_document,
     parts_by_split,
     write_summary,
@@ -29,6 +28,8 @@ from sp_search.config import Settings
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, write_report
+from sp_search.rivals.choose import fit_rivals
+from sp_search.rivals.measured import measured_rivals
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
 from sp_search.search.run.finished import Finished
@@ -74,6 +75,8 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
     lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
+    splits = data.corpus.splits
+    rivals = fit_rivals(data.task, splits["train"], splits["valid"])
     observers: list[Observer] = [Progress(settings)]
     tracker = None
     if config.tracking.enabled:
@@ -95,7 +98,7 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
         return folder
 
     def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
-        summary["baseline"] = baseline_by_split(data)
+        summary |= measured_rivals(rivals, data.task, splits, data.known, data.decides, finished.best.tally)
         summary["parts"] = parts_by_split(data)
         export(settings.folder / "best", finished.best.members, finished.best)
         single = finished.answers["single"]

@@ -13,9 +13,7 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task
 from sp_search.files.write import write_text
 from sp_search.lm.architecture import UnitLM
-from sp_search.metrics.baseline import baseline_name, fitted_baseline
-from sp_search.metrics.measures import measure
-from sp_search.metrics.parts import part_sizes, with_parts
+from sp_search.metrics.parts import part_sizes
 from sp_search.search.study.study import StudyIdentity
 from sp_search.tracking.base.provenance import git_state, versions
 from sp_search.units.repeats import repeats_share
@@ -67,23 +65,6 @@ def parts_by_split(data: TaskData) -> dict[str, dict[str, int]]:
     """Utterances of valid and test by part, heard before or new; empty where the corpus isn't parted."""
     splits = data.corpus.splits
     return {name: part_sizes(splits[name].answers, data.known) for name in ("valid", "test")} if data.known else {}
-
-
-def baseline_by_split(data: TaskData) -> dict[str, Any]:
-    """The task's baseline by its name, fitted on training: metrics, their intervals on test, and what it costs."""
-    splits = data.corpus.splits
-    found: dict[str, Any] = {"name": baseline_name(data.task)}
-    for name in ("valid", "test"):
-        fitted = fitted_baseline(data.task, splits["train"], splits[name])
-        wanted = splits[name].answers
-        tallies = with_parts(measure(data.task.metrics, fitted.answers, wanted), wanted, data.known)
-        found[name] = {metric: tally.value for metric, tally in tallies.items()}
-    return found | {
-        "intervals": {metric: tally.interval() for metric, tally in tallies.items()},
-        "trained_parameters": fitted.trained_parameters,
-        "stored_bytes": fitted.stored_bytes,
-        "train_s": round(fitted.train_s, 3),
-    }
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:

@@ -1,8 +1,8 @@
 """The linear probe: how well one linear layer reads the answer off the frozen LM's states.
 
-Its classes are the answers of training, whole, as naive Bayes has them; so it is defined where answers are chosen,
-not where they are written. The states of a source's units are layer-normed, pooled into one vector an utterance, and
-standardised over training, which costs a linear layer nothing and makes it train faster.
+Its classes are the answers of training, whole; so it is defined where answers are chosen, not where they are written.
+The states of a source's units are layer-normed, pooled into one vector an utterance, and standardised over training,
+which costs a linear layer nothing and makes it train faster.
 
 N utterances   D embedding size   A answers
 """

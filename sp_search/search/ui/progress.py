@@ -96,20 +96,22 @@ class Progress:
         """Nor are tables."""
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
-        """Say who won."""
+        """Say who won, and what its cheap rivals come to."""
         best, single, setting = summary["best"], summary["answers"]["single"], summary["setting"]
-        metric, baseline = summary["metric"], summary["baseline"]
+        metric = summary["metric"]
         name, (low, high) = metric.replace("_", " "), best["intervals"][metric]
         ended = ", ".join(f"{count} {state}" for state, count in summary["trials"].items())
         text = (
             f"winner: {together([member['method'] for member in best['members']])}, "
             f"test {name} {best['test'][metric]:.4f} ({low:.4f} to {high:.4f}), valid {best['valid'][metric]:.4f}; "
-            f"the best one alone {single['test'][metric]:.4f}; the setting of trial {best['trial']} "
+            f"the best prompt alone {single['test'][metric]:.4f}; the setting of trial {best['trial']} "
             f"{setting['test'][metric]:.4f} (mean of {len(best['seeds'])} seeds); "
-            f"{baseline['name']} {baseline['test'][metric]:.4f}; trials: {ended}; {summary['wall_s']:.0f} s"
+            f"trials: {ended}; {summary['wall_s']:.0f} s"
         )
+        rivals = ", ".join(_rival(rival, metric) for rival in (summary["baseline"], *summary["other_rivals"]))
         self._stop()
-        self._console.print(text, highlight=False, soft_wrap=True)
+        for line in (text, f"rivals, test {name}: {rivals}"):
+            self._console.print(line, highlight=False, soft_wrap=True)
 
     def close(self, timeout_s: float) -> None:
         """Leave the terminal as it was."""
@@ -146,6 +148,11 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _rival(rival: Mapping[str, Any], metric: str) -> str:
+    low, high = rival["intervals"][metric]
+    return f"{rival['name']} {rival['test'][metric]:.4f} ({low:.4f} to {high:.4f})"
 
 
 def _shown(value: float | None) -> str:

@@ -69,16 +69,19 @@ def trial_name(number: int, tags: Mapping[str, str]) -> str:
 
 
 def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
-    """Metrics and tags of the parent from a `summary.json`: best_*, counts, times; the winner and its parameters."""
-    best = summary.get("best") or {}
+    """Metrics and tags of the parent from a summary: best_*, rival_*, counts, times, the winner and its settings."""
+    best, rival = summary.get("best") or {}, summary.get("baseline") or {}
     metrics = {f"trials_{key}": value for key, value in (summary.get("trials") or {}).items()}
     for split in ("valid", "test"):
         metrics |= {f"best_{split}_{name}": value for name, value in (best.get(split) or {}).items()}
+        metrics |= {f"rival_{split}_{name}": value for name, value in (rival.get(split) or {}).items()}
     metrics |= {key: summary[key] for key in ("wall_s", "trial_s") if key in summary}
     metrics |= {key: best[key] for key in ("trained_parameters", "stored_bytes") if key in best}
     tags = {f"{PREFIX}best.{name}": as_text(value) for name, value in (best.get("params") or {}).items()}
     if "trial" in best:
         tags[f"{PREFIX}best_trial"] = as_text(best["trial"])
+    if rival:
+        tags[f"{PREFIX}rival"] = rival["name"]
     return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, tags
 
 

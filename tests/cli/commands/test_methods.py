@@ -87,10 +87,12 @@ def test_the_report_compares_the_methods_and_mlflow_has_its_table(searched):
     study = summaries["prompt"]["study"]
     done = sp_search(folder, "report", LM, "data=data", "markdown=true")
     lines = done.stdout.splitlines()
+    rivals = [summaries["prompt"]["baseline"], *summaries["prompt"]["other_rivals"]]
     together, *lines = lines[2:]
-    assert re.match(r"\| \d prompts \| ", together)
+    assert re.match(r"\| \d prompts ", together)
     assert [line.split(" | ")[0] for line in lines] == [
-        "| prompt", "| fine-tuned LM", "| linear probe on the frozen LM", "| naive Bayes",
+        "| prompt", "| fine-tuned LM", "| linear probe on the frozen LM",
+        *(f"| {rival['name']}" for rival in rivals),
     ]  # fmt: skip
     for method, line in zip(("prompt", "finetune", "probe"), lines, strict=False):
         best = summaries[method]["answers"]["single"]
@@ -105,7 +107,7 @@ def test_the_report_compares_the_methods_and_mlflow_has_its_table(searched):
     assert list(table["study"])[1:4] == [summaries[method]["study"] for method in ("prompt", "finetune", "probe")]
     assert list(table["accuracy"])[1:] == pytest.approx(
         [summaries[m]["answers"]["single"]["test"]["accuracy"] for m in ("prompt", "finetune", "probe")]
-        + [summaries["prompt"]["baseline"]["test"]["accuracy"]]
+        + [rival["test"]["accuracy"] for rival in rivals]
     )
     assert run.info.status == "FINISHED"
 

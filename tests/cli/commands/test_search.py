@@ -47,7 +47,7 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
         "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
-        "mlflow_run_id", "failures", "answers", "setting",
+        "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}
@@ -55,6 +55,12 @@ def test_the_summary_has_what_the_contract_names(summary):
     assert sum(summary["trials"].values()) == 4
     assert set(summary["lm"]) == set(summary["data"]) == {"name", "fingerprint"}
     assert len(summary["best"]["seeds"]) == 2
+    assert {rival["name"] for rival in (summary["baseline"], *summary["other_rivals"])} == {
+        "n-grams", "nearest training utterance",
+    }  # fmt: skip
+    assert set(summary["baseline"]) == {
+        "name", "settings", "valid", "test", "intervals", "trained_parameters", "stored_bytes", "train_s",
+    }  # fmt: skip
 
 
 def test_progress_goes_to_stderr_a_line_a_report(searched):
@@ -73,6 +79,7 @@ def test_mlflow_shows_the_study_and_each_trial(searched, summary):
     assert len(children) == 4 + 2
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert parent.data.tags["mlflow.runName"] == "tiny"
+    assert parent.data.metrics["rival_test_accuracy"] == summary["baseline"]["test"]["accuracy"]
     curve = mlflow.MlflowClient().get_metric_history(children[0].info.run_id, "valid_accuracy")
     assert curve[0].step == 128
     artifacts = [file.path for file in mlflow.MlflowClient().list_artifacts(parent.info.run_id, "best")]
@@ -96,12 +103,21 @@ def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
         model.predict(["1 2", "x"])
 
 
-def test_evaluate_finds_the_exported_prompts_accuracy_and_the_baseline(searched, summary):
+def test_evaluate_finds_the_exported_prompts_accuracy_and_its_rivals(searched, summary):
     folder, _ = searched
     done = sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best", "split=test")
     found = json.loads(done.stdout)
     assert found["metrics"]["accuracy"] == pytest.approx(summary["best"]["test"]["accuracy"], abs=1e-6)
-    assert 0 < found["baseline"]["metrics"]["accuracy"] <= 1
+    for told in (found["baseline"], *found["other_rivals"]):
+        against = told["against"]
+        assert against["difference"] == pytest.approx(
+            found["metrics"]["accuracy"] - told["metrics"]["accuracy"], abs=1e-9
+        )
+        assert against["interval"][0] <= against["difference"] <= against["interval"][1]
+        assert told["name"] in against["verdict"]
+    for name in ("name", "settings"):
+        assert found["baseline"][name] == summary["baseline"][name]
+    assert found["baseline"]["metrics"].items() >= summary["baseline"]["test"].items()
     assert found["utterances"] == 40
 
 

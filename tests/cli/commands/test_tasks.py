@@ -67,7 +67,7 @@ def test_evaluate_finds_the_exported_prompts_metrics_with_intervals(searched):
     for told in (found, found["baseline"]):
         assert set(told["intervals"]) == set(told["metrics"]) == METRICS[task]
         assert all(low <= told["metrics"][name] <= high for name, (low, high) in told["intervals"].items())
-    assert found["baseline"]["name"] == "most frequent answer"
+    assert found["baseline"]["metrics"] == summary["baseline"]["test"]
 
 
 NEW = ("ten ton", "a net", "no net")

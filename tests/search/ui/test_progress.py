@@ -43,7 +43,7 @@ def test_a_confirm_run_goes_by_its_trial(shown):
     assert "trial 3 confirm 2" in stream.getvalue()
 
 
-def test_the_end_names_the_winner_and_how_trials_ended(shown):
+def test_the_end_names_the_winner_how_trials_ended_and_what_the_rivals_come_to(shown):
     progress, stream = shown
     progress.study_finished({
         "best": {
@@ -52,13 +52,17 @@ def test_the_end_names_the_winner_and_how_trials_ended(shown):
         },
         "answers": {"single": {"test": {"accuracy": 0.85}}}, "setting": {"test": {"accuracy": 0.84}},
         "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2,
-        "metric": "accuracy", "baseline": {"name": "naive Bayes", "test": {"accuracy": 0.7}},
+        "metric": "accuracy",
+        "baseline": {"name": "n-grams", "test": {"accuracy": 0.7}, "intervals": {"accuracy": [0.65, 0.75]}},
+        "other_rivals": [
+            {"name": "nearest", "test": {"accuracy": 0.6}, "intervals": {"accuracy": [0.55, 0.65]}},
+        ],
     })  # fmt: skip
-    assert stream.getvalue().splitlines()[-1] == (
-        "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best one "
-        "alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); naive Bayes 0.7000; "
-        "trials: 3 complete, 5 pruned, 0 failed; 61 s"
-    )
+    assert stream.getvalue().splitlines()[-2:] == [
+        "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best prompt "
+        "alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); trials: 3 complete, 5 pruned, 0 failed; 61 s",
+        "rivals, test accuracy: n-grams 0.7000 (0.6500 to 0.7500), nearest 0.6000 (0.5500 to 0.6500)",
+    ]
 
 
 def test_on_a_terminal_a_live_table_shows_the_trials(tmp_path, monkeypatch):

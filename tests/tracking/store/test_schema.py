@@ -49,9 +49,14 @@ def test_a_summary_becomes_exactly_these_metrics_and_tags():
     assert metrics == {
         "trials_complete": 1.0, "trials_pruned": 1.0, "trials_failed": 0.0, "best_valid_accuracy": 0.75,
         "best_test_accuracy": 0.5, "trained_parameters": 1024.0, "stored_bytes": 4096.0, "wall_s": 12.5,
-        "trial_s": 20.0,
+        "trial_s": 20.0, "rival_valid_accuracy": 0.5, "rival_test_accuracy": 0.25,
     }  # fmt: skip
-    assert tags == {"sp_search.best.lr": "0.01", "sp_search.best.depth": "6", "sp_search.best_trial": "0"}
+    assert tags == {
+        "sp_search.best.lr": "0.01",
+        "sp_search.best.depth": "6",
+        "sp_search.best_trial": "0",
+        "sp_search.rival": "n-grams",
+    }
 
 
 def test_a_summary_without_a_winner_has_no_best():
