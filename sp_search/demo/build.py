@@ -141,5 +141,5 @@ def _rivals(task: Task, splits: Mapping[str, Split]) -> dict[str, dict[str, floa
             )
             for name in ("valid", "test")
         }
-        for rival in fit_rivals(task, splits["train"], splits["valid"])
+        for rival in fit_rivals(task, splits)
     }

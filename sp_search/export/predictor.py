@@ -29,10 +29,11 @@ from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.folder import FORMAT, task_of
-from sp_search.export.members import SavedMember, members_in
+from sp_search.export.members import SavedMember, TrainedMember, members_in
 from sp_search.lm.architecture import UnitLM
 from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
+from sp_search.rivals.rival import Rival
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.types import Split
 from sp_search.units.dictionary import Dictionary
@@ -127,11 +128,11 @@ def load_predictor(
     space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
     model = AnswerModel(weights, space, task)
     answer = _written(folder, members, model, lm) if model.writes else _chosen(folder, members, model, lm, weights)
-    kept = [member.settings.max_source_units for member in members]
+    kept = [one.trained.settings.max_source_units for one in members if isinstance(one.trained, TrainedMember)]
     predictor = Predictor(
         answer,
         longest=model.longest,
-        max_source_units=0 if 0 in kept else max(kept),
+        max_source_units=0 if 0 in kept else max(kept, default=0),
         positions=lm.architecture.max_positions,
     )
     return predictor, document
@@ -148,17 +149,17 @@ def _chosen(
 ) -> Answer:
     """The legal answer with the best weighted mean of the members' log-probabilities; prompts share passes."""
     scorers: list[tuple[list[float], Scorer]] = []
-    prompts = [member for member in members if member.settings.method == "prompt"]
+    prompts = [
+        (one.share, one.trained)
+        for one in members
+        if isinstance(one.trained, TrainedMember) and one.trained.settings.method == "prompt"
+    ]
     if prompts:
-        candidates = [_candidate(folder, member, member.tensors, model, lm) for member in prompts]
-        scorers.append(([member.share for member in prompts], partial(model.scores, candidates=candidates)))
+        candidates = [_candidate(folder, of, of.tensors, model, lm) for _, of in prompts]
+        scorers.append(([share for share, _ in prompts], partial(model.scores, candidates=candidates)))
     for member in members:
-        if member.settings.method == "finetune":
-            own, candidate = _own_model(folder, member, model, lm)
-            scorers.append(([member.share], partial(own.scores, candidates=[candidate])))
-        elif member.settings.method == "probe":
-            tensors = ProbeTensors.from_named(member.tensors, str(folder))
-            scorers.append(([member.share], _of_one(partial(probe_scores, weights, member.settings, tensors))))
+        if (scores := _scorer_of_one(folder, member.trained, model, lm, weights)) is not None:
+            scorers.append(([member.share], scores))
 
     def answer(split: Split, *, tokens_per_pass: int | None) -> list[ScoredAnswer]:
         found = [
@@ -170,13 +171,42 @@ def _chosen(
     return answer
 
 
+def _scorer_of_one(
+    folder: Path, trained: TrainedMember | Rival, model: AnswerModel, lm: UnitLM, weights: FoldedWeights
+) -> Scorer | None:
+    """What a member that shares no pass answers by; None for a prompt, which does."""
+    if isinstance(trained, Rival):
+        return _of_one(lambda split, _: torch.from_numpy(trained.scores(split, model.legal)))
+    if trained.settings.method == "finetune":
+        own, candidate = _own_model(folder, trained, model, lm)
+        return partial(own.scores, candidates=[candidate])
+    if trained.settings.method == "probe":
+        tensors = ProbeTensors.from_named(trained.tensors, str(folder))
+        return _of_one(partial(probe_scores, weights, trained.settings, tensors))
+    return None
+
+
 def _written(folder: Path, members: Sequence[SavedMember], model: AnswerModel, lm: UnitLM) -> Answer:
-    """What prompts, or one fine-tuned LM, write."""
-    if members[0].settings.method == "finetune":
-        model, candidate = _own_model(folder, members[0], model, lm)
+    """What prompts, or one fine-tuned LM, write; or what a rival has heard before."""
+    first = members[0].trained
+    if isinstance(first, Rival):
+        return lambda split, *, tokens_per_pass: _remembered(first, split)
+    if first.settings.method == "finetune":
+        model, candidate = _own_model(folder, first, model, lm)
         return partial(model.write, candidates=[candidate], shares=[1.0])
-    candidates = [_candidate(folder, member, member.tensors, model, lm) for member in members]
-    return partial(model.write, candidates=candidates, shares=[member.share for member in members])
+    trained = [(one.share, one.trained) for one in members if isinstance(one.trained, TrainedMember)]
+    candidates = [_candidate(folder, of, of.tensors, model, lm) for _, of in trained]
+    return partial(model.write, candidates=candidates, shares=[share for share, _ in trained])
+
+
+def _remembered(rival: Rival, split: Split) -> list[ScoredAnswer]:
+    """A rival's best answer to each utterance, and its probability."""
+    log_probs = rival.log_probs(split)
+    shares = np.exp(log_probs.max(axis=1))
+    return [
+        ScoredAnswer(words, {" ".join(words): float(f"{share:.6g}")})
+        for words, share in zip(rival.named(log_probs), shares, strict=True)
+    ]
 
 
 def _of_one(scores: Callable[..., Tensor]) -> Scorer:
@@ -184,14 +214,14 @@ def _of_one(scores: Callable[..., Tensor]) -> Scorer:
     return lambda split, *, tokens_per_pass: scores(split, tokens_per_pass)[None]
 
 
-def _own_model(folder: Path, member: SavedMember, model: AnswerModel, lm: UnitLM) -> tuple[AnswerModel, Candidate]:
+def _own_model(folder: Path, member: TrainedMember, model: AnswerModel, lm: UnitLM) -> tuple[AnswerModel, Candidate]:
     """A fine-tuned LM, and its separator as what answers."""
     own, rest = split_own(member.tensors, lm.architecture, lm.fingerprint, str(folder))
     return model.on(own), _candidate(folder, member, rest, model, own)
 
 
 def _candidate(
-    folder: Path, member: SavedMember, named: Mapping[str, Tensor], model: AnswerModel, lm: UnitLM
+    folder: Path, member: TrainedMember, named: Mapping[str, Tensor], model: AnswerModel, lm: UnitLM
 ) -> Candidate:
     """What answers in units: a prompt, or the separator of a fine-tuned LM."""
     if len(member.units) != model.symbols:

@@ -9,6 +9,8 @@ KINDS = {
     "prompt": ("prompt", "prompts"),
     "finetune": ("fine-tuned LM", "fine-tuned LMs"),
     "probe": ("linear probe", "linear probes"),
+    "ngram": ("n-gram model", "n-gram models"),
+    "retrieval": ("nearest training utterance", "nearest training utterances"),
 }
 """What one member of a method is called, and several."""
 

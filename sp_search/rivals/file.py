@@ -45,13 +45,28 @@ def load_rivals(path: Path) -> tuple[list[Rival], dict[str, Any]]:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: expected saved rivals, got {error}") from error
     if header.get(DIGEST) != _digest(tensors, header.get(DOCUMENT, "")):
-        raise CheckpointError(f"{path}: expected saved rivals, got a damaged file; remove it to fit them again")
+        raise CheckpointError(f"{path}: expected saved rivals, got a damaged file")
     document = json.loads(header[DOCUMENT])
     rivals = [
         Rival.load(of_rival, _of_number(tensors, number), str(path))
         for number, of_rival in enumerate(document["rivals"])
     ]
     return rivals, document["about"]
+
+
+def load_rival(path: Path, method: str) -> Rival:
+    """The rival of one method among those saved.
+
+    Raises:
+        CheckpointError: there is none, or the file is absent or damaged.
+    """
+    rivals, _ = load_rivals(path)
+    for rival in rivals:
+        if rival.settings.method == method:
+            return rival
+    raise CheckpointError(
+        f"{path}: expected a saved rival of method {method}, found none; remove it to fit them again"
+    )
 
 
 def _of_number(tensors: Mapping[str, npt.NDArray[Any]], number: int) -> dict[str, npt.NDArray[Any]]:

@@ -27,6 +27,9 @@ LogProbs = npt.NDArray[np.float32]
 UNKNOWN = -1
 """The number of an answer that training never had."""
 
+RULED_OUT = -30.0
+"""Nats of an answer that a rival can't give."""
+
 LOG_SCALES = (-4.0, 8.0)
 """Between which the logarithm of the factor on the scores lies."""
 
@@ -58,6 +61,13 @@ class Rival:
     def log_probs(self, split: Split) -> LogProbs:
         """(N, A) nats: how likely each answer of `legal` is, given that one of them is meant."""
         return log_softmax(self.scale * self.model.scores(self.features.weights(split)))
+
+    def scores(self, split: Split, answers: Sequence[Answer]) -> LogProbs:
+        """The same for other answers, in their order; what training of the rival lacked is as good as ruled out."""
+        found = np.full((len(split), len(answers)), RULED_OUT, dtype=np.float32)
+        numbers = answer_numbers(self.legal, answers)
+        found[:, numbers != UNKNOWN] = self.log_probs(split)[:, numbers[numbers != UNKNOWN]]
+        return found
 
     @property
     def trained_parameters(self) -> int:

@@ -132,7 +132,7 @@ def test_the_committed_corpus_has_the_rivals_that_are_told_of_it(task, most):
     decides, test = TASKS[task].decides, splits["test"]
     found = {
         rival.name: measure([decides], rival.answers(test), test.answers)[decides].value
-        for rival in fit_rivals(TASKS[task], splits["train"], splits["valid"])
+        for rival in fit_rivals(TASKS[task], splits)
     }
     assert found == pytest.approx({name: of_splits["test"] for name, of_splits in told[task].items()}, abs=1e-2)
     assert max(found.values()) <= most

@@ -9,7 +9,7 @@ import pytest
 from sp_search.metrics.accuracy import hits
 from sp_search.metrics.measures import measure
 from sp_search.rivals import choose
-from sp_search.rivals.choose import chosen_settings, drawn, fit_rivals, strength
+from sp_search.rivals.choose import Yardstick, chosen_settings, drawn, fit_rivals
 from sp_search.rivals.rival import CountedCorpus
 from sp_search.rivals.settings import RivalSettings
 from sp_search.tasks.registry import TASKS
@@ -25,13 +25,17 @@ def with_texts(split):
     return replace(split, answers=tuple(TEXTS[ANSWERS.index(answer)] for answer in split.answers))
 
 
+def yardstick(task):
+    return Yardstick(TASKS[task], frozenset(), TASKS[task].decides)
+
+
 def strength_on_valid(task, settings, train, valid):
-    return strength(TASKS[task], *CountedCorpus.of(settings, train, valid).fit(settings), valid)
+    return yardstick(task).strength(*CountedCorpus.of(settings, train, valid).fit(settings), valid)
 
 
 def test_the_walk_ends_where_no_other_value_of_one_setting_is_better():
     """Written out for the two settings that come last: those before them stay as they were chosen."""
-    found = chosen_settings(TASKS["intent"], "ngram", TRAIN, VALID)
+    found = chosen_settings(yardstick("intent"), "ngram", TRAIN, VALID)
     start = replace(found, sublinear_tf=True, min_df=2)
     best = max(
         (replace(start, sublinear_tf=sublinear) for sublinear in (True, False)),
@@ -46,7 +50,7 @@ def test_the_walk_ends_where_no_other_value_of_one_setting_is_better():
 
 def test_retrieval_of_written_answers_is_chosen_by_the_tasks_metric():
     train, valid = with_texts(TRAIN), with_texts(VALID)
-    found = chosen_settings(TASKS["asr"], "retrieval", train, valid)
+    found = chosen_settings(yardstick("asr"), "retrieval", train, valid)
     of_grid = [
         RivalSettings(method="retrieval", ngrams=n, sublinear_tf=sublinear, min_df=min_df)
         for n, sublinear, min_df in product((1, 2, 3), (True, False), (1, 2))
@@ -58,7 +62,7 @@ def test_retrieval_of_written_answers_is_chosen_by_the_tasks_metric():
 
 
 def test_both_kinds_are_fitted_and_the_stronger_on_valid_comes_first():
-    found = fit_rivals(TASKS["intent"], TRAIN, VALID)
+    found = fit_rivals(TASKS["intent"], {"train": TRAIN, "valid": VALID, "test": VALID})
     assert {rival.settings.method for rival in found} == {"ngram", "retrieval"}
     losses = [-strength_on_valid("intent", rival.settings, TRAIN, VALID) for rival in found]
     assert losses == sorted(losses)
@@ -66,9 +70,11 @@ def test_both_kinds_are_fitted_and_the_stronger_on_valid_comes_first():
 
 def test_written_answers_that_never_repeat_are_retrieved_alone():
     train, valid = with_texts(TRAIN), with_texts(VALID)
-    assert len(fit_rivals(TASKS["asr"], train, valid)) == 2
+    assert len(fit_rivals(TASKS["asr"], {"train": train, "valid": valid, "test": valid})) == 2
     alone = replace(train, answers=tuple((*answer, str(i)) for i, answer in enumerate(train.answers)))
-    assert [rival.settings.method for rival in fit_rivals(TASKS["asr"], alone, valid)] == ["retrieval"]
+    assert [
+        rival.settings.method for rival in fit_rivals(TASKS["asr"], {"train": alone, "valid": valid, "test": valid})
+    ] == ["retrieval"]
 
 
 def test_a_part_of_a_split_has_every_answer_and_keeps_the_order():
@@ -92,7 +98,7 @@ def test_a_very_large_corpus_is_fitted_in_part_and_still_knows_every_answer(monk
     sizes = []
     of = CountedCorpus.of
     monkeypatch.setattr(choose.CountedCorpus, "of", lambda *given: (sizes.append(len(given[1])), of(*given))[1])
-    found = fit_rivals(TASKS["intent"], train, VALID)
+    found = fit_rivals(TASKS["intent"], {"train": train, "valid": VALID, "test": VALID})
     assert set(sizes) == {50, 90, 70}
     assert [rival.legal for rival in found] == [ANSWERS] * 2
 

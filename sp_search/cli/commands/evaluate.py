@@ -3,8 +3,8 @@
 Each metric has its 95 % confidence interval by bootstrap over utterances. eer is the equal error rate of taking an
 answer by its score: as large a share of the right ones refused as of the wrong ones taken; null where all are right,
 or none. Where answers are written, and training has some of valid's and test's and lacks others, each metric stands
-there also over the sentences heard before (_heard) and over the new ones (_new). baseline is the rival that is
-best on valid: a linear model on unit n-grams, or the answer of the nearest training utterance. against says whether the
+there also over the sentences heard before (_heard) and over the new ones (_new). baseline is the rival that is best
+on valid: a linear model on unit n-grams, or the answer of the nearest training utterance. against says whether the
 prompt beats it, by a bootstrap over the utterances that both answered.
 """
 
@@ -94,9 +94,7 @@ def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer], par
     return with_intervals(with_parts(whole, wanted, parted))
 
 
-def _rivals(
-    task: Task, corpus: Corpus, split: Split, ours: Sequence[Answer], parted: Known
-) -> dict[str, Any]:
+def _rivals(task: Task, corpus: Corpus, split: Split, ours: Sequence[Answer], parted: Known) -> dict[str, Any]:
     """Each rival's metrics, and how far ours are ahead of it in the metric that decides."""
     decides, wanted, found = deciding(task, corpus.splits, parted), split.answers, []
     if decides not in (own := with_parts(measure(task.metrics, ours, wanted), wanted, parted)):

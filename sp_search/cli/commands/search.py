@@ -17,6 +17,7 @@ from sp_search.cli.wiring.export_document import (
     write_summary,
 )
 from sp_search.cli.wiring.ray_settings import joined
+from sp_search.cli.wiring.rivals import rival_as_member, rivals_of_study
 from sp_search.cli.wiring.search_setup import (
     PreparedSearch,
     check_places,
@@ -28,7 +29,6 @@ from sp_search.config import Settings
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, write_report
-from sp_search.rivals.choose import fit_rivals
 from sp_search.rivals.measured import measured_rivals
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
@@ -63,7 +63,7 @@ def _search(config: Settings) -> Path:
     )
     try:
         if is_finished(opened.study, settings) and (done := _summary_of(settings.folder)) is not None:
-            print(f"sp-search: study {config.study} is finished; raise trials= to go on with it", file=sys.stderr)
+            _say(f"study {config.study} is finished; raise trials= to go on with it")
             return done
         return _run(config, prepared, opened)
     finally:
@@ -75,8 +75,7 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
     lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
-    splits = data.corpus.splits
-    rivals = fit_rivals(data.task, splits["train"], splits["valid"])
+    rivals = rivals_of_study(settings.folder, data, _say)
     observers: list[Observer] = [Progress(settings)]
     tracker = None
     if config.tracking.enabled:
@@ -98,7 +97,9 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
         return folder
 
     def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
-        summary |= measured_rivals(rivals, data.task, splits, data.known, data.decides, finished.best.tally)
+        summary |= measured_rivals(
+            rivals, data.task, data.corpus.splits, data.known, data.decides, finished.best.tally
+        )
         summary["parts"] = parts_by_split(data)
         export(settings.folder / "best", finished.best.members, finished.best)
         single = finished.answers["single"]
@@ -111,9 +112,16 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
         told.tell("table", f"report/{TABLE}")
 
     shared = recipe.parts(lm, data)
-    summary = run_search(settings, identity, opened, prepared.space, recipe, observers, keep, conclude, shared)
+    member = rival_as_member(rivals, settings.folder, data)
+    summary = run_search(
+        settings, identity, opened, prepared.space, recipe, observers, keep, conclude, shared, member
+    )
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
+
+
+def _say(line: str) -> None:
+    print(f"sp-search: {line}", file=sys.stderr, flush=True)
 
 
 def _summary_of(folder: Path) -> Path | None:

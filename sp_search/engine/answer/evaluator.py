@@ -110,6 +110,11 @@ class AnswerModel:
         """Label symbols there are."""
         return len(self._space.symbols)
 
+    @property
+    def legal(self) -> Sequence[Words]:
+        """The answers that are chosen among, in words; none where answers are written."""
+        return self._names
+
     def on(self, lm: UnitLM) -> AnswerModel:
         """The same task on another LM, one that was fine-tuned."""
         own = fold_weights(lm, self._weights.device, self._weights.dtype, self._weights.backend)

@@ -37,7 +37,7 @@ class TrainedState:
 
 
 @dataclass(frozen=True, eq=False)
-class Rival:
+class RivalMember:
     """What answers without the LM: log-probabilities of legal answers by split, and how it is exported."""
 
     log_probs: Mapping[str, LogProbs]  # (N, answers)
@@ -50,7 +50,7 @@ class Together:
     """States with the weights that they answer together with."""
 
     states: tuple[tuple[TrainedState, float], ...]
-    rival: tuple[Rival, float] | None = None
+    rival: tuple[RivalMember, float] | None = None
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -113,7 +113,7 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
 
 
 def chosen_answers(
-    states: Sequence[TrainedState], rival: Rival | None, settings: SearchSettings, workers: Sequence[Any]
+    states: Sequence[TrainedState], rival: RivalMember | None, settings: SearchSettings, workers: Sequence[Any]
 ) -> dict[str, Together]:
     """Who answers: `single`, the best state alone; `prompts`, states together; `all`, with the rival among them.
 

@@ -27,7 +27,7 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.cluster.nodes import check_folder
 from sp_search.search.cluster.session import ray_session
-from sp_search.search.run.answers import Rival, Together, chosen_answers, measured, seed_runs_of, trained_states
+from sp_search.search.run.answers import RivalMember, Together, chosen_answers, measured, seed_runs_of, trained_states
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.race import race
 from sp_search.search.run.seed_runs import final_run, train_runs
@@ -63,7 +63,7 @@ def run_search(
     keep: Keep,
     conclude: Conclude,
     shared: Any = None,
-    rival: Rival | None = None,
+    rival: RivalMember | None = None,
 ) -> dict[str, Any]:
     """Search to the end.
 
@@ -217,7 +217,11 @@ def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
 
 
 def _finished(
-    study: optuna.Study, best: FrozenTrial, settings: SearchSettings, workers: Sequence[Any], rival: Rival | None
+    study: optuna.Study,
+    best: FrozenTrial,
+    settings: SearchSettings,
+    workers: Sequence[Any],
+    rival: RivalMember | None,
 ) -> Finished:
     """Choose on valid who answers, and read the test split, once."""
     runs = seed_runs_of(study, best, settings)

@@ -67,6 +67,9 @@ def test_progress_goes_to_stderr_a_line_a_report(searched):
     _, done = searched
     assert "study tiny: 4 trials of up to 512 utterances" in done.stderr
     assert "winner: " in done.stderr
+    before, _, behind = done.stderr.partition("study tiny:")
+    assert "sp-search: rivals, valid accuracy: n" in before
+    assert "\nrivals, test accuracy: n" in behind
     assert "Traceback" not in done.stderr
 
 
@@ -190,6 +193,7 @@ def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searc
     )  # fmt: skip
     more = json.loads(Path(sp_search(folder, *words, "trials=6").stdout.splitlines()[-1]).read_text())
     assert sum(more["trials"].values()) == 6
+    assert (more["baseline"], more["other_rivals"]) == (summary["baseline"], summary["other_rivals"])
 
 
 def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(searched):

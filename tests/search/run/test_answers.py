@@ -7,7 +7,7 @@ import pytest
 import ray
 
 from sp_search.metrics.tally import Tally
-from sp_search.search.run.answers import Rival, Together, chosen_answers, measured, trained_states
+from sp_search.search.run.answers import RivalMember, Together, chosen_answers, measured, trained_states
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
@@ -117,7 +117,7 @@ def rival(skill=1.5):
     scores = leaning(99, skill)
     member = Member(share=1.0, trial=0, seed=0, params={"method": "ngram"}, budget=0, state="rival")
     facts = {"method": "ngram", "trained_parameters": 100, "stored_bytes": 400}
-    return Rival({"valid": scores, "test": scores}, member, facts)
+    return RivalMember({"valid": scores, "test": scores}, member, facts)
 
 
 def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):

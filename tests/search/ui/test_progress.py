@@ -59,8 +59,9 @@ def test_the_end_names_the_winner_how_trials_ended_and_what_the_rivals_come_to(s
         ],
     })  # fmt: skip
     assert stream.getvalue().splitlines()[-2:] == [
-        "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best prompt "
-        "alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); trials: 3 complete, 5 pruned, 0 failed; 61 s",
+        "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best "
+        "prompt alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); trials: 3 complete, 5 pruned, "
+        "0 failed; 61 s",
         "rivals, test accuracy: n-grams 0.7000 (0.6500 to 0.7500), nearest 0.6000 (0.5500 to 0.6500)",
     ]
 
