@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sp_search.errors import ConfigError
+from sp_search.files.paths import LONGEST_NAME
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings
 
@@ -225,6 +226,10 @@ class Settings:
     def __post_init__(self) -> None:
         if "/" in self.study or self.study.strip(". ") == "":
             raise ConfigError(f"study: expected a name that can be a folder, without /, got {self.study!r}")
+        if (size := len(self.study.encode(errors="replace"))) > LONGEST_NAME:
+            raise ConfigError(
+                f"study: expected a name of up to {LONGEST_NAME} bytes, got one of {size}; say study=NAME"
+            )
 
 
 def below_one(record: Any, *names: str) -> list[str]:

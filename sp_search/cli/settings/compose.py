@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from sp_search.cli.settings.from_dict import fill
 from sp_search.cli.settings.overrides import GIVEN, sort_overrides
@@ -48,8 +48,11 @@ def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
         for key, text in request.texts.items():
             OmegaConf.update(composed, key, text, force_add=True)
         return cast(dict[str, Any], OmegaConf.to_container(composed, resolve=True, throw_on_missing=True))
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: expected a value, got ???; say {error.full_key}=...") from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(f"settings: {one_line(error)}") from error
+        key, why = getattr(error, "full_key", None) or "settings", one_line(error).partition(" full_key: ")[0]
+        raise ConfigError(f"{key}: expected values that can be put together, got: {why}") from error
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from sp_search.errors import ConfigError
+from sp_search.files.json_line import SURROGATE
 from sp_search.files.paths import user_path
 
 T = TypeVar("T")
@@ -120,6 +121,11 @@ class _Reader:
                 return None
         if kind is float and type(value) is int:
             return float(value)
+        if kind is str and isinstance(value, str) and (half := SURROGATE.search(value)):
+            self.faults.append(
+                f"{key}: expected text in UTF-8, got {value[: half.start()]!r:.60} and a byte that is none"
+            )
+            return None
         if kind in (int, float, bool, str) and type(value) is kind:
             return value
         self.faults.append(f"{key}: expected {_expected(kind, may_be_null)}, got {_shown(value)}")

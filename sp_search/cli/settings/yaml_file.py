@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml  # type: ignore[import-untyped]
 from omegaconf import OmegaConf
@@ -18,6 +18,9 @@ from sp_search.files.text import text_lines
 
 MOST_VALUES, MOST_REFERENCES = 10_000, 20
 """Values of a file with its aliases (`*name`) written out, and `${name}` in it: nested ones grow without bound."""
+
+_KINDS = {yaml.ScalarNode: "text", yaml.SequenceNode: "a list"}
+"""What else a YAML file can be."""
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
@@ -33,9 +36,14 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     check_file(path, f"a YAML file of {what}", ConfigError)
     try:
         text = "\n".join(text_lines(path))
-        if faults := list(_faults(text)):
+        root = yaml.compose(text, Loader=yaml.SafeLoader)  # an alias is the very node that it stands for
+        if root is None:
+            return {}
+        if not isinstance(root, yaml.MappingNode):
+            raise ConfigError(f"{path}: expected a mapping of {what}, got {_KINDS[type(root)]}")
+        if faults := [*_growth(root, text), *_repeated_keys(root, set())]:
             raise ConfigError("; ".join(f"{path}{fault}" for fault in faults))
-        read = OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
+        read = cast(dict[Any, Any], OmegaConf.to_container(OmegaConf.load(io.StringIO(text))))
     except yaml.MarkedYAMLError as error:
         line = f" line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: expected a YAML file of {what}, got {error.problem}") from error
@@ -43,8 +51,6 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected a YAML file of {what}, got {one_line(error)}") from error
     except DataError as error:
         raise ConfigError(str(error)) from error
-    if not isinstance(read, dict):
-        raise ConfigError(f"{path}: expected a mapping of {what}, got a {type(read).__name__}")
     return {str(key): value for key, value in read.items()}
 
 
@@ -53,11 +59,8 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or (one_line(error.__cause__) if error.__cause__ else type(error).__name__)
 
 
-def _faults(text: str) -> Iterator[str]:
-    """What YAML allows and settings don't, each with its line where it has one."""
-    root = yaml.compose(text, Loader=yaml.SafeLoader)  # an alias is the very node that it stands for
-    if root is None:
-        return
+def _growth(root: yaml.Node, text: str) -> Iterator[str]:
+    """What would make a file grow beyond all bounds."""
     sizes: dict[int, float] = {}
     if (size := _size(root, sizes)) == math.inf:
         yield ": expected aliases (*name) of what comes before them, got one inside of what it stands for"
@@ -65,7 +68,6 @@ def _faults(text: str) -> Iterator[str]:
         yield f": expected up to {MOST_VALUES:,} values, got {size:,} with aliases (*name) written out"
     if (count := text.count("${")) > MOST_REFERENCES:
         yield f": expected up to {MOST_REFERENCES} references (${{name}}), got {count:,}"
-    yield from _repeated_keys(root, set())
 
 
 def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
@@ -77,6 +79,7 @@ def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
 
 
 def _repeated_keys(node: yaml.Node, seen: set[int]) -> Iterator[str]:
+    """The keys that their mapping has already, with their lines."""
     if id(node) in seen:
         return
     seen.add(id(node))

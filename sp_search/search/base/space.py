@@ -12,7 +12,7 @@ A YAML mapping, read in order:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -134,15 +134,17 @@ def read_space(raw: Mapping[str, Any], limits: Mapping[str, Limits], layers: int
     """
     ranges: list[Range] = []
     faults: list[str] = []
+    earlier: set[str] = set()  # those with a fault too: a condition on one is no fault of its own
     for name, spec in raw.items():
         try:
-            ranges.append(_read_range(str(name), spec, limits, layers, {r.name: r for r in ranges}))
+            ranges.append(_read_range(str(name), spec, limits, layers, earlier))
         except ConfigError as error:
             faults.append(f"{name}: {error}")
+        earlier |= {str(name)} & limits.keys()
     if not raw:
         faults.append("expected at least one parameter, got none")
     if faults:
-        raise ConfigError(f"space: {len(faults)} bad keys: " + "; ".join(faults))
+        raise ConfigError(f"space: {_bad_keys(faults)}")
     return Space(tuple(ranges))
 
 
@@ -164,13 +166,15 @@ def read_params(raw: Mapping[str, Any], limits: Mapping[str, Limits], layers: in
         except ConfigError as error:
             faults.append(f"{name}: {error}")
     if faults:
-        raise ConfigError(f"first_trials: {len(faults)} bad keys: " + "; ".join(faults))
+        raise ConfigError(f"first_trials: {_bad_keys(faults)}")
     return params
 
 
-def _read_range(
-    name: str, spec: Any, limits: Mapping[str, Limits], layers: int, earlier: Mapping[str, Range]
-) -> Range:
+def _bad_keys(faults: list[str]) -> str:
+    return f"{len(faults)} bad key{'s' if len(faults) > 1 else ''}: " + "; ".join(faults)
+
+
+def _read_range(name: str, spec: Any, limits: Mapping[str, Limits], layers: int, earlier: Collection[str]) -> Range:
     if name not in limits:
         raise ConfigError(f"expected one of {', '.join(sorted(limits))}")
     wanted = limits[name]
@@ -225,7 +229,7 @@ def _value(value: Any, wanted: Limits, layers: int) -> ParamValue:
 
 
 def _read_when(
-    raw: Any, limits: Mapping[str, Limits], layers: int, earlier: Mapping[str, Range]
+    raw: Any, limits: Mapping[str, Limits], layers: int, earlier: Collection[str]
 ) -> tuple[tuple[str, tuple[ParamValue, ...]], ...]:
     """Earlier parameters and the values that allow this one.
 

@@ -60,6 +60,7 @@ def test_a_file_that_grows_without_bound_is_refused_before_it_does(tmp_path, lit
         ("lr: 1\n\tside: top\n", " line 2: expected a YAML file of ranges, got found character '\\t' that cannot"),
         ("a: 1\n---\nb: 1\n", " line 2: expected a YAML file of ranges, got but found another document"),
         ("- a\n", ": expected a mapping of ranges, got a list"),
+        ("7 12 <s> on\n3 <s> off\n", ": expected a mapping of ranges, got text"),
         (
             "a: !!python/object/apply:os.getcwd []\n",
             " line 1: expected a YAML file of ranges, got could not determine",
@@ -71,6 +72,12 @@ def test_a_fault_is_told_with_its_line(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match="^" + re.escape(f"{path}{message}")):
         read_yaml(path, "ranges")
+
+
+def test_bytes_that_are_no_text_are_refused_with_their_line(tmp_path):
+    (tmp_path / "a.yaml").write_bytes(b"lr: 1\n\xff")
+    with pytest.raises(ConfigError, match=r"a\.yaml line 2: expected text \(UTF-8\), got byte 0xff"):
+        read_yaml(tmp_path / "a.yaml", "ranges")
 
 
 def test_aliases_merges_and_references_of_a_sane_file_are_taken(tmp_path):

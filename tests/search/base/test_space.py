@@ -113,6 +113,12 @@ def test_all_bad_keys_of_a_space_are_named_in_one_error():
         read_space(raw, LIMITS, layers=4)
 
 
+def test_a_condition_on_a_bad_key_is_no_fault_of_its_own():
+    raw = {"kind": 5, "seed": {"int": [0, 9], "when": {"kind": "random"}}}
+    with pytest.raises(ConfigError, match=r"^space: 1 bad key: kind: expected a word, got 5$"):
+        read_space(raw, LIMITS, layers=4)
+
+
 def test_a_space_without_ranges_is_one_trial():
     raw = {"kind": "linear", "seed": {"int": [0, 9], "when": {"kind": "random"}}, "length": "layers", "lr": 1}
     assert read_space(raw, LIMITS, layers=4).only_trial() == {"kind": "linear", "length": 4, "lr": 1.0}
