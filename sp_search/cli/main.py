@@ -20,6 +20,7 @@ from typing import get_type_hints
 
 from sp_search.cli.settings.from_dict import did_you_mean
 from sp_search.errors import ConfigError, UserError
+from sp_search.files.paths import is_disk_full
 
 COMMANDS = {
     "prepare": "turn a corpus in audio into units that a search takes as its data",
@@ -69,8 +70,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         if _has_reader():
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what would still be written at exit
+        _write_no_more()
         return 141
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        more = "; the same command goes on from here" if words and words[0] in GOES_ON else ""
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"sp-search: {place}expected room on the disk, got {error.strerror}; free some{more}", file=sys.stderr)
+        _write_no_more()
+        return 2
+
+
+def _write_no_more() -> None:
+    """Drop what stdout still holds: at exit Python would fail to write it once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _has_reader() -> bool:

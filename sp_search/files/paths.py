@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,11 @@ def user_path(text: str, place: str, error: Callable[[str], Exception] = ConfigE
     if len(raw) > LONGEST_PATH:
         raise error(f"{place}: expected a path of up to {LONGEST_PATH} bytes, got one of {len(raw)}")
     return Path(expanded)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error is that a disk, or the user's share of it, has no room left."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_there(path: Path, error: Callable[[str], UserError] = ConfigError) -> bool:
@@ -120,3 +127,22 @@ def check_writable(folder: Path, key: str, *, make: bool = True) -> None:
         raise ConfigError(
             f"{key}: expected a folder that can be written, got {folder} ({why}); choose another with {key}=PATH"
         ) from error
+
+
+def check_room(folder: Path, key: str, size: int) -> None:
+    """Whether the disk of a folder, or of the nearest one above it that is there, has room.
+
+    Args:
+        folder: the folder.
+        key: of the setting that names it.
+        size: bytes that should be free.
+
+    Raises:
+        ConfigError: it has less.
+    """
+    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if (free := shutil.disk_usage(there).free) < size:
+        raise ConfigError(
+            f"{key}: expected {size / 1e6:,.0f} MB or more free on the disk of {folder}, got {free / 1e6:,.1f}; free "
+            f"some, or choose another disk with {key}=PATH"
+        )

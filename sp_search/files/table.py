@@ -84,12 +84,18 @@ def _checked(number: int, values: list[str], names: list[str], on_one_line: Coll
         raise LineError(f"expected {len(names)} fields, got {len(values)}")
     row = dict(zip(names, values, strict=True))
     if taken and (broken := [name for name in names if name in on_one_line and "\n" in row[name]]):
-        raise LineError(f"expected {broken[0]} on one line, got a quote that opens here and closes {taken} lines on")
+        raise LineError(
+            f"expected {broken[0]} on one line, got a quote that opens here and closes {_lines(taken)} on"
+        )
     return Row(number, row)
 
 
 def _unclosed(lines: int) -> str:
-    return f'expected a closing quote, got none for the " that opens here ({lines} lines on, other rows begin)'
+    return f'expected a closing quote, got none for the " that opens here ({_lines(lines)} on, other rows begin)'
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
 
 
 def _is_row(line: str, width: int) -> bool:

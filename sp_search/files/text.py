@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 HEAD = 4096
 """Bytes that tell what a file is."""
+RARE = 32
+"""Characters of a text for each NUL that may be among them; the headers of audio have more NULs."""
 LONGEST_LINE = 1 << 28
 """Bytes; a file without line ends must not fill the memory."""
 NESTED = 3
@@ -73,14 +75,15 @@ class ByteSource:
         return pieces
 
     def is_text(self) -> bool:
-        """Whether the first bytes are those of text, compressed or not."""
+        """Whether the first bytes are those of text, compressed or not; a NUL here and there is damage to text."""
         if packing_of(self.head):
             return True
         encoding, mark = encoding_of(self.head)
         try:
-            return "\0" not in codecs.getincrementaldecoder(encoding)().decode(self.head[mark:])
+            text = codecs.getincrementaldecoder(encoding)().decode(self.head[mark:])
         except UnicodeDecodeError:
             return False
+        return text.count("\0") <= max(1, len(text) // RARE)
 
     def close(self) -> None:
         """Close the stream."""

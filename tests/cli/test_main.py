@@ -1,3 +1,4 @@
+import errno
 import importlib
 import subprocess
 import sys
@@ -124,6 +125,31 @@ def test_who_stops_reading_ends_a_command_without_a_word(words):
     process.stdout.close()
     assert process.stderr.read() == ""
     assert process.wait() == 141
+
+
+def test_a_full_disk_ends_with_2_and_one_line_and_another_fault_of_the_system_keeps_its_traceback(
+    command, space, capfd, monkeypatch
+):
+    monkeypatch.setattr("sp_search.cli.main.GOES_ON", ("try",))
+    monkeypatch.setattr("sp_search.cli.main._write_no_more", lambda: None)
+    command.end = lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "/x/journal.log"))
+    assert main(["try", space]) == 2
+    assert capfd.readouterr().err == (
+        "sp-search: /x/journal.log: expected room on the disk, got No space left on device; free some; the same "
+        "command goes on from here\n"
+    )
+    command.end = lambda: _raise(PermissionError(errno.EACCES, "Permission denied", "/x"))
+    with pytest.raises(PermissionError):
+        main(["try", space])
+
+
+def test_a_full_disk_behind_stdout_is_one_line():
+    command = [sys.executable, "-m", "sp_search.cli", "--help"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2, "sp-search: expected room on the disk, got No space left on device; free some\n"
+    )  # fmt: skip
 
 
 def test_a_broken_pipe_that_is_not_the_output_is_a_fault_of_ours(command, space):

@@ -1,15 +1,18 @@
 """Paths that a user names: every bad one is one line."""
 
 import contextlib
+import errno
 import os
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.errors import ConfigError, DataError, UserError
-from sp_search.files.paths import check_file, check_folder, check_writable, user_path
+from sp_search.files.paths import check_file, check_folder, check_room, check_writable, is_disk_full, user_path
 
 
 @pytest.mark.parametrize(
@@ -104,3 +107,22 @@ def test_a_read_only_folder_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(ConfigError, match=r"^to: .* \(Permission denied\); choose another with to=PATH$"):
         check_writable(tmp_path / "new", "to")
+
+
+def test_a_disk_without_enough_room_is_told_with_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda place: SimpleNamespace(free=2_500_000 if place == tmp_path else 0)
+    )
+    check_room(tmp_path / "new" / "deep", "to", 2_500_000)
+    message = f"to: expected 3 MB or more free on the disk of {tmp_path}/new, got 2.5; free some, or choose another"
+    with pytest.raises(ConfigError, match="^" + re.escape(message)):
+        check_room(tmp_path / "new", "to", 3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [(OSError(errno.ENOSPC, "x"), True), (OSError(errno.EDQUOT, "x"), True), (OSError(errno.EIO, "x"), False),
+     (ValueError(errno.ENOSPC), False)],
+)  # fmt: skip
+def test_a_full_disk_is_told_from_other_faults(error, full):
+    assert is_disk_full(error) is full

@@ -41,7 +41,7 @@ def test_a_quote_at_the_end_of_the_file_is_named_where_it_opens():
 
 def test_a_key_has_no_line_end_and_a_note_may_have_one():
     assert read('a.wav,train,"u\np",')[0].fault == (
-        "expected labels on one line, got a quote that opens here and closes 1 lines on"
+        "expected labels on one line, got a quote that opens here and closes 1 line on"
     )
     (row,) = read('a.wav,train,up,"so\nit\nwas"')
     assert row.values["note"] == "so\nit\nwas"

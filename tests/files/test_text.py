@@ -199,7 +199,9 @@ def test_a_path_that_no_file_has_is_refused_in_one_line(tmp_path, name):
         list(text_lines(tmp_path / name))
 
 
-@pytest.mark.parametrize("raw", [b"", b"1 2\n", "é".encode() * 3000, gzip.compress(b"1\n"), "1\n".encode("utf-16")])
+@pytest.mark.parametrize(
+    "raw", [b"", b"1 2\n", "é".encode() * 3000, gzip.compress(b"1\n"), "1\n".encode("utf-16"), b"1 2\n3 \0\n"]
+)
 def test_text_is_told_by_its_first_bytes(raw):
     assert ByteSource(io.BytesIO(raw), "a").is_text()
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,13 +23,14 @@ from sp_search.engine.train.probe_trainer import check_probe
 from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError, UserError
-from sp_search.files.paths import check_writable
+from sp_search.files.paths import check_room, check_writable
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.metrics.parts import said
 from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_params, read_space
+from sp_search.search.cluster.session import check_temp_folder
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.study import StudyIdentity, load_study
 from sp_search.search.study.warm_start import fitting, warm_trials
@@ -41,6 +43,9 @@ TRIED = 200
 """Trials drawn from the whole space and built, as far as that costs nothing, before a search begins."""
 
 SHOWN_FAULTS = 10
+
+ROOM = 50 * 10**6
+"""Bytes that must be free: MLflow's database alone takes one, a search's states tens of millions."""
 
 
 @dataclass(frozen=True)
@@ -121,15 +126,23 @@ def check_places(config: Settings) -> None:
     """Refuse places that a search can't use, before it reads or starts anything.
 
     Raises:
-        ConfigError: a folder can't be written, or a service can never be reached as it is named; all are said.
+        ConfigError: a folder can't be written or its disk is full, or a service can never be reached as it is named;
+            all are said.
     """
     faults: list[str] = []
     for key, folder in (("runs", config.runs / config.study), ("cache", config.cache)):
-        _tried(faults, partial(check_writable, folder, key, make=False))
+        _tried(faults, partial(_check_folder, folder, key))
+    if config.cluster.address is None:
+        _tried(faults, check_temp_folder)
     if config.tracking.enabled:
         _tried(faults, partial(check_reachable, config.tracking.uri or default_uri(config.runs), "tracking.uri"))
     if faults:
         raise ConfigError("; ".join(faults))
+
+
+def _check_folder(folder: Path, key: str) -> None:
+    check_writable(folder, key, make=False)
+    check_room(folder, key, ROOM)
 
 
 def resolved_dtype(config: Settings) -> DtypeName:

@@ -19,7 +19,8 @@ from optuna.trial import TrialState
 from ray.exceptions import RayError, RayTaskError
 from ray.tune.search import Searcher
 
-from sp_search.errors import UserError
+from sp_search.errors import StudyError, UserError
+from sp_search.files.paths import is_disk_full
 from sp_search.search.base.callbacks import Observers, is_observed
 from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME, VALID
 from sp_search.search.base.result import Keep, TrialResult
@@ -134,7 +135,16 @@ class StudySearcher(Searcher):
             self._end(running, TrialState.PRUNED, STOPPED)
 
     def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
-        """Go on with a trial whose worker was lost; try one whose own run raised again, or tell that it failed."""
+        """Go on with a trial whose worker was lost; try one whose own run raised again, or tell that it failed.
+
+        Raises:
+            StudyError: a disk is full, which is no fault of the trial: it stays as it is, for the next start.
+        """
+        if is_disk_full(_cause(error)):
+            raise StudyError(
+                f"trial {self._running[trial_id].number}: expected room on the disk of {self._settings.folder}, got "
+                f"{_cause(error)}; free some: the same command goes on from here"
+            )
         running = self._running.pop(trial_id)
         if isinstance(error, RayError) and not isinstance(error, RayTaskError):
             self._waiting.append(running)

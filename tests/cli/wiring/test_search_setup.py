@@ -46,7 +46,7 @@ FAULTS = {
     "layers/0": (["space.depth=layers/0"], "depth: expected layers, or layers/2 and the like, got layers/0"),
     "score_end": (["space.score_end=false", "task.decoding=free"], "score_end: expected true"),
     "first trials no mapping": (["schedule.first_trials=[1]"], "first_trials: expected parameter: value in each"),
-    "a first trial's name": (["schedule.first_trials=[{dept: 1}]"], "first_trials: 1 bad keys: dept: expected one"),
+    "a first trial's name": (["schedule.first_trials=[{dept: 1}]"], "first_trials: 1 bad key: dept: expected one"),
     "a first trial's value": (["schedule.first_trials=[{lr: fast}]"], "lr: expected a number, above 0, got 'fast'"),
     "when": (["+space.verbalizer_seed={int: [0, 9], when: {verbalizer: lineer}}"], "when: verbalizer: expected freq"),
     "deep on both sides": (["space.position=both", "space.depth=2"], "a trial of it can't run: position: expected"),
@@ -157,6 +157,16 @@ def test_a_search_of_chosen_answers_says_nothing_of_parts(prepared):
 def test_auto_dtype_is_resolved_by_the_hardware_and_a_name_is_kept(prepared):
     assert resolved_dtype(prepared()[1]) in ("float32", "bfloat16")
     assert resolved_dtype(prepared("dtype=bfloat16")[1]) == "bfloat16"
+
+
+def test_a_long_folder_for_temporary_files_is_told_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", f"/tmp/{'x' * 60}")
+    config = load_settings([f"runs={tmp_path}", f"cache={tmp_path}"], Settings)
+    with pytest.raises(
+        ConfigError, match=r"^RAY_TMPDIR: expected a path of up to \d\d bytes, for Ray's sockets lie b"
+    ):
+        check_places(config)
+    check_places(load_settings([f"runs={tmp_path}", f"cache={tmp_path}", "cluster.address=auto"], Settings))
 
 
 def test_places_that_cannot_be_used_are_told_together_before_any_work(tmp_path):

@@ -1,10 +1,12 @@
 """The searcher: the study is told the truth about every end, and a killed search goes on."""
 
+import errno
+
 import pytest
 from optuna.trial import TrialState
 from ray.exceptions import ActorDiedError
 
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.protocol import FACTS, TrialRequest
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import FAILURES, REASON, TWIN_OF, past_reports
@@ -103,6 +105,16 @@ def test_a_users_mistake_is_not_tried_again(tmp_path):
     search.searcher.suggest("a")
     search.fail("a", ConfigError("depth: expected at most 4, got 9"))
     assert state_of(search, 0) == TrialState.FAIL
+
+
+def test_a_full_disk_ends_the_search_and_is_no_fault_of_the_trial(tmp_path):
+    search = Search(tmp_path, retries=0)
+    search.searcher.suggest("a")
+    with pytest.raises(
+        StudyError, match=r"^trial 0: expected room on the disk of .*, got \[Errno 28\] No space; free"
+    ):
+        search.fail("a", OSError(errno.ENOSPC, "No space"))
+    assert state_of(search, 0) == TrialState.RUNNING
 
 
 def test_a_lost_worker_counts_against_no_trial(tmp_path):
