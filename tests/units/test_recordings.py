@@ -129,10 +129,10 @@ ROWS = ["a.wav,train,up", "b.wav,train,{odd}", "c.wav,valid,down", 'd.wav,test,"
 @pytest.mark.parametrize(
     ("odd", "message"),
     [
-        ('"on', 'expected a closing quote, got none for the " that opens here (1 lines on, other rows begin)'),
+        ('"on', 'expected a closing quote, got none for the " that opens here (1 line on, other rows begin)'),
         ('o"n",x"', "expected 3 fields, got 4"),
         ('"on" x', "expected CSV, got a faulty quote (',' expected after '\"')"),
-        ('"o\nn"', "expected labels on one line, got a quote that opens here and closes 1 lines on"),
+        ('"o\nn"', "expected labels on one line, got a quote that opens here and closes 1 line on"),
         ("on,", "expected 3 fields, got 4"),
     ],
 )

@@ -83,8 +83,8 @@ def run(config: EvaluateSettings) -> int:
 
 def _say_of_units(config: EvaluateSettings, document: Mapping[str, Any], corpus: Corpus) -> None:
     """What may be wrong with the units of the split, on stderr."""
-    say(*forms_said(corpus))
     prompt = say_partners(config, config.prompt, document, origin_of_corpus(config))
+    say(*forms_said(corpus))
     say(differing_repeats(corpus.splits[config.split], prompt.repeats, f"{prompt.who} was trained on"))
 
 

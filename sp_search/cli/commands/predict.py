@@ -64,7 +64,8 @@ def _asked(source: str) -> Asked:
     asked = asked_at(user_path(source, "input"))
     if asked.passed_over:
         count, shown = len(asked.passed_over), ", ".join(asked.passed_over[:SHOWN])
-        say(f"{source}: passed over {count} files that are no audio: {shown}{', ...' * (count > SHOWN)}")
+        files = "file that is" if count == 1 else "files that are"
+        say(f"{source}: passed over {count} {files} no audio: {shown}{', ...' * (count > SHOWN)}")
     return asked
 
 

@@ -109,5 +109,6 @@ def check_lengths(lengths: npt.NDArray[np.int64], answer_units: int, max_positio
         first = int(too_long[0])
         raise DataError(
             f"{place} utterance {first + 1}: expected at most {longest} units for an LM of {max_positions} "
-            f"positions, got {int(lengths[first])} ({len(too_long)} utterances are too long); set max_source_units"
+            f"positions, got {int(lengths[first])} (too long: {len(too_long)}); cut them, or search with "
+            f"space.max_source_units={longest} or less"
         )

@@ -62,7 +62,7 @@ def test_a_study_that_is_there_is_told(words, tmp_path, capsys):
     [
         (["rate=0"], "rate: expected above 0, got 0.0"),
         (["rate=9", "measure=true"], "rate: expected a rate or measure=true, got both"),
-        (["space.depth={int: [2, 1]}"], "space: 1 bad keys: depth: expected low at most high, got low 2 and high 1"),
+        (["space.depth={int: [2, 1]}"], "space: 1 bad key: depth: expected low at most high, got low 2 and high 1"),
     ],
 )
 def test_what_a_search_would_refuse_a_plan_refuses(words, capsys, more, fault):

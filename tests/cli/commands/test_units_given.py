@@ -91,6 +91,12 @@ def test_a_corpus_of_another_quantizer_is_refused_in_one_line_with_both_fingerpr
         assert "got units of the quantizer cdcdcdcdcdcd; " in err[0]
 
 
+def test_a_refused_corpus_is_one_line_and_nothing_else(given, capfd):
+    meta(given / "data", "cd" * 32)
+    assert main(["evaluate", f"lm={LM}", f"prompt={given / 'best'}", f"data={given / 'data'}"]) == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1
+
+
 def test_a_corpus_that_does_not_know_its_quantizer_is_one_line(given, run):
     (given / "data" / "meta.json").unlink()
     code, _, err = run("evaluate", f"data={given / 'data'}")

@@ -183,7 +183,7 @@ def test_utterances_longer_than_the_lms_positions_are_refused_before_training():
     with pytest.raises(
         DataError,
         match=r"^train utterance \d+: expected at most 12 units for an LM of 17 positions, got 1[34] "
-        r"\(\d+ utterances are too long\); set max_source_units$",
+        r"\(too long: \d+\); cut them, or search with space\.max_source_units=\d+ or less$",
     ):
         tiny_trainer(lm=tiny_lm(max_positions=17)).add(1, TRIALS["infix"], seed=0, budget=BUDGET)
 
