@@ -6,7 +6,7 @@ import re
 import socket
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_writable
@@ -16,13 +16,16 @@ _SCHEMES = (_SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 _MODULES = {"mysqldb": "MySQLdb"}
 """SQLAlchemy's driver of a scheme that names none, and modules that are called otherwise than their driver."""
+_READ_OTHERWISE = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")
+"""What in a path begins an escape or the options of a URI."""
+_OPTIONS = re.compile(r"[^=&/]+=[^=&]*(&[^=&/]+=[^=&]*)*")
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: rather too much hidden than too little
 _QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]*")
 
 
 def default_uri(runs_dir: Path) -> str:
     """The store of someone who names none: one SQLite file beside the studies."""
-    return f"{_SQLITE}{runs_dir.absolute()}/mlflow.db"
+    return _sqlite_uri(runs_dir.absolute() / "mlflow.db")
 
 
 def checked_uri(uri: str) -> str:
@@ -38,7 +41,13 @@ def checked_uri(uri: str) -> str:
         )
     path = sqlite_path(uri)
     if path is not None:
-        return f"{_SQLITE}{path}"
+        _, mark, query = uri.partition("?")
+        if mark and not _OPTIONS.fullmatch(query):
+            raise ConfigError(
+                f"tracking uri: expected options (?key=value) behind the file, got {redact(uri)!r}; write a ? of the "
+                f"path as %3F"
+            )
+        return _sqlite_uri(path) + mark + query
     if "@" in uri and "@" not in urlsplit(uri).netloc:
         raise ConfigError(
             f"tracking uri: expected no / ? or # in the credentials, got {redact(uri)!r}; write them as %2F %3F %23"
@@ -89,8 +98,19 @@ def _check_driver(uri: str, key: str) -> None:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The absolute path of a SQLite store's file, None for any other store."""
-    return Path(uri.removeprefix(_SQLITE)).absolute() if uri.startswith(_SQLITE) else None
+    """The absolute path of a SQLite store's file, as SQLAlchemy reads it; None for any other store."""
+    if not uri.startswith(_SQLITE):
+        return None
+    return Path(unquote(uri.removeprefix(_SQLITE).partition("?")[0])).absolute()
+
+
+def _sqlite_uri(path: Path) -> str:
+    """A URI whose path is read back as it is.
+
+    No more is escaped than must be: MLflow makes a folder of the path as it stands in the URI, and would leave an
+    empty `100%25` beside `100%`.
+    """
+    return _SQLITE + _READ_OTHERWISE.sub(lambda found: quote(found.group()), str(path))
 
 
 def artifact_location(uri: str) -> str | None:

@@ -1,9 +1,20 @@
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.engine import make_url
 
 from sp_search.errors import ConfigError
-from sp_search.tracking.base.uri import artifact_location, check_reachable, checked_uri, default_uri, redact
+from sp_search.tracking.base.uri import (
+    artifact_location,
+    check_reachable,
+    checked_uri,
+    default_uri,
+    redact,
+    sqlite_path,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +39,23 @@ def test_a_sqlite_path_is_made_absolute_so_that_changing_folder_does_not_matter(
     assert default_uri(Path("runs")) == f"sqlite:///{tmp_path}/runs/mlflow.db"
     assert artifact_location("sqlite:///runs/mlflow.db") == f"file://{tmp_path}/runs/mlartifacts"
     assert artifact_location("http://host:5000") is None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text("a%4?#: &=é", min_size=1), min_size=1, max_size=3).filter(lambda names: "." not in names))
+def test_sqlalchemy_reads_the_very_path_of_a_folder(names):
+    folder = Path("/", *names)
+    uri = default_uri(folder)
+    assert make_url(uri).database == f"{folder}/mlflow.db"
+    assert sqlite_path(uri) == folder / "mlflow.db"
+    assert checked_uri(uri) == uri
+    assert unquote(artifact_location(uri).removeprefix("file://")) == f"{folder}/mlartifacts"
+
+
+def test_options_of_a_sqlite_file_stay_and_a_bare_question_mark_is_refused():
+    assert checked_uri("sqlite:////a/b.db?timeout=5&mode=ro") == "sqlite:////a/b.db?timeout=5&mode=ro"
+    with pytest.raises(ConfigError, match=r"^tracking uri: expected options .* write a \? of the path as %3F$"):
+        checked_uri("sqlite:////a?b/mlflow.db")
 
 
 @pytest.mark.parametrize("uri", ["", "mlruns", "file:///tmp/mlruns", "databricks"])
