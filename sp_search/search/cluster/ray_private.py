@@ -5,6 +5,8 @@
   as it tells itself on Windows and macOS.
 - Where the cluster is that `auto` or RAY_ADDRESS names: `ray.init` itself tries an address where nobody answers for a
   quarter of an hour, so the address is looked up and knocked at first.
+- Where Ray keeps its sockets: Linux takes no more than 107 bytes as the path of one, and Ray says so only in the
+  traceback of a search that has begun.
 
 `tests/search/cluster/test_ray_private.py` names the part that a new version lacks.
 """
@@ -14,8 +16,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 CHECKED = "2.60"
+SOCKET_BYTES = 107
+"""Of the path of a socket."""
 
 
 @contextmanager
@@ -34,6 +39,18 @@ def no_cluster() -> Iterator[None]:
             del os.environ[switch]
         else:
             os.environ[switch] = before[0]
+
+
+def temp_folder() -> tuple[str, str]:
+    """The variable that names the folder below which Ray keeps its files, and the folder."""
+    name = "RAY_TMPDIR" if "RAY_TMPDIR" in os.environ else "TMPDIR"
+    return name, os.environ.get(name, "/tmp")
+
+
+def longest_temp_folder() -> int:
+    """Bytes that this folder's path may have, for the sockets below it."""
+    below = f"/ray/session_{datetime.now():%Y-%m-%d_%H-%M-%S_%f}_{os.getpid()}/sockets/plasma_store"
+    return SOCKET_BYTES - len(below)
 
 
 def cluster_place(address: str) -> tuple[str, int]:

@@ -7,9 +7,11 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from sp_search.errors import ConfigError
-from sp_search.search.cluster.ray_private import cluster_place, no_cluster
+from sp_search.files.paths import check_writable
+from sp_search.search.cluster.ray_private import cluster_place, longest_temp_folder, no_cluster, temp_folder
 
 KNOCK_S = 10.0
 
@@ -19,7 +21,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     """Join the cluster at an address, or start Ray here with so many CPUs; one that runs already is left running.
 
     Raises:
-        ConfigError: there is no cluster at the address, or it doesn't let us in.
+        ConfigError: there is no cluster at the address, or it doesn't let us in; or as `check_temp_folder`.
     """
     import ray
 
@@ -30,6 +32,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
         yield
         return
     if address is None:
+        check_temp_folder()
         with no_cluster():
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     else:
@@ -39,6 +42,21 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     finally:
         with _uncollected():
             ray.shutdown()
+
+
+def check_temp_folder() -> None:
+    """Whether Ray could start here with its files and sockets in the folder for temporary files.
+
+    Raises:
+        ConfigError: its path is too long for a socket below it, or it can't be written.
+    """
+    name, folder = temp_folder()
+    if len(os.fsencode(folder)) > (longest := longest_temp_folder()):
+        raise ConfigError(
+            f"{name}: expected a path of up to {longest} bytes, for Ray's sockets lie below it, got one of "
+            f"{len(os.fsencode(folder))}: {folder}; set RAY_TMPDIR to a shorter one, as RAY_TMPDIR=/tmp"
+        )
+    check_writable(Path(folder), name, make=False)
 
 
 @contextmanager

@@ -10,7 +10,8 @@ import pytest
 import ray
 from ray._private import ray_constants
 
-from sp_search.search.cluster.session import ray_session
+from sp_search.errors import ConfigError
+from sp_search.search.cluster.session import check_temp_folder, ray_session
 from tests.cluster.processes import family, session
 
 LOCAL = """
@@ -20,6 +21,18 @@ with ray_session(None, 1):
     ray.get(ray.remote(lambda: None).remote())
     print("up", flush=True)
     input()
+"""
+LONG_FOLDER = """
+import os, shutil, sys
+from sp_search.search.cluster.ray_private import longest_temp_folder
+from sp_search.search.cluster.session import ray_session
+folder = f"/tmp/{os.getpid()}-"
+os.environ["RAY_TMPDIR"] = folder + "x" * (longest_temp_folder() - len(folder) + int(sys.argv[1]))
+try:
+    with ray_session(None, 1):
+        print("up", flush=True)
+finally:
+    shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 """
 LISTENING = "0A"
 LOOPBACK = ("0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000")
@@ -48,6 +61,28 @@ def test_a_ray_of_its_own_listens_to_this_machine_alone():
     assert found["raylet"]
     assert set().union(*found.values()) <= set(LOOPBACK), found
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_ray_starts_below_a_folder_of_the_longest_path_and_refuses_a_longer_one_in_one_line():
+    for extra in (0, 1):
+        with session([sys.executable, "-c", LONG_FOLDER, str(extra)], stdin=-1) as process:
+            printed, fault = process.communicate("\n")
+        if extra:
+            assert fault.splitlines()[-1].startswith(
+                "sp_search.errors.ConfigError: RAY_TMPDIR: expected a path of up to "
+            )
+            assert fault.splitlines()[-1].endswith("set RAY_TMPDIR to a shorter one, as RAY_TMPDIR=/tmp")
+        else:
+            assert printed == "up\n", fault
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_folder_for_temporary_files_that_can_not_be_written_is_refused(monkeypatch, name):
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(name, "/proc/x")
+    with pytest.raises(ConfigError, match=f"^{name}: expected a folder that can be written, got /proc/x"):
+        check_temp_folder()
 
 
 @pytest.mark.parametrize("before", [None, "1"])
