@@ -39,6 +39,7 @@ TRIALS: dict[str, Params] = {
     "linear, answers alone": dict(
         prompt_length=2, depth=2, lr=0.01, verbalizer="linear", score_separator=False, score_end=False
     ),
+    "smoothed targets": dict(prompt_length=3, depth=2, lr=0.02, verbalizer="linear", label_smoothing=0.2),
     "cut sources": dict(prompt_length=2, depth=2, lr=0.01, max_source_units=4),
     "cut sources, linear": dict(prompt_length=6, depth=1, lr=0.01, max_source_units=4, verbalizer="linear"),
     "averaged": dict(prompt_length=3, depth=2, lr=0.05, dropout=0.2, verbalizer="linear", averaging=True),

@@ -15,12 +15,13 @@ from sp_search.errors import ShapeError
 from sp_search.types import PAD
 
 
-def scored_nll(logits: Tensor, targets: Tensor) -> Tensor:
+def scored_nll(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """Cross-entropy at every scored row.
 
     Args:
         logits: (..., A, V), float32.
         targets: (..., A), int64; PAD where a row is not scored.
+        label_smoothing: share of the target that all V columns get alike, 0 to below 1.
 
     Returns:
         (..., A), nats; 0 at rows that are not scored.
@@ -30,7 +31,13 @@ def scored_nll(logits: Tensor, targets: Tensor) -> Tensor:
     """
     if logits.shape[:-1] != targets.shape:
         raise ShapeError(f"targets: expected shape {tuple(logits.shape[:-1])}, got {tuple(targets.shape)}")
-    flat = F.cross_entropy(logits.flatten(0, -2), targets.flatten(), ignore_index=PAD, reduction="none")
+    flat = F.cross_entropy(
+        logits.flatten(0, -2),
+        targets.flatten(),
+        ignore_index=PAD,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
     return flat.view(targets.shape)
 
 

@@ -99,7 +99,7 @@ class TrialUpdate:
         factors = None if self.head_draws is None else self.head_draws[rows.start : rows.stop]
         assert isinstance(self.trial.tensors, PromptTensors)
         mapped = apply_head(logits, self.trial.tensors.head, factors)  # (R, A, V or C + 4)
-        return scored_nll(mapped, targets).sum()
+        return scored_nll(mapped, targets, settings.label_smoothing).sum()
 
 
 class TrainStep:

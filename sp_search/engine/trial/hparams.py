@@ -37,6 +37,7 @@ class TrialHParams:
     score_separator: bool = True  # whether predicting `<s>` counts in the loss, as in the papers' code
     score_end: bool = True  # whether predicting `</s>` counts, as in the papers; else answers have one length
     loss_scale: Literal["scored", "tokens"] = "scored"  # the gradient's divisor; the papers count source units too
+    label_smoothing: float = 0.0  # share of the target that all columns get alike, 0 <= s < 1 (Szegedy et al., 2016)
     max_source_units: int = 0  # longest source kept, from its start; 0 keeps all
     probe_layer: int = 1  # probe: the layer whose states it reads, 1 to L
     pooling: Literal["mean", "last"] = "mean"  # probe: of the states of all units, or that of the last
@@ -84,6 +85,7 @@ TRIAL_LIMITS = limits_of(
         "verbalizer_seed": Limits(int, low=0),
         "verbalizer_base": Limits(str, ONE_TO_ONE),
         "verbalizer_dropout": Limits(float, low=0, high=1, below_high=True),
+        "label_smoothing": Limits(float, low=0, high=1, below_high=True),
         "warmup": Limits(float, low=0, high=1, below_high=True),
         "max_source_units": Limits(int, low=0),
         "probe_layer": Limits(int, low=1),

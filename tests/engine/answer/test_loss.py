@@ -15,6 +15,15 @@ def test_a_rows_loss_is_its_targets_negative_log_probability():
     torch.testing.assert_close(scored_nll(logits, targets), torch.tensor([[math.log(2), math.log(8 / 7)]]))
 
 
+def test_a_smoothed_target_gives_every_column_its_share():
+    """By hand: 0.2 of the target over four columns, 0.05 each; shares 1/2, 1/4, 1/8, 1/8."""
+    logits = torch.tensor([[[4.0, 2.0, 1.0, 1.0]]]).log()
+    wanted = (0.85 * math.log(2) + 0.05 * math.log(4) + 0.1 * math.log(8)) / math.log(2)
+    found = scored_nll(logits, torch.tensor([[0]]), 0.2) / math.log(2)
+    torch.testing.assert_close(found, torch.tensor([[wanted]]))
+    assert scored_nll(logits, torch.tensor([[PAD]]), 0.2) == 0.0
+
+
 def test_rows_that_are_not_scored_cost_nothing_and_send_no_gradient():
     logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
     targets = torch.tensor([[PAD, 2, 3], [4, PAD, 0]])

@@ -43,7 +43,7 @@ class Search:
 
     def keep(self, finished):
         self.kept.append(finished)
-        return finished.state / "prompt"
+        return finished.member.state / "prompt"
 
     def report(self, tune_id, seen, value, **more):
         self.searcher.on_trial_result(tune_id, {TIME: seen, METRIC: value, self.settings.metric: value, **more})

@@ -39,14 +39,35 @@ def test_a_diverged_trial_leaves_the_state_it_had_before(worker, trainer, wanted
 def test_a_saved_trial_is_evaluated_and_leaves_nothing_behind(worker, trainer, wanted):
     worker.report(wanted(1), 300)
     worker.remove(1)
-    measured, facts = worker.evaluate(wanted(1), "test")
-    assert (measured["metrics"]["accuracy"], facts) == (curve(PARAMS, 400), FACTS)
+    measured, facts = worker.answer([(wanted(1), 1.0)], "test")
+    assert (measured["metrics"]["accuracy"], facts) == (curve(PARAMS, 400), [FACTS])
+    until(lambda: trainer.numbers() == set())
+
+
+def test_saved_trials_answer_together_and_leave_nothing_behind(worker, trainer, wanted):
+    other = wanted(2, params={"lr": 0.9})
+    for request in (wanted(1), other):
+        worker.report(request, 300)
+        worker.remove(request.number)
+    measured, facts = worker.answer([(wanted(1), 0.25), (other, 0.75)], "test")
+    together = 0.25 * curve(PARAMS, 400) + 0.75 * curve(other.params, 400)
+    assert measured["metrics"]["accuracy"] == pytest.approx(together)
+    assert facts == [FACTS, FACTS]
+    until(lambda: trainer.numbers() == set())
+
+
+def test_a_saved_trial_is_scored_and_leaves_nothing_behind(worker, trainer, wanted):
+    worker.report(wanted(1), 300)
+    worker.remove(1)
+    assert worker.scores(wanted(1), "valid").shape == (3, 2)
+    gold, utterances = worker.events("valid")
+    assert (gold.tolist(), utterances.tolist()) == ([0, 0, 0], [0, 1, 2])
     until(lambda: trainer.numbers() == set())
 
 
 def test_evaluating_a_trial_that_was_never_saved_is_an_error(worker, wanted):
     with pytest.raises(FileNotFoundError):
-        worker.evaluate(wanted(1), "test")
+        worker.answer([(wanted(1), 1.0)], "test")
 
 
 def test_why_a_run_raised_is_kept_beside_the_study(worker, wanted, tmp_path):
