@@ -13,8 +13,8 @@ ParamValue = int | float | str | bool
 Params = Mapping[str, ParamValue]
 """A trial's searched settings by name, as the search space wrote them."""
 
-STATE_FILE = "state.pt"
-"""In a trial's folder: what the engine saves of it."""
+STATE_FILE, RIVAL_FILE = "state.pt", "rival.safetensors"
+"""In a trial's folder: what is saved of it, by the engine or for a rival, which asks no LM."""
 
 SPECIALS = 4
 """fairseq's first dictionary ids: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3."""

@@ -19,7 +19,7 @@ from sp_search.errors import CheckpointError
 from sp_search.rivals.file import load_rival
 from sp_search.rivals.rival import Rival
 from sp_search.rivals.settings import is_rival
-from sp_search.types import Member
+from sp_search.types import RIVAL_FILE, Member
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _trial(member: Member) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
 
 
 def _rival(member: Member) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
-    rival = load_rival(member.state, str(member.params["method"]))
+    rival = load_rival(member.state / RIVAL_FILE, str(member.params["method"]))
     return {name: torch.from_numpy(array) for name, array in rival.tensors().items()}, {"rival": rival.document()}
 
 

@@ -7,6 +7,7 @@ N utterances
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -133,7 +134,7 @@ def load_predictor(
         answer,
         longest=model.longest,
         max_source_units=0 if 0 in kept else max(kept, default=0),
-        positions=lm.architecture.max_positions,
+        positions=lm.architecture.max_positions if kept else sys.maxsize,  # a rival asks no LM
     )
     return predictor, document
 

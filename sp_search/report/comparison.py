@@ -14,6 +14,7 @@ from typing import Any
 
 from sp_search.export.words import together
 from sp_search.metrics.parts import HEARD, NEW
+from sp_search.rivals.settings import RIVALS
 from sp_search.tasks.registry import get_task
 
 NAMES = {"prompt": "prompt", "finetune": "fine-tuned LM", "probe": "linear probe on the frozen LM"}
@@ -37,7 +38,7 @@ class Row:
     """A method's result; what it has not is None."""
 
     method: str  # as people call it
-    study: str  # empty for a rival
+    study: str  # empty for a rival that stands beside a search
     measured: Measured | None = None  # what decides
     mean: float | None = None  # over the winner's seeds
     seeds: int | None = None
@@ -144,6 +145,8 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
         rows += [row for one in of_method for row in _rows(name, one, metric, beside)]
         if not of_method:
             rows.append(Row(name, "", note=_why_nothing(method, summary["task"])))
+    of_rivals = [(RIVALS[method], one) for one in studies if (method := one["best"].get("method")) in RIVALS]
+    rows += [row for name, one in of_rivals for row in _rows(name, one, metric, beside)]
     rows += [_rivals_row(rival, metric, beside) for rival in (summary["baseline"], *summary.get("other_rivals", ()))]
     sizes = summary.get("parts", {}).get("test", {})
     utterances = {name: sizes[part] for name, part in of_parts.items() if part in sizes}

@@ -78,26 +78,25 @@ def fit_rivals(task: Task, splits: Mapping[str, Split]) -> tuple[Rival, ...]:
     train, valid, yardstick = splits["train"], splits["valid"], Yardstick.of(task, splits)
     fitted: list[tuple[float, Rival]] = []
     if task.slots or len(train) >= REPEATED * len(set(train.answers)):
-        small = drawn(train, _utterances(train, CHOOSING_WORK))
-        settings = chosen_settings(yardstick, "ngram", small, valid)
-        fitted.append(_fitted(yardstick, settings, drawn(train, _utterances(train, FITTING_WORK)), valid))
-    remembered = drawn(train, MOST_UTTERANCES)
-    settings = chosen_settings(yardstick, "retrieval", remembered, drawn(valid, CHOOSING_UTTERANCES))
-    fitted.append(_fitted(yardstick, settings, remembered, valid))
+        settings = chosen_settings(yardstick, "ngram", drawn(train, _utterances(train, CHOOSING_WORK)), valid)
+        fitted.append(_fitted(yardstick, settings, train, valid))
+    few = drawn(valid, CHOOSING_UTTERANCES)
+    settings = chosen_settings(yardstick, "retrieval", fitted_on("retrieval", train), few)
+    fitted.append(_fitted(yardstick, settings, train, valid))
     return tuple(rival for _, rival in sorted(fitted, key=lambda pair: -pair[0]))
 
 
 def chosen_settings(yardstick: Yardstick, method: RivalMethod, train: Split, valid: Split) -> RivalSettings:
     """The best settings on valid that a walk over the grid finds."""
-    corpora: dict[RivalSettings, CountedCorpus] = {}
+    corpora: dict[tuple[Any, ...], CountedCorpus] = {}
     strengths: dict[RivalSettings, float] = {}
 
     def strength_of(settings: RivalSettings) -> float:
         if settings not in strengths:
-            counted_for = replace(settings, C=1.0)
-            if counted_for not in corpora:
-                corpora[counted_for] = CountedCorpus.of(settings, train, valid)
-            strengths[settings] = yardstick.strength(*corpora[counted_for].fit(settings), valid)
+            key = tuple(settings.counted.values())
+            if key not in corpora:
+                corpora[key] = CountedCorpus.of(settings.counted, train, valid)
+            strengths[settings] = yardstick.strength(*corpora[key].fit(settings), valid)
         return strengths[settings]
 
     walked = {name: values for name, values in GRID.items() if name != "C" or method == "ngram"}
@@ -105,6 +104,11 @@ def chosen_settings(yardstick: Yardstick, method: RivalMethod, train: Split, val
     for name, values in walked.items():
         at = max((replace(at, **{name: value}) for value in values), key=strength_of)
     return at
+
+
+def fitted_on(method: RivalMethod, train: Split) -> Split:
+    """The training utterances that a rival is fitted on: all, unless that took minutes."""
+    return drawn(train, _utterances(train, FITTING_WORK) if method == "ngram" else MOST_UTTERANCES)
 
 
 def drawn(split: Split, most: int) -> Split:
@@ -118,7 +122,8 @@ def drawn(split: Split, most: int) -> Split:
 
 
 def _fitted(yardstick: Yardstick, settings: RivalSettings, train: Split, valid: Split) -> tuple[float, Rival]:
-    rival, log_probs = CountedCorpus.of(settings, train, valid).fit(settings)
+    counted = CountedCorpus.of(settings.counted, fitted_on(settings.method, train), valid)
+    rival, log_probs = counted.fit(settings)
     return yardstick.strength(rival, log_probs, valid), rival
 
 

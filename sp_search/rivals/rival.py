@@ -122,19 +122,17 @@ class CountedCorpus:
     count_s: float
 
     @classmethod
-    def of(cls, settings: RivalSettings, train: Split, valid: Split) -> CountedCorpus:
-        """Count the n-grams that these settings ask for."""
+    def of(cls, counted: Mapping[str, Any], train: Split, valid: Split) -> CountedCorpus:
+        """Count n-grams as the settings of a rival say in `counted`."""
         began = time.thread_time()
-        features, weights = NgramFeatures.fit(
-            train, ngrams=settings.ngrams, sublinear_tf=settings.sublinear_tf, min_df=settings.min_df
-        )
+        features, weights = NgramFeatures.fit(train, **counted)
         took = time.thread_time() - began
         legal = tuple(dict.fromkeys(train.answers))
         gold, wanted = (answer_numbers(legal, split.answers) for split in (train, valid))
         return cls(features, weights, features.weights(valid), legal, gold, wanted, took)
 
     def fit(self, settings: RivalSettings) -> tuple[Rival, LogProbs]:
-        """Fit the model of these settings, which are those that the corpus was counted for but for `C`.
+        """Fit the model of settings for whose `counted` this corpus was counted.
 
         Returns:
             The rival, and its log-probabilities on valid, (V, A).

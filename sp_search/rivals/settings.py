@@ -48,6 +48,11 @@ class RivalSettings:
         given: dict[str, Any] = dict(params)
         return cls(**given)
 
+    @property
+    def counted(self) -> dict[str, Any]:
+        """How n-grams are counted and weighed: settings of the same may share a counted corpus."""
+        return {"ngrams": self.ngrams, "sublinear_tf": self.sublinear_tf, "min_df": self.min_df}
+
     def params(self) -> Params:
         """The settings as searched parameters."""
         return {name: getattr(self, name) for name in RIVAL_LIMITS if name != "C" or self.method == "ngram"}

@@ -102,7 +102,7 @@ def test_a_prediction_is_a_json_line(any_winner):
 
 def test_an_utterance_longer_than_the_lms_positions_is_refused(any_winner):
     """48 positions less `</s>`, `<s>` and three labels."""
-    with pytest.raises(DataError, match=r"^stdin utterance 2: expected at most 43 units .*, got 44 \(1 utterances"):
+    with pytest.raises(DataError, match=r"^stdin utterance 2: expected at most 43 units .*, got 44 \(too long: 1"):
         answers(any_winner, split_of([[5] * 43, [5] * 44], [(), ()], "stdin"))
 
 

@@ -67,7 +67,7 @@ def test_a_written_answer_comes_with_its_probability(free):
 
 def test_an_utterance_must_leave_positions_for_the_longest_answer(free):
     """48 positions less `</s>`, `<s>` and nine characters."""
-    with pytest.raises(DataError, match=r"^stdin utterance 2: expected at most 37 units .*, got 38 \(1 utterances"):
+    with pytest.raises(DataError, match=r"^stdin utterance 2: expected at most 37 units .*, got 38 \(too long: 1"):
         answers(free, split_of([[5] * 37, [5] * 38], [(), ()], "stdin"))
 
 

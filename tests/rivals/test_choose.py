@@ -30,7 +30,7 @@ def yardstick(task):
 
 
 def strength_on_valid(task, settings, train, valid):
-    return yardstick(task).strength(*CountedCorpus.of(settings, train, valid).fit(settings), valid)
+    return yardstick(task).strength(*CountedCorpus.of(settings.counted, train, valid).fit(settings), valid)
 
 
 def test_the_walk_ends_where_no_other_value_of_one_setting_is_better():
@@ -56,7 +56,7 @@ def test_retrieval_of_written_answers_is_chosen_by_the_tasks_metric():
         for n, sublinear, min_df in product((1, 2, 3), (True, False), (1, 2))
     ]
     reached = {settings: strength_on_valid("asr", settings, train, valid) for settings in of_grid}
-    rival, log_probs = CountedCorpus.of(found, train, valid).fit(found)
+    rival, log_probs = CountedCorpus.of(found.counted, train, valid).fit(found)
     told = measure(["char_accuracy"], rival.named(log_probs), valid.answers)["char_accuracy"].value
     assert reached[found] == told >= sorted(reached.values())[len(reached) // 2]
 
@@ -110,7 +110,7 @@ def test_the_real_corpus_has_its_known_rival():
     corpus = load_corpus(folder, Dictionary.load(folder / "dict.txt"), "fluent")
     train, valid, test = (corpus.splits[name] for name in ("train", "valid", "test"))
     settings = RivalSettings(method="ngram", ngrams=3, sublinear_tf=True, min_df=1, C=1.0)
-    rival, log_probs = CountedCorpus.of(settings, train, valid).fit(settings)
+    rival, log_probs = CountedCorpus.of(settings.counted, train, valid).fit(settings)
     assert hits(rival.answers(test), test.answers).value == pytest.approx(0.89, abs=0.01)
     assert hits(rival.named(log_probs), valid.answers).value == pytest.approx(0.88, abs=0.01)
     assert np.isfinite(log_probs).all()

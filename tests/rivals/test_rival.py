@@ -26,7 +26,7 @@ TRAIN, VALID, TEST = (
 
 
 def fitted(settings, train=TRAIN, valid=VALID) -> Rival:
-    return CountedCorpus.of(settings, train, valid).fit(settings)[0]
+    return CountedCorpus.of(settings.counted, train, valid).fit(settings)[0]
 
 
 def test_ngrams_answer_as_scikit_learns_svm_on_its_own_features():

@@ -15,7 +15,7 @@ import torch
 
 from sp_search.bench.speed import engine_course, medians
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import check_places, prepare_search, tell_corpus
+from sp_search.cli.wiring.search_setup import check_places, prepare_search, searches_rivals, tell_corpus
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError
@@ -57,6 +57,8 @@ def _planned(config: PlanSettings) -> Planned:
     recipe, lm, data, settings, space = (
         prepared.recipe, prepared.lm, prepared.data, prepared.settings, prepared.space,
     )  # fmt: skip
+    if config.measure and searches_rivals(space):
+        raise ConfigError("measure: expected a method that trains on the LM, got rivals, which are fitted in seconds")
     return Planned(
         study=settings.study,
         is_new=not settings.folder.exists(),

@@ -20,15 +20,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
+from sp_search.engine.train.factory import TrainerSpec
+from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.checkpoint import read_state
+from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
 from sp_search.export.members import tensors_of
 from sp_search.export.predictor import check_partner, trained_in
 from sp_search.prompts.file import load_prompt
+from sp_search.rivals.settings import is_rival
+from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.run.replay import replay, summed
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.study import load_study
@@ -61,11 +67,15 @@ def _study(config: RerunSettings) -> dict[str, Any]:
     begun = load_study(config.study, config.cluster.storage, folder).user_attrs.get(BEGUN_AS, {})
     taken = {name: begun[name] for name in ("dtype", "batch_size", "chunk_updates", "valid_sample") if name in begun}
     recipe = replace(recipe_of(config), **taken, stream_seed=begun.get("seed", config.schedule.seed))
-    parts = recipe.parts(*recipe.data())
-    for key, got in (("lm", parts.lm.fingerprint), ("data", parts.data.corpus.fingerprint)):
+    lm, data = recipe.data()
+    for key, got in (("lm", lm.fingerprint), ("data", data.corpus.fingerprint)):
         check_partner(folder, key, begun.get(f"{key}_fingerprint", got), got)
+    has_lm = not is_rival({"method": begun.get("space.method", "prompt")})
+    parts = recipe.parts(lm, data) if has_lm else None
 
     def make(sizes: Mapping[str, Any]) -> Trainer:
+        if parts is None:
+            return RivalTrainer(data.task, data.corpus)
         gib = sizes["source_cache_bytes"] / 2**30
         threads = {"threads": sizes["threads"], "tokens_per_pass": sizes["tokens_per_pass"], "trunk_cache_gib": gib}
         return replace(recipe, **threads)(parts)
@@ -79,6 +89,34 @@ def _study(config: RerunSettings) -> dict[str, Any]:
 def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
     """The members of an exported folder, each trained alone, beside what was exported."""
     tensors, document = load_prompt(prompt)
+    recipe = _recipe_of_export(config, document)
+    lm, data = recipe.data()
+    check_partner(prompt, "LM", document["lm"]["fingerprint"], lm.fingerprint)
+    check_partner(prompt, "data", document["data"]["fingerprint"], data.corpus.fingerprint)
+    members = dict(enumerate(document["members"]))
+    fitted, rivals = RivalTrainer(data.task, data.corpus), {i for i, m in members.items() if is_rival(m["params"])}
+    trainer = recipe(recipe.parts(lm, data)) if len(rivals) < len(members) else None
+    told = []
+    for i, member in members.items():
+        exported = tensors_of(tensors, i)
+        if i in rivals:
+            again = _fitted_again(fitted, i, member)
+        else:
+            assert trainer is not None
+            again = _trained_again(trainer, i, member)
+        difference = max(float((again[name] - tensor).abs().max()) for name, tensor in exported.items())
+        told.append({**{name: member.get(name) for name in ("trial", "seed")}, "largest_difference": difference})
+    shares = {i: member["share"] for i, member in members.items()}
+    return {
+        "members": told,
+        "tokens_per_pass": None if trainer is None else trainer.sizes()["tokens_per_pass"],
+        "again": {split: _together(trainer, fitted, rivals, shares, data, split) for split in ("valid", "test")},
+        "exported": document["metrics"],
+    }
+
+
+def _recipe_of_export(config: RerunSettings, document: Mapping[str, Any]) -> TrainerSpec:
+    """What the members were trained with, as far as the settings leave it open."""
     training = document["training"]
     batches = {name: training[name] for name in ("batch_size", "stream_seed")}
     recipe = replace(recipe_of(config), task=task_of(document), **batches)
@@ -86,31 +124,40 @@ def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
         recipe = replace(recipe, dtype=trained_in(document))
     if config.engine.tokens_per_pass is None:  # that of the first run: micro-batches of another size round otherwise
         recipe = replace(recipe, tokens_per_pass=document["facts"].get("tokens_per_pass"))
-    trainer = recipe()
-    check_partner(prompt, "LM", document["lm"]["fingerprint"], trainer.lm_fingerprint)
-    check_partner(prompt, "data", document["data"]["fingerprint"], trainer.data_fingerprint)
-    members = document["members"]
-    differences = []
-    for i, member in enumerate(members):
-        trainer.add(i, member["params"], seed=member["seed"], budget=member["budget"])
-        trainer.retrain(i, member["segments"])
-        with tempfile.TemporaryDirectory() as folder:
-            trainer.save(i, Path(folder))
-            again = read_state(Path(folder))["tensors"]
-        exported = tensors_of(tensors, i)
-        differences.append(max(float((again[name] - tensor).abs().max()) for name, tensor in exported.items()))
-    shares = {i: member["share"] for i, member in enumerate(members)}
-    return {
-        "members": [
-            {
-                "trial": member["trial"],
-                "seed": member["seed"],
-                "utterances": sum(count for _, count in member["segments"]) * training["batch_size"],
-                "largest_difference": difference,
-            }
-            for member, difference in zip(members, differences, strict=True)
-        ],
-        "tokens_per_pass": trainer.facts(0)["tokens_per_pass"],
-        "again": {split: trainer.measure(shares, split)["metrics"] for split in ("valid", "test")},
-        "exported": document["metrics"],
-    }
+    return recipe
+
+
+def _trained_again(trainer: MultiTrialTrainer, number: int, member: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """A member's tensors, trained on the batches that it saw."""
+    trainer.add(number, member["params"], seed=member["seed"], budget=member["budget"])
+    trainer.retrain(number, member["segments"])
+    with tempfile.TemporaryDirectory() as folder:
+        trainer.save(number, Path(folder))
+        tensors: Mapping[str, Tensor] = read_state(Path(folder))["tensors"]
+    return tensors
+
+
+def _fitted_again(trainer: RivalTrainer, number: int, member: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """A rival's tensors, fitted anew."""
+    trainer.add(number, member["params"], seed=0, budget=1)
+    trainer.advance([number], {number: 1})
+    return {name: torch.from_numpy(tensor) for name, tensor in trainer.rival(number).tensors().items()}
+
+
+def _together(
+    trainer: MultiTrialTrainer | None,
+    fitted: RivalTrainer,
+    rivals: set[int],
+    shares: Mapping[int, float],
+    data: TaskData,
+    split: str,
+) -> dict[str, float]:
+    """What all members come to on a split when they answer together."""
+    if trainer is None:
+        found = fitted.measure(shares, split)
+    else:
+        legal = [data.space.words(answer, data.task) for answer in data.space.answers]
+        given = [(fitted.rival(i).scores(data.corpus.splits[split], legal), shares[i]) for i in sorted(rivals)]
+        found = trainer.measure({i: share for i, share in shares.items() if i not in rivals}, split, given)
+    metrics: dict[str, float] = found["metrics"]
+    return metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from sp_search.cli.wiring.search_setup import (
     check_places,
     prepare_search,
     resolved_dtype,
+    searches_rivals,
     tell_corpus,
 )
 from sp_search.config import Settings
@@ -30,6 +32,7 @@ from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, write_report
 from sp_search.rivals.measured import measured_rivals
+from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
 from sp_search.search.run.finished import Finished
@@ -39,6 +42,7 @@ from sp_search.search.study.plots import optuna_figures
 from sp_search.search.study.records import study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.progress import Progress
+from sp_search.search.workers.trainer import TrainerFactory
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
 from sp_search.types import Member
@@ -90,8 +94,8 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
         write_export(folder, members, document, quantizer)
 
     def keep(finished: TrialResult) -> Path | None:
-        if finished.facts["method"] == "finetune":
-            return None  # as large as the LM: the winner's is kept
+        if finished.facts["method"] not in ("prompt", "probe"):
+            return None  # as large as an LM, or one of many that all end: the winner's is kept
         folder = settings.trial_folder(finished.number) / "prompt"
         export(folder, [finished.member], finished)
         return folder
@@ -111,11 +115,11 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
             told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")
 
-    shared = recipe.parts(lm, data)
-    member = rival_as_member(rivals, settings.folder, data)
-    summary = run_search(
-        settings, identity, opened, prepared.space, recipe, observers, keep, conclude, shared, member
-    )
+    rivals_alone = searches_rivals(prepared.space)
+    make: TrainerFactory = partial(RivalTrainer, data.task) if rivals_alone else recipe
+    shared = data.corpus if rivals_alone else recipe.parts(lm, data)
+    member = None if rivals_alone else rival_as_member(rivals, settings.folder, data)
+    summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, member)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
 

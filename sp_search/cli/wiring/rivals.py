@@ -13,9 +13,9 @@ from sp_search.rivals.choose import fit_rivals
 from sp_search.rivals.file import load_rivals, save_rivals
 from sp_search.rivals.rival import Rival
 from sp_search.search.run.answers import RivalMember
-from sp_search.types import Member
+from sp_search.types import RIVAL_FILE, Member
 
-KEPT = Path("rival") / "rivals.safetensors"
+KEPT = Path("rival")
 """Where they lie below the study's folder."""
 
 
@@ -29,12 +29,12 @@ def rivals_of_study(folder: Path, data: TaskData, tell: Callable[[str], None]) -
     """
     began = time.perf_counter()
     about = {"data": data.corpus.fingerprint, "task": data.task.name}
-    rivals = _kept(folder / KEPT, about, tell)
+    rivals = _kept(folder / KEPT / RIVAL_FILE, about, tell)
     how = "read from the study"
     if rivals is None:
         splits = data.corpus.splits
         rivals = fit_rivals(data.task, splits)
-        save_rivals(folder / KEPT, rivals, about)
+        save_rivals(folder / KEPT / RIVAL_FILE, rivals, about)
         how = f"fitted in {time.perf_counter() - began:.0f} s on one core"
     tell(f"rivals, valid {data.task.decides.replace('_', ' ')}: {_on_valid(rivals, data)}; {how}")
     return tuple(rivals)

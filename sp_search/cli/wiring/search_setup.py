@@ -26,6 +26,7 @@ from sp_search.errors import ConfigError, UserError
 from sp_search.files.paths import check_room, check_writable
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.metrics.parts import said
+from sp_search.rivals.settings import RIVALS, RivalSettings, is_rival
 from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.settings import SearchSettings
@@ -192,9 +193,20 @@ def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
         ConfigError: the space is wrong, or has a method that the task is not for.
     """
     space = read_space(config.space, parameter_limits(architecture), architecture.layers)
-    if any(r.name == "method" and "probe" in r.values for r in space.ranges):
+    methods = _methods(space)
+    if "probe" in methods:
         check_probe(task)
+    if len({is_rival({"method": method}) for method in methods}) > 1:
+        raise ConfigError(
+            f"method: expected rivals alone ({', '.join(RIVALS)}) or none of them, got {' and '.join(methods)}; "
+            f"rivals use no LM, search them in a study of their own"
+        )
     return space
+
+
+def searches_rivals(space: Space) -> bool:
+    """Whether the trials of a space are rivals, which use no LM."""
+    return any(is_rival({"method": method}) for method in _methods(space))
 
 
 def trial_faults(
@@ -204,7 +216,10 @@ def trial_faults(
     found: dict[str, str] = {}
     for params in _tried_trials(space, first, seed):
         try:
-            data.check_trial(TrialHParams.from_params(params), architecture)
+            if is_rival(params):
+                RivalSettings.from_params(params)
+            else:
+                data.check_trial(TrialHParams.from_params(params), architecture)
         except UserError as error:
             found.setdefault(str(error), ", ".join(f"{name}={value}" for name, value in params.items()))
     return [f"space: a trial of it can't run: {fault} (as with {trial})" for fault, trial in found.items()]
@@ -220,6 +235,10 @@ def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterato
     for given, drawn in zip(first, draws(space, len(first), seed), strict=True):
         yield {**drawn, **given}
     yield from draws(space, TRIED, seed)
+
+
+def _methods(space: Space) -> list[str]:
+    return [str(value) for r in space.ranges if r.name == "method" for value in r.values]
 
 
 def _first_trials(

@@ -9,6 +9,7 @@ from sp_search.errors import ConfigError
 from sp_search.lm.architecture import Architecture
 from sp_search.prompts.limits import Limits, limits_of, refuse_outside
 from sp_search.prompts.settings import PROMPT_LIMITS, PromptSettings
+from sp_search.rivals.settings import RIVAL_LIMITS, RIVALS
 from sp_search.tasks.verbalizers import KINDS, ONE_TO_ONE
 from sp_search.types import Params
 
@@ -97,7 +98,7 @@ TRIAL_LIMITS = limits_of(
 
 def parameter_limits(architecture: Architecture) -> dict[str, Limits]:
     """Every parameter that a search space may name, and what it may be on an LM."""
-    limits = {**PROMPT_LIMITS, **TRIAL_LIMITS}
+    limits = {**PROMPT_LIMITS, **RIVAL_LIMITS, **TRIAL_LIMITS, "method": Limits(str, (*METHODS, *RIVALS))}
     ends = {
         "depth": architecture.layers,
         "probe_layer": architecture.layers,

@@ -21,7 +21,7 @@ from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
 from sp_search.search.study.ensemble import greedy_ensembles
 from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
 from sp_search.search.workers.trainer import LogProbs
-from sp_search.types import STATE_FILE, Member
+from sp_search.types import RIVAL_FILE, STATE_FILE, Member
 
 ADDED = ("trained_parameters", "stored_bytes")
 """Facts of which those of members are added up."""
@@ -109,7 +109,7 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
                 state=settings.trial_folder(number),
             )
             found.append(TrainedState(request, member, float(trial.value or 0.0)))
-    return [state for state in found if (state.member.state / STATE_FILE).exists()]
+    return [s for s in found if any((s.member.state / name).exists() for name in (STATE_FILE, RIVAL_FILE))]
 
 
 def chosen_answers(

@@ -21,7 +21,7 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.types import Params, Report
 
 SHOWN = 24
-SETTINGS = ("prompt_length", "depth", "position", "verbalizer", "lr")
+SETTINGS = ("prompt_length", "depth", "position", "verbalizer", "lr", "ngrams", "C", "sublinear_tf", "min_df")
 """The parameters that a row shows, each with its name, where they are searched."""
 
 

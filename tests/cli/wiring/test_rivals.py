@@ -1,11 +1,10 @@
-from dataclasses import replace
-
 import pytest
 
 from sp_search.cli.wiring import rivals as wiring
 from sp_search.cli.wiring.rivals import KEPT, rivals_of_study
 from sp_search.engine.trial.task_data import task_data
 from sp_search.metrics.accuracy import hits
+from sp_search.types import RIVAL_FILE
 from tests.tiny import corpus_of, no_scores, tiny_data, tiny_dictionary, tiny_split, tiny_texts
 
 
@@ -21,10 +20,10 @@ def fits(monkeypatch):
 def test_rivals_are_fitted_once_and_read_by_the_next_start(tmp_path, fits):
     data, told = tiny_data(), []
     first = rivals_of_study(tmp_path, data, told.append)
-    written = (tmp_path / KEPT).read_bytes()
+    written = (tmp_path / KEPT / RIVAL_FILE).read_bytes()
     again = rivals_of_study(tmp_path, data, told.append)
     assert fits == ["intent"]
-    assert (tmp_path / KEPT).read_bytes() == written
+    assert (tmp_path / KEPT / RIVAL_FILE).read_bytes() == written
     test = data.corpus.splits["test"]
     assert [rival.answers(test) for rival in again] == [rival.answers(test) for rival in first]
     valid = data.corpus.splits["valid"]
@@ -47,10 +46,11 @@ def test_those_of_another_corpus_or_task_are_fitted_anew(tmp_path, fits):
 def test_a_damaged_file_is_said_and_fitted_again(tmp_path, fits):
     data, told = tiny_data(), []
     rivals_of_study(tmp_path, data, told.append)
-    whole = (tmp_path / KEPT).read_bytes()
-    (tmp_path / KEPT).write_bytes(whole[:-9])
-    rivals_of_study(tmp_path, replace(data), told.append)
+    whole = (tmp_path / KEPT / RIVAL_FILE).read_bytes()
+    (tmp_path / KEPT / RIVAL_FILE).write_bytes(whole[:-9])
+    rivals_of_study(tmp_path, data, told.append)
+    rivals_of_study(tmp_path, data, told.append)
     assert len(fits) == 2
-    assert "rivals.safetensors: expected saved rivals, got" in told[1]
+    assert "rival.safetensors: expected saved rivals, got" in told[1]
     assert told[1].endswith("; they are fitted again")
-    assert (tmp_path / KEPT).stat().st_size == len(whole)
+    assert told[3].endswith("; read from the study")

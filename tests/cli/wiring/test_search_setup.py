@@ -49,6 +49,9 @@ FAULTS = {
     "a first trial's name": (["schedule.first_trials=[{dept: 1}]"], "first_trials: 1 bad key: dept: expected one"),
     "a first trial's value": (["schedule.first_trials=[{lr: fast}]"], "lr: expected a number, above 0, got 'fast'"),
     "when": (["+space.verbalizer_seed={int: [0, 9], when: {verbalizer: lineer}}"], "when: verbalizer: expected freq"),
+    "rivals beside a prompt": (["+space.method={choice: [ngram, prompt]}"], "method: expected rivals alone"),
+    "a prompt's parameter of a rival": (["method=ngram", "+space.lr=0.1"], "lr: expected one of .*ngrams"),
+    "a rival's parameter of a prompt": (["+space.ngrams=2"], "ngrams: expected one of"),
     "deep on both sides": (["space.position=both", "space.depth=2"], "a trial of it can't run: position: expected"),
 }  # fmt: skip
 

@@ -115,7 +115,7 @@ def test_every_setting_may_be_searched():
         "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout", "averaging",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
         "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
-        "method", "probe_layer", "pooling",
+        "method", "probe_layer", "pooling", "ngrams", "sublinear_tf", "min_df", "C",
     }  # fmt: skip
 
 

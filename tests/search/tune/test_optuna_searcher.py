@@ -150,7 +150,11 @@ def test_a_trial_of_full_budget_leaves_its_prompt_and_a_pruned_one_does_not(sear
     search.end("b", 100, 0.2)
     search.end("a", 1600, 0.6, valid_loss=1.5)
     (kept,) = search.kept
-    assert (kept.number, kept.member.seed, kept.metrics) == (0, trial_seed(0, 0), {"valid": {"accuracy": 0.6, "loss": 1.5}})
+    assert (kept.number, kept.member.seed, kept.metrics) == (
+        0,
+        trial_seed(0, 0),
+        {"valid": {"accuracy": 0.6, "loss": 1.5}},
+    )
     assert ("artifact", 0, kept.member.state / "prompt", "prompt") in search.heard.events
 
 
