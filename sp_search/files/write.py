@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
 
     Missing parent folders are made. Where the block raises, nothing is left, and an older file stays as it was.
 
+    An OSError says what the system refused; that of a full disk is one also where a library raised its own.
+
     Args:
         path: of the finished file.
         durable: also force the content to the disk, so that it outlives a crash of the machine.
@@ -26,6 +29,10 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             force_to_disk(unfinished)
         os.replace(unfinished, path)
+    except Exception as error:
+        if not isinstance(error, OSError) and (full := os.strerror(errno.ENOSPC)) in str(error):
+            raise OSError(errno.ENOSPC, full, str(path)) from error  # libraries in Rust raise errors of their own
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -114,8 +114,8 @@ def _keep_best(training: Path, folder: Path) -> float:
     """Put the best checkpoint where an LM is looked for, without its optimizer; returns its perplexity."""
     best = read_checkpoint(training / CHECKPOINT, needed="model")
     del best["last_optimizer_state"]
-    with atomic_write(folder / CHECKPOINT) as unfinished:
-        torch.save(best, unfinished)
+    with atomic_write(folder / CHECKPOINT) as unfinished, unfinished.open("wb") as file:
+        torch.save(best, file)
     write_bytes(folder / DICTIONARY, (training / "data-bin" / DICTIONARY).read_bytes())
     return float(2 ** best["extra_state"]["best"])
 

@@ -1,11 +1,13 @@
 """Files are whole or not there, whatever ends the writer."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 
 import pytest
+from safetensors import SafetensorError
 
 from sp_search.files.write import atomic_write, write_text
 
@@ -28,6 +30,14 @@ def test_an_error_leaves_the_older_file_and_nothing_else(tmp_path):
     with pytest.raises(KeyError):
         half()
     assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("a.json", "before")]
+
+
+def test_a_full_disk_is_an_oserror_whichever_library_wrote(tmp_path):
+    with pytest.raises(OSError, match="No space left on device") as caught, atomic_write(tmp_path / "a"):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+    with pytest.raises(SafetensorError, match="shape"), atomic_write(tmp_path / "a"):
+        raise SafetensorError("Error while serializing: shape")
 
 
 def test_a_name_of_255_characters_can_be_written(tmp_path):

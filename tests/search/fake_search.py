@@ -50,10 +50,10 @@ class EventFile:
         self._write("closed", time.time())
 
 
-def search(runs, *, pause_s=0.0, space=None, **changes):
+def search(runs, *, trainer=FakeTrainer, pause_s=0.0, space=None, **changes):
     """The summary of a search below a folder; the changes are of the settings."""
     runs = Path(runs)
-    make_trainer, observers = partial(FakeTrainer, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
+    make_trainer, observers = partial(trainer, pause_s=pause_s), [EventFile(runs / "events.jsonl")]
     opened = opened_study(runs)
     return run_search(
         settings(runs, **changes), IDENTITY, opened, lr_space(space), make_trainer, observers, keep, conclude

@@ -41,7 +41,8 @@ class TrialRun:
 def save_state(trial: LiveTrial, run: TrialRun, folder: Path, note: Mapping[str, Any] | None = None) -> None:
     """Write a trial's state into a folder, made where absent, and a note of plain values with it."""
     with atomic_write(folder / STATE_FILE) as unfinished:
-        torch.save({**trial.state(), "of": asdict(run), "note": dict(note or {})}, unfinished)
+        with unfinished.open("wb") as file:  # torch's own writer would hide why a disk can't take it
+            torch.save({**trial.state(), "of": asdict(run), "note": dict(note or {})}, file)
         seal = sha256_of(unfinished).encode()
         with unfinished.open("ab") as file:
             file.write(seal)

@@ -18,7 +18,7 @@ from typing import Any
 import ray
 from ray.air.execution import ResourceManager
 from ray.air.execution.resources import AcquiredResources, ResourceRequest
-from ray.tune import Experiment, Trainable
+from ray.tune import Experiment, Trainable, TuneError
 from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
@@ -42,6 +42,7 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPo
 
     Raises:
         StudyError: a worker is gone for good.
+        Exception: whatever searcher or scheduler raised, as it was raised.
     """
     experiment = Experiment("tune", Trainable, storage_path=str(settings.folder.absolute()))
     controller = _Controller(
@@ -53,7 +54,10 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPo
     )
     controller.update_max_pending_trials(max(1, settings.staged))
     while not controller.is_finished():
-        controller.step()
+        try:
+            controller.step()
+        except TuneError as error:  # Tune makes a text of what its searcher raises
+            raise error.__context__ or error from None
         slots.check()
     slots.clear()
 

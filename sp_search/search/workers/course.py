@@ -14,6 +14,7 @@ is what `sp-search rerun` does. A worker that is started again begins a file of 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -38,7 +39,7 @@ class RecordedTrainer:
         self._trainer = trainer
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
-        self._file = path.open("a", encoding="utf-8", buffering=1)
+        self._file = path.open("ab", buffering=0)  # a full disk leaves nothing behind that closing would write again
         self._write("begin", sizes=trainer.sizes())
 
     @property
@@ -102,8 +103,10 @@ class RecordedTrainer:
     def _write(self, call: str, **values: Any) -> None:
         if self._file.closed:
             return
+        line = (json.dumps({"t": time.time_ns(), "call": call, **values}) + "\n").encode()
         try:
-            self._file.write(json.dumps({"t": time.time_ns(), "call": call, **values}) + "\n")
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             print(f"sp-search: {self._file.name}: the record of this worker ends here: {error}", file=sys.stderr)
             self._file.close()

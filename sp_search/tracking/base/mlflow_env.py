@@ -9,7 +9,7 @@ CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the uploader retries, without blocking anyone
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what goes wrong is raised as well, and told in one line
 }
 
 SERVER = {**_EVERYWHERE, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

@@ -1,5 +1,6 @@
 import hashlib
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -47,6 +48,18 @@ def test_a_restored_trial_answers_as_it_did(interrupted):
     other = tiny_trainer()
     other.add(2, params, seed=100 + number, budget=BUDGET, state=folder / "again")
     assert other.evaluate(2, "test") == trainer.evaluate(1, "test")
+
+
+def test_a_disk_that_is_full_is_told_as_such_and_the_older_state_stays(tmp_path, monkeypatch):
+    trainer, whole = tiny_trainer(), Path.open
+    add_all(trainer, {1: TRIALS["infix"]})
+    trainer.save(1, tmp_path)
+    before = (tmp_path / "state.pt").read_bytes()
+    monkeypatch.setattr(Path, "open", lambda path, *how: whole(Path("/dev/full") if how == ("wb",) else path, *how))
+    with pytest.raises(OSError, match="No space left on device"):
+        trainer.save(1, tmp_path)
+    monkeypatch.undo()
+    assert (tmp_path / "state.pt").read_bytes() == before
 
 
 @pytest.fixture
