@@ -12,10 +12,7 @@ from sp_search.cli.settings.from_dict import leaves
 from sp_search.cli.settings.overrides import GROUPS, options, sort_overrides
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
-from sp_search.lm.architecture import Architecture
 from sp_search.published.catalogue import LMS
-
-LM4 = Architecture(layers=4, embed_dim=16, ffn_embed_dim=64, attention_heads=2, vocab_size=104, max_positions=3072)
 
 
 def faults(*words: str) -> list[str]:
