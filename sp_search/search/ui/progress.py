@@ -104,13 +104,14 @@ class Progress:
         text = (
             f"winner: {together([member['method'] for member in best['members']])}, "
             f"test {name} {best['test'][metric]:.4f} ({low:.4f} to {high:.4f}), valid {best['valid'][metric]:.4f}; "
-            f"the best prompt alone {single['test'][metric]:.4f}; the setting of trial {best['trial']} "
-            f"{setting['test'][metric]:.4f} (mean of {len(best['seeds'])} seeds); "
+            f"the best one alone {single['test'][metric]:.4f}; the setting of trial {best['trial']} "
+            f"{setting['test'][metric]:.4f} ({_of_seeds(len(best['seeds']))}); "
             f"trials: {ended}; {summary['wall_s']:.0f} s"
         )
         rivals = ", ".join(_rival(rival, metric) for rival in (summary["baseline"], *summary["other_rivals"]))
         self._stop()
-        for line in (text, f"rivals, test {name}: {rivals}"):
+        verdicts = ", ".join(one["against"]["verdict"] for one in (summary["baseline"], *summary["other_rivals"]))
+        for line in (text, f"rivals, test {name}: {rivals}", f"the winner {verdicts}"):
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def close(self, timeout_s: float) -> None:
@@ -148,6 +149,10 @@ class Progress:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def _of_seeds(seeds: int) -> str:
+    return "one seed" if seeds == 1 else f"mean of {seeds} seeds"
 
 
 def _rival(rival: Mapping[str, Any], metric: str) -> str:

@@ -114,7 +114,7 @@ def test_every_setting_may_be_searched():
     assert set(parameter_limits(tiny_lm().architecture)) == {
         "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout", "averaging",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
-        "warmup", "score_separator", "score_end", "loss_scale", "max_source_units",
+        "warmup", "score_separator", "score_end", "loss_scale", "label_smoothing", "max_source_units",
         "method", "probe_layer", "pooling", "ngrams", "sublinear_tf", "min_df", "C",
     }  # fmt: skip
 

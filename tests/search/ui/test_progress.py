@@ -53,17 +53,39 @@ def test_the_end_names_the_winner_how_trials_ended_and_what_the_rivals_come_to(s
         "answers": {"single": {"test": {"accuracy": 0.85}}}, "setting": {"test": {"accuracy": 0.84}},
         "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2,
         "metric": "accuracy",
-        "baseline": {"name": "n-grams", "test": {"accuracy": 0.7}, "intervals": {"accuracy": [0.65, 0.75]}},
-        "other_rivals": [
-            {"name": "nearest", "test": {"accuracy": 0.6}, "intervals": {"accuracy": [0.55, 0.65]}},
-        ],
+        "baseline": rival("n-grams", 0.7, "beats n-grams by 0.200 (0.180 to 0.220)"),
+        "other_rivals": [rival("nearest", 0.6, "not told apart from nearest: +0.300 (-0.100 to 0.500)")],
     })  # fmt: skip
-    assert stream.getvalue().splitlines()[-2:] == [
+    assert stream.getvalue().splitlines()[-3:] == [
         "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best "
-        "prompt alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); trials: 3 complete, 5 pruned, "
+        "one alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); trials: 3 complete, 5 pruned, "
         "0 failed; 61 s",
         "rivals, test accuracy: n-grams 0.7000 (0.6500 to 0.7500), nearest 0.6000 (0.5500 to 0.6500)",
+        "the winner beats n-grams by 0.200 (0.180 to 0.220), not told apart from nearest: +0.300 (-0.100 to 0.500)",
     ]
+
+
+def test_a_winner_of_one_run_is_no_mean(shown):
+    progress, stream = shown
+    value = {"test": {"accuracy": 0.9}, "valid": {"accuracy": 0.91}, "intervals": {"accuracy": [0.88, 0.92]}}
+    progress.study_finished({
+        "best": {"trial": 3, "seeds": [1], "members": [{"method": "ngram"}], **value},
+        "answers": {"single": value}, "setting": value, "trials": {"complete": 8}, "wall_s": 6.0,
+        "metric": "accuracy", "other_rivals": [],
+        "baseline": rival("n-grams", 0.7, "beats n-grams by 0.2 (0.1 to 0.3)"),
+    })  # fmt: skip
+    assert "winner: 1 n-gram model, test accuracy 0.9000 " in stream.getvalue()
+    assert "the setting of trial 3 0.9000 (one seed); trials: 8 complete; 6 s" in stream.getvalue()
+
+
+def rival(name, value, verdict):
+    interval = [value - 0.05, value + 0.05]
+    return {
+        "name": name,
+        "test": {"accuracy": value},
+        "intervals": {"accuracy": interval},
+        "against": {"verdict": verdict},
+    }
 
 
 def test_on_a_terminal_a_live_table_shows_the_trials(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ def test_a_study_ends_up_as_exactly_these_runs(tmp_path):
         ("trials_complete", 2240): 1.0, ("trials_pruned", 2240): 1.0, ("trials_failed", 2240): 0.0,
         ("stored_bytes", 2240): 4096.0,
         ("best_valid_accuracy", 2240): 0.75, ("best_test_accuracy", 2240): 0.5,
+        ("rival_valid_accuracy", 2240): 0.5, ("rival_test_accuracy", 2240): 0.25,
         ("trained_parameters", 2240): 1024.0, ("wall_s", 2240): 12.5, ("trial_s", 2240): 20.0,
     }  # fmt: skip
     assert {number: set(run.files) for number, run in runs.items()} == {
