@@ -60,7 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except UserError as error:
-        line = " ".join(str(error).split())
+        raised = getattr(error, "cause", None)  # in a worker; Ray's own text has its traceback as well
+        line = " ".join(str(raised if isinstance(raised, UserError) else error).split())
         print(f"sp-search: {line}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

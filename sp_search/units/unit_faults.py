@@ -57,7 +57,7 @@ def cause(unit: str, largest: int | None) -> str:
     if PARTED.fullmatch(unit):
         return "; units are parted by blanks alone: take commas and brackets out"
     if any(character.isalpha() for character in unit) and not any(character.isdigit() for character in unit):
-        return "; is it a label, and was the separator `<s>` before the labels forgotten?"
+        return "; is it a label? Labels come after `<s>`, or in a field of their own"
     if largest is not None:
         return "; units are plain numbers here"
     return "; was it made with another quantizer?"

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from ray.exceptions import RayTaskError
 
 from sp_search.cli import main as cli
 from sp_search.cli.main import COMMANDS, main
@@ -103,6 +104,14 @@ def test_a_users_mistake_ends_with_2_and_one_line_however_it_was_told(command, s
     command.end = lambda: _raise(DataError("train.txt:\n  line 3: expected units, got none\n  line 9: the same"))
     assert main(["try", space]) == 2
     assert capsys.readouterr().err == ("sp-search: train.txt: line 3: expected units, got none line 9: the same\n")
+
+
+def test_a_users_mistake_that_was_raised_in_a_worker_is_the_same_line(command, space, capsys):
+    raised = DataError("state.pt: expected it whole")
+    fault = RayTaskError("report", "Traceback (most recent call last):\n ...", raised)
+    command.end = lambda: _raise(fault.as_instanceof_cause())
+    assert main(["try", space]) == 2
+    assert capsys.readouterr().err == "sp-search: state.pt: expected it whole\n"
 
 
 def test_an_interruption_ends_with_130(command, space, capsys):

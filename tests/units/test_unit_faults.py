@@ -23,8 +23,8 @@ CAUSES = {
     "7.0": "; units are whole numbers: were they written as floats?",
     "1e3": "; units are whole numbers: were they written as floats?",
     ".5": "; units are whole numbers: were they written as floats?",
-    "on": "; is it a label, and was the separator `<s>` before the labels forgotten?",
-    "été": "; is it a label, and was the separator `<s>` before the labels forgotten?",
+    "on": "; is it a label? Labels come after `<s>`, or in a field of their own",
+    "été": "; is it a label? Labels come after `<s>`, or in a field of their own",
     "12,44,7": "; units are parted by blanks alone: take commas and brackets out",
     "12,": "; units are parted by blanks alone: take commas and brackets out",
     "[12,": "; units are parted by blanks alone: take commas and brackets out",
@@ -69,7 +69,7 @@ def test_a_dictionary_is_described_by_what_it_has():
 
 def test_a_forgotten_separator_is_asked_for_where_labels_are_needed():
     with pytest.raises(
-        DataError, match=r"^train\.txt line 2: .* got 'on'; is it a label, and was the separator `<s>` be"
+        DataError, match=r"^train\.txt line 2: .* got 'on'; is it a label\? Labels come after `<s>`"
     ):
         read("1 2 <s> on", "1 2 3 on lamp", labelled=True)
 

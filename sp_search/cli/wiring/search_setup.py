@@ -33,7 +33,7 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_params, read_space
 from sp_search.search.cluster.session import check_temp_folder
 from sp_search.search.study.contract import BEGUN_AS
-from sp_search.search.study.study import StudyIdentity, load_study
+from sp_search.search.study.study import StudyIdentity, check_storage, load_study
 from sp_search.search.study.warm_start import fitting, warm_trials
 from sp_search.tasks.registry import Task, get_task
 from sp_search.tracking.base.uri import check_reachable, default_uri
@@ -135,6 +135,8 @@ def check_places(config: Settings) -> None:
         _tried(faults, partial(_check_folder, folder, key))
     if config.cluster.address is None:
         _tried(faults, check_temp_folder)
+    if config.cluster.storage is not None:
+        _tried(faults, partial(check_storage, config.cluster.storage))
     if config.tracking.enabled:
         _tried(faults, partial(check_reachable, config.tracking.uri or default_uri(config.runs), "tracking.uri"))
     if faults:

@@ -10,9 +10,11 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
+from sqlalchemy.engine import create_engine, make_url  # Optuna's own
 
 from sp_search.errors import StudyError
 from sp_search.files.lock import Lock, try_lock
+from sp_search.files.paths import check_writable, is_disk_full
 from sp_search.search.study.contract import BEGUN_AS, Contract, begin_or_compare
 from sp_search.search.study.journal import Journal, mend
 from sp_search.tracking.base.uri import redact
@@ -77,7 +79,7 @@ def open_study(
             f"another study with study=NAME"
         )
     try:
-        if storage is None and (cut := mend(folder / JOURNAL)):
+        if storage is None and (cut := _mended(folder / JOURNAL)):
             print(f"sp-search: {cut}", file=sys.stderr)
         kept_in = _storage(storage, folder)
         study = optuna.create_study(study_name=name, storage=kept_in, direction="maximize", load_if_exists=True)
@@ -107,6 +109,19 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
         raise missing from error
 
 
+def _mended(path: Path) -> str:
+    """`mend` for a file that may be anything."""
+    try:
+        return mend(path)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise StudyError(
+            f"{path}: expected a study's journal that can be read and written, got {error.strerror}; move it away, "
+            f"or name another study with study=NAME"
+        ) from error
+
+
 def _storage(url: str | None, folder: Path) -> BaseStorage:
     """Where a study is kept.
 
@@ -120,10 +135,29 @@ def _storage(url: str | None, folder: Path) -> BaseStorage:
     except StudyError:
         raise
     except Exception as error:
-        why = redact(" ".join(str(error).split()))
         place = "cluster.storage" if url is not None else f"{folder / JOURNAL}"
-        shown = redact(url) if url is not None else "a damaged file"
-        raise StudyError(
-            f"{place}: expected a database that Optuna can open (an SQLAlchemy URL whose driver is installed and "
-            f"whose server is up), got {shown}: {type(error).__name__}: {why:.200}"
-        ) from error
+        raise _no_database(place, redact(url) if url is not None else "a damaged file", error) from error
+
+
+def check_storage(url: str) -> None:
+    """Refuse a database that can never be opened, without connecting to one.
+
+    Raises:
+        StudyError: the URL or its driver is unknown, or its driver is not installed.
+        ConfigError: the folder of a SQLite file can't be written.
+    """
+    try:
+        parts = make_url(url)
+        create_engine(parts)  # imports the driver
+    except Exception as error:
+        raise _no_database("cluster.storage", redact(url), error) from error
+    if parts.get_backend_name() == "sqlite" and parts.database:
+        check_writable(Path(parts.database).absolute().parent, "cluster.storage", make=False)
+
+
+def _no_database(place: str, shown: str, error: Exception) -> StudyError:
+    why = redact(" ".join(str(error).split()))
+    return StudyError(
+        f"{place}: expected a database that Optuna can open (an SQLAlchemy URL whose driver is installed and whose "
+        f"server is up), got {shown}: {type(error).__name__}: {why:.200}"
+    )

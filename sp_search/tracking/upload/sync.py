@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sp_search.files.json_line import SURROGATE
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.spool import Spool
 from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
@@ -92,6 +94,8 @@ def _fault(spool: Spool) -> str:
     known = isinstance(tags, Mapping) and all(isinstance(tags.get(f"{PREFIX}{key}"), str) for key in IDENTITY)
     if not known or not isinstance(opened.data.get("experiment"), str):
         return f"{spool.folder}: expected a spool of this program, got another's"
+    if SURROGATE.search(json.dumps(opened.data, ensure_ascii=False)):
+        return f"{spool.folder}: expected tags in UTF-8, which MLflow takes, got another byte in one"
     return ""
 
 

@@ -175,9 +175,15 @@ def test_a_long_folder_for_temporary_files_is_told_before_any_work(tmp_path, mon
 def test_places_that_cannot_be_used_are_told_together_before_any_work(tmp_path):
     (tmp_path / "file").write_text("")
     words = [f"runs={tmp_path}/file/runs", f"cache={tmp_path}/file", "tracking.uri=http://nowhere.invalid:5000"]
+    words.append("cluster.storage=foo://x")
     with pytest.raises(ConfigError) as caught:
         check_places(load_settings(["task=intent", *words], Settings))
-    for fault in ("runs: expected a folder that can be written", "cache: expected", "tracking.uri: expected a host"):
+    for fault in (
+        "runs: expected a folder that can be written",
+        "cache: expected",
+        "tracking.uri: expected a host",
+        "cluster.storage: expected",
+    ):
         assert fault in str(caught.value)
 
 

@@ -1,15 +1,16 @@
 """The study: what it is about, how trials left by a killed search end, which are best."""
 
 import dataclasses
+import re
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sp_search.errors import StudyError
+from sp_search.errors import StudyError, UserError
 from sp_search.search.study import study as study_file
 from sp_search.search.study.sampler import sampler, trial_seed
-from sp_search.search.study.study import StudyIdentity, open_study
+from sp_search.search.study.study import StudyIdentity, check_storage, open_study
 from sp_search.search.study.trials import (
     PARAMS,
     REASON,
@@ -130,6 +131,34 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_p
         open_study("s", url, tmp_path, ABOUT, CONTRACT)
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("nonsense", "ArgumentError"),
+        ("foo://x", "NoSuchModuleError"),
+        ("postgresql+nodriver://u:secret@localhost/x", "NoSuchModuleError"),
+        ("sqlite:////proc/x/y.db", r"cluster\.storage: expected a folder that can be written, got /proc/x"),
+    ],
+)
+def test_a_database_that_can_never_be_opened_is_refused_without_connecting(url, why):
+    with pytest.raises(UserError, match=why) as caught:
+        check_storage(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_may_come_up_is_no_mistake_and_nothing_is_made(tmp_path):
+    check_storage(f"sqlite:///{tmp_path}/new/study.db")
+    check_storage("sqlite://")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_place_of_the_journal_is_one_line(tmp_path):
+    (tmp_path / "journal.log").mkdir()
+    message = f"{tmp_path}/journal.log: expected a study's journal that can be read and written, got Is a directory"
+    with pytest.raises(StudyError, match="^" + re.escape(message)):
+        opened(tmp_path)
 
 
 def test_a_study_moved_to_another_path_is_the_same_study(tmp_path):

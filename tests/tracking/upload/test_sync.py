@@ -91,6 +91,10 @@ def test_a_torn_line_is_counted_and_the_rest_arrives(tmp_path):
 FOREIGN = {
     "empty": b"",
     "another's events": b'{"kind": "study_opened", "time_ms": 1, "number": null, "data": {"name": "x"}}\n',
+    "a tag that no server takes": (
+        b'{"kind":"study_opened","time_ms":1,"number":null,"data":{"experiment":"x","tags":{"sp_search.study":"caf\\udce9",'
+        b'"sp_search.study_id":"1","sp_search.data_fingerprint":"d"}}}\n'
+    ),
     "garbage": b"\xff\x00{]\n",
     "no experiment": (
         b'{"kind":"study_opened","time_ms":1,"number":null,"data":{"tags":{"sp_search.study":"x","sp_search.study_id":'
@@ -106,5 +110,6 @@ def test_a_strangers_spool_is_named_and_passed_over_and_ours_is_sent(tmp_path, c
     foreign.mkdir(parents=True)
     (foreign / "events.jsonl").write_bytes(content)
     assert sync(tmp_path / "runs", URI, connect=lambda uri: store).sent == left
-    assert f"{foreign}: expected a spool" in caplog.text
+    assert f"{foreign}: expected " in caplog.text
+    assert caplog.text.count("it is passed over") == 1
     assert (foreign / "events.jsonl").read_bytes() == content
