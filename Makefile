@@ -18,7 +18,7 @@ SETTINGS = $(call set,task,$(TASK)) $(call set,method,$(METHOD)) $(call set,spac
 CORPUS = $(call set,lm,$(LM)) $(call set,data,$(DATA))
 ENGINE = $(RUN) sp_search.cli bench engine
 SHORTER = schedule.budget=24000 schedule.grace=1500# of 6,000 utterances a full trial sees each four times
-EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: behind the first, trunks are kept
+EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: behind the first, source states are kept
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
