@@ -59,7 +59,7 @@ class FairseqLogits:
 
 
 class EngineLogits:
-    """Through the engine, as a pack of one trial takes it."""
+    """Through the engine, as a single trial."""
 
     def __init__(self, lm: UnitLM, dtype: torch.dtype) -> None:
         """Take the weights of an LM, on its device, in a dtype."""

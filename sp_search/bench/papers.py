@@ -76,7 +76,7 @@ class PapersTrial:
         stream_seed: int,
         logits: TargetLogits,
     ) -> None:
-        """Make a trial before its first update, the same as a pack of that seed and stream would.
+        """Make a trial before its first update, the same as the engine with that seed and stream.
 
         Args:
             lm: on the device it is trained on.

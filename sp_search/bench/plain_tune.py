@@ -52,7 +52,7 @@ def main(order: str) -> None:
 
 
 def idle(budget: int, points: tuple[int, ...], config: dict[str, Any]) -> None:
-    """A trial, as in an idle pack."""
+    """A trial that trains nothing."""
     for seen in points:
         tune.report({"seen": seen, "accuracy": curve(config["ceiling"], seen, budget // 3)})
 

@@ -105,7 +105,7 @@ class Course:
 
 
 def engine_course(recipe: TrainerSpec, trials: Sequence[Params], stretches: int) -> Course:
-    """A pack of these trials; a stretch is `chunk_updates` long."""
+    """These trials at once; a stretch is `chunk_updates` long."""
     sizes = stretch_sizes(recipe, trials, stretches)
     trainer = recipe()
     until = dict.fromkeys(range(len(trials)), NEVER)
@@ -116,11 +116,11 @@ def engine_course(recipe: TrainerSpec, trials: Sequence[Params], stretches: int)
 
 
 def baseline_course(name: Baseline, recipe: TrainerSpec, params: Params, stretches: int) -> Course:
-    """One trial over the batches that a pack of the recipe sees.
+    """One trial on the batches of the recipe.
 
     Args:
         name: alone, through the engine; fairseq, through its own decoder in float32 with a prefix in all layers.
-        recipe: of the pack.
+        recipe: of the trainer.
         params: of the trial.
         stretches: timed.
     """
@@ -150,7 +150,7 @@ def baseline_trial(
     budget: int,
     through: str = "fairseq",
 ) -> PapersTrial:
-    """The first trial of a pack of the recipe, by itself, through fairseq's decoder in float32 or the engine."""
+    """The first trial of the recipe, by itself, through fairseq's decoder in float32 or the engine."""
     device = pick_device(recipe.device)
     lm = lm.to(device, torch.float32)
     is_fairseq = through == "fairseq"

@@ -1,10 +1,11 @@
 """`sp-search COMMAND key=value ...`: finds the command, gives it its settings, turns its end into an exit code.
 
-0 done; 1 a check failed, or a fault of ours with its traceback; 2 a user's mistake, in one line; 130 interrupted; 141
-who read the output has gone, as `head` does.
-Nothing heavy is imported before a command is known. A command is the module `sp_search.cli.commands.NAME`, with `_`
-for a blank in its name, and a function `run`, whose annotation `config: SETTINGS` says which keys it takes. A module
-may have words that come before those of the user, `STARTS_FROM`, where it needs other values than a search.
+Exit codes: 0 done; 1 a check failed, or a bug of ours with its traceback; 2 a user's mistake or a full disk, in one
+line; 130 interrupted; 141 the reader of the output ended, as `head` does.
+
+Nothing heavy is imported before the command is known. A command is the module `sp_search.cli.commands.NAME`, with `_`
+for a blank. Its function `run` has the annotation `config: SETTINGS`, which defines the keys of the command. The
+words in a module's `STARTS_FROM` come before the user's words, if the command needs other values than a search.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ COMMANDS = {
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",
 }
-"""Every command and what it does, in the order a user meets them."""
+"""All commands with their help, in the order in which a user meets them."""
 
 GOES_ON = ("prepare", "pretrain", "search")
-"""Commands that take up what an interrupted one has done."""
+"""Commands that continue the work of an interrupted run."""
 
 _HELP = {"-h", "--help"}
 
@@ -52,8 +53,8 @@ _HELP = {"-h", "--help"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # Read when torch is loaded, and handed on to Ray's processes. Threads that spin while they wait for each other
-    # starve on a busy machine: a pack of 8 went from 953 utterances/s to 18 (docs/performance.md).
+    # torch reads this when it is loaded, and Ray's processes inherit it. Threads that spin while they wait for each
+    # other starve on a busy machine: 8 trials at once went from 953 utterances/s to 18 (docs/performance.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = _dispatch(words)
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_no_more() -> None:
-    """Drop what stdout still holds: at exit Python would fail to write it once more."""
+    """Drop the text that stdout still buffers: Python would fail to write it again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -96,7 +97,7 @@ def _has_reader() -> bool:
 
 
 def usage() -> str:
-    """The help of the program itself."""
+    """The help of the program."""
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:<{width}}  {about}" for name, about in COMMANDS.items())
     return (

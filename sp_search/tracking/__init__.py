@@ -1,4 +1,4 @@
-"""Local spool -> MLflow: what a search tells is on disk at once, and in MLflow when its server is there.
+"""Local spool -> MLflow: every event of a search is on disk at once, and in MLflow as soon as its server answers.
 
 Nothing is imported here: only `mlflow_store` imports mlflow, and only when something is sent.
 """

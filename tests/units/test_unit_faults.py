@@ -68,9 +68,7 @@ def test_a_dictionary_is_described_by_what_it_has():
 
 
 def test_a_forgotten_separator_is_asked_for_where_labels_are_needed():
-    with pytest.raises(
-        DataError, match=r"^train\.txt line 2: .* got 'on'; is it a label\? Labels come after `<s>`"
-    ):
+    with pytest.raises(DataError, match=r"^train\.txt line 2: .* got 'on'; is it a label\? Labels come after `<s>`"):
         read("1 2 <s> on", "1 2 3 on lamp", labelled=True)
 
 

@@ -1,7 +1,8 @@
 """Measure how fast answers are written: with the key/value cache, and by a full forward pass for every symbol.
 
-Prints one JSON line; ratio is the second by the first, and same says whether both wrote the same, which in bfloat16
-they need not. The prompt is the papers' setting, untrained; prompt_length=20 depth=6 position=infix change it.
+Prints one JSON line. ratio is the time of the second divided by that of the first; same says whether both wrote the
+same answers, which may differ in bfloat16. The prompt is the papers' setting, untrained; prompt_length=20 depth=6
+position=infix change it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ STARTS_FROM = ("space=paper",)
 
 @dataclass(frozen=True, kw_only=True)
 class BenchDecodeSettings(Settings):
-    """How much is written."""
+    """The amount of text to write."""
 
-    utterances: int = 16  # of valid, in one batch
-    symbols: int = 150  # of an answer, at most
+    utterances: int = 16  # from valid, in one batch
+    symbols: int = 150  # the most in an answer
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,7 +33,7 @@ class BenchDecodeSettings(Settings):
 
 
 def run(config: BenchDecodeSettings) -> int:
-    """Print the line."""
+    """Measure, and print the line."""
     recipe = recipe_of(config)
     torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)

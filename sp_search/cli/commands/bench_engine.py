@@ -1,13 +1,14 @@
 """Measure how fast trials train on this machine; prints one JSON line.
 
-A pack of `trials` equal trials makes whole updates, Adam included; utterances_per_s counts the utterances of every
-trial, and matrix_share is what it uses of the machine's rate in one large product. peak_memory_bytes is of the whole
-process after its first stretches. The trial is the papers' setting; prompt_length=20 depth=layers/2 side=top
-position=infix change it, as does any space.NAME=VALUE.
+`trials` equal trials train at once, with whole updates, Adam included. utterances_per_s counts the utterances of
+every trial. matrix_share is the share of the machine's rate in one large matrix product. peak_memory_bytes is that of
+the whole process after its first stretches. The trial is the papers' setting; prompt_length=20 depth=layers/2
+side=top position=infix change it, as does any space.NAME=VALUE.
 
-A baseline goes through the same batches in turns, and ratio is ours by it. baseline=fairseq is the papers' way: one
-trial through fairseq's own decoder in float32, its prompt rows before the source in all layers. baseline=alone is one
-trial of the pack by itself, as trials one after the other would be trained.
+A baseline trains on the same batches, in turns with the engine; ratio is the engine's speed divided by the
+baseline's. baseline=fairseq is the papers' way: one trial through fairseq's own decoder in float32, with its prompt
+rows before the source in all layers. baseline=alone is one of the trials by itself, as if trials were trained one
+after the other.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ BOTH = ("utterances_per_s", "tokens_per_s")  # torch counts no work in the fused
 
 @dataclass(frozen=True, kw_only=True)
 class BenchEngineSettings(Settings):
-    """What is timed."""
+    """What to measure."""
 
-    baseline: Literal["none", "fairseq", "alone"] = "none"  # what the same batches go through beside the pack
+    baseline: Literal["none", "fairseq", "alone"] = "none"  # what else trains on the same batches
     updates: int = 10  # in a stretch
     stretches: int = 5  # timed; the median counts
 
@@ -42,7 +43,7 @@ class BenchEngineSettings(Settings):
 
 
 def run(config: BenchEngineSettings) -> int:
-    """Print the line."""
+    """Measure, and print the line."""
     recipe = replace(recipe_of(config), chunk_updates=config.updates)
     torch.set_num_threads(recipe.threads)
     device = pick_device(recipe.device)

@@ -1,10 +1,10 @@
 """Train the papers' setting to its early stop; prints one JSON line.
 
-On fairseq's own decoder in float32, or with baseline=engine on the engine in engine.dtype, which is faster and leaves
-the same prompt but for rounding. A line an epoch goes to stderr. The prompt of the best epoch is measured as a search
-measures its own. valid_loss is in nats per scored position; seconds have both training and validation in them,
-utterances_per_s training alone. It takes all cores, as a search does with its workers; engine.threads=1 takes fewer.
-Started again, a training goes on behind its last whole epoch.
+It uses fairseq's own decoder in float32, or with baseline=engine the engine in engine.dtype, which is faster and
+gives the same prompt up to rounding. stderr gets one line per epoch. The prompt of the best epoch is evaluated as in
+a search. valid_loss is in nats per scored position. seconds include training and validation, utterances_per_s
+training alone. It uses all cores, as a search with its workers does; engine.threads=1 uses one. Run again, it
+continues after its last whole epoch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STARTS_FROM = ("space=paper", "batch_size=32")
 
 @dataclass(frozen=True, kw_only=True)
 class BenchPapersSettings(Settings):
-    """When training ends."""
+    """The baseline, and when training ends."""
 
     baseline: str = "fairseq"  # whose forward and backward pass: fairseq or engine
     patience: int = 5  # epochs without a better validation loss
@@ -41,7 +41,7 @@ class BenchPapersSettings(Settings):
 
 
 def run(config: BenchPapersSettings) -> int:
-    """Train, and print what came out."""
+    """Train, and print the results."""
     recipe = recipe_of(config)
     threads = config.engine.threads or cores()
     torch.set_num_threads(threads)

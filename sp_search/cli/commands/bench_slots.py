@@ -1,9 +1,9 @@
-"""Measure what trials cost beside their training; prints one JSON line.
+"""Measure the cost of a trial apart from its training; prints one JSON line.
 
-A search of idle trials through the whole machinery (study, Tune, ASHA, tracking, confirm runs) against a plain
-tune.Tuner with OptunaSearch, ASHAScheduler and one function a trial. Both are timed from start to end, imports and
-Ray's start-up included; ratio is ours by theirs in trials a second. plain_trials=0 gives the plain Tuner as many
-trials as the search; with fewer, its time for as many follows from its pace.
+It runs a search with trials that do nothing through the whole machinery (study, Tune, ASHA, tracking, confirm runs),
+and a plain tune.Tuner with OptunaSearch, ASHAScheduler and one function per trial. Both are timed from start to end,
+including imports and the start of Ray. ratio is our trials per second divided by theirs. plain_trials=0 gives the
+plain Tuner as many trials as the search; with fewer, its time is extrapolated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STARTS_FROM = ("trials=256", "cluster.slots=32")
 
 @dataclass(frozen=True, kw_only=True)
 class BenchSlotsSettings(Settings):
-    """What is timed."""
+    """What to measure."""
 
     plain_trials: int = 24  # of the plain Tuner, 2 or more; 0 = as many as the search has
 
@@ -31,7 +31,7 @@ class BenchSlotsSettings(Settings):
 
 
 def run(config: BenchSlotsSettings) -> int:
-    """Print the line."""
+    """Measure, and print the line."""
     schedule = config.schedule
     search = IdleSearch(
         trials=schedule.trials,

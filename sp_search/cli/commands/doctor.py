@@ -1,4 +1,4 @@
-"""Say what this machine has for a search, a line a part, and what to do about what is missing; 1 if something is."""
+"""Check this machine for a search, one line per part, with the next step for a missing part; 1 if one is."""
 
 import platform
 import shutil
@@ -16,11 +16,11 @@ from sp_search.engine.runtime.device import matrix_rate, pick_device
 
 PACKAGES = ("torch", "ve-fairseq", "ray", "optuna", "mlflow", "hydra-core", "numpy")
 FREE_BYTES = 10**9  # below it a study's database or an imported LM may not fit
-Finding = tuple[str, str, str]  # the part, what was found, and the next step or "" where all is well
+Finding = tuple[str, str, str]  # the part, the finding, and the next step or "" if all is well
 
 
 def run(config: Settings) -> int:
-    """Print every finding; 1 if one of them needs a next step."""
+    """Print every finding; 1 if one of them has a next step."""
     missing = False
     for part, found, next_step in findings(config):
         missing |= bool(next_step)
@@ -29,7 +29,7 @@ def run(config: Settings) -> int:
 
 
 def findings(config: Settings) -> Iterator[Finding]:
-    """Look at one part after the other; the import of fairseq and the matrix rates take seconds."""
+    """Check one part after the other. The import of fairseq and the matrix rates take seconds."""
     yield "python", f"{platform.python_version()} at {sys.executable}", ""
     yield from map(_package, PACKAGES)
     yield _fairseq_imports()
@@ -49,7 +49,7 @@ def _package(name: str) -> Finding:
 
 
 def _fairseq_imports() -> Finding:
-    """Try it in a process of its own: fairseq leaves registries and settings behind."""
+    """Try the import in another process, because fairseq leaves registries and settings behind."""
     tried = subprocess.run([sys.executable, "-c", "import fairseq"], capture_output=True, text=True, check=False)
     said = tried.stderr.strip().rpartition("\n")[2]
     return ("fairseq", said, "try: make setup") if tried.returncode else ("fairseq", "imports", "")

@@ -40,7 +40,7 @@ from sp_search.units.repeats import differing_repeats
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings(Settings):
-    """What to measure, and on what."""
+    """The prompt and the split to measure."""
 
     prompt: Path  # an exported folder
     split: str = "test"  # train, valid or test
@@ -82,7 +82,7 @@ def run(config: EvaluateSettings) -> int:
 
 
 def _say_of_units(config: EvaluateSettings, document: Mapping[str, Any], corpus: Corpus) -> None:
-    """What may be wrong with the units of the split, on stderr."""
+    """Check the units of the split, and print on stderr what may be wrong with them."""
     prompt = say_partners(config, config.prompt, document, origin_of_corpus(config))
     say(*forms_said(corpus))
     say(differing_repeats(corpus.splits[config.split], prompt.repeats, f"{prompt.who} was trained on"))

@@ -12,13 +12,13 @@ from sp_search.files.paths import check_writable
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings(Settings):
-    """Which winner, and where to."""
+    """Where the folder goes."""
 
     to: Path | None = None  # the folder; null = exports/STUDY in the current folder
 
 
 def run(config: ExportSettings) -> int:
-    """Copy the folder and print where it is."""
+    """Copy the folder, and print its path."""
     target = config.to or Path("exports") / config.study
     best = best_folder(config.runs, config.study)
     check_writable(target, "to", make=False)

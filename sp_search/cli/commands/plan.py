@@ -1,8 +1,8 @@
-"""Say what a search would do, without doing it: its space for this LM, its first trials, its rungs, its training.
+"""Print the plan of a search without running it: its space for this LM, first trials, rungs and amount of training.
 
-LM and corpus are read, so what is wrong with them, with the space or with the settings shows here. How long it takes
-needs a rate, in trial-utterances/s of the whole search: rate=900 gives one, measure=true measures a worker for some
-seconds. json=true prints one JSON object.
+The LM and the corpus are read, so faults in them, in the space or in the settings are found here. The time is
+estimated from a rate, in trial-utterances/s of the whole search: give it with rate=900, or let measure=true measure a
+worker for some seconds. json=true prints one JSON object.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEASURED_UPDATES, MEASURED_STRETCHES = 5, 3
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings(Settings):
-    """What to tell beside the plan."""
+    """The rate, and the form of the output."""
 
     rate: float | None = None  # trial-utterances/s of the whole search; null = unknown
     measure: bool = False  # measure the rate
@@ -74,7 +74,7 @@ def _planned(config: PlanSettings) -> Planned:
 
 
 def worker_rate(recipe: TrainerSpec, settings: SearchSettings, space: Space) -> float:
-    """Trial-utterances/s of one worker, its slots filled with trials drawn from the space."""
+    """Trial-utterances/s of one worker whose slots are all filled with trials drawn from the space."""
     torch.set_num_threads(recipe.threads)
     recipe = replace(recipe, chunk_updates=MEASURED_UPDATES)
     course = engine_course(recipe, draws(space, settings.slots, settings.seed), MEASURED_STRETCHES)
@@ -84,7 +84,7 @@ def worker_rate(recipe: TrainerSpec, settings: SearchSettings, space: Space) -> 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan, and what it is for."""
+    """A plan with the study, the LM, the corpus and the rate that it is for."""
 
     study: str
     is_new: bool
@@ -92,14 +92,14 @@ class Planned:
     workers: int
     slots: int  # trials in flight on a worker
     lm: Mapping[str, str | int]
-    utterances: Mapping[str, str | int]  # of the corpus, by split; its name under data
+    utterances: Mapping[str, str | int]  # in the corpus, by split; the corpus's name under "data"
     plan: Plan
     rate: float | None  # trial-utterances/s of all workers
     is_measured: bool
 
     @property
     def hours(self) -> dict[str, float] | None:
-        """Estimated training time, and the most; None without a rate."""
+        """The estimated and the longest training time; None without a rate."""
         if self.rate is None:
             return None
         estimated, most = self.plan.utterances
@@ -107,7 +107,7 @@ class Planned:
 
 
 def lines(planned: Planned) -> Iterator[str]:
-    """The plan, a line each."""
+    """The lines of the plan."""
     plan, counts = planned.plan, planned.utterances
     yield (
         f"study {planned.study}: {planned.trials} trials, {planned.workers} workers of {planned.slots} slots"

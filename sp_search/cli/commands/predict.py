@@ -1,8 +1,8 @@
-"""Answer utterances with an exported prompt: a JSON line each with id, labels and every answer's score, best first.
+"""Answer utterances with an exported prompt: a JSON line each, with id, labels and all scores, best first.
 
 input= is a file of unit lines (`12 7 44`, `name|12 7 44` or JSON), or audio: a file, a folder of files, or a text
-with one path a line. Without it, unit lines or paths are read from stdin. Audio needs a prompt that names its
-quantizer: one searched on the demo, or on a corpus that `sp-search prepare` made.
+file with one path per line. Without input=, unit lines or paths are read from stdin. Audio needs a prompt that names
+its quantizer: one from a search on the demo, or on a corpus that `sp-search prepare` made.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from sp_search.units.partners import UnitOrigin, corpus_origin
 from sp_search.units.repeats import differing_repeats
 
 SHOWN = 5
-"""Names of files that are passed over."""
+"""How many names of skipped files are printed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings(Settings):
-    """What answers, and what is asked."""
+    """The prompt and its input."""
 
     prompt: Path  # an exported folder
     input: str = "-"  # unit lines or audio, told apart by content; - reads stdin
 
 
 def run(config: PredictSettings) -> int:
-    """Print id, labels and scores of every utterance, in their order."""
+    """Print id, labels and scores of every utterance, in the order of the input."""
     place = "stdin" if config.input == "-" else config.input
     asked = _asked(config.input)
     predictor, dictionary, document = predictor_of(config, config.prompt)
@@ -56,7 +56,7 @@ def run(config: PredictSettings) -> int:
 
 
 def _asked(source: str) -> Asked:
-    """Lines of units, or clips; files in a folder that are neither are named on stderr."""
+    """Read the input: unit lines or audio clips. Other files in a folder are named on stderr."""
     if source == "-":
         if sys.stdin is None:
             raise DataError("stdin: expected lines of units or of paths, got a closed stdin; say input=FILE")
@@ -70,7 +70,7 @@ def _asked(source: str) -> Asked:
 
 
 def _known_origin(source: str) -> list[UnitOrigin]:
-    """What made the units of the input, where the folder of its file says it."""
+    """The quantizer of the input, if the folder of its file names one."""
     origin = None if source == "-" else corpus_origin(user_path(source, "input").parent)
     return [origin] if origin is not None and origin.is_known else []
 

@@ -1,10 +1,10 @@
-"""Turn a corpus in audio into units that a search takes as its data; started again, it goes on.
+"""Turn a corpus in audio into units, as data for a search. Run it again to continue.
 
-corpus= is a manifest, CSV or JSON lines with path, split (train, valid or test) and labels or text; with form= it is
-the folder of a corpus as it is published. to= is the folder that a search is then given as its data.
-units=hubert, cpc, w2v2 or logmel takes the published speech model and k-means, downloaded once: lm=gslm_hubert100
-knows the units of units=hubert, lm=gslm_hubert50 those with units.fit.units=50 besides. units.quantizer= names a
-k-means file instead; with null, clusters are found on train.
+corpus= is a manifest: CSV or JSON lines with path, split (train, valid or test) and labels or text. With form= it is
+the folder of a published corpus. to= is the folder for the result; give it to a search as data=.
+units=hubert, cpc, w2v2 or logmel takes the published speech model and k-means, which are downloaded once.
+lm=gslm_hubert100 has the units of units=hubert, lm=gslm_hubert50 those of units=hubert units.fit.units=50.
+units.quantizer= names another k-means file; with null, clusters are fitted on train.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Settings):
-    """Which corpus, and where to."""
+    """The corpus, and the folder for the result."""
 
     corpus: Path  # a manifest, CSV or JSON lines with path, split and labels or text; else the corpus's folder
     form: Form = "manifest"
-    to: Path  # the folder that a search is then given: data=FOLDER
-    characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # what text may hold beside blanks, where it makes the labels
+    to: Path  # the folder for the result; a search takes it as data=FOLDER
+    characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # that text may have, apart from blanks, if it becomes the labels
 
 
 def run(config: PrepareSettings) -> int:
-    """Print where the folder is; 1 if a file could not be read."""
+    """Prepare, and print the path of the folder; 1 if a file could not be read."""
     for key, folder in (("to", config.to), ("cache", config.cache)):
         check_writable(folder, key, make=False)
     recordings = read_corpus(config.form, config.corpus, config.characters)
@@ -69,10 +69,10 @@ def run(config: PrepareSettings) -> int:
 
 
 def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
-    """The speech model's file that the settings name, else the published one; None where frames need no model.
+    """The file of the speech model: the one in the settings, else the published one; None if frames need no model.
 
     Raises:
-        CheckpointError: a published quantizer was made of other frames.
+        CheckpointError: a published quantizer was made from other frames.
         DownloadError: the published model can't be had.
     """
     frames = units.signal or units.encoder
@@ -87,7 +87,7 @@ def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
 def quantizer_of(
     config: Settings, checkpoint: Path | None, recordings: Sequence[Recording], folder: Path, listener: Listener
 ) -> Quantizer:
-    """The quantizer that the settings name, downloaded, read or imported, or else found on the training split.
+    """The quantizer of the settings, downloaded, read or imported; without one it is fitted on the training split.
 
     Raises:
         UserError: it, or the encoder of its features, is wrong, or they don't belong together.
@@ -111,7 +111,7 @@ def quantizer_of(
 
 
 def hear_of(config: Settings, quantizer: Quantizer, checkpoint: Path | None) -> Hear:
-    """Who does the work: processes of this machine, one a core; actors, where there is a cluster or a GPU."""
+    """The function that does the work: in processes, one per core, or in actors if there is a cluster or a GPU."""
     there, cluster, engine = cores(), config.cluster, config.engine
     device = pick_device("auto").type if engine.device == "auto" else engine.device
     here = cluster.address is None and device == "cpu"
@@ -131,7 +131,7 @@ def hear_of(config: Settings, quantizer: Quantizer, checkpoint: Path | None) -> 
 
 
 def document(units: UnitSettings, corpus: dict[str, str], quantizer: Quantizer, prepared: Prepared) -> dict[str, Any]:
-    """What `meta.json` says."""
+    """The content of `meta.json`."""
     return {
         "corpus": corpus,
         "units": {"name": units.name, "quantizer": units.quantizer, **quantizer.describe()},

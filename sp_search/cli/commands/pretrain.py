@@ -1,9 +1,10 @@
-"""Train a unit LM on units of one's own, with fairseq's trainer; started again, it goes on to `updates`.
+"""Train a unit LM on your own units with fairseq's trainer. Run it again to continue up to `updates`.
 
 corpus= is a file of utterances in units, labelled or not, in any form that a search takes, or a folder with a train
-and a valid file of them, as sp-search prepare leaves it. to= is the folder that a search is then given: lm=FOLDER.
-Units are numbers, unless dictionary= names a dict.txt. The shape is that of the published unit LMs, 151 million
-weights, for GPUs, of which it takes all; layers=4 embed_dim=128 ffn_embed_dim=512 attention_heads=4 suits a CPU.
+and a valid file, as sp-search prepare makes it. to= is the folder for the LM; a search takes it as lm=FOLDER. Units
+are numbers, unless dictionary= names a dict.txt. The default shape is that of the published unit LMs, with 151
+million weights, and needs GPUs; all are used. For a CPU, use layers=4 embed_dim=128 ffn_embed_dim=512
+attention_heads=4.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ from sp_search.units.repeats import CLEAR
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(Settings):
-    """What to train on, where to, and the recipe."""
+    """The corpus, the folder for the LM, and the recipe."""
 
     corpus: Path  # a file of utterances in units, or a folder with a train and a valid file
-    to: Path  # the folder that a search is then given as its LM
+    to: Path  # the folder for the LM; a search takes it as lm=FOLDER
     valid: Path | None = None  # a file to measure on; null = the folder's, or a share of the file
     valid_share: float = 0.01  # of the file's utterances, drawn, where there is no file to measure on
     dictionary: Path | None = None  # a dict.txt of the units; null = units are numbers
@@ -47,11 +48,11 @@ class PretrainSettings(Settings):
     attention_heads: int = 16
     max_positions: int = 3072  # longest sequence, in units; longer utterances are cut
     dropout: float = 0.1
-    lr: float = 5.0e-4  # at its highest, behind the warm-up; from there by the inverse square root
+    lr: float = 5.0e-4  # after the warm-up; then it falls with the inverse square root
     warmup_updates: int = 4000
     updates: int = 100_000  # in total, over all starts
     batch_tokens: int = 131_072  # units an update, over all devices
-    pass_tokens: int = 8192  # of these in one forward pass of a device
+    pass_tokens: int = 8192  # of these in one micro-batch of a device
     valid_every: int = 1000  # updates between two measurements on valid, each of which saves
     seed: int = 0
 
@@ -63,7 +64,7 @@ class PretrainSettings(Settings):
 
 
 def run(config: PretrainSettings) -> int:
-    """Train, and print where the folder is."""
+    """Train, and print the path of the folder."""
     check_writable(config.to, "to", make=False)
     source, corpus = source_of(config), folder_of(config.corpus)
     others = {folder_of(config.valid)} - {corpus} if config.valid else set()
@@ -107,7 +108,7 @@ def _tell(line: str) -> None:
 
 
 def recipe_of(config: PretrainSettings) -> Recipe:
-    """Shape and training.
+    """The recipe: shape and training.
 
     Raises:
         ConfigError: a number is out of range.
@@ -116,7 +117,7 @@ def recipe_of(config: PretrainSettings) -> Recipe:
 
 
 def source_of(config: PretrainSettings) -> Source:
-    """The files.
+    """The files to train and measure on.
 
     Raises:
         DataError: the folder has no train file, or none to measure on; or the dictionary is bad.
@@ -137,7 +138,7 @@ def gpus_of(config: PretrainSettings) -> int:
     """How many GPUs to train on; 0 = the CPU.
 
     Raises:
-        ConfigError: GPUs are asked for where there are none.
+        ConfigError: engine.device=cuda on a machine without GPUs.
     """
     if pick_device(config.engine.device).type == "cpu":
         return 0

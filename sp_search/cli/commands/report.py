@@ -1,4 +1,4 @@
-"""Draw the page of a finished study again: its winner beside other methods, learning curves, Optuna's plots, trials.
+"""Write the page of a finished study again: comparison with other methods, learning curves, Optuna's plots, trials.
 
 Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
 and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
@@ -23,13 +23,13 @@ from sp_search.tracking.upload.sync import sync
 
 @dataclass(frozen=True, kw_only=True)
 class ReportSettings(Settings):
-    """What to print."""
+    """The form of the output."""
 
     markdown: bool = False  # the comparison as Markdown, instead of the page's path
 
 
 def run(config: ReportSettings) -> int:
-    """Write the study's folder `report` and show it in MLflow; print the page's path, or the comparison."""
+    """Write the study's folder `report` and send it to MLflow; print the path of the page, or the comparison."""
     folder = config.runs / config.study
     summary = folder / "summary.json"
     if not summary.exists():

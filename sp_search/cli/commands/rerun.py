@@ -1,9 +1,9 @@
-"""Train again what a search trained, and say how far the numbers are the same; prints one JSON.
+"""Repeat the training of a search and compare the numbers; prints one JSON object.
 
-Without prompt= the whole training of a study is made again, worker by worker, call by call, with every trial beside
-those it had: `differ` lists the reports that are not the same to the last digit, and the exit code is 1 if there are
-any. trial=N makes one trial's training again, with the trials beside it. On the same kind of device and with as many
-threads all are the same. It takes about as long as the search did.
+Without prompt=, the whole training of a study is repeated, worker by worker and call by call, with the same trials at
+once. `differ` lists the reports that are not equal to the last digit; the exit code is 1 if there are any. trial=N
+repeats one trial, together with the trials that shared its worker. On the same kind of device and with the same
+number of threads all reports are equal. It takes about as long as the search.
 
 prompt= names an exported folder: each of its members is trained alone, on the very batches it saw. Its sums are
 rounded in another order than beside other trials. In float32 the tensors differ by some millionths; in bfloat16
@@ -43,7 +43,7 @@ from sp_search.search.workers.trainer import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class RerunSettings(Settings):
-    """What to train again."""
+    """What to repeat."""
 
     prompt: Path | None = None  # an exported folder; null = the study
     trial: int | None = None  # of the study; null = all, confirm runs too
@@ -55,14 +55,14 @@ class RerunSettings(Settings):
 
 
 def run(config: RerunSettings) -> int:
-    """Print what came out."""
+    """Repeat the training, and print the comparison."""
     result = _study(config) if config.prompt is None else _prompt(config, config.prompt)
     print(json.dumps(result, indent=2))
     return int(bool(result.get("differ")))
 
 
 def _study(config: RerunSettings) -> dict[str, Any]:
-    """All reports of a study, or of one of its trials, made again."""
+    """Repeat the training of a study, or of one of its trials, and compare all reports."""
     folder = config.runs / config.study
     begun = load_study(config.study, config.cluster.storage, folder).user_attrs.get(BEGUN_AS, {})
     taken = {name: begun[name] for name in ("dtype", "batch_size", "chunk_updates", "valid_sample") if name in begun}
@@ -122,7 +122,9 @@ def _recipe_of_export(config: RerunSettings, document: Mapping[str, Any]) -> Tra
     recipe = replace(recipe_of(config), task=task_of(document), **batches)
     if config.engine.dtype == "auto":
         recipe = replace(recipe, dtype=trained_in(document))
-    if config.engine.tokens_per_pass is None:  # that of the first run: micro-batches of another size round otherwise
+    if (
+        config.engine.tokens_per_pass is None
+    ):  # as in the first run, because the size of micro-batches affects rounding
         recipe = replace(recipe, tokens_per_pass=document["facts"].get("tokens_per_pass"))
     return recipe
 

@@ -1,4 +1,4 @@
-"""Search prompts: many trials over one frozen LM, the winner confirmed, tested and left in `runs/STUDY/best`."""
+"""Search prompts: many trials on one frozen LM; the winner is confirmed, tested and left in `runs/STUDY/best`."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ from sp_search.types import Member
 
 def run(config: Settings) -> int:
     """Search, and print the path of the summary."""
-    torch.set_num_threads(1)  # this process only asks and listens
+    torch.set_num_threads(1)  # this process only sends requests and waits
     check_places(config)
     with joined(config) as sized:
         path = _search(sized)
-    print(path)  # behind whatever Ray has to say
+    print(path)  # after all output of Ray
     return 0
 
 
@@ -129,7 +129,7 @@ def _say(line: str) -> None:
 
 
 def _summary_of(folder: Path) -> Path | None:
-    """The summary of a finished study; None where it is absent or damaged, or the winner's folder is."""
+    """The path of a finished study's summary; None if the summary or the winner's folder is missing or damaged."""
     path = folder / "summary.json"
     _, fault = read_summary(path)
     return path if not fault and (folder / "best" / "prompt.json").exists() else None

@@ -1,4 +1,4 @@
-"""Send to MLflow what its server missed while it was away, and what killed searches left behind."""
+"""Send to MLflow the events that its server missed while it was away, and those of killed searches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SyncSettings(Settings):
 
 
 def run(config: SyncSettings) -> int:
-    """Print what was sent and what is left; 1 if something is."""
+    """Print how many events were sent and how many are left; 1 if some are left."""
     uri = config.tracking.uri or default_uri(config.runs)
     counts = sync(config.runs, uri, again=config.again)
     print(

@@ -1,4 +1,4 @@
-"""Show every trial in MLflow's UI, on this machine alone unless told otherwise."""
+"""Show all trials in MLflow's UI; by default only this machine can reach it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class UiSettings(Settings):
 
 
 def run(config: UiSettings) -> int:
-    """Say where the UI is, and become it."""
+    """Print the address of the UI, and become its process."""
     command = ui_command(config.tracking.uri or default_uri(config.runs), config.host, config.port)
     print(command.message, flush=True)
     if command.argv:

@@ -1,4 +1,4 @@
-"""Hydra composes `search_spaces/` and the words of a command into one settings record."""
+"""Composes the files in `search_spaces/` and the words of a command into one settings record, with Hydra."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def load_settings(words: Sequence[str], schema: type[S]) -> S:
     """The settings of a command, as its record.
 
     Args:
-        words: `key=value` as typed, `~space.PARAMETER` to drop one; a relative path is seen from the current folder.
+        words: `key=value` as typed, `~space.PARAMETER` removes one; relative paths start at the current folder.
         schema: the command's record, `Settings` or one that extends it.
 
     Raises:
-        ConfigError: anything wrong in the words or in a file they name.
+        ConfigError: a word, or a file that it names, is wrong.
     """
     return fill(schema, compose_values(words, schema))
 
 
 def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
-    """The values as YAML files and words have them, nested by section, their types not yet checked.
+    """The values of YAML files and words, nested by section, before their types are checked.
 
     Raises:
         ConfigError: as `load_settings`.
@@ -57,9 +57,9 @@ def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
 
 @contextmanager
 def _own_store(given: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
-    """Hydra's store with its own nodes and the given options, no more.
+    """Hydra's store with its own nodes and the given options only.
 
-    Importing fairseq stores a schema named `config`, which Hydra would match with our `config.yaml`.
+    Importing fairseq adds a schema named `config`, which Hydra would apply to our `config.yaml`.
     """
     store = ConfigStore.instance()
     before = store.repo

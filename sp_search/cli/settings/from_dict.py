@@ -1,7 +1,7 @@
-"""A mapping of plain values in, a frozen settings record out, or one error that lists every fault.
+"""Turns a mapping of plain values into a frozen settings record, or raises one error that lists every fault.
 
-Own code, because Hydra merges group files into a schema node by node and OmegaConf makes a frozen dataclass read-only
-on the way (ReadonlyConfigError), knows no `Literal`, and stops at the first fault.
+This is our own code because Hydra merges group files into a schema node by node and OmegaConf makes a frozen
+dataclass read-only on the way (ReadonlyConfigError), knows no `Literal`, and stops at the first fault.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: 
 
 
 def leaves(schema: type) -> dict[str, Any]:
-    """The type of every setting by its dotted key, sections themselves left out."""
+    """The type of every setting by its dotted key, without the sections themselves."""
     found: dict[str, Any] = {}
     for name, hint in get_type_hints(schema).items():
         if is_dataclass(hint):
@@ -35,17 +35,17 @@ def leaves(schema: type) -> dict[str, Any]:
 
 
 def inside(known: Mapping[str, Any], key: str) -> Any:
-    """The type of a setting inside a section that may be null, which `leaves` has as one; None if there is none."""
+    """The type of a setting inside a section that may be null (`leaves` has the section only), or None."""
     section, _, name = key.rpartition(".")
     kind, _ = without_null(known.get(section))
     return get_type_hints(kind).get(name) if is_dataclass(kind) else None
 
 
 def fill(schema: type[T], values: Mapping[str, Any]) -> T:
-    """The record of these values; a relative path becomes absolute, from the current folder.
+    """The record of these values. Relative paths become absolute, starting at the current folder.
 
     Raises:
-        ConfigError: keys unknown, missing, of a wrong type or out of range; all of them, each with its dotted key.
+        ConfigError: keys are unknown, missing, of a wrong type or out of range; all are named by their dotted key.
     """
     reader = _Reader(known=leaves(schema))
     record = reader.record(schema, values, place="")
@@ -55,9 +55,9 @@ def fill(schema: type[T], values: Mapping[str, Any]) -> T:
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
-    """`; did you mean A or B?` for the names nearest to a mistyped one, or nothing.
+    """`; did you mean A or B?` with the names closest to a mistyped one, or "".
 
-    Names are compared by their last part, since a section is easily left out; one in the word's own section wins.
+    Only the last parts of names are compared, because a section is easily forgotten. Names in its own section win.
     """
     section, _, end = word.lower().rpartition(".")
     ends = get_close_matches(end, {name.rpartition(".")[2] for name in known}, n=1)
@@ -75,14 +75,14 @@ def without_null(hint: Any) -> tuple[Any, bool]:
 
 
 class _Reader:
-    """Fills records and goes on after a fault, so that all faults are found."""
+    """Fills records and continues after a fault, so that all faults are found."""
 
     def __init__(self, known: Collection[str]) -> None:
         self.known = known  # every dotted key, for suggestions
         self.faults: list[str] = []
 
     def record(self, schema: type[T], values: Mapping[str, Any], place: str) -> T | None:
-        """The record, or None where it has a fault; `place` is its dotted key with a dot behind, or empty."""
+        """The record, or None if it has a fault. `place` is its dotted key followed by a dot, or empty."""
         hints, before, arguments = get_type_hints(schema), len(self.faults), {}
         for key in values.keys() - hints.keys():
             self.faults.append(f"{place}{key}: no such setting{did_you_mean(f'{place}{key}', self.known)}")
@@ -101,7 +101,7 @@ class _Reader:
             return None
 
     def value(self, hint: Any, value: Any, key: str) -> Any:
-        """The value in its type, or None where it has a fault."""
+        """The value in its type, or None if it has a fault."""
         kind, may_be_null = without_null(hint)
         if value is None and may_be_null:
             return None

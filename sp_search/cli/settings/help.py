@@ -1,4 +1,4 @@
-"""What `sp-search COMMAND --help` prints: what the command does, its groups, and every setting with its value."""
+"""The help of `sp-search COMMAND --help`: what the command does, its groups, and every setting with its value."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sp_search.config import Settings
 
 
 def command_help(name: str, command: ModuleType, schema: type, words: Sequence[str]) -> str:
-    """The help of one command; the words change the values that it shows.
+    """The help of one command. It shows the values of settings as the words change them.
 
     Raises:
         ConfigError: a word is wrong.
@@ -43,7 +43,7 @@ def command_help(name: str, command: ModuleType, schema: type, words: Sequence[s
 
 
 def _setting(key: str, hint: Any, values: dict[str, Any]) -> list[str]:
-    """A setting with its value and its choices; a section that may be null has a line for each of its own."""
+    """The line of a setting with its value and choices; a section that may be null has one line per setting in it."""
     value: Any = values
     for part in key.split("."):
         value = value[part]

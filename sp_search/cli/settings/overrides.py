@@ -1,8 +1,8 @@
-"""What a user types after a command, `key=value` words, to what Hydra is asked to compose.
+"""Translates the words after a command, `key=value`, into a request for Hydra.
 
-Hydra's own grammar would be in a user's way: a path is no value for a group, a text with a comma is a sweep, and a
-mistyped key is told with Hydra's search path. So a word is sorted by its key first; only numbers, lists and the
-search space go through Hydra's grammar.
+Hydra's own grammar is not suited to users: a group takes no path, a text with a comma is a sweep, and the error for a
+mistyped key prints Hydra's search path. So words are sorted by their keys first. Only numbers, lists and the search
+space go through Hydra's grammar.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sp_search.published.catalogue import LMS
 
 GROUPS = ("task", "lm", "data", "units", "method", "space", "schedule", "tracking", "cluster")
 GIVEN = "given"
-"""The option that a path, or an LM without a file of its own, becomes."""
+"""The name of the option for a path, or for an LM that has no file in `search_spaces/`."""
 
 HOLDS = {"space": "ranges", "schedule": "schedule settings", "units": "unit settings"}
-"""The groups whose option may be a YAML file, and of what."""
+"""Groups whose option may be a YAML file, and the content of the file."""
 
 TAKES_PATH = {"lm": "a folder or checkpoint", "data": "a folder", **dict.fromkeys(HOLDS, "a YAML file")}
-"""The groups whose option may be a path, and to what."""
+"""Groups whose option may be a path, and what the path leads to."""
 SHORT = {
     "trials": "schedule.trials",
     "batch_size": "schedule.batch_size",
@@ -39,20 +39,20 @@ SHORT = {
     "train_utterances": "data.train_utterances",
     **{name: f"space.{name}" for name in ("prompt_length", "depth", "side", "position")},
 }
-"""What is often typed, without its section."""
+"""Short names of settings that are often typed."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to compose."""
+    """A request for Hydra."""
 
     hydra: list[str] = field(default_factory=list)  # overrides in Hydra's grammar
     texts: dict[str, str] = field(default_factory=dict)  # dotted key -> text as typed, set after composing
-    given: dict[str, dict[str, Any]] = field(default_factory=dict)  # group -> the option made of a path
+    given: dict[str, dict[str, Any]] = field(default_factory=dict)  # group -> the option made from a path
 
 
 def options(group: str) -> list[str]:
-    """The names a group can be set to: its files in `search_spaces/`, for lm the published ones too."""
+    """The names of a group's options: its files in `search_spaces/`, for lm also the published LMs."""
     folder = files("search_spaces") / group
     inside = folder.iterdir() if folder.is_dir() else ()
     names = sorted(file.name.removesuffix(".yaml") for file in inside if file.name.endswith(".yaml"))
@@ -60,10 +60,10 @@ def options(group: str) -> list[str]:
 
 
 def sort_overrides(words: Sequence[str], schema: type) -> Request:
-    """Sort the words of a command whose settings are `schema`; of two for one key the last holds.
+    """Sort the words of a command with the settings `schema`. If two words have the same key, the last one counts.
 
     Raises:
-        ConfigError: a word is no override, its key is unknown, or its option or path is not there; all of them.
+        ConfigError: a word is no override, its key is unknown, or its option or path does not exist; all are named.
     """
     request, faults, known = Request(), [], leaves(schema)
     for word in _last_of_each_key(words):
@@ -112,7 +112,7 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
 
 
 def _choose(group: str, value: str, request: Request) -> None:
-    """Set a group to one of its options, or to what lies at a path."""
+    """Set a group to one of its options, or to a file or folder."""
     names = options(group)
     if group == "lm" and (value in LMS or value.startswith("random:")):
         request.given[group] = {"name": value, "path": None}
@@ -135,7 +135,7 @@ def _choose(group: str, value: str, request: Request) -> None:
 
 
 def _name_of(path: Path) -> str:
-    """The folder's name; a checkpoint goes by its folder, for they are all called alike."""
+    """The name of the folder; for a checkpoint that of its folder, because all checkpoints have the same name."""
     path = path.resolve()
     return path.name if path.is_dir() else path.parent.name
 
@@ -146,7 +146,7 @@ def _is_text(hint: Any, value: str) -> bool:
 
 
 def _in_grammar(word: str) -> str:
-    """The word, if Hydra can read one value in it."""
+    """The word, if Hydra's grammar reads one value in it."""
     try:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:

@@ -1,4 +1,4 @@
-"""A YAML file that a user names, read through the door for text into plain values."""
+"""Reads a YAML file of a user into plain values, through the common text reader."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from sp_search.files.paths import check_file
 from sp_search.files.text import text_lines
 
 MOST_VALUES, MOST_REFERENCES = 10_000, 20
-"""Values of a file with its aliases (`*name`) written out, and `${name}` in it: nested ones grow without bound."""
+"""Limits on a file: values with aliases (`*name`) written out, and `${name}`. Nested, both grow without bound."""
 
 _KINDS = {yaml.ScalarNode: "text", yaml.SequenceNode: "a list"}
-"""What else a YAML file can be."""
+"""Names for files that are no mapping."""
 
 
 def read_yaml(path: Path, what: str) -> dict[str, Any]:
-    """The mapping in a file, its `${name}` left as they are.
+    """The mapping in a file. References (`${name}`) are not resolved.
 
     Args:
         path: of the file.
-        what: it should hold, for the message.
+        what: the expected content, for the message.
 
     Raises:
         ConfigError: it can't be read, is no mapping, has a key twice, or would grow beyond what settings can be.
@@ -36,7 +36,7 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
     check_file(path, f"a YAML file of {what}", ConfigError)
     try:
         text = "\n".join(text_lines(path))
-        root = yaml.compose(text, Loader=yaml.SafeLoader)  # an alias is the very node that it stands for
+        root = yaml.compose(text, Loader=yaml.SafeLoader)  # an alias is the same node object as its anchor
         if root is None:
             return {}
         if not isinstance(root, yaml.MappingNode):
@@ -55,12 +55,12 @@ def read_yaml(path: Path, what: str) -> dict[str, Any]:
 
 
 def one_line(error: BaseException) -> str:
-    """What a library's error says, or its cause where it says nothing, without line breaks."""
+    """The text of a library's error without line breaks; that of its cause if it has none."""
     return " ".join(str(error).split()) or (one_line(error.__cause__) if error.__cause__ else type(error).__name__)
 
 
 def _growth(root: yaml.Node, text: str) -> Iterator[str]:
-    """What would make a file grow beyond all bounds."""
+    """Faults that would make a file grow without bound."""
     sizes: dict[int, float] = {}
     if (size := _size(root, sizes)) == math.inf:
         yield ": expected aliases (*name) of what comes before them, got one inside of what it stands for"
@@ -71,7 +71,7 @@ def _growth(root: yaml.Node, text: str) -> Iterator[str]:
 
 
 def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
-    """Values that a node comes to with its aliases written out; inf where it is inside of itself."""
+    """The number of values in a node with its aliases written out; inf if the node contains itself."""
     if id(node) not in sizes:
         sizes[id(node)] = math.inf
         sizes[id(node)] = 1 + sum(_size(child, sizes) for child in _children(node))
@@ -79,7 +79,7 @@ def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
 
 
 def _repeated_keys(node: yaml.Node, seen: set[int]) -> Iterator[str]:
-    """The keys that their mapping has already, with their lines."""
+    """A fault for every key that occurs twice in its mapping."""
     if id(node) in seen:
         return
     seen.add(id(node))

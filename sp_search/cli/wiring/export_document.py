@@ -1,4 +1,4 @@
-"""A finished search to what its export and its summary say."""
+"""Builds the document of an export and the summary of a finished search."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def parts_by_split(data: TaskData) -> dict[str, dict[str, int]]:
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
-    """Leave a finished study's summary in its folder, whole or not at all; returns its path."""
+    """Write the summary of a finished study into its folder, whole or not at all. Returns its path."""
     path = folder / "summary.json"
     write_text(path, json.dumps(summary, indent=2) + "\n", durable=True)
     return path

@@ -1,4 +1,4 @@
-"""Settings of the command line to what the rooms take: an engine's recipe, a corpus, a prompt at work."""
+"""Builds objects from the settings of the command line: the trainer's recipe, the task, a predictor, a unitizer."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sp_search.units.unitizer import UnitizerRecipe
 
 
 def recipe_of(config: Settings) -> TrainerSpec:
-    """What a worker builds its pack from."""
+    """The recipe from which a worker builds its trainer."""
     schedule, engine = config.schedule, config.engine
     return TrainerSpec(
         task=task_asked_for(config),
@@ -57,7 +57,7 @@ def task_asked_for(config: Settings) -> Task:
     """The task of the settings.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no task has that name.
     """
     return get_task(
         config.task.name,
@@ -68,18 +68,18 @@ def task_asked_for(config: Settings) -> Task:
 
 
 def only_trial(config: Settings, architecture: Architecture) -> Params:
-    """The trial of a space that leaves nothing to draw, on an LM.
+    """The only trial of a space in which every parameter is fixed, on an LM.
 
     Raises:
-        ConfigError: the space is wrong, or has a range.
+        ConfigError: the space is wrong, or a parameter is not fixed.
     """
     return read_space(config.space, parameter_limits(architecture), architecture.layers).only_trial()
 
 
 def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:
-    """An exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
+    """A predictor for an exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
 
-    With `engine.dtype=auto` it answers in the arithmetic that it was trained in, so that it answers alike everywhere.
+    With `engine.dtype=auto` it uses the arithmetic of the prompt's training, so that answers are the same everywhere.
 
     Raises:
         UserError: the LM or the folder is wrong, or they don't belong together.
@@ -97,7 +97,7 @@ def data_path(config: Settings) -> Path:
     """The folder of the corpus.
 
     Raises:
-        ConfigError: it is no path and not built in.
+        ConfigError: it has no path and is not built in.
     """
     if config.data.path is not None:
         return config.data.path
@@ -107,7 +107,7 @@ def data_path(config: Settings) -> Path:
 
 
 def corpus_quantizer(config: Settings) -> Quantizer | None:
-    """What made the corpus's units, where it is the demo or was made by `prepare`; else None.
+    """The quantizer of the corpus's units, if the corpus is the demo or was made by `prepare`; else None.
 
     Raises:
         CheckpointError: as `quantizer_in`.
@@ -118,16 +118,16 @@ def corpus_quantizer(config: Settings) -> Quantizer | None:
 
 
 def demo_quantizer() -> Quantizer:
-    """What made the units of the demo, and so those of its LM."""
+    """The quantizer of the demo corpus and its LM."""
     return Quantizer.load(Path(str(files("sp_search") / "demo" / "assets" / "quantizer.safetensors")))
 
 
 def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> UnitizerRecipe:
-    """What makes units of audio as those were made that a prompt was searched on.
+    """A recipe that turns audio into units in the same way as for the corpus of a prompt.
 
     Raises:
-        CheckpointError: the folder names no quantizer, or has lost it.
-        DownloadError: a published speech model can't be had.
+        CheckpointError: the folder names no quantizer, or it is missing.
+        DownloadError: a published speech model can't be downloaded.
     """
     quantizer = exported_quantizer(prompt, document)
     if quantizer is None:
@@ -144,11 +144,11 @@ def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> 
 
 
 def worker_count(config: Settings) -> int:
-    """Workers of a search: as many as asked for, else one a GPU, or two that share this machine's cores."""
+    """The number of workers: as in the settings, else one per GPU, or two that share this machine's cores."""
     on_gpu = device_kind(config.engine.device) == "cuda"
     return config.cluster.workers or (max(1, torch.cuda.device_count()) if on_gpu else min(2, cores()))
 
 
 def cpus_per_worker(config: Settings) -> float:
-    """Cores of a worker: as many as asked for, else an even share of this machine's."""
+    """The cores of a worker: as in the settings, else an even share of this machine's cores."""
     return config.cluster.cpus_per_worker or max(1, cores() // worker_count(config))

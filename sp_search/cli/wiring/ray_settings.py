@@ -16,7 +16,7 @@ S = TypeVar("S", bound=Settings)
 
 @contextmanager
 def joined(config: S) -> Iterator[S]:
-    """The settings with the device and the workers that the cluster has room for; it stays joined inside the block.
+    """The settings with the device and the workers that fit on the cluster, which stays joined inside the block.
 
     Without an address the settings stay as they were, because this machine is the cluster.
 

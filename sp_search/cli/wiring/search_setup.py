@@ -1,6 +1,6 @@
-"""Settings of the command line to what a search takes, checked whole before the first trial.
+"""Turns the settings of the command line into a checked search, before the first trial.
 
-`plan` and `search` both begin with `prepare_search`, so what one passes the other takes.
+`plan` and `search` both call `prepare_search`, so a search that passes the plan also starts.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ from sp_search.types import Params
 from sp_search.units.quantizer import Quantizer
 
 TRIED = 200
-"""Trials drawn from the whole space and built, as far as that costs nothing, before a search begins."""
+"""How many trials are drawn from the space and checked before a search begins; only cheap checks are made."""
 
 SHOWN_FAULTS = 10
 
 ROOM = 50 * 10**6
-"""Bytes that must be free: MLflow's database alone takes one, a search's states tens of millions."""
+"""Bytes that must be free: MLflow's database takes a million, the states of a search tens of millions."""
 
 
 @dataclass(frozen=True)
 class PreparedSearch:
-    """A search that was checked: nothing of it is wrong that can be known beforehand."""
+    """A checked search: it has no fault that can be found beforehand."""
 
     recipe: TrainerSpec
     lm: UnitLM
     data: TaskData
-    quantizer: Quantizer | None  # what made the corpus's units, where that is known
+    quantizer: Quantizer | None  # of the corpus's units, if it is known
     space: Space
     settings: SearchSettings
     identity: StudyIdentity
     corpus_lines: list[str]  # what the corpus was read as, what is odd about its units, and what decides on it
 
     def contract(self, config: Settings) -> dict[str, Any]:
-        """What makes results of this search comparable, as a study records it (`search.study.contract`)."""
+        """The contract of this search, as a study records it (`search.study.contract`)."""
         schedule, task = config.schedule, config.task
         of_part = self.settings.metric != _of_whole(config.task.name)
         return {
@@ -86,11 +86,11 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     """Read LM and corpus, and check space, schedule, corpus, LM and device together.
 
     Args:
-        config: the command's.
-        tell: takes a line on what is left out; stderr by default.
+        config: of the command.
+        tell: is called with a line for each setting that is left out; prints on stderr by default.
 
     Raises:
-        UserError: LM or corpus can't be read; or a ConfigError with all faults of the rest.
+        UserError: LM or corpus can't be read; or a ConfigError that lists all other faults.
     """
     tell = tell or (lambda line: print(f"sp-search: {line}", file=sys.stderr))
     recipe = recipe_of(config)
@@ -118,17 +118,17 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
 
 
 def tell_corpus(prepared: PreparedSearch) -> None:
-    """Say on stderr what the corpus was read as, and what is odd about its units."""
+    """Print the form of each corpus file and warnings about its units on stderr."""
     for line in prepared.corpus_lines:
         print(f"sp-search: {line}", file=sys.stderr)
 
 
 def check_places(config: Settings) -> None:
-    """Refuse places that a search can't use, before it reads or starts anything.
+    """Check folders and services before a search reads or starts anything.
 
     Raises:
-        ConfigError: a folder can't be written or its disk is full, or a service can never be reached as it is named;
-            all are said.
+        ConfigError: a folder can't be written, a disk is full, or the address of a service can never work. All
+            faults are listed.
     """
     faults: list[str] = []
     for key, folder in (("runs", config.runs / config.study), ("cache", config.cache)):
@@ -149,9 +149,9 @@ def _check_folder(folder: Path, key: str) -> None:
 
 
 def resolved_dtype(config: Settings) -> DtypeName:
-    """The arithmetic that was asked for by name, or that the device has in hardware.
+    """The arithmetic of the settings; for auto, the one that the device has in hardware.
 
-    `auto` where that is a GPU of a cluster and this machine has none: each worker then asks its own.
+    It stays `auto` if the workers use GPUs of a cluster and this machine has none. Then each worker decides.
     """
     if device_kind(config.engine.device) == "cuda" and not torch.cuda.is_available():
         return config.engine.dtype
@@ -189,10 +189,10 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
 
 
 def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
-    """What is searched on an LM.
+    """The search space on an LM.
 
     Raises:
-        ConfigError: the space is wrong, or has a method that the task is not for.
+        ConfigError: the space is wrong, or has a method that does not suit the task.
     """
     space = read_space(config.space, parameter_limits(architecture), architecture.layers)
     methods = _methods(space)
@@ -214,7 +214,7 @@ def searches_rivals(space: Space) -> bool:
 def trial_faults(
     space: Space, data: TaskData, architecture: Architecture, first: tuple[Params, ...], seed: int
 ) -> list[str]:
-    """What would be wrong with trials of a space on this corpus and LM, each fault once, with a trial that has it."""
+    """The faults of trials of a space on this corpus and LM: each fault once, with a trial that has it."""
     found: dict[str, str] = {}
     for params in _tried_trials(space, first, seed):
         try:
@@ -233,7 +233,7 @@ def _of_whole(task: str) -> str:
 
 
 def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterator[Params]:
-    """The first trials, what they leave out drawn, and draws from the whole space."""
+    """The first trials, with missing parameters drawn, and trials drawn from the whole space."""
     for given, drawn in zip(first, draws(space, len(first), seed), strict=True):
         yield {**drawn, **given}
     yield from draws(space, TRIED, seed)
@@ -246,13 +246,13 @@ def _methods(space: Space) -> list[str]:
 def _first_trials(
     config: Settings, space: Space, architecture: Architecture, tell: Callable[[str], None]
 ) -> tuple[Params, ...]:
-    """What a new study tries first: the best settings of the study it starts from, then those of the schedule.
+    """The first trials of a new study: the best settings of the study in `warm_start`, then those of the schedule.
 
-    A setting that the space never draws is left out, and said.
+    Settings that the space can never draw are left out, with a line for each.
 
     Raises:
-        ConfigError: a first trial has a parameter that there is not, or a value that it can't have.
-        StudyError: there is no study to start from, or none of its trials reached its full budget.
+        ConfigError: a first trial has an unknown parameter, or a value that is not legal.
+        StudyError: the study in `warm_start` does not exist, or none of its trials reached its full budget.
     """
     found = [*_warm_trials(config, space, tell)]
     limits = parameter_limits(architecture)
@@ -266,7 +266,7 @@ def _first_trials(
 
 
 def _warm_trials(config: Settings, space: Space, tell: Callable[[str], None]) -> tuple[Params, ...]:
-    """The best settings of the study that a new one starts from."""
+    """The best settings of the study in `warm_start`."""
     name = config.schedule.warm_start
     if name is None:
         return ()
@@ -279,7 +279,7 @@ def _warm_trials(config: Settings, space: Space, tell: Callable[[str], None]) ->
 
 
 def _tried(faults: list[str], what: Callable[[], Any]) -> Any:
-    """What comes of it; None where it is a user's mistake, which is then among the faults."""
+    """The result of a call; for a user's mistake None, and its message is added to the faults."""
     try:
         return what()
     except UserError as error:

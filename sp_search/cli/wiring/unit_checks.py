@@ -1,4 +1,4 @@
-"""What a command says on stderr of the units that it is given: their form, who made them, and whether they repeat."""
+"""Checks and messages about the units of a corpus: the form of its files, their quantizer, and repeats."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sp_search.units.repeats import differing_repeats, splits_that_differ
 
 
 def say(*lines: str) -> None:
-    """Print lines on stderr, empty ones left out."""
+    """Print lines on stderr, except empty ones."""
     for line in lines:
         if line:
             print(line, file=sys.stderr, flush=True)
 
 
 def lines_on_corpus(config: Settings, corpus: Corpus) -> list[str]:
-    """What is to be said of a corpus before a search on the LM of the settings: forms, unknown origin, repeats.
+    """The messages about a corpus before a search on the LM of the settings: forms, unknown quantizers, repeats.
 
     Raises:
         CheckpointError: corpus and LM are of different quantizers.
@@ -40,27 +40,27 @@ def lines_on_corpus(config: Settings, corpus: Corpus) -> list[str]:
 
 
 def origin_of_lm(config: Settings) -> UnitOrigin:
-    """What made the units of the LM of the settings."""
+    """The origin of the units of the LM in the settings."""
     built_in = demo_quantizer() if config.lm.path is None and config.lm.name == "demo" else None
     return lm_origin(config.lm.name, config.lm.path, built_in)
 
 
 def origin_of_corpus(config: Settings) -> UnitOrigin:
-    """What made the units of the corpus of the settings."""
+    """The origin of the units of the corpus in the settings."""
     return corpus_origin(config.data.path, demo_quantizer() if config.data.path is None else None)
 
 
 def say_partners(config: Settings, prompt: Path, document: Mapping[str, Any], *others: UnitOrigin) -> UnitOrigin:
-    """Compare a prompt with the LM of the settings and with others, and say who does not know its quantizer.
+    """Compare the quantizers of a prompt, of the LM in the settings and of others; print who does not know its own.
 
     Args:
-        config: names the LM.
+        config: has the LM.
         prompt: the exported folder.
-        document: its document.
-        others: what made the units of a corpus, or of an input.
+        document: of the prompt.
+        others: the origins of a corpus or an input.
 
     Returns:
-        What the prompt knows.
+        The origin of the prompt's units.
 
     Raises:
         CheckpointError: two are of different quantizers.

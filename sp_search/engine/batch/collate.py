@@ -1,4 +1,4 @@
-"""How a batch lies in memory: a source block, the same for all answers, and target rows behind it.
+"""The layout of a batch: a source block, which is the same for all answers, followed by target rows.
 
 An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds
 `</s> u1 .. uN`, padded on the left, so that the target rows begin in the same column for every utterance.
@@ -21,7 +21,7 @@ from sp_search.errors import DataError
 from sp_search.types import EOS, PAD
 
 FIRST_POSITION = PAD + 1
-"""fairseq numbers positions behind the padding index."""
+"""fairseq's positions begin after the padding index."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SourceBatch:
     lengths: tuple[int, ...]  # the same on the host, because reading a tensor would wait for the device
 
     def take(self, rows: Sequence[int]) -> SourceBatch:
-        """Some of its rows, as wide as before."""
+        """The rows with these numbers, with unchanged width."""
         return self._at(onto(self.tokens.device, torch.tensor(rows)), rows)
 
     def part(self, rows: range) -> SourceBatch:
@@ -51,12 +51,12 @@ class SourceBatch:
 
     @property
     def tokens_in_all(self) -> int:
-        """Source units and `<s>` over the batch: the papers' gradient divisor, less the answers."""
+        """Source units and `<s>` of the whole batch: the papers' gradient divisor without the answers."""
         return sum(self.lengths) + len(self.lengths)
 
     @property
     def columns(self) -> list[int]:
-        """How many columns of each row are not padding."""
+        """The number of columns of each row that are not padding."""
         return [length + 1 for length in self.lengths]
 
     @property
@@ -93,7 +93,7 @@ def collate_sources(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int,
 
 
 def onto(device: torch.device, tensor: Tensor) -> Tensor:
-    """A tensor of the host on a device, without waiting for the device to finish its work."""
+    """Copy a tensor to a device without waiting for the device."""
     return tensor.to(device, non_blocking=True)
 
 

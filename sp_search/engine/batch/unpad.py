@@ -1,6 +1,6 @@
-"""The rows of a batch without its padding, one after the other: work that goes row by row skips the pads.
+"""Packs the rows of a batch without padding, so that row-wise operations skip the pads.
 
-Only attention needs the rows of one utterance and one head together. It copies them anyway, so its copies go by index
+Only attention needs the rows of one utterance and head together. It copies them in any case, so it copies by index
 from one order to the other:
 
     packed   (K, N, parts, H)     rows without pads; parts are query, key and value
@@ -27,13 +27,13 @@ class Unpadding:
     """Which rows of a batch are not padding."""
 
     real: Tensor  # (N,), int64: the numbers of the real rows among all B * T
-    place: Tensor  # (B, T), int64: the number of each row among the real ones; a pad has that of another row
+    place: Tensor  # (B, T), int64: the number of each row among the real ones; for a pad, that of some other row
     pads: Tensor  # (B * T - N,), int64: the numbers of the pads among all B * T
     made: dict[Any, Tensor] = field(default_factory=dict, init=False)  # index tables, made once
 
     @classmethod
     def behind(cls, pads: Sequence[int], length: int, device: torch.device) -> Unpadding:
-        """For utterances that begin with so many pads each, and have so many rows in all."""
+        """For utterances with these numbers of pads in front, each of `length` rows in total."""
         is_real = np.arange(length) >= np.array(pads)[:, None]
         place = (np.cumsum(is_real.ravel()) - 1).clip(min=0).reshape(is_real.shape)
         numbers = np.flatnonzero(is_real), place, np.flatnonzero(~is_real)
@@ -48,19 +48,19 @@ class Unpadding:
         return _Pad.apply(packed, self)  # type: ignore[no-untyped-call]
 
     def heads_from_packed(self, trials: int, parts: int, heads: int) -> Tensor:
-        """(parts, K, B, H, T): which row of (K, N, parts, H) goes there."""
+        """Indices (parts, K, B, H, T) into the rows of (K, N, parts, H)."""
         return self._once(_heads_from_packed, trials, parts, heads)
 
     def packed_from_heads(self, trials: int, heads: int, columns: int) -> Tensor:
-        """(K, N, H): which row of (K, B, H, columns) goes there; the rows are the last T of the columns."""
+        """Indices (K, N, H) into the rows of (K, B, H, columns); the T rows are the last of the columns."""
         return self._once(_packed_from_heads, trials, heads, columns)
 
     def packed_from_gradients(self, trials: int, heads: int, columns: int) -> Tensor:
-        """(K, N, 3, H): which row goes there of (K, B, H, T) queries, then (K, B, H, columns) keys, then values."""
+        """Indices (K, N, 3, H) into the joined rows of queries (K, B, H, T), keys (K, B, H, columns) and values."""
         return self._once(_packed_from_gradients, trials, heads, columns)
 
     def _once(self, make: Callable[..., Tensor], *sizes: int) -> Tensor:
-        """Every layer needs the same tables."""
+        """Make a table once; every layer needs the same ones."""
         if (make, *sizes) not in self.made:
             self.made[make, *sizes] = make(self, *sizes)
         return self.made[make, *sizes]
@@ -85,7 +85,7 @@ def _packed_from_heads(rows: Unpadding, trials: int, heads: int, columns: int) -
 
 def _packed_from_gradients(rows: Unpadding, trials: int, heads: int, columns: int) -> Tensor:
     batch, length = rows.place.shape
-    keys_start = trials * batch * heads * length  # behind the queries
+    keys_start = trials * batch * heads * length  # after the queries
     values_start = keys_start + trials * batch * heads * columns
     query = rows.packed_from_heads(trials, heads, length)  # (K, N, H)
     column = rows.packed_from_heads(trials, heads, columns)  # (K, N, H)
@@ -98,7 +98,7 @@ def taken(rows: Tensor, where: Tensor) -> Tensor:
 
 
 class _Pack(torch.autograd.Function):
-    """Written by hand: the backward of torch's own selection adds up row by row."""
+    """Written by hand, because the backward of torch's index_select adds row by row."""
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, rows: Unpadding) -> Tensor:

@@ -1,4 +1,4 @@
-"""K trials' logits for one batch: the unit LM with every trial's prompt, computing only what reaches a loss.
+"""Logits of K trials for one batch: the unit LM with every trial's prompt, for rows that affect the loss.
 
 Up to the lowest prompted layer of these trials, the source is the same for all of them and needs no gradient
 (`source_states.py`). A deep prompt has no rows of its own. The last layer computes the scored rows alone (method.md,
@@ -36,22 +36,22 @@ def target_logits(
     target: TargetBlock,
     read: list[list[Part]] | None = None,
 ) -> Tensor:
-    """What the LM expects behind `<s>`, behind each target token and, where that is scored, in place of `<s>`.
+    """The logits for the token after `<s>`, after each target token and, if it is scored, for `<s>` itself.
 
-    The trials agree in `max_source_units`, in prompt position and in whether the prompt is deep. They may differ in
-    all else, prompt length, depth and side included.
+    All trials have the same `max_source_units` and prompt position, and all prompts are deep or none is. The trials
+    may differ in everything else, including prompt length, depth and side.
 
     Args:
         weights: the frozen LM.
         block: the batch's sources.
         source: `run_source` of that block, with the `source_levels` of these trials.
         prompts: K trials' prompts.
-        target: what stands behind `<s>`.
-        read: filled, layer by layer, with the columns that the last row reads; a row behind it reads them and itself.
+        target: the tokens after `<s>`.
+        read: filled, layer by layer, with the columns that the last row reads. The next row reads these and itself.
 
     Returns:
-        (K, B, predicts_separator + 1 + M, V), float32. Of the last 1 + M rows, row 0 is what follows `<s>` and row j
-        what follows token j. A row before them predicts `<s>`.
+        (K, B, predicts_separator + 1 + M, V), float32. Row 0 of the last 1 + M rows predicts the token after `<s>`,
+        row j the token after token j. The row before them, if there is one, predicts `<s>`.
     """
     layers = weights.architecture.layers
     rows, target_mask = embed_targets(weights, block, prompts, target)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
@@ -74,27 +74,29 @@ def target_logits(
 
 
 def _lowest_prompted_layer(prompts: Sequence[TrialPrompt], layers: int) -> int:
-    """Of all these trials; L where the source sees no prompt."""
+    """The lowest layer with a prompt of any trial; L if the source sees no prompt."""
     live = [prompt.first_live_layer for prompt in prompts]
     return min(layers if level is None else level for level in live)
 
 
 @dataclass(frozen=True)
 class _Attention:
-    """The attention of every layer: of target rows, and from the lowest prompted layer on of source rows too."""
+    """The attention of every layer: of target rows, and from the lowest prompted layer on also of source rows."""
 
     weights: FoldedWeights
     source: SourceStates
     prefixes: list[PromptKV | None]  # by layer
-    lowest: int  # the lowest prompted layer; L where the source sees no prompt
-    scored: int  # rows wanted of the last layer, counted from the end
+    lowest: int  # the lowest prompted layer; L if the source sees no prompt
+    scored: int  # rows needed from the last layer, counted from the end
     target_mask: Tensor  # (K or 1, B or 1, 1, A, A)
-    whole_mask: Tensor | None  # (K or 1, B, 1, T, 1 + T), `attend_above`'s; None without layers above the lowest
+    whole_mask: (
+        Tensor | None
+    )  # (K or 1, B, 1, T, 1 + T), for `attend_above`; None if there are no layers above the lowest
     unpadding: Unpadding | None  # of source and target rows, the same
     read: list[list[Part]] | None
 
     def __call__(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """As `run_layers` takes it: x is (K, B, A, D) up to the lowest prompted layer and (K, N, D) above it."""
+        """The attention of `run_layers`. x is (K, B, A, D) up to the lowest prompted layer, (K, N, D) above it."""
         if level < self.lowest:
             return self._attend_from_target(x, level)
         if level == self.lowest:
@@ -105,7 +107,7 @@ class _Attention:
         return level == len(self.weights.layers) - 1
 
     def _attend_from_target(self, target: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """Target rows (K, B, A, D) on the prefix, the source and each other; of the last layer the scored ones."""
+        """Target rows (K, B, A, D) attend to prefix, source and each other; in the last layer only scored rows."""
         layer, source = self.weights.layers[level], self.source
         query, key, value = split_heads(project(target, layer), layer)  # (K, B, H, A, d)
         source_part = source.keys[level][None], source.values[level][None], source.padding[None]
@@ -116,9 +118,9 @@ class _Attention:
         return target[:, :, -rows:], merge_heads(mixed)
 
     def _attend_and_join(self, target: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """The lowest prompted layer: target rows (K, B, A, D) enter, source and target rows leave, (K, N, D).
+        """The lowest prompted layer: takes target rows (K, B, A, D), returns source and target rows (K, N, D).
 
-        If it is the last layer, the scored rows leave, (K, B, scored, D): the row before `<s>` may be a source row.
+        If it is the last layer, it returns the scored rows (K, B, scored, D). One of them may be the last source row.
         """
         source_rows = self.source.entries[level].state.shape[1]
         if self._is_last(level):
@@ -132,7 +134,7 @@ class _Attention:
         return self.unpadding.pack(rows), self.unpadding.pack(mixed)
 
     def _attend_from_source(self, trials: int, level: int, rows: int) -> tuple[Tensor, Tensor]:
-        """The last rows of the source on the prefix and the source, for every trial: each (K, B, rows, D)."""
+        """The last rows of the source attend to the prefix and the source, for every trial: each (K, B, rows, D)."""
         entry, prefix = self.source.entries[level], self.prefixes[level]
         start = entry.state.shape[1] - rows
         state, mixed = (part[:, start:].expand(trials, -1, -1, -1) for part in (entry.state, entry.mixed))
@@ -141,7 +143,7 @@ class _Attention:
         return state, attend_source(entry.query[:, start:], entry.mixed[:, start:], entry.log_sum[:, start:], prefix)
 
     def _attend_from_all(self, rows: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        """All rows (K, N, D) on the prefix and each other; of the last layer the scored ones, (K, B, scored, D)."""
+        """All rows (K, N, D) attend to prefix and each other; in the last layer scored rows, (K, B, scored, D)."""
         assert self.unpadding is not None
         assert self.whole_mask is not None
         layer, prefix, on_each_other = self.weights.layers[level], self.prefixes[level], self.whole_mask[..., 1:]
@@ -159,7 +161,7 @@ class _Attention:
         return pad(rows)[:, :, -self.scored :], pad(mixed)[:, :, -self.scored :]
 
     def _is_cheaper_without_keys(self) -> bool:
-        """Whether `attend_last` takes fewer products than keys and values of all rows would."""
+        """Whether `attend_last` needs fewer products than the keys and values of all rows."""
         assert self.whole_mask is not None
         architecture, length = self.weights.architecture, self.whole_mask.shape[-2]
         width, heads = architecture.embed_dim, architecture.attention_heads
@@ -180,6 +182,6 @@ def _prefix_part(prefix: PromptKV | None) -> list[Part]:
 
 
 def _unpadding(block: SourceBatch, target_rows: int) -> Unpadding:
-    """Which source and target rows are not padding."""
+    """The source and target rows that are not padding."""
     width = block.tokens.shape[1]
     return Unpadding.behind([width - columns for columns in block.columns], width + target_rows, block.tokens.device)

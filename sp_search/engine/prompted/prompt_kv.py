@@ -1,4 +1,4 @@
-"""The prompts of trials, projected once a step into the keys and values that attention reads.
+"""Projects the prompts of trials into keys and values for attention, once per step.
 
 A deep prompt needs no rows in the sequence: its key and value prefixes are `k_proj(keys[l])` and
 `v_proj(values[l])`. An input prompt before the source is causal and so the same for every utterance: its rows run
@@ -29,11 +29,11 @@ class TrialPrompt:
 
     tensors: PromptTensors
     deep_layers: range
-    is_infix: bool  # its deep prompt stands right before `<s>`
+    is_infix: bool  # whether its deep prompt stands right before `<s>`
 
     @property
     def first_live_layer(self) -> int | None:
-        """The lowest layer in which the source sees the prompt; None where it never does.
+        """The lowest layer in which the source sees the prompt; None if it never does.
 
         It is 0 without a prompt, because the row before `<s>` may be scored.
         """
@@ -44,9 +44,9 @@ class TrialPrompt:
 
 
 def prompt_kv_by_layer(weights: FoldedWeights, prompts: Sequence[TrialPrompt]) -> list[PromptKV | None]:
-    """The prefix of every layer; None in a layer where no trial has one.
+    """The prefix of every layer; None for a layer in which no trial has one.
 
-    Trials with an input prompt alone and trials with deep prompts don't share a micro-batch.
+    Trials with only an input prompt and trials with deep prompts don't share a micro-batch.
     """
     layers = weights.architecture.layers
     if prompts[0].tensors.keys is not None:
@@ -60,8 +60,8 @@ def prompt_kv_by_layer(weights: FoldedWeights, prompts: Sequence[TrialPrompt]) -
 def _rows_by_layer(prompt: TrialPrompt, longest: int, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
     """The key and value rows, each (longest, D), of every layer that has a deep prompt.
 
-    All layers are unbound at once: the backward of `keys[layer]` would fill a gradient as large as all layers, for
-    each of them.
+    All layers are unbound at once, because the backward of each `keys[layer]` would fill a gradient as large as all
+    layers.
     """
     keys, values = prompt.tensors.keys, prompt.tensors.values
     assert keys is not None
@@ -77,10 +77,10 @@ def _deep_prefix(
     rows_by_prompt: Sequence[list[tuple[Tensor, Tensor]]],
     level: int,
 ) -> PromptKV | None:
-    """The prefix of one layer; None where no trial has one there.
+    """The prefix of one layer; None if no trial has one there.
 
-    rows_by_prompt holds `_rows_by_layer` of each prompt. A prompt without rows in this layer lends those of its first
-    layer, all hidden, so that all prompts are projected together.
+    rows_by_prompt holds `_rows_by_layer` of each prompt. For a prompt without rows in this layer, the rows of its
+    first layer are used and hidden, so that all prompts are projected together.
     """
     if not any(level in prompt.deep_layers for prompt in prompts):
         return None
@@ -100,7 +100,7 @@ def _deep_prefix(
 
 
 def _input_prefixes(weights: FoldedWeights, prompts: Sequence[Tensor]) -> list[PromptKV]:
-    """Run input prompts, each (P, D), through the LM by themselves: their keys and values in every layer."""
+    """Run input prompts, each (P, D), through the LM alone. Returns their keys and values in every layer."""
     lengths = [len(prompt) for prompt in prompts]
     longest = max(lengths)
     hidden = _hidden(lengths, longest, weights.device)

@@ -1,7 +1,7 @@
-"""Source states kept in memory between epochs and between evaluations, as many as fit; others are computed again.
+"""Caches source states between epochs and evaluations, as far as memory allows. Others are computed again.
 
-The batches of two epochs differ, so each source is kept by itself, under its units, and the states of a batch are put
-together from its sources. A source is causal: what is kept of a whole one serves the same source cut short.
+The batches of two epochs differ, so each source is cached alone, under its units, and the states of a batch are put
+together from its sources. The LM is causal, so the states of a whole source also serve a shortened one.
 
 B utterances   S source columns   n rows of one source   L layers   H heads   d head width   D embedding size
 """
@@ -27,20 +27,20 @@ from sp_search.engine.prompted.source_states import (
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 ENOUGH = 0.8
-"""Share of all sources of which keys and values must fit to be kept.
+"""The share of all sources whose keys and values must fit; otherwise layer inputs are cached instead.
 
-Making them from the layers' inputs costs a fifth of running a source (0.85 of 3.9 ms an utterance of 57 rows at
-6 x 256). So where fewer fit, keeping the inputs of more sources saves more.
+Making keys and values from the layers' inputs takes a fifth of the time of running a source (0.85 of 3.9 ms for an
+utterance of 57 rows at 6 x 256). So if fewer fit, caching the inputs of more sources saves more.
 """
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """Which parts of a source are kept."""
+    """The parts of a source that are cached."""
 
     columns: int  # layers, from the lowest up, with keys and values
     inputs: frozenset[int]  # layers above the lowest, with their input
-    entries: frozenset[int] = frozenset()  # levels with the rest of their entry
+    entries: frozenset[int] = frozenset()  # levels with the other tensors of their entry
 
     def __or__(self, other: _Parts) -> _Parts:
         return _Parts(max(self.columns, other.columns), self.inputs | other.inputs, self.entries | other.entries)
@@ -51,12 +51,12 @@ _NOTHING = _Parts(0, frozenset())
 
 @dataclass(frozen=True)
 class _CachedSource:
-    """One source's rows."""
+    """The cached rows of one source."""
 
-    parts: _Parts  # which it has
+    parts: _Parts  # those that it has
     columns: Tensor  # (L', 2, H, n, d): keys and values
     inputs: Mapping[int, Tensor]  # by layer, (n, D)
-    entries: Mapping[int, tuple[Tensor, ...]]  # by level, an entry's query and mixed (n, D) and log_sum (n, H)
+    entries: Mapping[int, tuple[Tensor, ...]]  # by level: query and mixed (n, D) and log_sum (n, H) of an entry
 
     @property
     def bytes(self) -> int:
@@ -64,19 +64,19 @@ class _CachedSource:
         return sum(tensor.nbytes for tensor in (self.columns, *self.inputs.values(), *entered))
 
     def serves(self, wanted: _Parts, rows: int) -> bool:
-        """Whether it has these parts, for so many rows of the source."""
+        """Whether it has these parts for the first `rows` rows of the source."""
         return wanted | self.parts == self.parts and rows <= self.columns.shape[-2]
 
 
 class SourceCache:
-    """Source states by source. First come, first kept: every utterance returns once an epoch, so none is worth more.
+    """Source states by source. The first sources stay: each is used once per epoch, so all are worth the same.
 
-    Where keys and values of too few sources would fit, the inputs of the layers are kept instead, in less than half
-    the memory, and keys and values are made from them again.
+    If the keys and values of too few sources would fit, the inputs of the layers are kept instead, which need less
+    than half the memory, and keys and values are computed from them.
     """
 
     def __init__(self, weights: FoldedWeights, limit_bytes: int, *, rows: int) -> None:
-        """Keep at most so many bytes (0 keeps nothing) of sources that have so many rows in all."""
+        """Keep at most `limit_bytes` bytes (0 keeps nothing) of sources with `rows` rows in total."""
         self._weights = weights
         self.limit_bytes = limit_bytes
         architecture = weights.architecture
@@ -90,7 +90,7 @@ class SourceCache:
     def states(
         self, block: SourceBatch, sources: Sequence[npt.NDArray[np.int32]], levels: frozenset[int]
     ) -> SourceStates:
-        """The same as `run_source` for a block that was laid out from these whole sources."""
+        """The same as `run_source` for a block made from these whole sources."""
         wanted = self._wanted(levels)
         if not self.limit_bytes or wanted == _NOTHING:  # below layer 0 there are only embeddings
             return run_source(self._weights, block, levels)
@@ -112,13 +112,12 @@ class SourceCache:
         wanted: _Parts,
         levels: frozenset[int],
     ) -> tuple[SourceStates, dict[int, _CachedSource]]:
-        """Run the missing utterances of a block, and keep what fits.
+        """Run the missing utterances of a block, and cache them as far as they fit.
 
-        Parts that are kept already of one of them stay: otherwise two kinds of trials would push out each other's
-        parts in turns.
+        Parts that are cached already are kept; otherwise two kinds of trials would replace each other's.
 
         Returns:
-            The states of the missing utterances, and what each leaves for the cache, by its number in the block.
+            The states of the missing utterances, and the cached source of each, by its number in the block.
         """
         parts = wanted
         for b in missing:
@@ -135,11 +134,11 @@ class SourceCache:
         return computed, fresh
 
     def _wanted(self, levels: frozenset[int]) -> _Parts:
-        """The parts from which states with these levels are put together."""
+        """The parts that are needed for states with these levels."""
         layers, highest = len(self._weights.layers), max(levels)
         if not self._keeps_columns:
             return _Parts(0, frozenset(range(1, min(highest + 1, layers))))
-        # The last layer has no entry to keep, but its keys and values: then only one row of its input is projected.
+        # The last layer has no entry to cache, but its keys and values: then only one row of its input is projected.
         entries = levels & frozenset(range(layers - 1)) if self._keeps_entries else frozenset()
         columns = layers if highest == layers - 1 else highest + (highest in entries)
         return _Parts(columns, levels & frozenset(range(1, layers)), entries)
@@ -155,7 +154,7 @@ class SourceCache:
 
     @torch.no_grad()
     def _joined(self, block: SourceBatch, cached: Sequence[_CachedSource], levels: frozenset[int]) -> SourceStates:
-        """The states of a block from those of its sources, padded on the left as the block is."""
+        """The states of a block from those of its sources, with the block's padding on the left."""
         wanted, width = self._wanted(levels), block.tokens.shape[1]
         _, two, heads, _, d = cached[0].columns.shape
         columns = cached[0].columns.new_zeros(wanted.columns, two, len(cached), heads, width, d)
@@ -177,9 +176,9 @@ class SourceCache:
 
 
 def _rows_of(states: SourceStates, inputs: Sequence[Tensor], row: int, count: int, parts: _Parts) -> _CachedSource:
-    """A copy of one utterance's rows, without its padding; inputs: those of the layers.
+    """A copy of one utterance's rows, without its padding; inputs are those of the layers.
 
-    Copied, because a view would keep the whole batch in memory.
+    It is a copy, because a view would keep the whole batch in memory.
     """
     pairs = zip(states.keys[: parts.columns], states.values[: parts.columns], strict=True)
     columns = [torch.stack([key[row, :, -count:], value[row, :, -count:]]) for key, value in pairs]

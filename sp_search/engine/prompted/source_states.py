@@ -1,6 +1,7 @@
-"""The source up to the lowest prompted layer: the same for all trials, without gradient (method.md, "Savings" 5).
+"""Runs the source up to the lowest prompted layer: it is the same for all trials, and has no gradient (method.md,
+"Savings" 5).
 
-B utterances   S source columns   R rows that go on   L layers   H heads   d head width   D embedding size
+B utterances   S source columns   R rows that continue   L layers   H heads   d head width   D embedding size
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 @dataclass(frozen=True)
 class LayerEntry:
-    """The source as it enters the lowest prompted layer, and what its attention would take in without a prompt.
+    """The source at the lowest prompted layer: its input, and the results of its attention without a prompt.
 
-    R = S, but R = 1 in the last layer, where only the row before `<s>` can be scored.
+    R = S; in the last layer R = 1, because only the row before `<s>` can be scored there.
     """
 
     state: Tensor  # input of the layer, (B, R, D)
     query: Tensor  # (B, R, D)
-    mixed: Tensor  # what its attention takes in of the source alone, (B, R, D)
+    mixed: Tensor  # the attention output over the source alone, (B, R, D)
     log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, R, H), float32
 
     def part(self, rows: slice) -> LayerEntry:
@@ -46,12 +47,12 @@ class LayerEntry:
 
 @dataclass(frozen=True)
 class SourceStates:
-    """The source of a batch without any prompt, as far as trials need it."""
+    """The states of a batch's source without any prompt, up to the layers that trials need."""
 
     keys: list[Tensor]  # of the layers up to the highest level: (B, H, S, d)
     values: list[Tensor]  # the same
     entries: dict[int, LayerEntry]  # by level
-    padding: Tensor  # (B, 1, 1, S), what is added to scores of target rows on source columns
+    padding: Tensor  # (B, 1, 1, S), to add to the scores of target rows on source columns
 
     def part(self, rows: slice) -> SourceStates:
         """Some of its B rows, a view."""
@@ -64,7 +65,7 @@ class SourceStates:
 
 
 def source_levels(first_live_layers: Iterable[int | None], layers: int) -> frozenset[int]:
-    """The levels of the entries that trials of these lowest live layers need; None, a source never reached, is L."""
+    """The levels of the entries for trials with these lowest live layers; None (no live layer) counts as L."""
     return frozenset(layers if level is None else level for level in first_live_layers)
 
 
@@ -72,20 +73,20 @@ def source_levels(first_live_layers: Iterable[int | None], layers: int) -> froze
 def run_source(
     weights: FoldedWeights, block: SourceBatch, levels: frozenset[int], inputs: list[Tensor] | None = None
 ) -> SourceStates:
-    """Run the source up to the highest of `source_levels`; inputs is filled with each layer's input, (B, S, D)."""
+    """Run the source up to the highest of `source_levels`; inputs is filled with every layer's input, (B, S, D)."""
     return run_source_with_gradient(weights, block, levels, inputs)
 
 
 def run_source_with_gradient(
     weights: FoldedWeights, block: SourceBatch, levels: frozenset[int], inputs: list[Tensor] | None = None
 ) -> SourceStates:
-    """The same as `run_source`, with the gradient that the weights of a fine-tuned LM need."""
-    top = min(max(levels), len(weights.layers) - 1)  # the highest layer whose keys and values are read
+    """The same as `run_source`, with gradients for the weights of a fine-tuned LM."""
+    top = min(max(levels), len(weights.layers) - 1)  # the highest layer whose keys and values are needed
     mask = source_mask(block, weights.dtype)
     states = SourceStates([], [], {}, source_padding(block, weights.dtype))
 
     def add_columns(x: Tensor, level: int) -> Tensor | None:
-        """Add a layer's keys and values, and its entry if it is one of the levels; else return its queries."""
+        """Add a layer's keys and values, and its entry if the layer is one of the levels; else return its queries."""
         query: Tensor | None = None
         if level in levels:
             key, value, states.entries[level] = enter(x, level, weights, mask, None)
@@ -117,15 +118,15 @@ def states_of_parts(
     inputs: Mapping[int, Tensor],
     entries: Mapping[int, LayerEntry],
 ) -> SourceStates:
-    """The states of a block from what `run_source` made on its way, without attention and feed-forward.
+    """The states of a block from intermediate results of `run_source`, without attention and feed-forward.
 
     Args:
         weights: the frozen LM.
         block: the sources.
         levels: `source_levels`.
         columns: keys and values of the lowest L' layers, (L', 2, B, H, S, d).
-        inputs: by layer, its input, (B, S, D): of all levels, and of the layers below them without columns.
-        entries: of levels that have columns, R = S.
+        inputs: by layer, its input (B, S, D): of all levels, and of layers below them that have no columns.
+        entries: of the levels that have columns, R = S.
     """
     mask = source_mask(block, weights.dtype)
     states = SourceStates([], [], {}, source_padding(block, weights.dtype))
@@ -159,7 +160,7 @@ def enter(
         level: the layer's number.
         weights: the LM's.
         mask: `source_mask`.
-        columns: its keys and values (B, H, S, d), where they are known already.
+        columns: its keys and values (B, H, S, d), if they are known already.
     """
     layer = weights.layers[level]
     rows = x[:, -1:] if level == len(weights.layers) - 1 else x  # (B, R, D)
@@ -177,14 +178,16 @@ def enter(
 
 
 def source_mask(block: SourceBatch, dtype: torch.dtype) -> Tensor:
-    """What is added to scores of source rows on source columns, (B, 1, S, S)."""
+    """The mask to add to the scores of source rows on source columns, (B, 1, S, S)."""
     padded = block.is_padded
     columns = padded.shape[1]
     visible = torch.ones(columns, columns, dtype=torch.bool, device=padded.device).tril() & ~padded[:, None, :]
-    visible |= torch.eye(columns, dtype=torch.bool, device=padded.device)  # a pad sees itself, else its row is NaN
+    visible |= torch.eye(
+        columns, dtype=torch.bool, device=padded.device
+    )  # a pad sees itself, because its row would be NaN otherwise
     return additive(~visible, dtype)[:, None]
 
 
 def source_padding(block: SourceBatch, dtype: torch.dtype) -> Tensor:
-    """What is added to scores of target rows on source columns, (B, 1, 1, S)."""
+    """The mask to add to the scores of target rows on source columns, (B, 1, 1, S)."""
     return additive(block.is_padded, dtype)[:, None, None, :]

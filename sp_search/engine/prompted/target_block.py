@@ -1,4 +1,4 @@
-"""What stands behind the source: an infix, `<s>` and the answers, for K trials, and which rows see which.
+"""The target block after the source (an infix, `<s>` and the answers) for K trials, and its mask.
 
 K trials   B utterances   S source columns   A target rows   M answer tokens   P infix rows   T = S + A
 D embedding size
@@ -22,21 +22,21 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 @dataclass(frozen=True)
 class TargetBlock:
-    """What stands behind `<s>`: one answer an utterance while training, or every legal answer as a tree.
+    """The tokens after `<s>`: one answer per utterance in training, or all legal answers as a tree.
 
-    Column 0 is `<s>`; column j > 0 holds token j - 1, at `depth[j]` places behind `<s>`.
+    Column 0 is `<s>`; column j > 0 holds token j - 1, `depth[j]` positions after `<s>`.
     """
 
     tokens: Tensor  # (K, B, M) or (K, 1, M), int64
     depth: Tensor  # (1 + M,), int64; depth[0] = 0
     visible: Tensor  # (1 + M, 1 + M), bool: [row, column] True where the row sees the column
-    predicts_separator: bool  # whether the row before `<s>` is scored, which predicts it
+    predicts_separator: bool  # whether the row before `<s>`, which predicts it, is scored
 
 
 def embed_targets(
     weights: FoldedWeights, block: SourceBatch, prompts: Sequence[TrialPrompt], target: TargetBlock
 ) -> tuple[Tensor, Tensor]:
-    """The target rows' embeddings (K, B, A, D), and what is added to their scores on each other."""
+    """The embeddings of the target rows (K, B, A, D), and the mask to add to their scores on each other."""
     trials, batch = len(prompts), len(block.units)
     scale = math.sqrt(weights.architecture.embed_dim)
     separators = torch.stack([prompt.tensors.separator for prompt in prompts])[:, None, None] * scale
@@ -56,16 +56,16 @@ def embed_targets(
 
 
 def _deep_infix_rows(infixes: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
-    """The last `count` rows, 0 or 1, of each infix, (K, count, D), and that no row sees them, (K, count).
+    """The last `count` rows (0 or 1) of each infix, (K, count, D), and the mask that hides them, (K, count).
 
-    A row is there only to predict `<s>`: the keys and values of all infix positions come from the deep prompt.
+    The row is only needed to predict `<s>`. The keys and values of all infix positions come from the deep prompt.
     """
     rows = torch.stack([infix[len(infix) - count :] for infix in infixes])
     return rows, rows.new_ones(len(infixes), count, dtype=torch.bool)
 
 
 def _input_infix_rows(infixes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
-    """All rows, padded in front to the longest, (K, P, D), and which of them are padding, (K, P); None for none."""
+    """All rows, padded in front to the longest, (K, P, D), and the mask of the padding, (K, P), or None."""
     longest = max(len(infix) for infix in infixes)
     rows = torch.stack([F.pad(infix, (0, 0, longest - len(infix), 0)) for infix in infixes])
     pads = [longest - len(infix) for infix in infixes]
@@ -75,16 +75,16 @@ def _input_infix_rows(infixes: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]
 
 
 def _target_mask(target: TargetBlock, infix: int, hidden: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """What is added to scores of target rows on each other.
+    """The mask to add to the scores of target rows on each other.
 
     Args:
-        target: what stands behind the infix.
-        infix: P, its rows.
-        hidden: (K, P), bool, infix rows that no row sees; None where all are seen.
+        target: the tokens after the infix.
+        infix: P, the number of infix rows.
+        hidden: (K, P), bool, infix rows that no row sees; None if all are seen.
         dtype: of the mask.
 
     Returns:
-        (K, 1, 1, A, A), or (1, 1, 1, A, A) where it is the same for all trials.
+        (K, 1, 1, A, A), or (1, 1, 1, A, A) if it is the same for all trials.
     """
     rows = infix + len(target.depth)
     visible = torch.ones(rows, rows, dtype=torch.bool, device=target.visible.device).tril()
@@ -97,7 +97,7 @@ def _target_mask(target: TargetBlock, infix: int, hidden: Tensor | None, dtype: 
 
 
 def whole_mask(mask: Tensor, padding: Tensor, target_mask: Tensor) -> Tensor:
-    """What is added to scores of source and target rows on the prompt and on each other.
+    """The mask to add to the scores of source and target rows on the prompt and on each other.
 
     Source rows see the source; target rows see the source and their own past; pads see themselves.
 

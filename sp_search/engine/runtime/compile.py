@@ -24,7 +24,7 @@ Piece = TypeVar("Piece", bound=Callable[..., tuple[Tensor, ...]])
 
 
 def compiled_piece(function: Piece, backend: str | None) -> Piece:
-    """The function itself without a backend, else compiled by it."""
+    """The function, compiled by the backend if there is one."""
     return function if backend is None else cast(Piece, _compiled(function, backend))
 
 
@@ -45,6 +45,6 @@ def backend_of(compile: bool) -> str | None:
 
 @cache
 def _compiled(function: Callable[..., tuple[Tensor, ...]], backend: str) -> Callable[..., tuple[Tensor, ...]]:
-    """Compiled for detached tensors: dynamo would compile again for tensors with a gradient, at most eight times."""
+    """Compile for detached tensors only: dynamo would compile again for tensors with gradients, up to eight times."""
     compiled = torch.compile(function, backend=backend, dynamic=True)
     return lambda *tensors: compiled(*(tensor.detach() for tensor in tensors))

@@ -1,4 +1,4 @@
-"""The device that computes: which one, in which arithmetic, how fast it multiplies, how much memory is free."""
+"""Choice of device and arithmetic; the device's matrix rate and free memory."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ DTYPES: dict[DtypeName, torch.dtype] = {"float32": torch.float32, "bfloat16": to
 
 
 CPU_MICROBATCH_BYTES = 8 * 2**20
-"""Of the widest activation of a micro-batch, the feed-forward's; more leaves a core's caches."""
+"""The most bytes of a micro-batch's feed-forward activation; a larger one leaves a core's caches."""
 CPU_MICROBATCH_TOKENS = (512, 8192)
 """The fewest and the most tokens of a micro-batch on a CPU."""
 
 
 def device_kind(name: DeviceName) -> Literal["cpu", "cuda"]:
-    """The kind of device of that name; auto takes a GPU where this machine has one."""
+    """The kind of device for a setting; auto takes a GPU if this machine has one."""
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
 def pick_device(name: DeviceName) -> torch.device:
-    """The device of that name on this machine.
+    """The device for a setting on this machine.
 
     Raises:
-        ConfigError: a GPU is asked for where torch finds none.
+        ConfigError: the setting is cuda and torch finds no GPU.
     """
     if (kind := device_kind(name)) == "cuda" and not torch.cuda.is_available():
         raise ConfigError("engine.device: expected auto or cpu where torch finds no GPU, got cuda")
@@ -40,10 +40,10 @@ def pick_device(name: DeviceName) -> torch.device:
 
 
 def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
-    """The dtype of that name; auto takes bfloat16 where the device multiplies it in hardware, else float32.
+    """The dtype for a setting; auto takes bfloat16 if the device multiplies it in hardware, else float32.
 
-    On a CPU its flags tell (`host.has_bfloat16`), on a GPU its compute capability, 8.0 or more. No stopwatch has a
-    part in it: the same machine always computes in the same arithmetic.
+    The decision uses the flags of a CPU (`host.has_bfloat16`) or the compute capability of a GPU (8.0 or more), and
+    never a measurement, so that a machine always computes in the same arithmetic.
     """
     if name != "auto":
         return DTYPES[name]
@@ -53,19 +53,19 @@ def pick_dtype(name: DtypeName, device: torch.device) -> torch.dtype:
 
 
 def cpu_microbatch_tokens(ffn_embed_dim: int, dtype: torch.dtype) -> int:
-    """Most tokens of a micro-batch on a CPU: a power of two whose feed-forward activations stay in the caches."""
+    """The most tokens of a micro-batch on a CPU: a power of two whose feed-forward activation stays in the caches."""
     fewest, most = CPU_MICROBATCH_TOKENS
     fitting = max(1, CPU_MICROBATCH_BYTES // (ffn_embed_dim * dtype.itemsize))
     return min(most, max(fewest, 1 << (fitting.bit_length() - 1)))
 
 
 def dtype_name(dtype: torch.dtype) -> DtypeName:
-    """How a recipe and a user call a dtype."""
+    """The name of a dtype in settings and recipes."""
     return next(name for name, known in DTYPES.items() if known == dtype)
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
-    """Floating-point operations a second of a frozen layer's product, a feed-forward's, on torch's threads."""
+    """Floating-point operations per second in the product of a frozen feed-forward layer, on torch's threads."""
     rows, inner, columns = 1024, 512, 2048
     x = torch.ones(rows, inner, dtype=dtype, device=device)
     linear = PackedLinear(torch.ones(columns, inner, dtype=dtype, device=device), None)
@@ -80,24 +80,24 @@ def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05)
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device: of the GPU, or what this process may still take of the machine's."""
+    """Free memory of a device in bytes: of the GPU, or the memory of the machine that this process may still use."""
     return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else free_memory()
 
 
 class GpuMemory:
-    """A GPU's memory, by torch's allocator."""
+    """The memory of a GPU as torch's allocator sees it."""
 
     def __init__(self, device: torch.device) -> None:
-        """Of this device."""
+        """Measure this device."""
         self._device = device
 
     def free(self) -> int:
-        """What torch can still take from the device, and what it holds unused."""
+        """The memory that torch can still take from the device, plus what it holds unused."""
         held = torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
         return free_bytes(self._device) + held
 
     def used_by(self, run: Callable[[], object]) -> int:
-        """The peak while it runs, less what was taken before."""
+        """The peak memory while `run` runs, minus the memory in use before."""
         before = torch.cuda.memory_allocated(self._device)
         torch.cuda.reset_peak_memory_stats(self._device)
         run()

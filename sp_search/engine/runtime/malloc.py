@@ -10,14 +10,14 @@ import ctypes
 import platform
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of mallopt(3): how much free memory stays at the heap's end, and from what size on memory is mapped by itself."""
+"""Options of mallopt(3): the free memory kept at the heap's end; the size from which a block is mapped alone."""
 MOST_KEPT = 2**31 - 1
 LARGEST_MMAP_THRESHOLD = 32 * 2**20
-"""The most that glibc takes."""
+"""The largest value that glibc accepts."""
 
 
 def keep_freed_memory() -> bool:
-    """Set glibc's two thresholds for this process; returns False with another C library, which is left alone."""
+    """Set glibc's two thresholds for this process. Returns False, and does nothing, with another C library."""
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)

@@ -1,7 +1,7 @@
 """Micro-batches: the trials and rows that go through the LM at once, halved where memory runs out.
 
-On a CPU a large micro-batch leaves the caches and a small one wastes the processor. A GPU takes what its memory
-holds. The size changes the time, and no number but by rounding.
+On a CPU a large micro-batch leaves the caches, and a small one wastes the processor. On a GPU the memory is the
+limit. The size affects the time, and numbers only by rounding.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 from sp_search.errors import ConfigError
 
 UNBOUNDED = 1 << 40
-"""Tokens, where a micro-batch is cut only when memory runs out."""
+"""A size without a limit: such a micro-batch is split only when memory runs out."""
 SCORING_TOKENS = {"cpu": 2048, "cuda": 65536}
-"""By device, where nothing was measured: source units, and the answers behind them."""
+"""Default sizes for scoring by device: source units and the answers after them."""
 WRITING_TOKENS = {"cpu": 8192, "cuda": 65536}
-"""By device: source units and the room for answers. More than above, because a step computes one row an utterance."""
+"""Default sizes for writing by device: source units and room for answers. A step computes only one row each."""
 
 Work = Callable[[range, range], object]
-"""Takes trials and rows through the LM. Where it raises it leaves nothing behind, so it can be done again."""
+"""Runs trials and rows through the LM. If it raises, it has changed nothing, so it can be repeated."""
 
 
 class MicrobatchSize:
     """The most tokens of a micro-batch, for one kind of work.
 
-    A size that was halved stays so: the micro-batches that follow are no smaller. Training and scoring therefore have
-    a size each; otherwise one large tree of answers would slow down all training.
+    Once halved, a size stays halved. Training and scoring have separate sizes; otherwise one large tree of answers
+    would slow down all training.
     """
 
     def __init__(self, tokens: int) -> None:
@@ -37,16 +37,16 @@ class MicrobatchSize:
 
     @classmethod
     def for_scoring(cls, device: torch.device, tokens: int | None = None) -> MicrobatchSize:
-        """Of so many tokens; None takes the usual number for the device."""
+        """A size of `tokens` tokens; None takes the default of the device."""
         return cls(_usual(device, SCORING_TOKENS) if tokens is None else tokens)
 
     @classmethod
     def for_writing(cls, device: torch.device, tokens: int | None = None) -> MicrobatchSize:
-        """Of so many tokens; None takes the usual number for the device."""
+        """A size of `tokens` tokens; None takes the default of the device."""
         return cls(_usual(device, WRITING_TOKENS) if tokens is None else tokens)
 
     def pieces(self, trials: range, rows: range, row_tokens: int) -> list[tuple[range, range]]:
-        """Parts of nearly equal size. Trials are parted first, rows only where one trial alone is too much."""
+        """Parts of nearly equal size. Trials are split first; rows only if a single trial is too large."""
         whole = len(rows) * row_tokens
         if len(trials) > 1 or whole <= self.tokens:
             return [(some, rows) for some in _evenly(trials, self.tokens // whole)]
@@ -54,13 +54,13 @@ class MicrobatchSize:
 
 
 def in_microbatches(size: MicrobatchSize, trials: int, rows: int, row_tokens: int, work: Work) -> None:
-    """Do the work for every row of every trial once, in order.
+    """Do the work once for every row of every trial, in order.
 
     Args:
-        size: of a micro-batch; halved when one does not fit into memory, which is then done again in parts.
+        size: of a micro-batch. If one does not fit into memory, the size is halved and the micro-batch is repeated.
         trials: 1 or more.
         rows: 1 or more.
-        row_tokens: tokens that one row of one trial takes through the LM, 1 or more.
+        row_tokens: tokens of one row of one trial, 1 or more.
         work: what to do.
 
     Raises:

@@ -1,7 +1,7 @@
-"""A linear layer whose weight oneDNN lays out for its products, where it can: the same sums, some percent faster.
+"""A linear layer whose weight is stored in oneDNN's layout if possible: the same sums, some percent faster.
 
-The weight is laid out on first use, in the process that uses it. Such a weight can't be sent, and it takes memory of
-its own.
+The layout is made on first use, in the process that uses it. It can't be sent to another process, and it needs memory
+of its own.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ class PackedLinear:
         return cast(Tensor, _Frozen.apply(x, self))  # type: ignore[no-untyped-call]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without the packed weights, which have no storage to send."""
+        """Pickle without the packed weights, which have no storage to send."""
         return PackedLinear, (self.weight, self.bias)
 
     @cached_property
     def ahead(self) -> Tensor:
-        """The weight as `multiply` takes it fastest."""
+        """The weight in the layout that is fastest for `multiply`."""
         return _packed(self.weight)
 
     @cached_property
     def back(self) -> Tensor:
-        """Its transpose, for the gradient on the input."""
+        """The transposed weight, for the gradient on the input."""
         return _packed(self.weight.T)
 
 
@@ -59,7 +59,7 @@ class _Frozen(torch.autograd.Function):
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, relu: bool = False) -> Tensor:
-    """x W' + b, and its positive part with relu; the weight is plain, transposed, or laid out by oneDNN."""
+    """x W' + b, with relu its positive part. The weight is plain, transposed, or in oneDNN's layout."""
     if not weight.is_mkldnn:
         product = F.linear(x, weight, bias)
         return product.relu_() if relu else product

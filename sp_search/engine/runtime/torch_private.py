@@ -1,7 +1,7 @@
-"""The operators of torch that are not public, all of them, and what the public way would cost.
+"""All private operators of torch that are used, and the cost of the public form.
 
 Checked with torch 2.13 (`CHECKED`). `tests/engine/runtime/test_torch_private.py` compares each with its public form
-and names the one that a newer torch has changed.
+and names the one that a newer torch changed.
 
 | operator | public form | its cost, on one core |
 | --- | --- | --- |
@@ -22,53 +22,53 @@ import torch
 from torch import Tensor
 
 CHECKED = "2.13"
-"""The torch version that all of this was checked with."""
+"""The torch version that all operators were checked with."""
 
 USUAL_ROWS = 2048
-"""What oneDNN lays a weight out for; any number of rows may be multiplied by it."""
+"""The number of rows that oneDNN's layout is made for; any number may be multiplied."""
 NORM_EPS = 1e-5
-"""What `F.layer_norm` adds to the variance."""
+"""`F.layer_norm` adds this to the variance."""
 
 
 def packed_product() -> Any:
-    """The operator behind `packed_linear`, for who counts its calls."""
+    """The operator behind `packed_linear`, for code that counts its calls."""
     return torch.ops.mkldnn._linear_pointwise
 
 
 def can_pack(dtype: torch.dtype) -> bool:
-    """Whether oneDNN multiplies numbers of this type on this processor."""
+    """Whether oneDNN supports this dtype on this processor."""
     if not torch.backends.mkldnn.is_available():
         return False
     return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def packed_weight(weight: Tensor) -> Tensor:
-    """A weight (out, in) on the CPU, laid out by oneDNN."""
+    """A weight (out, in) on the CPU in oneDNN's layout."""
     return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), USUAL_ROWS)
 
 
 def packed_linear(x: Tensor, weight: Tensor, bias: Tensor | None, *, relu: bool) -> Tensor:
-    """x W' + b, and its positive part with relu; the weight is one of `packed_weight`."""
+    """x W' + b, with relu its positive part. The weight comes from `packed_weight`."""
     return packed_product()(x, weight, bias, "relu" if relu else "none", [], "")
 
 
 def relu_backward_(gradient: Tensor, hidden: Tensor) -> Tensor:
-    """The gradient on what a ReLU was given, in place; hidden is what the ReLU gave."""
+    """The gradient on the input of a ReLU, in place; hidden is the ReLU's output."""
     return torch.ops.aten.threshold_backward.grad_input(gradient, hidden, 0, grad_input=gradient)
 
 
 def softmax_backward(gradient: Tensor, shares: Tensor) -> Tensor:
-    """The gradient on scores, of a softmax over the last dimension that gave these shares."""
+    """The gradient on the scores of a softmax over the last dimension; shares is its output."""
     return torch.ops.aten._softmax_backward_data(gradient, shares, -1, shares.dtype)
 
 
 def layer_norm_with_statistics(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The norm of each row without an affine part, and for its backward the mean and 1 / deviation, (..., 1)."""
+    """Layer norm of each row without an affine part; with it mean and 1 / deviation, (..., 1), for the backward."""
     return torch.native_layer_norm(x, x.shape[-1:], None, None, NORM_EPS)
 
 
 def layer_norm_backward(gradient: Tensor, x: Tensor, mean: Tensor, rstd: Tensor) -> Tensor:
-    """The gradient on x, with the statistics that `layer_norm_with_statistics` gave."""
+    """The gradient on x, with the statistics from `layer_norm_with_statistics`."""
     on_x, _, _ = torch.ops.aten.native_layer_norm_backward(
         gradient, x, x.shape[-1:], mean, rstd, None, None, [True, False, False]
     )

@@ -1,7 +1,8 @@
-"""How many tokens a micro-batch takes: by the width of the LM on a CPU, by a memory probe on a GPU.
+"""Chooses the size of micro-batches: by the width of the LM on a CPU, by a memory probe on a GPU.
 
-The size changes how sums are rounded, so no stopwatch has a part in it: on one machine it is always the same. The
-probe is a real step of this LM on this corpus: one trial with a prompt in every layer, forward and backward.
+The size affects how sums are rounded. So it never depends on a measured time, and on one machine it is always the
+same. The probe is a real step of this LM on this corpus: one trial with a prompt in every layer, forward and
+backward.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from sp_search.lm.architecture import UnitLM
 
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8
-"""Of the free memory; the rest is for optimizers and for what the allocator can't use."""
+"""Share of the free memory; the rest is for optimizers and for memory that the allocator can't use."""
 
 Step = Callable[[int], int]
-"""Trains on so many utterances in one micro-batch; returns their tokens."""
+"""Trains on this many utterances in one micro-batch; returns their tokens."""
 
 
 class Memory(Protocol):
@@ -38,13 +39,13 @@ class Memory(Protocol):
 
 
 def microbatch_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set_aside: int) -> int:
-    """The size of a micro-batch that suits this LM, this corpus and the weights' device.
+    """The size of a micro-batch for this LM, this corpus and the weights' device.
 
     Args:
         lm: the frozen LM, on that device.
-        weights: the same, made ready.
+        weights: the folded weights of the LM.
         data: the corpus and its task.
-        set_aside: bytes of the device's memory that are kept for other things.
+        set_aside: bytes of the device's memory that are reserved for other things.
     """
     if weights.device.type == "cpu":
         return cpu_microbatch_tokens(weights.architecture.ffn_embed_dim, weights.dtype)
@@ -53,9 +54,9 @@ def microbatch_tokens(lm: UnitLM, weights: FoldedWeights, data: TaskData, *, set
 
 
 def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
-    """The largest micro-batch that the free memory holds, less what is set aside; 1 or more.
+    """The largest micro-batch that fits into the free memory minus the reserved bytes; 1 or more.
 
-    Memory grows evenly with rows, so two small micro-batches are enough to know.
+    Memory grows linearly with rows, so two small micro-batches are enough to measure.
     """
     (few, bytes_of_few), (many, bytes_of_many) = (_taken(memory, step, rows) for rows in (FEW_ROWS, MANY_ROWS))
     per_token = max(1.0, (bytes_of_many - bytes_of_few) / (many - few))
@@ -64,14 +65,14 @@ def fitting_tokens(memory: Memory, step: Step, set_aside: int) -> int:
 
 
 def _taken(memory: Memory, step: Step, rows: int) -> tuple[int, int]:
-    """The tokens of so many rows, and the bytes that they took."""
+    """The tokens of this many rows, and the bytes that they used."""
     tokens: list[int] = []
     used = memory.used_by(lambda: tokens.append(step(rows)))
     return tokens[0], used
 
 
 def _step(lm: UnitLM, weights: FoldedWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:
-    """A step on the first utterances in an order, which are repeated where there are too few."""
+    """A step on the first utterances in an order; they are repeated if there are too few."""
     depth = weights.architecture.layers
     settings = TrialHParams.from_params(
         {"prompt_length": 20, "depth": depth, "side": "bottom", "lr": 0.01, "verbalizer": "linear"}

@@ -1,4 +1,4 @@
-"""From names and paths to a trainer: what a worker is sent and builds in its own process."""
+"""The recipe of a trainer, with names and paths only: it is sent to a worker, which builds the trainer."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from sp_search.tasks.registry import Task
 from sp_search.units.manifest import load_corpus
 
 FREE_SHARE = 0.6
-"""Of the free memory, for the source cache. A worker without a GPU takes the share that it has of the cores."""
+"""Share of the free memory for the source cache; on a CPU a worker gets a part by its share of the cores."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainerSpec:
-    """Everything a trainer is built from, small enough to send to any node; paths must be readable there."""
+    """Everything needed to build a trainer, small enough to send to any node. Its paths must be readable there."""
 
     task: Task
     lm_name: str
@@ -46,15 +46,15 @@ class TrainerSpec:
     device: DeviceName
     dtype: DtypeName
     threads: int
-    tokens_per_pass: int | None  # null = what suits the device
+    tokens_per_pass: int | None  # null = chosen for the device
     trunk_cache_gib: float | None  # null = a share of the free memory
     compile: bool
 
     def data(self) -> tuple[UnitLM, TaskData]:
-        """The LM and the corpus made ready for the task.
+        """Load the LM and the corpus, and prepare the corpus for the task.
 
         Raises:
-            UserError: anything of the LM, the dictionary, the corpus or the task is wrong.
+            UserError: the LM, the dictionary, the corpus or the task is wrong.
         """
         loaded = load_lm(self.lm_name, self.lm_path, self.cache)
         corpus = load_corpus(
@@ -67,15 +67,15 @@ class TrainerSpec:
         return loaded.lm, task_data(corpus, loaded.dictionary, self.task, partial(_scores, loaded.lm))
 
     def parts(self, lm: UnitLM, data: TaskData) -> SharedParts:
-        """What the trainers of one machine can share of what `data` gave."""
-        if device_kind(self.device) != "cpu":  # of a cluster, perhaps: this machine need not have one
+        """The parts from `data` that the trainers of one machine share."""
+        if device_kind(self.device) != "cpu":  # perhaps a GPU of a cluster that this machine lacks
             return SharedParts(lm, data, None, _scores)
         device = pick_device("cpu")
         weights = fold_weights(lm, device, pick_dtype(self.dtype, device), backend_of(self.compile))
         return SharedParts(lm, data, weights, _scores)
 
     def __call__(self, parts: SharedParts | None = None) -> MultiTrialTrainer:
-        """Build the trainer in this process, from shared parts or from its own."""
+        """Build the trainer in this process, from shared parts or from newly loaded ones."""
         torch.set_num_threads(self.threads)
         device = pick_device(self.device)
         if device.type == "cpu":

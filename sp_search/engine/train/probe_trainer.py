@@ -1,4 +1,4 @@
-"""Linear probes: the frozen LM's states are computed once and kept; probes are trained on them and answer from them.
+"""Trains linear probes: the frozen LM's states are computed once and kept, for training and for answers.
 
 N utterances   B utterances of a batch   D embedding size   A answers
 """
@@ -28,18 +28,18 @@ from sp_search.types import Split
 
 @dataclass(frozen=True)
 class _PooledSplit:
-    """The states of a split that probes of some settings read."""
+    """The states of a split for probes with the same layer, pooling and source length."""
 
-    split: Split  # held, so that no other split is given its id
+    split: Split  # kept alive, so that no other split gets its id
     pooled: Tensor  # (N, D)
-    took_s: float  # to compute them; counted as training time of each probe that reads them
+    took_s: float  # seconds to compute them; they count as training time of each probe that reads them
 
 
 class ProbeTrainer:
     """Probes on one frozen LM and one corpus."""
 
     def __init__(self, weights: FoldedWeights, data: TaskData) -> None:
-        """Nothing is computed before the first probe."""
+        """Make a trainer; nothing is computed before the first probe."""
         self._weights, self._data = weights, data
         self._kept: dict[tuple[int, int, str, int], _PooledSplit] = {}
         self._gold = answer_numbers(data.space.answers, data.answers["train"])
@@ -58,7 +58,7 @@ class ProbeTrainer:
         return trial
 
     def backward(self, trials: Sequence[LiveTrial], chosen: npt.NDArray[np.int64]) -> None:
-        """Leave the gradient of a batch, utterances by number, on every probe."""
+        """Add the gradient of a batch to every probe; the batch is given by utterance numbers."""
         rows = torch.from_numpy(chosen).to(self._weights.device)
         gold = self._gold[torch.from_numpy(chosen)].to(self._weights.device)  # (B,)
         for trial in trials:
@@ -77,7 +77,7 @@ class ProbeTrainer:
         return trial.tensors.logits(self._read(split, trial.settings).pooled).log_softmax(-1).cpu()
 
     def _read(self, split: Split, settings: TrialHParams) -> _PooledSplit:
-        """The states that a probe of these settings reads of a split; kept, because they never change."""
+        """The states of a split for a probe with these settings. They never change, so they are kept."""
         key = (id(split), settings.probe_layer, settings.pooling, settings.max_source_units)
         if key not in self._kept:
             began = time.perf_counter()
@@ -101,7 +101,7 @@ def probe_scores(
 def states_for(
     weights: FoldedWeights, split: Split, settings: TrialHParams, tokens_per_pass: int | None = None
 ) -> Tensor:
-    """The states that a probe of these settings reads of any utterances, (N, D)."""
+    """The states of any utterances for a probe with these settings, (N, D)."""
     return pooled_states(
         weights,
         split,
@@ -113,10 +113,10 @@ def states_for(
 
 
 def check_probe(task: Task) -> None:
-    """Refuse a probe that would have to write.
+    """Refuse a probe for a task whose answers are written.
 
     Raises:
-        ConfigError: the task's answers are not chosen among those of training.
+        ConfigError: answers are not chosen among those of training.
     """
     if task.decoding != "best":
         raise ConfigError(

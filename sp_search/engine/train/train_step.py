@@ -1,7 +1,7 @@
 """One batch for all trials: every trial's gradient, in micro-batches of any size.
 
-Dropout is drawn and rows are counted before the first micro-batch, so micro-batches of any size add up to the same.
-Nothing here waits for the device.
+Dropout is drawn and rows are counted before the first micro-batch, so the sum does not depend on the size of
+micro-batches. Nothing here waits for the device.
 
 K trials   B utterances of the batch   R of them in a micro-batch   M answer symbols   C label symbols   V vocabulary
 """
@@ -34,11 +34,11 @@ from sp_search.tasks.label_space import NOTHING
 
 @dataclass(frozen=True)
 class SharedBatch:
-    """What trials of one key have in common of a batch, or some rows of it."""
+    """The part of a batch, or of some of its rows, that trials with one key share."""
 
     block: SourceBatch
     source: SourceStates
-    symbols: Tensor  # (B, M), int64, answers; NOTHING behind shorter ones
+    symbols: Tensor  # (B, M), int64, answers; NOTHING after the end of shorter ones
 
     def part(self, rows: range) -> SharedBatch:
         """Successive rows of it, views."""
@@ -50,17 +50,17 @@ class SharedBatch:
 
 @dataclass(frozen=True)
 class TrialUpdate:
-    """A trial before one batch: the random draws of its update, and what the batch counts for it."""
+    """A trial and its values for one batch: dropout factors, scored positions and divisor."""
 
     trial: LiveTrial
     prompt_draws: dict[str, Tensor]
     head_draws: Tensor | None  # (B, rows, C + 4)
-    scored: int  # positions of the batch
+    scored: int  # scored positions of the batch
     divisor: int  # of the gradient
 
     @classmethod
     def of(cls, trial: LiveTrial, block: SourceBatch, symbols: Tensor, answer_tokens: int) -> TrialUpdate:
-        """Draw a trial's dropout and count, for a batch whose answers have so many tokens in all."""
+        """Draw the dropout of a trial and count its positions, for a batch with `tokens` answer tokens in total."""
         settings, (utterances, longest) = trial.settings, symbols.shape
         scored = answer_tokens + utterances * (settings.score_separator + settings.score_end)
         all_tokens = block.tokens_in_all + answer_tokens + utterances
@@ -74,21 +74,21 @@ class TrialUpdate:
 
     @property
     def trained(self) -> list[Tensor]:
-        """The tensors that its gradient is of."""
+        """The tensors that get a gradient."""
         tensors: list[Tensor] = self.trial.optimizer.param_groups[0]["params"]
         return tensors
 
     def nll(self, logits: Tensor, symbols: Tensor, rows: range, *, has_separator: bool, has_end: bool) -> Tensor:
-        """Its summed cross-entropy on some rows of the batch, in nats.
+        """The summed cross-entropy of the trial on some rows of the batch, in nats.
 
-        The logits may have a row that another trial scores and this one does not.
+        The logits may have rows that only other trials score.
 
         Args:
-            logits: (R, has_separator + M + has_end, V), its own.
+            logits: (R, has_separator + M + has_end, V), of this trial.
             symbols: (R, M), their answers.
             rows: R of B.
             has_separator: whether the first row of the logits predicts `<s>`.
-            has_end: whether the last row stands behind the longest answer.
+            has_end: whether the last row comes after the longest answer.
         """
         settings = self.trial.settings
         first = int(has_separator and not settings.score_separator)
@@ -108,17 +108,17 @@ class TrainStep:
     def __init__(
         self, weights: FoldedWeights, data: TaskData, source_cache: SourceCache, size: MicrobatchSize
     ) -> None:
-        """Size is of a micro-batch of trials; the source cache belongs to these weights."""
+        """Make a step. `size` is that of micro-batches of trials; the source cache belongs to these weights."""
         self._weights, self._train, self._source_cache, self._size = weights, data.train, source_cache, size
         self._source_size = MicrobatchSize(UNBOUNDED)  # source states keep no activations for backward
         self._answers = data.answers["train"].astype(np.int64)
         self._longest = int(np.diff(data.train.offsets).max())
 
     def gradients(self, trials: Sequence[LiveTrial], indices: npt.NDArray[np.int64]) -> None:
-        """Leave every trial's gradient on the utterances of these numbers on its tensors.
+        """Add every trial's gradient on the utterances with these numbers to its tensors.
 
         Raises:
-            ConfigError: the memory does not hold one utterance of one trial.
+            ConfigError: one utterance of one trial does not fit into memory.
         """
         sources = [self._train.source(int(i)) for i in indices]
         symbols = self._answers[indices]
@@ -128,7 +128,7 @@ class TrainStep:
         for key, group in self._groups(trials):
             block = collate_sources(sources, max_units=key.max_source_units, device=self._weights.device)
             updates = [TrialUpdate.of(trial, block, answers, int(there.sum())) for trial in group]
-            width, behind = block.tokens.shape[1], symbols.shape[1] + 2  # tokens of a source and behind it
+            width, behind = block.tokens.shape[1], symbols.shape[1] + 2  # tokens of a source, and after it
             if group[0].own_lm is not None:
                 work = partial(_add_own_gradients, self._weights, block, answers, updates)
                 in_microbatches(self._size, 1, len(indices), width + behind, work)
@@ -150,17 +150,17 @@ class TrainStep:
         _: range,
         rows: range,
     ) -> None:
-        """The source states of some rows of the batch, then micro-batches of trials over them.
+        """Compute the source states of some rows of the batch, then run micro-batches of trials over them.
 
-        If memory runs out here, `in_microbatches` calls again with half the rows. It can only run out for the source,
-        before any gradient is added: the inner micro-batches handle their own.
+        If memory runs out here, `in_microbatches` calls again with half of the rows. That can only happen for the
+        source, before any gradient is added, because the inner micro-batches handle their own memory.
 
         Args:
             block: the batch's sources.
-            sources: the same, whole.
+            sources: the same sources, uncut.
             symbols: (B, M), the batch's answers.
-            updates: of trials of one key.
-            row_tokens: that one row of one trial takes through the LM.
+            updates: of trials with one key.
+            row_tokens: tokens of one row of one trial.
             rows: of the batch.
         """
         levels = source_levels((update.trial.first_live_layer for update in updates), len(self._weights.layers))
@@ -174,7 +174,7 @@ class TrainStep:
         in_microbatches(self._size, len(updates), len(rows), row_tokens, add_gradients)
 
     def _groups(self, trials: Sequence[LiveTrial]) -> list[tuple[MicrobatchKey, list[LiveTrial]]]:
-        """Trials that may share a micro-batch: prompts of one key. A trial that fine-tunes is alone with its LM."""
+        """Groups of trials that may share a micro-batch: prompts with one key, or one fine-tuning trial."""
         shared: dict[MicrobatchKey, list[LiveTrial]] = {}
         alone: list[tuple[MicrobatchKey, list[LiveTrial]]] = []
         for trial in sorted(trials, key=_neighbours):
@@ -185,13 +185,13 @@ class TrainStep:
         return [*shared.items(), *alone]
 
     def _key(self, trial: LiveTrial) -> MicrobatchKey:
-        """The key by which trials share micro-batches; a limit that no source reaches counts as none."""
+        """The key by which trials share micro-batches. A limit that no source reaches counts as no limit."""
         key = trial.microbatch_key
         return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
 
 
 def _neighbours(trial: LiveTrial) -> tuple[int, int]:
-    """Sorts trials by lowest deep layer, then by prompt length, because a micro-batch pads to its longest prompt."""
+    """Sort key of trials: lowest deep layer, then prompt length, because a micro-batch pads to its longest prompt."""
     return trial.deep_layers.start, 0 if trial.settings.prompt is None else trial.settings.prompt.prompt_length
 
 
@@ -203,7 +203,7 @@ def _add_own_gradients(
     _: range,
     rows: range,
 ) -> None:
-    """A micro-batch of the one trial that fine-tunes: its weights are folded anew, and the source has a gradient."""
+    """A micro-batch of one fine-tuning trial: its weights are folded again, and the source has a gradient."""
     (update,) = updates
     assert update.trial.own_lm is not None
     weights = fold_weights(update.trial.own_lm, frozen.device, frozen.dtype, frozen.backend)
@@ -213,7 +213,7 @@ def _add_own_gradients(
 
 
 def _add_gradients(weights: FoldedWeights, part: SharedBatch, updates: Sequence[TrialUpdate], rows: range) -> None:
-    """Add the gradients and losses of these rows of the batch to the trials; nothing is added where it raises."""
+    """Add the gradients and losses of these rows of the batch to the trials. If it raises, nothing has been added."""
     has_separator = any(update.trial.settings.score_separator for update in updates)
     has_end = any(update.trial.settings.score_end for update in updates)
     prompts = [update.trial.training_prompt(update.prompt_draws) for update in updates]
@@ -229,7 +229,7 @@ def _add_gradients(weights: FoldedWeights, part: SharedBatch, updates: Sequence[
     gradients = torch.autograd.grad(total, trained, allow_unused=True)
     losses = [update.trial.loss_sum + nll.detach() for update, nll in zip(updates, nlls, strict=True)]
     summed = [_sum(tensor.grad, gradient) for tensor, gradient in zip(trained, gradients, strict=True)]
-    for tensor, gradient in zip(trained, summed, strict=True):  # from here on nothing takes memory
+    for tensor, gradient in zip(trained, summed, strict=True):  # from here on no memory is allocated
         tensor.grad = gradient
     for update, loss in zip(updates, losses, strict=True):
         update.trial.loss_sum = loss

@@ -1,6 +1,6 @@
-"""Many trials over one frozen LM and one batch stream: the engine's public face.
+"""Trains many trials on one frozen LM and one batch stream: the engine's public interface.
 
-All trials see the same batches, so what no prompt reaches is computed once.
+All trials see the same batches, so everything that no prompt affects is computed once.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class MultiTrialTrainer:
             data: the corpus and its task.
             batch_size: utterances an update, for all trials.
             chunk_updates: updates that one `advance` makes; trials join between two of them.
-            tokens_per_pass: most tokens of a micro-batch of trials; None takes what suits.
-            source_cache_bytes: most memory for source states, which no prompt changes; 0 computes them each time.
+            tokens_per_pass: most tokens of a micro-batch of trials; None chooses by LM and device.
+            source_cache_bytes: most memory for source states, which no prompt affects; 0 computes them each time.
             valid_sample: utterances of valid, drawn once, that a trial is measured on before its full budget; 0: all.
             stream_seed: of the order of the batches, and of that draw.
             device: where everything runs.
             dtype: of frozen weights and activations; prompts, loss and optimizer are float32.
             backend: of torch.compile, for pieces of the step; None compiles nothing.
-            weights: the LM's, frozen for that device, dtype and backend; None freezes them here.
+            weights: the folded weights of the LM for that device, dtype and backend; None folds them here.
         """
         self._lm = lm.to(device, torch.float32)
         self._weights = weights or fold_weights(lm, device, dtype, backend)
@@ -91,11 +91,11 @@ class MultiTrialTrainer:
         )
 
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None:
-        """Let a trial join before the next `advance`, from its start or from a saved state.
+        """Add a trial before the next `advance`, from its start or from a saved state.
 
         Raises:
             ConfigError: the parameters are wrong, or wrong for this LM or corpus.
-            CheckpointError: the state can't be read, or is of other parameters, another seed, budget or stream.
+            CheckpointError: the state can't be read, or has other parameters, another seed, budget or stream.
         """
         settings = TrialHParams.from_params(params)
         self._data.check_trial(settings, self._lm.architecture)
@@ -113,11 +113,11 @@ class MultiTrialTrainer:
 
     @property
     def position(self) -> int:
-        """Of the batch that comes next in the stream."""
+        """The position of the next batch in the stream."""
         return self._position
 
     def sizes(self) -> dict[str, Any]:
-        """What this trainer was made with that rounds its sums: its micro-batches, its cache, its threads."""
+        """The sizes that affect rounding: of micro-batches and cache, and the number of threads."""
         return {
             "tokens_per_pass": self._training_size.tokens,
             "source_cache_bytes": self._source_cache.limit_bytes,
@@ -125,21 +125,21 @@ class MultiTrialTrainer:
         }
 
     def seek(self, position: int) -> None:
-        """Go on from that batch, unless the stream is there or behind it already."""
+        """Move the stream forward to this position; nothing happens if it is there or past it."""
         self._position = max(self._position, position)
 
     @property
     def lm_fingerprint(self) -> str:
-        """Of the frozen LM."""
+        """The fingerprint of the frozen LM."""
         return self._lm.fingerprint
 
     @property
     def data_fingerprint(self) -> str:
-        """Of the corpus."""
+        """The fingerprint of the corpus."""
         return self._data.corpus.fingerprint
 
     def retrain(self, number: int, segments: Sequence[Sequence[int]]) -> None:
-        """Train one trial again as recorded: on these stretches of the stream, (first batch, batches) each."""
+        """Train one trial again on recorded stretches of the stream, each (first batch, number of batches)."""
         for first, count in segments:
             self._position = first
             for _ in range(count):
@@ -149,11 +149,11 @@ class MultiTrialTrainer:
         """Train the named trials for `chunk_updates` updates.
 
         Args:
-            numbers: the trials to train; the others stand still.
+            numbers: the trials to train; others are not changed.
             until: for each of them, the utterances seen at which it reports.
 
         Returns:
-            A report of each trial that has seen that many, or whose loss is no longer finite.
+            A report of each trial that has reached its number, or whose loss is no longer finite.
         """
         trials = {number: self._trials[number] for number in numbers}
         began, before = time.perf_counter(), sum(trial.utterances_seen for trial in trials.values())
@@ -209,11 +209,11 @@ class MultiTrialTrainer:
         return gold.numpy(), utterances.numpy()
 
     def save(self, number: int, folder: Path, note: Mapping[str, Any] | None = None) -> None:
-        """Write what a resumed or exported trial needs, and a note of plain values with it; whole or not at all."""
+        """Write the state of a trial, for resuming or export, and a note of plain values; whole or not at all."""
         save_state(self._trials[number], self._runs[number], folder, note)
 
     def note(self, folder: Path) -> dict[str, Any] | None:
-        """The note that a state was saved with; None where no state is.
+        """The note in a saved state; None if there is no state.
 
         Raises:
             CheckpointError: the state is damaged.
@@ -221,11 +221,11 @@ class MultiTrialTrainer:
         return dict(read_state(folder)["note"]) if (folder / STATE_FILE).exists() else None
 
     def remove(self, number: int) -> None:
-        """Let a trial go, and with it all its memory."""
+        """Remove a trial and free its memory."""
         del self._trials[number], self._runs[number]
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial is, what it weighs, and the size of the micro-batches it is trained in."""
+        """Facts of a trial: method, parameters, bytes, and the size of its micro-batches."""
         trial = self._trials[number]
         named = trial.named()
         inert = sum(named[name].numel() for name in trial.tensors.inert(self._lm.architecture.layers))
@@ -238,7 +238,7 @@ class MultiTrialTrainer:
         }
 
     def _reports(self, losses: Mapping[int, float], rate: float) -> dict[int, Report]:
-        """Reports of the trials whose training losses these are."""
+        """Make the reports of trials from their training losses."""
         valid = self._validator.on_valid(
             {number: self._trials[number] for number, loss in losses.items() if np.isfinite(loss)}
         )
@@ -253,7 +253,7 @@ class MultiTrialTrainer:
         return reports
 
     def _update(self, trials: Sequence[LiveTrial]) -> None:
-        """One update of each trial on the stream's next batch. Never waits for the device."""
+        """Update each trial once, on the next batch of the stream. Never waits for the device."""
         indices = self._stream.batch(self._position)
         self._probe_trainer.backward([trial for trial in trials if trial.settings.method == "probe"], indices)
         self._train_step.gradients([trial for trial in trials if trial.settings.method != "probe"], indices)

@@ -1,4 +1,4 @@
-"""How good trials are, whatever their method: on a split, or on valid while they train."""
+"""Evaluates trials of any method, on a split or on valid during training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sp_search.types import Split
 
 
 class Validator:
-    """The frozen LM with a corpus, for trials that answer it."""
+    """Evaluates trials on the splits of one corpus."""
 
     def __init__(
         self,
@@ -34,14 +34,14 @@ class Validator:
         valid_sample: int,
         seed: int,
     ) -> None:
-        """Make ready what the task's decoding needs.
+        """Prepare the decoding of the task.
 
         Args:
             weights: the frozen LM.
             data: the corpus and its task.
-            probing: answers for the probes.
-            source_cache: keeps the source states of the frozen LM.
-            size: of a micro-batch that scores answers.
+            probing: evaluates probes.
+            source_cache: of the frozen LM's source states.
+            size: of micro-batches that score answers.
             valid_sample: utterances of valid, drawn by the seed, for trials before their full budget; 0: all.
             seed: of that draw.
         """
@@ -52,7 +52,7 @@ class Validator:
 
     @property
     def longest(self) -> int:
-        """Symbols that an answer comes to at most."""
+        """The most symbols of an answer."""
         return self._answerer.longest
 
     def on_split(self, trial: LiveTrial, name: str) -> dict[str, float]:
@@ -108,7 +108,7 @@ class Validator:
         return gold[gold >= 0], utterances[gold >= 0]
 
     def on_valid(self, trials: Mapping[int, LiveTrial]) -> dict[int, dict[str, float]]:
-        """Validation metrics by number: of all of valid at full budget, of its sample before."""
+        """Validation metrics by trial number: on all of valid at full budget, on its sample before."""
         measured: dict[int, dict[str, float]] = {}
         task, known = self._data.task, self._data.known
         for is_whole, (split, answers) in self._valid_of.items():
@@ -119,7 +119,7 @@ class Validator:
         return measured
 
     def _evaluated(self, trials: Sequence[LiveTrial], split: Split, answers: Symbols) -> list[SplitAnswers]:
-        """Of each trial; prompts are scored together."""
+        """Evaluate trials; prompts are scored together."""
         prompts = [trial for trial in trials if trial.settings.method == "prompt"]
         together = self._answerer.evaluated(split, answers, [t.candidate() for t in prompts]) if prompts else []
         found = {id(trial): of_trial for trial, of_trial in zip(prompts, together, strict=True)}

@@ -1,7 +1,7 @@
-"""Frozen weights and corpus as plain arrays, which all trainers of one machine share without a copy.
+"""Shares frozen weights and corpus as plain arrays between all trainers of one machine, without copies.
 
-Pickled with protocol 5 the arrays stay out of the pickle, so that a store of objects can hand them to many processes
-without a copy. They are read-only there, and nothing ever writes to them.
+Pickle protocol 5 keeps arrays out of the pickle, so that Ray's object store can give them to many processes without a
+copy. They are read-only there, and nothing writes to them.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SharedParts:
-    """An LM and a corpus made ready for a task, loaded once."""
+    """An LM, and a corpus prepared for a task, loaded once."""
 
     lm: UnitLM
     data: TaskData
-    weights: FoldedWeights | None  # the LM's, for trainers on a CPU; each GPU folds its own
-    score: Callable[[UnitLM, TaskData], Scores]  # what the data takes its likelihood scores from
+    weights: FoldedWeights | None  # for trainers on a CPU; on GPUs each trainer folds its own
+    score: Callable[[UnitLM, TaskData], Scores]  # computes the likelihood scores of the data
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without the data's hold on the LM, whose tensors would go along once more."""
+        """Pickle without the data's reference to the LM, whose tensors would be pickled twice."""
         corpus = replace(self.data, likelihood_scores=_unbound)
         return _received, (_replaced(self.lm, _lent), corpus, _replaced(self.weights, _lent), self.score)
 
@@ -54,7 +54,7 @@ def _lent(tensor: Tensor) -> _Lent:
 
 def _borrowed(lent: _Lent) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # as it should be
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")  # that is intended
         return torch.from_numpy(np.asarray(lent.values)).view(lent.dtype)
 
 
@@ -71,7 +71,7 @@ def _unbound(data: TaskData) -> Scores:
 
 
 def _replaced(value: T, change: Callable[[Any], Any]) -> T:
-    """The same records with every tensor changed into an array, or back."""
+    """The same records with every tensor converted to an array, or back."""
     if isinstance(value, Tensor | _Lent):
         return change(value)
     if isinstance(value, tuple):

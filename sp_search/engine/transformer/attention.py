@@ -1,4 +1,4 @@
-"""Attention over columns that lie in several tensors, and two forms of it that compute less.
+"""Attention over columns from several tensors, and two cheaper forms of it.
 
     attend         any rows, any columns
     attend_source  source rows in the lowest prompted layer: their scores on each other are the same for all trials
@@ -29,13 +29,13 @@ class PromptKV:
 
 
 Part = tuple[Tensor, Tensor, Tensor | None]
-"""Keys and values, each (..., H, columns, d), and the mask that is added to their scores, or None."""
+"""Keys and values, each (..., H, columns, d), and the mask to add to their scores, or None."""
 
 
 def attend(query: Tensor, parts: list[Part]) -> Tensor:
-    """Attention over columns that lie in several tensors, one softmax over all of them.
+    """Attention over the columns of several tensors, with one softmax over all of them.
 
-    Written out: torch's fused CPU kernel has a slow backward at these lengths.
+    It is written out because the backward of torch's fused CPU kernel is slow at these lengths.
     """
     scores = []
     for key, _, mask in parts:
@@ -50,10 +50,10 @@ def attend(query: Tensor, parts: list[Part]) -> Tensor:
 
 
 def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptKV) -> Tensor:
-    """Rows of the source on a prefix and on each other, from their attention on each other alone.
+    """Attention of source rows on a prefix and on each other, computed from their attention on each other alone.
 
-    The source counts as one more column beside the prefix: its value is the rows' attention without a prefix, its
-    score the logarithm of the sum of their scores' exponentials.
+    The source becomes one more column next to the prefix. The value of this column is the rows' attention without a
+    prefix; its score is the logarithm of the sum of the exponentials of their scores.
 
     Args:
         query: (B, T, D).
@@ -78,7 +78,7 @@ def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptK
 
 
 def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedLayer, rows: int) -> Tensor:
-    """The last R rows on all rows and on a prefix; projections are applied to the R rows alone.
+    """Attention of the last R rows on all rows and on a prefix. Projections are applied to the R rows alone.
 
     A score q . (W_k x) is (W_k' q) . x, and a mean of values W_v x is W_v times the mean of x.
 
@@ -95,7 +95,9 @@ def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedL
     heads, width = layer.query_bias.shape
     normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
     to_query, to_key, to_value = layer.qkv.weight.chunk(3)
-    last_rows = normed[:, :, -rows:].contiguous()  # (K, B, R, D); else each utterance gets a copy of the weight
+    last_rows = normed[
+        :, :, -rows:
+    ].contiguous()  # (K, B, R, D); otherwise each utterance would get a copy of the weight
     query = F.linear(last_rows, to_query, layer.query_bias.flatten()).unflatten(-1, (heads, width))  # (K, B, R, H, d)
     on_inputs = _by_head(query, to_key.view(heads, width, -1)).flatten(2, 3)  # (K, B, R * H, D)
     scores = (on_inputs @ normed.transpose(-1, -2)).unflatten(2, (rows, heads))  # (K, B, R, H, T)
@@ -122,15 +124,15 @@ def attended_shares(scores: Tensor) -> Tensor:
 
 
 def _by_head(x: Tensor, weight: Tensor) -> Tensor:
-    """(K, B, R, H, n) by (H, n, m), head by head: (K, B, R, H, m)."""
+    """(K, B, R, H, n) times (H, n, m) for each head: (K, B, R, H, m)."""
     product = x.flatten(0, 2).transpose(0, 1) @ weight  # (H, K * B * R, m)
     return product.transpose(0, 1).unflatten(0, x.shape[:3])
 
 
 def _product(rows: Tensor, shared: Tensor) -> Tensor:
-    """rows @ shared, (..., H, R, n) by (..., H, n, m), where trials or utterances may share one right side.
+    """rows @ shared, (..., H, R, n) times (..., H, n, m). Trials or utterances may share the right side.
 
-    Those that share it become one product of more rows; broadcasting would copy the right side for each of them.
+    Those that share it are joined into one product with more rows, because broadcasting would copy the right side.
     """
     if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
         folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
@@ -142,5 +144,5 @@ def _product(rows: Tensor, shared: Tensor) -> Tensor:
 
 
 def additive(masked: Tensor, dtype: torch.dtype) -> Tensor:
-    """A mask to add to scores: -inf where masked, else 0; of the same shape."""
+    """A mask to add to scores, of the same shape: -inf where masked, else 0."""
     return torch.zeros_like(masked, dtype=dtype).masked_fill(masked, -torch.inf)

@@ -1,6 +1,6 @@
-"""A decoder layer without its attention: projections, heads, feed-forward; and the loop over all layers.
+"""A decoder layer without its attention (projections, heads, feed-forward), and the loop over all layers.
 
-Backward goes to the weights only where they are trained, that is in fine-tuning.
+The weights get gradients only if they are trained, as in fine-tuning.
 
 T rows   H heads   d head width   D embedding size   F feed-forward size
 """
@@ -20,11 +20,11 @@ from sp_search.engine.runtime.torch_private import layer_norm_backward, layer_no
 from sp_search.engine.transformer.folded_weights import FoldedLayer
 
 Attend = Callable[[Tensor, int], tuple[Tensor, Tensor]]
-"""Takes a layer's input and its number; returns the rows that go on, as they entered, and what they took in."""
+"""Takes a layer's input and number. Returns the input of the rows that continue, and their attention output."""
 
 
 def project(x: Tensor, layer: FoldedLayer) -> Tensor:
-    """Queries (still without their bias), keys and values of a layer's input: (..., D) to (..., 3D)."""
+    """Queries (without their bias), keys and values of a layer's input: (..., D) to (..., 3D)."""
     return layer.qkv(F.layer_norm(x, x.shape[-1:]))
 
 
@@ -65,7 +65,7 @@ def merge_heads(mixed: Tensor) -> Tensor:
 
 
 def run_layers(x: Tensor, layers: Sequence[FoldedLayer], attend: Attend) -> Tensor:
-    """Rows through successive layers.
+    """Run rows through successive layers.
 
     Args:
         x: the input of the first of them.
@@ -73,7 +73,7 @@ def run_layers(x: Tensor, layers: Sequence[FoldedLayer], attend: Attend) -> Tens
         attend: the attention of each layer.
 
     Returns:
-        The output of the last layer, (..., T, D); x where there are no layers.
+        The output of the last layer, (..., T, D); x if there are no layers.
     """
     for level, layer in enumerate(layers):
         x, mixed = attend(x, level)
@@ -82,14 +82,14 @@ def run_layers(x: Tensor, layers: Sequence[FoldedLayer], attend: Attend) -> Tens
 
 
 def finish_layer(x: Tensor, mixed: Tensor, layer: FoldedLayer) -> Tensor:
-    """A layer's output, from its input and what its attention took in, both (..., T, D)."""
+    """A layer's output from its input and its attention output, both (..., T, D)."""
     x = x + layer.out(mixed)
     weights = layer.fc1.weight, layer.fc1.bias, layer.fc2.weight, layer.fc2.bias
     return _FeedForward.apply(x, layer, *weights)  # type: ignore[no-untyped-call]
 
 
 class _FeedForward(torch.autograd.Function):
-    """x + fc2(relu(fc1(norm(x)))). Written by hand, so that it works in place on the tensors of width F."""
+    """x + fc2(relu(fc1(norm(x)))). Written by hand to work in place on the tensors of width F."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, layer: FoldedLayer, *weights: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class _FeedForward(torch.autograd.Function):
 def _feed_forward(
     rows: Tensor, up: Tensor, up_bias: Tensor | None, down: Tensor, down_bias: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The output (T, D); for backward the norm's mean and 1 / deviation (T, 1) and the hidden rows (T, F)."""
+    """The output (T, D), and for the backward the norm's mean and 1 / deviation (T, 1) and the hidden rows (T, F)."""
     normed, mean, rstd = layer_norm_with_statistics(rows)
     hidden = multiply(normed, up, up_bias, relu=True)
     return multiply(hidden, down, down_bias).add_(rows), mean, rstd, hidden
@@ -129,7 +129,7 @@ def _feed_forward(
 def _feed_forward_back(
     above: Tensor, rows: Tensor, mean: Tensor, rstd: Tensor, hidden: Tensor, up: Tensor, down: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The gradients on rows (T, D) and on the ReLU's input (T, F), from that of the output; weights transposed."""
+    """The gradients on rows (T, D) and on the ReLU's input (T, F) from that on the output. Weights are transposed."""
     on_hidden = relu_backward_(multiply(above, down), hidden)
     on_rows = layer_norm_backward(multiply(on_hidden, up), rows, mean, rstd)
     return on_rows.add_(above), on_hidden

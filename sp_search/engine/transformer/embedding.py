@@ -1,4 +1,4 @@
-"""Into the LM and out of it: embedded tokens at their positions, and logits.
+"""The input and the output of the LM: embeddings of tokens at positions, and logits.
 
 D embedding size   V vocabulary
 """
@@ -12,11 +12,11 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 
 
 def embed(tokens: Tensor, positions: Tensor, weights: FoldedWeights) -> Tensor:
-    """The input of layer 0: (...) token ids and their positions, int64, to (..., D)."""
+    """The input of layer 0 from token ids and positions, (...), int64: (..., D)."""
     return weights.tokens[tokens] + weights.positions[positions]
 
 
 def output_logits(x: Tensor, weights: FoldedWeights) -> Tensor:
-    """The output of the last layer, (..., D), to logits, (..., V), float32."""
+    """Logits (..., V), float32, from the output of the last layer, (..., D)."""
     x = F.layer_norm(x, x.shape[-1:]) if weights.normed else x
     return F.linear(x, *weights.projection).float()

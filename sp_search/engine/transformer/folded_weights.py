@@ -1,4 +1,4 @@
-"""A unit LM's weights made ready for the engine: fewer operations a layer, the same function.
+"""A unit LM's weights, transformed for the engine: the same function with fewer operations per layer.
 
 The affine part of a norm is folded into the projection behind it, and the 1/sqrt(head width) of attention into the
 query rows. Prompts take the place of layer-normed inputs, so the key and value projections are kept unfolded as well.

@@ -1,6 +1,6 @@
 """A trial on disk: its prompt, optimizer and random state, written whole or not at all.
 
-The file is torch's and ends in the sha256 of all before it, because torch does not notice flipped bytes.
+The file is in torch's format, followed by its sha256, because torch does not notice flipped bytes.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sp_search.types import STATE_FILE
 from sp_search.units.fairseq_file import UNREADABLE
 
 SEAL = hashlib.sha256().digest_size * 2
-"""Bytes at the end of the file: hex digits."""
+"""Bytes of the sha256 at the end of the file, in hex digits."""
 START_ANEW = "remove it to train the trial from its start"
 
 
 @dataclass(frozen=True)
 class TrialRun:
-    """All that a trial's numbers depend on apart from its settings, the LM and the corpus."""
+    """Everything that determines a trial's numbers apart from its settings, the LM and the corpus."""
 
     seed: int  # of its initialisation and dropout
     budget: int  # utterances, over which the learning rate warms up and decays
@@ -39,9 +39,9 @@ class TrialRun:
 
 
 def save_state(trial: LiveTrial, run: TrialRun, folder: Path, note: Mapping[str, Any] | None = None) -> None:
-    """Write a trial's state into a folder, made where absent, and a note of plain values with it."""
+    """Write a trial's state and a note of plain values into a folder, which is created if needed."""
     with atomic_write(folder / STATE_FILE) as unfinished:
-        with unfinished.open("wb") as file:  # torch's own writer would hide why a disk can't take it
+        with unfinished.open("wb") as file:  # given a path, torch would hide the reason of a failed write
             torch.save({**trial.state(), "of": asdict(run), "note": dict(note or {})}, file)
         seal = sha256_of(unfinished).encode()
         with unfinished.open("ab") as file:
@@ -49,10 +49,10 @@ def save_state(trial: LiveTrial, run: TrialRun, folder: Path, note: Mapping[str,
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """A saved state, on the CPU; no code in it is ever run.
+    """Read a saved state onto the CPU, without running any code in it.
 
     Raises:
-        CheckpointError: no state is there, it is damaged, or it can't be read.
+        CheckpointError: there is no state, or it is damaged or can't be read.
     """
     path = folder / STATE_FILE
     try:
@@ -81,10 +81,10 @@ def _check_seal(path: Path) -> None:
 
 
 def load_state(folder: Path, settings: TrialHParams, run: TrialRun) -> dict[str, Any]:
-    """A saved state of this very trial: the same settings, seed, budget and batches.
+    """Read the state of this trial, with the same settings, seed, budget and batches.
 
     Raises:
-        CheckpointError: it can't be read, or is another trial's; the message names all that differs.
+        CheckpointError: it can't be read, or belongs to another trial; the message names all differences.
     """
     state, place = read_state(folder), folder / STATE_FILE
     if "of" not in state:

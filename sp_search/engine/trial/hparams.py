@@ -1,4 +1,4 @@
-"""All that one trial may choose, from its flat searched parameters to checked records."""
+"""The hyperparameters of a trial: from flat searched parameters to checked records."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ OF_ALL = ("method", "lr", "schedule", "warmup", "max_source_units")
 
 @dataclass(frozen=True, kw_only=True)
 class TrialHParams:
-    """What a trial learns: a prompt, the whole LM or a probe; its verbalizer and recipe. Names are the space's."""
+    """What a trial learns (a prompt, the LM or a probe), its verbalizer and recipe, with the names of the space."""
 
     method: Method = "prompt"
-    prompt: PromptSettings | None  # None where no prompt is learnt
+    prompt: PromptSettings | None  # None if no prompt is learnt
     lr: float  # above 0
     verbalizer: str = "frequency"  # one of KINDS in sp_search.tasks.verbalizers
     verbalizer_seed: int = 0  # draws of random and kmeans
     verbalizer_base: str = "identity"  # linear: the one-to-one verbalizer that feeds answers back and starts the head
     head_init: Literal["identity", "uniform"] = "identity"  # linear: how its head starts
-    verbalizer_dropout: float = 0.1  # linear: on what the head puts out, 0 <= p < 1
+    verbalizer_dropout: float = 0.1  # linear: on the output of the head, 0 <= p < 1
     schedule: Literal["constant", "warmup_decay"] = "constant"  # linear warm-up, then linear decay to 0
     warmup: float = 0.02  # warmup_decay: share of the full budget, 0 <= warmup < 1
     score_separator: bool = True  # whether predicting `<s>` counts in the loss, as in the papers' code
@@ -48,11 +48,11 @@ class TrialHParams:
 
     @classmethod
     def from_params(cls, params: Params) -> TrialHParams:
-        """Settings from searched parameters.
+        """Make the settings from searched parameters.
 
         Raises:
-            ConfigError: a name that no setting has or that is another method's, a value of another type or out of its
-                range, a missing one.
+            ConfigError: a name is unknown or belongs to another method, a value is missing, of a wrong type or out of
+                its range.
         """
         known = {**PROMPT_LIMITS, **TRIAL_LIMITS}
         method = str(params.get("method", "prompt"))
@@ -93,7 +93,7 @@ TRIAL_LIMITS = limits_of(
     },
     leave_out=("prompt",),
 )
-"""What each setting beside the prompt's may be, on any LM."""
+"""The legal values of all settings but the prompt's, on any LM."""
 
 
 def parameter_limits(architecture: Architecture) -> dict[str, Limits]:
@@ -107,7 +107,7 @@ def parameter_limits(architecture: Architecture) -> dict[str, Limits]:
 
 
 def _is_of(method: str, name: str) -> bool:
-    """Whether a parameter says anything to a method."""
+    """Whether a method has this parameter."""
     if method == "probe":
         return name in (*OF_PROBE, *OF_ALL)
     return name not in OF_PROBE and (method == "prompt" or name not in PROMPT_LIMITS)

@@ -1,4 +1,4 @@
-"""The linear probe: how well one linear layer reads the answer off the frozen LM's states.
+"""The linear probe: a linear layer that predicts the answer from the frozen LM's states.
 
 Its classes are the answers of training, whole; so it is defined where answers are chosen, not where they are written.
 The states of a source's units are layer-normed, pooled into one vector an utterance, and standardised over training,
@@ -37,8 +37,8 @@ class ProbeTensors:
 
     weight: Tensor  # (A, D)
     bias: Tensor  # (A,)
-    centre: Tensor  # (D,): training's mean
-    spread: Tensor  # (D,): training's standard deviation, 1 where that is 0
+    centre: Tensor  # (D,): the mean over training
+    spread: Tensor  # (D,): the standard deviation over training, 1 where that is 0
 
     def named(self) -> dict[str, Tensor]:
         """The tensors by name."""
@@ -46,31 +46,31 @@ class ProbeTensors:
 
     @classmethod
     def from_named(cls, named: Mapping[str, Tensor], place: str) -> ProbeTensors:
-        """Tensors by name, as `named` gave them.
+        """Make a probe from tensors by name, as `named` returns them.
 
         Raises:
-            CheckpointError: a name is missing, or one too many.
+            CheckpointError: a name is missing or unexpected.
         """
         if set(named) != (known := {f.name for f in fields(cls)}):
             raise CheckpointError(f"{place}: expected probe tensors {sorted(known)}, got {sorted(named)}")
         return cls(**named)
 
     def inert(self, layers: int) -> set[str]:
-        """None of it, whatever the LM's layers."""
+        """No tensor is inert, with any number of layers."""
         return set()
 
     def logits(self, pooled: Tensor) -> Tensor:
-        """(B, D) of `pooled_states` to (B, A)."""
+        """Logits (B, A) from `pooled_states` (B, D)."""
         return F.linear((pooled - self.centre) / self.spread, self.weight, self.bias)
 
 
 def initial_probe(pooled: Tensor, answers: int, seed: int) -> ProbeTensors:
-    """A probe of `answers` answers before its first update, with the start of torch's linear layer.
+    """A probe before its first update, initialised like torch's linear layer.
 
     Args:
-        pooled: (N, D), the training split's.
+        pooled: (N, D), of the training split.
         answers: A.
-        seed: of the start, the same on every device.
+        seed: of the initialisation, which is the same on every device.
     """
     draw, width = torch.Generator().manual_seed(seed), pooled.shape[1]
     bound = 1 / math.sqrt(width)
@@ -95,15 +95,15 @@ def pooled_states(
     max_units: int,
     tokens_per_pass: int | None = None,
 ) -> Tensor:
-    """One vector an utterance: (N, D), float32, on the LM's device.
+    """One vector per utterance: (N, D), float32, on the LM's device.
 
     Args:
         weights: the frozen LM.
-        split: utterances; their own answers are not looked at.
-        layer: whose output is pooled, 1 to L.
+        split: utterances; their answers are not used.
+        layer: its output is pooled, 1 to L.
         pooling: `mean` of the states of all units, or that of the `last`.
         max_units: longest source kept, from its start; 0 keeps all.
-        tokens_per_pass: source units; None takes what suits the device.
+        tokens_per_pass: source units of a micro-batch; None takes the default of the device.
     """
     size = MicrobatchSize.for_scoring(weights.device, tokens_per_pass)
     lengths = np.diff(split.offsets)
@@ -131,7 +131,7 @@ def _pooled(states: Tensor, block: SourceBatch, pooling: str) -> Tensor:
 
 
 def _states(weights: FoldedWeights, block: SourceBatch, layer: int) -> Tensor:
-    """The output of a layer, layer-normed without an affine part: (B, S, D), float32."""
+    """The output of a layer after layer norm without an affine part: (B, S, D), float32."""
     mask = source_mask(block, weights.dtype)
 
     def attend_to_source(x: Tensor, level: int) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,7 @@
 """Fine-tuning: a trial trains every weight of an LM of its own, and shares no micro-batch with others.
 
-The weights are float32 leaves. Each micro-batch folds them again into the engine's form, in the engine's dtype, and
-its backward goes through the folding. A trial takes four times the LM in memory: weights, gradient and Adam's two
-moments.
+The weights are float32 leaves. Each micro-batch folds them into the engine's form and dtype, and its backward goes
+through the folding. A trial needs four times the memory of the LM: weights, gradients and Adam's two moments.
 """
 
 from __future__ import annotations
@@ -15,30 +14,30 @@ from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture, UnitLM
 
 OWN = "lm."
-"""Begins the stored names of an LM's weights; separator and head are stored without it."""
+"""Prefix of the stored names of an LM's weights. Separator and head are stored without it."""
 
 
 def own_copy(lm: UnitLM) -> UnitLM:
-    """The same LM with float32 weights of its own, leaves of the graph."""
+    """A copy of the LM with float32 weights that are leaves of the graph."""
     leaves = {name: tensor.detach().float().clone().requires_grad_() for name, tensor in lm.tensors().items()}
     return UnitLM.from_tensors(lm.architecture, leaves, lm.fingerprint)
 
 
 def own_named(lm: UnitLM) -> dict[str, Tensor]:
-    """Its weights by the names they are stored under."""
+    """The weights by their stored names."""
     return {f"{OWN}{name}": tensor for name, tensor in lm.tensors().items()}
 
 
 def split_own(
     named: Mapping[str, Tensor], architecture: Architecture, fingerprint: str, place: str
 ) -> tuple[UnitLM, dict[str, Tensor]]:
-    """The LM among stored tensors, and the other tensors.
+    """Split stored tensors into the LM and the other tensors.
 
     Args:
         named: separator, head and the LM's weights.
         architecture: of the LM that was fine-tuned.
-        fingerprint: of that LM, before.
-        place: where they were stored, for errors.
+        fingerprint: of that LM before fine-tuning.
+        place: where they were stored, for messages.
 
     Raises:
         CheckpointError: a weight is missing, unexpected or of another shape.

@@ -6,7 +6,7 @@ from sp_search.engine.trial.hparams import TrialHParams
 
 
 def learning_rate(settings: TrialHParams, seen: int, budget: int) -> float:
-    """The learning rate after so many utterances; `warmup_decay` rises and falls linearly over the full budget."""
+    """The learning rate after `seen` utterances. `warmup_decay` rises and falls linearly over the full budget."""
     if settings.schedule == "constant":
         return settings.lr
     warm = settings.warmup * budget

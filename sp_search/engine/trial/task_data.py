@@ -26,16 +26,18 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass
 class TaskData:
-    """A corpus made ready for a task.
+    """A corpus prepared for a task.
 
-    likelihood_scores gives (C, V - 4) scores of the frozen LM; it is called once, when a trial first needs them.
+    likelihood_scores returns (C, V - 4) scores of the frozen LM. It is called once, when a trial first needs them.
     """
 
     corpus: Corpus
     dictionary: Dictionary
     task: Task
     space: LabelSpace
-    answers: Mapping[str, npt.NDArray[np.int32]]  # split -> (N, M) label symbols, NOTHING behind shorter answers
+    answers: Mapping[
+        str, npt.NDArray[np.int32]
+    ]  # split -> (N, M) label symbols, NOTHING after the end of shorter answers
     likelihood_scores: Callable[[TaskData], Scores]
     _scores: Scores | None = field(default=None, init=False, repr=False)
 
@@ -73,11 +75,11 @@ class TaskData:
         return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
 
     def check_trial(self, settings: TrialHParams, architecture: Architecture) -> None:
-        """Refuse a trial that can't run on an LM and this corpus; costs nothing to speak of.
+        """Refuse a trial that can't run on an LM and this corpus. The check is cheap.
 
         Raises:
             ConfigError: its depth, probe layer, verbalizer or `score_end` does not fit.
-            DataError: an utterance, as far as the trial keeps it, is longer than the LM's positions.
+            DataError: an utterance, cut as the trial does, is longer than the LM's positions.
         """
         if settings.prompt is not None:
             settings.prompt.deep_layers(architecture.layers)
@@ -97,13 +99,13 @@ class TaskData:
 
     @staticmethod
     def _kind(settings: TrialHParams) -> str:
-        """The verbalizer that picks a trial's units: linear's base, unless that is the identity."""
+        """The verbalizer that picks the units of a trial; for linear its base, unless that is the identity."""
         if settings.verbalizer == "linear" and settings.verbalizer_base != "identity":
             return settings.verbalizer_base
         return settings.verbalizer
 
     def check_ends(self, settings: TrialHParams) -> None:
-        """Refuse a trial that would never learn where an answer ends, though it has to know.
+        """Refuse a trial that has to know where an answer ends, but would never learn it.
 
         Raises:
             ConfigError: `</s>` is not scored, but answers differ in length or are written.
@@ -121,10 +123,10 @@ class TaskData:
 def task_data(
     corpus: Corpus, dictionary: Dictionary, task: Task, likelihood_scores: Callable[[TaskData], Scores]
 ) -> TaskData:
-    """Make a corpus ready for a task.
+    """Prepare a corpus for a task.
 
     Raises:
-        DataError: a split has labels that training never had, or answers that are not the task's.
+        DataError: a split has labels that training lacks, or answers that do not suit the task.
     """
     space = LabelSpace.from_split(corpus.splits["train"], task)
     answers = {name: space.encode(split, task) for name, split in corpus.splits.items()}

@@ -1,6 +1,6 @@
 """One live trial: its tensors, optimizer, learning rate and random draws; saved and restored exactly.
 
-A trial owns all its random draws, so it draws the same among others as alone.
+A trial owns its random generator, so it draws the same numbers among other trials as alone.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ MAX_GRAD_NORM = 1.0
 class LiveTrial:
     """A live trial.
 
-    segments are the stretches of the batch stream it was trained on, as [first position, batches]: with them any
-    trial can be run again alone to the same numbers. loss_sum and scored count since the last report.
+    segments are the stretches of the batch stream that it was trained on, as [first position, batches]. They allow to
+    train it again on the same batches. loss_sum and scored count since the last report.
     """
 
     settings: TrialHParams
     tensors: PromptTensors | ProbeTensors
-    verbalized: LabelMap  # of a probe, which writes no unit, an empty one
+    verbalized: LabelMap  # empty for a probe, which writes no units
     optimizer: torch.optim.Adam
     generator: torch.Generator
     deep_layers: range
     budget: int  # utterances, over which the learning rate warms up and decays
-    own_lm: UnitLM | None = None  # what fine-tuning trains; None answers with the shared, frozen LM
-    mean: PromptTensors | None = None  # of its updates, which answers; None where its last step answers
+    own_lm: UnitLM | None = None  # trained by fine-tuning; None uses the shared, frozen LM
+    mean: PromptTensors | None = None  # the mean of its updates, which answers; None if its last step answers
     updates: int = 0
     utterances_seen: int = 0
     segments: list[list[int]] = field(default_factory=list)
     loss_sum: Tensor | float = 0.0
     scored: int = 0
-    train_s: float = 0.0  # its share of the time that its worker trained
+    train_s: float = 0.0  # its share of its worker's training time
 
     def named(self) -> dict[str, Tensor]:
-        """All that is stored of the trial, by name."""
+        """All stored tensors of the trial, by name."""
         return self.tensors.named() | ({} if self.own_lm is None else own_named(self.own_lm))
 
     @property
@@ -65,16 +65,16 @@ class LiveTrial:
 
     @property
     def microbatch_key(self) -> MicrobatchKey:
-        """Trials of the same key may share a micro-batch."""
+        """Trials with the same key may share a micro-batch."""
         return self.candidate().microbatch_key
 
     @property
     def first_live_layer(self) -> int | None:
-        """That of its prompt."""
+        """The first live layer of its prompt."""
         return self.candidate().prompt.first_live_layer
 
     def prompt_draws(self) -> dict[str, Tensor]:
-        """An update's dropout on prompt vectors, by tensor; empty for none."""
+        """The dropout factors of an update for prompt vectors, by tensor; empty without dropout."""
         named, rate = self.tensors.named(), self.settings.prompt.dropout if self.settings.prompt is not None else 0.0
         drawn = {
             name: dropout_factors(named[name].shape, rate, self.generator)
@@ -84,7 +84,7 @@ class LiveTrial:
         return {name: factors for name, factors in drawn.items() if factors is not None}
 
     def head_draws(self, utterances: int, rows: int) -> Tensor | None:
-        """An update's dropout behind a linear verbalizer, (B, rows, C + 4); None for none."""
+        """The dropout factors of an update after a linear verbalizer, (B, rows, C + 4); None without dropout."""
         assert isinstance(self.tensors, PromptTensors)
         if self.tensors.head is None:
             return None
@@ -92,20 +92,20 @@ class LiveTrial:
         return dropout_factors(shape, self.settings.verbalizer_dropout, self.generator)
 
     def training_prompt(self, draws: Mapping[str, Tensor]) -> TrialPrompt:
-        """The prompt under an update's `prompt_draws`."""
+        """The prompt with an update's `prompt_draws` applied."""
         assert isinstance(self.tensors, PromptTensors)
         named = self.tensors.named()
         wet = {name: named[name] * factors for name, factors in draws.items()}
         return TrialPrompt(PromptTensors(**(named | wet)), self.deep_layers, self.is_infix)
 
     def candidate(self) -> Candidate:
-        """The trial as it answers now, outside the graph."""
+        """The trial's current answering tensors, outside the graph."""
         assert isinstance(self.tensors, PromptTensors)
         prompt = TrialPrompt(self.mean or self.tensors.detached(), self.deep_layers, self.is_infix)
         return Candidate(prompt, self.verbalized, self.settings.max_source_units)
 
     def step(self, position: int, utterances: int) -> None:
-        """Clip the gradient that a backward pass over one batch left, and update. Never waits for the device.
+        """Clip the gradient of one batch, and update. Never waits for the device.
 
         Args:
             position: of the batch in the stream.
@@ -127,12 +127,12 @@ class LiveTrial:
             self.segments.append([position, 1])
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed trial needs for the same losses; plain tensors, numbers and lists."""
+        """Everything that a resumed trial needs to reach the same losses, as plain tensors, numbers and lists."""
         last_step = {name: tensor.detach() for name, tensor in self.named().items()}
         return {
             "settings": asdict(self.settings),
             "units": self.verbalized.inputs.tolist(),
-            "tensors": last_step if self.mean is None else self.mean.named(),  # what answers
+            "tensors": last_step if self.mean is None else self.mean.named(),  # the answering tensors
             "last_step": {} if self.mean is None else last_step,
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -143,10 +143,10 @@ class LiveTrial:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take up what `state` gave for a trial of the same settings, seed and budget; `load_state` checks that.
+        """Restore the result of `state`; settings, seed and budget must be the same, which `load_state` checks.
 
         Raises:
-            CheckpointError: its tensors are those of another LM or label space.
+            CheckpointError: the tensors belong to another LM or label space.
         """
         own = self.named()
         if (wanted := _shapes(own)) != (got := _shapes(state["tensors"])):
@@ -173,7 +173,7 @@ def new_trial(settings: TrialHParams, lm: UnitLM, units: tuple[int, ...], *, see
     """A trial that answers in units, before its first update: a prompt, or an LM to be fine-tuned.
 
     Args:
-        settings: what it is.
+        settings: of the trial.
         lm: the frozen LM, on the device the trial runs on.
         units: the dictionary id of each label symbol, from its verbalizer.
         seed: of its initialisation and dropout.

@@ -15,17 +15,17 @@ from torch import Tensor
 from sp_search.prompts.tensors import PromptTensors
 
 POWER = 8
-"""Update s of t weighs about as s to this power; the mean is on average a tenth of the course old."""
+"""Update s of t has a weight of about s to this power. On average the mean is as old as a tenth of all updates."""
 
 
 def new_mean(tensors: PromptTensors) -> PromptTensors:
-    """The mean of a course of no step: a copy of its start, outside the graph."""
+    """The mean before the first update: a copy of the initial tensors, outside the graph."""
     return PromptTensors(**{name: tensor.detach().clone() for name, tensor in tensors.named().items()})
 
 
 @torch.no_grad()
 def update_mean(mean: PromptTensors, last_step: Mapping[str, Tensor], updates: int) -> None:
-    """Move a mean in place by the last of `updates` updates; after the first update the mean is that step itself."""
+    """Include the last of `updates` updates in a mean, in place. After the first update the mean equals that step."""
     weight = (POWER + 1) / (updates + POWER)
     for name, tensor in mean.named().items():
         tensor.lerp_(last_step[name], weight)

@@ -1,4 +1,4 @@
-"""What a search tells while it runs, to whoever listens: the tracker, the progress display."""
+"""The events of a running search, and those who listen to them: the tracker and the progress display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OBSERVED = ("train_loss", "utterances_per_s")
 
 
 def is_observed(metric: str) -> bool:
-    """Whether observers hear of a metric of a report: what was measured on valid, and how training goes."""
+    """Whether observers are told a metric: those measured on valid and those of training are."""
     return metric.startswith(VALID) or metric in OBSERVED
 
 
@@ -43,14 +43,14 @@ class Observer(Protocol):
         """The search ended well."""
 
     def close(self, timeout_s: float) -> object:
-        """The search ends, well or not; what comes back is of no matter here."""
+        """The search ends, well or not; the return value is not used."""
 
 
 class Observers:
-    """All observers as one. An observer that raises is named and dropped: it must not end the search."""
+    """Passes every event to all observers. One that raises is named and dropped: it must not end the search."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        """Tell these, in this order."""
+        """Pass events to these observers, in this order."""
         self._observers = list(observers)
 
     def tell(self, event: str, *arguments: Any) -> None:

@@ -1,7 +1,7 @@
-"""What a search would do, before it does it: its space, its first trials, its rungs, its training.
+"""The cost of a search before it runs: its space, its first trials, its rungs, its training.
 
-How many trials ASHA lets through depends on the order in which good ones come, so their number is an estimate: the
-mean over drawn orders, a trial being as good at one rung as at the next. At most all of them go through.
+How many trials ASHA promotes depends on the order in which good ones come. So the number is an estimate: the mean
+over random orders, where each trial ranks the same at every rung. At most, all trials are promoted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sp_search.search.base.space import Range, Space, word
 from sp_search.types import Params
 
 DRAWS = 200
-"""Orders that an estimate is the mean of."""
+"""Random orders; an estimate is the mean over them."""
 
 DRAWN = "drawn"
 """Stands for a value that the sampler will choose."""
@@ -80,22 +80,22 @@ def _confirm_runs(settings: SearchSettings) -> tuple[int, int]:
 
 
 def draws(space: Space, count: int, seed: int) -> list[Params]:
-    """So many trials drawn evenly from the whole space, as no sampler with a memory would draw them."""
+    """`count` trials, drawn uniformly from the whole space and independent of each other."""
     asker = _Chance(random.Random(seed))
     return [space.suggest(asker) for _ in range(count)]
 
 
 def estimated_reach(trials: int, points: int, reduction_factor: int) -> list[float]:
-    """Trials that get to each of so many points, as the mean over drawn orders."""
+    """The number of trials that reach each point: the mean over random orders."""
     draw = random.Random(0)
     found = [reach([draw.random() for _ in range(trials)], points, reduction_factor) for _ in range(DRAWS)]
     return [sum(counts) / DRAWS for counts in zip(*found, strict=True)]
 
 
 def reach(values: Sequence[float], points: int, reduction_factor: int) -> list[int]:
-    """Trials that get to each point when they come one by one with these values, by the rule of Ray's ASHA.
+    """The number of trials that reach each point by the rule of Ray's ASHA, for values that come one by one.
 
-    A trial goes on from a rung unless it is below the best 1/reduction_factor quantile of those there before it.
+    A trial continues at a rung unless its value is below the top 1/reduction_factor of the values seen there before.
     """
     recorded: list[list[float]] = [[] for _ in range(points)]
     for value in values:
@@ -121,7 +121,7 @@ def _shown(r: Range) -> str:
 
 
 class _Given:
-    """Answers with what is given, and says where nothing is."""
+    """Returns the given value of a parameter, or DRAWN where none is given."""
 
     def __init__(self, given: Params) -> None:
         self._given = given
@@ -137,7 +137,7 @@ class _Given:
 
 
 class _Chance:
-    """Draws evenly, on a log scale where the range says so."""
+    """Draws uniformly, on a log scale where the range asks for it."""
 
     def __init__(self, draw: random.Random) -> None:
         self._draw = draw

@@ -1,4 +1,4 @@
-"""What a trial and its worker tell each other; light, for both ends of a Ray call import it."""
+"""The messages between the driver and a worker. Light to import, because both ends of a Ray call do."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sp_search.types import Params, Report
 
 TIME = "utterances_seen"
 METRIC = "objective"
-"""Key of a Tune result: the value of the metric that decides, of which more is better."""
+"""Key of a Tune result: the value of the deciding metric; higher is better."""
 
 VALID = "valid_"
-"""What a report calls metrics of the validation split."""
+"""Prefix of the validation metrics in a report."""
 
 FACTS, POSITION = "facts", "position"
-"""Keys of a Tune result: what the trial weighs, as pairs; and how far its worker has walked the stream of batches."""
+"""Keys of a Tune result: facts of the trial (parameters, bytes) as pairs; the worker's batch stream position."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRequest:
-    """A trial as its worker is asked for it: all that it takes to let it in, for the first time or again."""
+    """Everything a worker needs to start a trial, or to resume it."""
 
     number: int
     params: Params
@@ -33,25 +33,25 @@ class TrialRequest:
     position: int = 0  # of the stream of batches: a worker that is less far begins there
 
     def next_point(self, after: int) -> int | None:
-        """The first report point behind so many utterances; None behind the last."""
+        """The first report point after `seen` utterances; None after the last one."""
         return next((point for point in self.points if point > after), None)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What any other trial, left in the same folder by whatever study, would differ in."""
+        """The values that tell this trial from any other that was ever saved in the same folder."""
         return {"params": dict(self.params), "seed": self.seed, "budget": self.budget, "study": self.study}
 
 
 @dataclass(frozen=True)
 class TrialReport:
-    """A report, what the trial weighs, and how far its worker has walked the stream of batches."""
+    """A report, the facts of the trial, and its worker's position in the batch stream."""
 
     report: Report
     facts: Mapping[str, Any]
     position: int
 
     def tune_result(self, metric: str, budget: int) -> dict[str, Any]:
-        """As Tune takes it; metric is the one that decides."""
+        """The report as a Tune result; `metric` is the deciding one."""
         report = self.report
         result: dict[str, Any] = {TIME: report.utterances_seen, **report.metrics, "diverged": report.diverged}
         result[METRIC] = report.metrics.get(metric, float("nan"))
@@ -61,17 +61,17 @@ class TrialReport:
         return result
 
     def note(self, request: TrialRequest) -> dict[str, Any]:
-        """As it is kept inside the saved state of the trial, so that both are there or neither."""
+        """The report as it is stored inside the trial's saved state, so that either both exist or neither."""
         return {"of": request.identity, "told": asdict(self)}
 
 
 def is_of(note: Mapping[str, Any], request: TrialRequest) -> bool:
-    """Whether a note was kept with the state of this very trial."""
+    """Whether a note belongs to the saved state of this trial and no other."""
     return note.get("of") == request.identity
 
 
 def noted_report(note: Mapping[str, Any]) -> TrialReport | None:
-    """The report that a note has; None where the trial was saved before its first."""
+    """The report in a note; None if the trial was saved before its first report."""
     if (told := note.get("told")) is None:
         return None
     return TrialReport(Report(**told["report"]), told["facts"], told["position"])
@@ -79,7 +79,7 @@ def noted_report(note: Mapping[str, Any]) -> TrialReport | None:
 
 @dataclass(frozen=True)
 class PastReport:
-    """A report of an earlier start, as the rungs are filled again with it."""
+    """A report of an earlier start; it is used to fill the rungs again."""
 
     number: int  # of the trial
     seen: int  # utterances

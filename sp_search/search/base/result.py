@@ -1,4 +1,4 @@
-"""A trial that is done, with all that an export of its prompt tells."""
+"""A finished trial, with everything that the export of its prompt states."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ class TrialResult:
 
 
 Keep = Callable[[TrialResult], Path | None]
-"""Writes a prompt into a folder, and says which; None where it is not kept."""
+"""Writes a prompt into a folder and returns the folder; None if the prompt is not kept."""

@@ -1,10 +1,11 @@
-"""When a trial reports: at every rung of ASHA, at its full budget, and between rungs that lie far apart."""
+"""The points at which a trial reports: every rung, the full budget, and some between distant rungs."""
 
 from __future__ import annotations
 
 WIDEST_STEP = 4.0
-"""A report costs an evaluation, about a fifth of the time where there is one every doubling; a loss that is no longer
-finite is noticed without one."""
+"""Each report costs an evaluation: about a fifth of the time with one report per doubling. A loss that becomes
+infinite is noticed without a report.
+"""
 
 
 def rungs(budget: int, grace: int, reduction_factor: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""How large a search is, and what it runs on."""
+"""The size of a search and the resources it runs on."""
 
 from __future__ import annotations
 
@@ -38,38 +38,38 @@ class SearchSettings:
 
     @property
     def folder(self) -> Path:
-        """Where the study keeps everything."""
+        """The folder of the study."""
         return self.runs / self.study
 
     @property
     def in_flight(self) -> int:
-        """Trials at work at once."""
+        """How many trials run at the same time."""
         return self.workers * self.slots
 
     @property
     def staged(self) -> int:
-        """Trials made ready ahead, so that a slot that falls free is taken at once.
+        """How many trials are prepared ahead, so that a free slot is filled at once.
 
-        None where one slot runs one trial after another: each is then drawn with all before it known, so that a
-        search of one seed is the same every time, killed and continued or not.
+        0 if there is only one slot. Then each trial is drawn when the results of all earlier ones are known, and a
+        search with one seed is the same every time, even if it was killed and continued.
         """
         return self.in_flight // 2
 
     def trial_folder(self, number: int) -> Path:
-        """Where a trial's state is saved."""
+        """The folder of a trial's saved state."""
         return self.folder / "trials" / str(number)
 
     @property
     def courses(self) -> Path:
-        """Where every worker writes what it was asked to train, in order."""
+        """The folder in which every worker records its calls, in order."""
         return self.folder / "workers"
 
     def trial_log(self, number: int) -> Path:
-        """Where a worker writes why a run of a trial raised."""
+        """The file in which a worker writes the traceback of a failed run."""
         return self.folder / "logs" / f"trial-{number}.log"
 
     def trial_folders(self) -> dict[int, Path]:
-        """Those that there are, of trials and confirm runs, by number; whatever else lies there is left alone."""
+        """The existing folders of trials and confirm runs, by number. Other files there are left alone."""
         trials = self.folder / "trials"
         found = trials.iterdir() if trials.is_dir() else ()
         return {int(path.name): path for path in found if path.name.isdecimal() and path.is_dir()}

@@ -24,7 +24,7 @@ LAYERS = re.compile(r"layers(?:/(\d+))?")
 
 
 class Asker(Protocol):
-    """What a suggestion is drawn from: an Optuna trial, or a table of values."""
+    """The source of a suggestion: an Optuna trial, or a table of values."""
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int: ...  # noqa: D102
     def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float: ...  # noqa: D102
@@ -32,7 +32,7 @@ class Asker(Protocol):
 
 
 def word(value: ParamValue) -> str:
-    """A value as YAML has it."""
+    """A value as YAML writes it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -47,7 +47,7 @@ class Range:
     when: tuple[tuple[str, tuple[ParamValue, ...]], ...] = ()  # earlier parameters and the values that allow this one
 
     def applies(self, params: Params) -> bool:
-        """Whether the conditions hold for what is chosen so far."""
+        """Whether the conditions hold for the values chosen so far."""
         return all(name in params and params[name] in allowed for name, allowed in self.when)
 
     def holds(self, value: ParamValue) -> bool:
@@ -96,15 +96,15 @@ class Space:
         return params
 
     def searched(self, params: Params) -> dict[str, ParamValue]:
-        """The parameters of a trial that were drawn, without the fixed ones: what Optuna is told and MLflow shows."""
+        """The drawn parameters of a trial, without the fixed ones. Optuna and MLflow get these."""
         drawn = {r.name for r in self.ranges if r.kind != "fixed"}
         return {name: value for name, value in params.items() if name in drawn}
 
     def only_trial(self) -> dict[str, ParamValue]:
-        """The one trial of a space that leaves nothing to draw.
+        """The only trial of a space in which every parameter is fixed.
 
         Raises:
-            ConfigError: it does; what is searched is named.
+            ConfigError: some are not fixed; they are named.
         """
         params: dict[str, ParamValue] = {}
         drawn: list[str] = []
@@ -125,8 +125,8 @@ def read_space(raw: Mapping[str, Any], limits: Mapping[str, Limits], layers: int
     """Check a whole space and read it.
 
     Args:
-        raw: as the YAML has it.
-        limits: the parameters there are, and what each may be.
+        raw: the YAML mapping.
+        limits: all parameters, and the values that each may have.
         layers: of the LM.
 
     Raises:
@@ -233,8 +233,8 @@ def _read_when(
 ) -> tuple[tuple[str, tuple[ParamValue, ...]], ...]:
     """Earlier parameters and the values that allow this one.
 
-    Each must be one that the parameter may have at all. One that this space never draws is no fault: who narrows a
-    range need not mend the conditions on it.
+    Each value must be legal for its parameter. It need not lie in the range of this space: whoever narrows a range
+    does not have to change the conditions that refer to it.
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"when: expected parameter: value or list of values, got {raw!r}")

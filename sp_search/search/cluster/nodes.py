@@ -1,4 +1,4 @@
-"""A cluster that was joined: the workers it has room for, and whether all its nodes see the folder of a study."""
+"""A joined cluster: how many workers fit on it, and whether all nodes can use the study's folder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from sp_search.errors import ConfigError
 
 NODES_S = 600.0
-"""How long nodes that are on their way are waited for."""
+"""How long to wait for nodes that have not joined yet."""
 
 LOOK_S = 120.0
-"""How long a node may take to say what it sees: its first process takes seconds to start."""
+"""How long a node may take to answer: its first process takes seconds to start."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A machine of a cluster, and what it lends to Ray."""
+    """A machine of a cluster, with the resources it gives to Ray."""
 
     node_id: str
     address: str
@@ -33,13 +33,13 @@ class Node:
     gpus: float
 
     def room(self, cpus: float, gpus: float) -> int:
-        """Workers of so many CPUs and GPUs that fit here."""
+        """How many workers with these CPUs and GPUs fit on this machine."""
         return int(min(self.cpus / cpus, self.gpus / gpus if gpus else math.inf))
 
 
 @dataclass(frozen=True)
 class Share:
-    """The workers of a search, and what each takes."""
+    """The number of workers of a search, and the resources of each."""
 
     workers: int
     cpus: float
@@ -47,7 +47,7 @@ class Share:
 
 
 def nodes(at_least: int | None) -> list[Node]:
-    """The nodes of the cluster, once there are so many.
+    """The nodes of the cluster, once at least `count` have joined.
 
     Raises:
         ConfigError: there are fewer after ten minutes.
@@ -70,13 +70,13 @@ def nodes(at_least: int | None) -> list[Node]:
 
 
 def share(there: Sequence[Node], workers: int | None, cpus: float | None, gpus: float) -> Share:
-    """The workers that a cluster has room for: one a GPU, or two a node that share its cores.
+    """The workers of a search on a cluster: one per GPU, or two per node that share its cores.
 
     Args:
         there: its nodes.
-        workers: how many, where that is asked for.
-        cpus: of each, where that is asked for; else the even share of the smallest node that has room for one.
-        gpus: of each; 0 is none.
+        workers: their number; None decides by the GPUs or nodes.
+        cpus: of each; None gives an even share of the smallest node that has room for one.
+        gpus: of each; 0 for none.
 
     Raises:
         ConfigError: there is no room for them.
@@ -96,10 +96,10 @@ def share(there: Sequence[Node], workers: int | None, cpus: float | None, gpus: 
 
 
 def check_folder(folder: Path) -> None:
-    """Have every node look into a study's folder, for the states of trials go from node to node through it.
+    """Check on every node that it can use the study's folder, because trials move between nodes through it.
 
     Raises:
-        ConfigError: a node doesn't see it, may not write there, or can't run this program.
+        ConfigError: a node doesn't see it, can't write to it, or can't run this program.
     """
     left, word = folder.absolute() / "seen-by-every-node", uuid4().hex
     left.write_text(word)
@@ -129,12 +129,12 @@ def check_folder(folder: Path) -> None:
 
 
 def _even(node: Node, most: int, gpus: float) -> float:
-    """CPUs of each where a node has as many workers as GPUs, or so many at most."""
+    """CPUs per worker if a node has one worker per GPU, or at most `workers`."""
     return max(1.0, node.cpus // (node.room(1.0, gpus) if gpus else min(most, node.cpus)))
 
 
 def _look(left: Path, word: str) -> str:
-    """What is wrong with what the driver left in the folder, as seen from here; nothing as a rule."""
+    """What is wrong with the driver's test file in the folder, seen from this node; "" if nothing is."""
     try:
         found = left.read_text()
     except OSError as error:

@@ -18,7 +18,7 @@ KNOCK_S = 10.0
 
 @contextmanager
 def ray_session(address: str | None, cpus: int) -> Iterator[None]:
-    """Join the cluster at an address, or start Ray here with so many CPUs; one that runs already is left running.
+    """Join the cluster at an address, or start Ray here with `cpus` CPUs. A Ray that runs already is left running.
 
     Raises:
         ConfigError: there is no cluster at the address, or it doesn't let us in; or as `check_temp_folder`.
@@ -61,7 +61,7 @@ def check_temp_folder() -> None:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """No thread collects garbage: an object of Ray's that one frees while Ray shuts down ends the process."""
+    """Turn garbage collection off: freeing one of Ray's objects while Ray shuts down kills the process."""
     gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
@@ -73,7 +73,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _join(address: str) -> None:
-    """Join, having knocked: Ray itself tries an address where nobody answers for a quarter of an hour."""
+    """Join, but try the connection first: Ray itself retries a dead address for a quarter of an hour."""
     import ray
     from ray.exceptions import RayError
 

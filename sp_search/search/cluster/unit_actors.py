@@ -1,4 +1,4 @@
-"""Recordings through Ray Data: an actor a device, each with its unitizer; the same code as in processes here."""
+"""Turns recordings into units with Ray Data: one actor per device, with the same unitizer as local processes."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def hear_on_cluster(
     cpus: float,
     gpus: float,
 ) -> Iterator[Heard]:
-    """Unitize recordings in actors; the files, and the speech model's, lie where every node sees them.
+    """Unitize recordings in actors. Every node must see the audio files and the speech model.
 
     Args:
         recipe: of the unitizers.
         work: recordings by their keys.
         address: of a running cluster; None starts Ray on this machine.
-        workers: actors; None is as many as the cluster has room for.
+        workers: number of actors; None takes as many as fit.
         cpus: of an actor.
         gpus: of an actor.
 
@@ -74,7 +74,7 @@ def hear_on_cluster(
 
 
 class _UnitActor:
-    """Built with its first batch, not before: a bad checkpoint is then told of, and not just a dead actor."""
+    """Builds its unitizer with the first batch, so that a bad checkpoint is reported and not just a dead actor."""
 
     def __init__(self, recipe: UnitizerRecipe) -> None:
         self._recipe = recipe
@@ -108,7 +108,7 @@ def _recording(path: str, start_s: float, duration_s: float) -> Recording:
 
 
 def _quiet() -> None:
-    """Progress is told by us."""
+    """Turn Ray Data's progress bars off; we print our own."""
     import ray.data
 
     context = ray.data.DataContext.get_current()

@@ -1,7 +1,7 @@
-"""What a study was begun as: everything that makes its results comparable, recorded once and compared whole.
+"""The contract of a study: all settings that make its results comparable, recorded once and compared as a whole.
 
-A search that is typed again with any of it changed would average runs of two kinds. How many trials there are, how
-many are confirmed, and what does not touch results (devices, workers, tracking, folders) may change.
+A search that is continued with any of them changed would average runs of two kinds. The number of trials and of
+confirm runs may change, and so may everything that does not affect results (devices, workers, tracking, folders).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ FINGERPRINT, LONGEST = 12, 60
 """Characters of a fingerprint and of another value that a message shows."""
 
 Contract = Mapping[str, Any]
-"""Setting -> value, as JSON holds it. None is not known yet, and taken from the record where that knows it."""
+"""Setting -> JSON value. None means not known yet; it is filled in from the record if the record has it."""
 
 
 def begin_or_compare(study: optuna.Study, contract: Contract) -> dict[str, Any]:
-    """Record what a new study is begun as, or hold a continued one to its record.
+    """Record the contract of a new study, or compare a continued study with its record.
 
     Args:
         study: new or continued.
         contract: of this start.
 
     Returns:
-        The record: the contract, with what it left open as the study was begun.
+        The record: the contract, with open values as they were when the study began.
 
     Raises:
-        StudyError: anything differs; all of it is named.
+        StudyError: something differs; all differences are named.
     """
     ours = json.loads(json.dumps(contract))
     recorded: dict[str, Any] | None = study.user_attrs.get(BEGUN_AS)
@@ -60,7 +60,7 @@ def begin_or_compare(study: optuna.Study, contract: Contract) -> dict[str, Any]:
 
 
 def contract_fingerprint(record: Contract) -> str:
-    """sha256 of a record, hex: marks the saved states of its trials."""
+    """sha256 of a record, hex. The saved states of its trials carry it."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 

@@ -1,9 +1,9 @@
 """The study's journal, in the format of Optuna's own journal file: JSON lines, each one entry.
 
-A line is one write, so it outlives the process at once; it is forced to the disk once a second, for doing so at every
-line took 5 ms, ten times a trial. A crash of the whole machine can cost the last second. What a crash or a full disk
-has left torn is cut off by `mend` before anything is appended, so that the file can always be read, by Optuna's own
-tools too.
+Each line is one write, so it survives the death of the process. The file is forced to the disk once a second: doing
+so for every line took 5 ms, ten times per trial. A crash of the whole machine can lose the last second. `mend` cuts
+off lines that a crash or a full disk left incomplete, before anything is appended. So the file can always be read,
+also by Optuna's own tools.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ DURABLE_EVERY_S = 1.0
 
 
 class Journal(BaseJournalBackend):
-    """Entries of one study, oldest first."""
+    """The entries of one study, oldest first."""
 
     def __init__(self, path: Path) -> None:
-        """Open a journal, or begin one."""
+        """Open a journal; a missing file is an empty one."""
         self._path = path
         self._lock = FileLock(path.with_name(f"{path.name}.lock"), thread_local=False)
         self._durable_at = time.monotonic()
         self._read_to = (0, 0)  # entries that were read, and the byte behind the last of them
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Add entries; others that write wait meanwhile. A killed process takes its lock with it.
+        """Append entries while holding the lock, which the death of a process releases.
 
         Raises:
             StudyError: the file system has no locks.
@@ -58,7 +58,7 @@ class Journal(BaseJournalBackend):
             self._lock.release()
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        """Entries from this number on; lines that are no entries are passed over, a last one without its end too."""
+        """The entries from a number on. Damaged lines are skipped, and so is a last line without its end."""
         number, offset = self._read_to if self._read_to[0] <= log_number_from else (0, 0)
         if not self._path.exists():
             return
@@ -76,9 +76,9 @@ class Journal(BaseJournalBackend):
 
 
 def mend(path: Path) -> str:
-    """Cut what is no entry out of a journal that nobody writes now; says so in a line, "" for a sound one.
+    """Cut damaged lines out of a journal that no one is writing. Returns a message, or "" if the journal is sound.
 
-    What is cut out goes into `NAME.cut` beside it.
+    The damaged lines are kept in `NAME.cut` in the same folder.
     """
     raw = path.read_bytes() if path.exists() else b""
     lines = raw.splitlines(keepends=True)
@@ -99,7 +99,7 @@ def mend(path: Path) -> str:
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it is no entry of Optuna's."""
+    """The entry in a line; None if the line is not one of Optuna's entries."""
     try:
         entry = json.loads(line)
     except ValueError:

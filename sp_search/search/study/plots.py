@@ -1,4 +1,4 @@
-"""The pictures that Optuna draws of a study."""
+"""Optuna's plots of a study."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PLOTS: dict[str, Callable[[optuna.Study], Any]] = {
 
 
 def optuna_figures(study: optuna.Study) -> Iterator[tuple[str, Any]]:
-    """Optuna's own pictures by name, as Matplotlib figures; importances need trials that differ."""
+    """Optuna's plots by name, as Matplotlib figures. Parameter importances need trials with different values."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     for name, draw in _PLOTS.items():
         if name == "importances" and len({trial.value for trial in complete}) < 2:

@@ -1,4 +1,4 @@
-"""A study as plain records, for whoever tells of it without Optuna."""
+"""A study as plain records, for code that does not use Optuna."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """All trials of a study, and by `TRIAL:REPEAT` what the confirm runs came to."""
+    """All trials of a study, and the results of its confirm runs by `TRIAL:REPEAT`."""
 
     name: str
     metric: str  # that decides, as accuracy
@@ -34,7 +34,7 @@ class StudyRecord:
 
 
 def study_record(study: optuna.Study, metric: str) -> StudyRecord:
-    """What a study of this deciding metric, as accuracy, holds by now."""
+    """The current records of a study. `metric` is the deciding one, such as accuracy."""
     trials = tuple(
         TrialRecord(
             number=trial.number,

@@ -1,4 +1,4 @@
-"""How the next setting is drawn, and the seeds that everything random in a study follows from."""
+"""The sampler that draws the next trial, and the seeds of all random choices in a study."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import warnings
 import optuna
 
 DRAW = -1
-"""In place of a repeat: of the seed that a trial's parameters are drawn with."""
+"""Used in place of a repeat number, for the seed with which a trial's parameters are drawn."""
 
 
 def sampler(seed: int, asked: int) -> optuna.samplers.BaseSampler:
-    """TPE over conditional parameters, for the trial that comes behind so many.
+    """TPE over conditional parameters, for the trial with this number.
 
-    Each trial has a sampler of a seed of its own, so that what it draws follows from the seed and the trials before
-    it alone: a search that was killed and goes on draws as it would have.
+    Each trial has its own sampler with its own seed. So a draw depends only on the seed and on the trials before it,
+    and a search that was killed and continued draws the same.
     """
     with warnings.catch_warnings():
         # `group` is experimental, and what a space with conditions needs

@@ -1,4 +1,4 @@
-"""Opening the Optuna study, the one truth about which trials there are, what they reported and how they ended."""
+"""Opens the Optuna study: the only record of the trials, their reports and how they ended."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sp_search.search.study.journal import Journal, mend
 from sp_search.tracking.base.uri import redact
 
 LOCK_WAIT_S = 5.0
-"""How long another process may still hold a study, as one that was just killed."""
+"""How long to wait for a process that still holds the study, such as one that was just killed."""
 
 JOURNAL = "journal.log"
 
 
 @dataclass(frozen=True)
 class StudyIdentity:
-    """What a study is about; a study of the same name about anything else is another study."""
+    """Task, LM and corpus of a study; a study of the same name with others is another study."""
 
     task: str
     lm: str
@@ -38,7 +38,7 @@ class StudyIdentity:
 
 @dataclass(frozen=True)
 class OpenStudy:
-    """A study that this process alone searches."""
+    """A study that is locked for this process."""
 
     study: optuna.Study
     storage: BaseStorage
@@ -46,7 +46,7 @@ class OpenStudy:
     begun_as: Mapping[str, Any]  # the record of `study.contract`
 
     def trial_again(self, number: int) -> optuna.Trial:
-        """A trial that a killed search left running, to be gone on with."""
+        """A trial that a killed search left running, ready to be continued."""
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
@@ -64,12 +64,12 @@ def open_study(
         name: of the study.
         storage: an Optuna database URL, or None for a journal file in the folder.
         folder: of the study.
-        identity: what it is about.
-        contract: what makes its results comparable; `seed` is among it.
-        dtype: as it was asked for: with auto a study that goes on keeps the arithmetic that it began in.
+        identity: task, LM and corpus.
+        contract: what makes its results comparable, `seed` included.
+        dtype: the setting; with auto a continued study keeps the arithmetic that it began with.
 
     Raises:
-        StudyError: another process searches it, it can't be opened, or it was begun as something else.
+        StudyError: another process searches it, it can't be opened, or its contract is another one.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     lock = try_lock(folder / "search.lock", LOCK_WAIT_S)
@@ -95,7 +95,7 @@ def open_study(
 
 
 def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
-    """A study as it is, to be looked at.
+    """Open a study to read it, without the lock.
 
     Raises:
         StudyError: there is none of that name, or it can't be read.
@@ -123,7 +123,7 @@ def _mended(path: Path) -> str:
 
 
 def _storage(url: str | None, folder: Path) -> BaseStorage:
-    """Where a study is kept.
+    """The storage of a study.
 
     Raises:
         StudyError: the database can't be reached, or is none.

@@ -1,4 +1,4 @@
-"""What a study holds of its trials: their attributes, reports and ends, and which of them are best."""
+"""Queries on a study: attributes, reports and ends of its trials, and which are best."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ RUNS = {"confirm": "confirmed", "final": "final"}
 """Attributes of the study, by role: the runs under fresh seeds that ended, by `TRIAL:REPEAT`."""
 
 REPORTS, FAILURES = "reports", "failures"
-"""Attributes of a trial: utterances seen -> [number of the report in the study, position of the stream of batches],
-and why its runs that raised did."""
+"""Attributes of a trial: utterances seen -> [number of the report in the study, position in the batch stream], and
+the reasons of its failed runs.
+"""
 
 STOPPED = "stopped at a rung by ASHA"
-"""The reason of a trial that diverged is another."""
+"""The reason of a trial that a rung stopped. A trial that diverged has another."""
 
 
 def past_reports(study: optuna.Study) -> list[PastReport]:
-    """All that trials reported so far, in the order in which it came; what twins were given is not among it."""
+    """All reports of trials so far, in the order in which they came, without those copied to twins."""
     found: list[tuple[int, PastReport]] = []
     for trial in study.get_trials(deepcopy=False):
         order = trial.user_attrs.get(REPORTS, {})
@@ -39,14 +40,14 @@ def past_reports(study: optuna.Study) -> list[PastReport]:
 
 
 def stream_position(study: optuna.Study) -> int:
-    """How far trials and confirm runs have walked the stream of batches, as far as they reported it."""
+    """The furthest position in the batch stream that a trial or a confirm run has reported."""
     of_trials = (at for t in study.get_trials(deepcopy=False) for _, at in t.user_attrs.get(REPORTS, {}).values())
     of_runs = (run.get("position", 0) for role in RUNS for run in recorded_runs(study, role).values())
     return max((0, *of_trials, *of_runs))
 
 
 def twin(study: optuna.Study, params: Mapping[str, ParamValue]) -> FrozenTrial | None:
-    """A finished trial of the same settings."""
+    """A finished trial with the same settings."""
     done = (TrialState.COMPLETE, TrialState.PRUNED)
     for trial in study.get_trials(deepcopy=False, states=done):
         if trial.user_attrs.get(PARAMS) == params:
@@ -55,9 +56,9 @@ def twin(study: optuna.Study, params: Mapping[str, ParamValue]) -> FrozenTrial |
 
 
 def left_running(study: optuna.Study) -> list[int]:
-    """The numbers of the trials that a stopped search left, to be gone on with.
+    """The numbers of the trials that a stopped search left RUNNING; they are to be continued.
 
-    A trial left RUNNING would pull the sampler for ever (constant liar).
+    A trial that stayed RUNNING would influence the sampler for ever (constant liar).
     """
     return [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
@@ -84,7 +85,7 @@ def best_trials(study: optuna.Study, count: int) -> list[FrozenTrial]:
 
 
 def failures(study: optuna.Study) -> dict[int, str]:
-    """Why each trial that failed did, by its number."""
+    """The reason of each failed trial, by its number."""
     failed = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
     return {trial.number: str(trial.user_attrs.get(REASON, "no reason was recorded")) for trial in failed}
 
@@ -98,7 +99,7 @@ def _why_none(study: optuna.Study) -> str:
 
 
 def trials_to_confirm(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """The best trials at full budget and, where they are fewer than wanted, those that ASHA stopped last.
+    """The best trials at full budget and, if these are fewer than `count`, those that ASHA stopped last.
 
     Raises:
         StudyError: no trial has reached its full budget.

@@ -1,6 +1,6 @@
-"""The best settings of an earlier study as the first trials of a new one.
+"""Takes the best settings of an earlier study as the first trials of a new one.
 
-Settings that were confirmed come first, by the mean over their confirm runs, then others by their one full budget.
+Confirmed settings come first, ranked by the mean of their confirm runs. Others follow, ranked by their one full run.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from sp_search.search.study.trials import PARAMS, best_trials, recorded_runs
 from sp_search.types import Params, ParamValue
 
 MOST = 5
-"""Settings taken at most."""
+"""The most settings that are taken."""
 
 
 def warm_trials(earlier: optuna.Study, metric: str, space: Space, tell: Callable[[str], None]) -> tuple[Params, ...]:
     """Settings of an earlier study that fit a space, best first, at most `MOST`.
 
-    What the space lacks, or fixes, is passed over; what settings leave out is drawn.
+    Parameters that the space lacks or fixes are ignored. Parameters that the settings lack are drawn.
 
     Args:
         earlier: of any task, LM and corpus.
-        metric: of its reports, that decided there: valid_accuracy.
+        metric: the deciding metric of that study, such as valid_accuracy.
         space: of the new study.
         tell: takes a line on each setting that does not fit.
 
@@ -48,7 +48,7 @@ def warm_trials(earlier: optuna.Study, metric: str, space: Space, tell: Callable
 
 
 def fitting(space: Space, params: Params) -> tuple[dict[str, ParamValue], list[str]]:
-    """What of a trial's parameters a space draws, and a fault for each value that it never draws."""
+    """The parameters of a trial that a space draws, and a fault for each value that it can never draw."""
     given: dict[str, ParamValue] = {}
     faults: list[str] = []
     known: dict[str, ParamValue] = {}  # of this space, as far as it is known before drawing

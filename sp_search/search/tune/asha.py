@@ -1,8 +1,7 @@
 """Ray's ASHA, with its rungs filled again from the study after a restart.
 
 `Tuner.restore` never restores a scheduler, so a resumed search would promote the first trials of every rung again.
-Here the reports that the study keeps are replayed through a fresh scheduler, in the order in which they came, before
-the first new trial.
+Here the study's reports are replayed through a new scheduler in their original order, before the first new trial.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ NUMBER = "number"
 
 @dataclass(frozen=True)
 class _Known:
-    """A trial as the rungs know it: by its number in the study, so that a continued trial keeps its place."""
+    """Stands for a trial in the rungs under its number in the study, so that a continued trial keeps its place."""
 
     trial_id: str
 
@@ -31,7 +30,7 @@ class Asha(AsyncHyperBandScheduler):
     """Asynchronous successive halving on the metric that decides by utterances seen (arXiv 1810.05934)."""
 
     def __init__(self, *, budget: int, grace: int, reduction_factor: int, past: Iterable[PastReport] = ()) -> None:
-        """A scheduler in the state it had after the past reports, which are in the order in which they came."""
+        """Make a scheduler in the state after these past reports, given in their original order."""
         super().__init__(
             time_attr=TIME,
             metric=METRIC,
@@ -46,11 +45,11 @@ class Asha(AsyncHyperBandScheduler):
             self._replay(report)
 
     def stopped(self, number: int) -> bool:
-        """Whether the last past report of a trial stopped it, though a killed search could not say so any more."""
+        """Whether the last past report of a trial stopped it; a killed search may not have recorded that."""
         return self._last.get(number) == TrialScheduler.STOP
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
-        """Take note of a new or continued trial."""
+        """Register a new or continued trial."""
         self._add(_known(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
@@ -72,7 +71,7 @@ class Asha(AsyncHyperBandScheduler):
             self._added.discard(known.trial_id)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The same for one that failed."""
+        """Forget a trial that failed; its earlier reports stay in the rungs."""
         self.on_trial_remove(tune_controller, trial)
 
     def _add(self, known: _Known) -> None:
@@ -86,7 +85,7 @@ class Asha(AsyncHyperBandScheduler):
         self._last[report.number] = self._decide(known, {TIME: report.seen, METRIC: report.value})
 
     def _decide(self, known: _Known, result: Mapping[str, Any]) -> str:
-        """A trial without a finite metric stops, and fills no rung."""
+        """Decide on one value. A trial without a finite value stops and is not counted in a rung."""
         if not _is_finite(result):
             return str(TrialScheduler.STOP)
         return str(super().on_trial_result(None, known, result))

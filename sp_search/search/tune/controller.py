@@ -1,12 +1,12 @@
-"""Ray Tune's own loop, trial by trial, without a process for each.
+"""Runs Ray Tune's own loop without a process for each trial.
 
-Tune starts an actor for every trial, which costs seconds; here the resources that it acquires for one are a slot of a
-worker that already runs, and the slot answers as an actor would. The loop, the searcher's and the scheduler's part in
-it and the trials' states are Tune's.
+Tune starts an actor for every trial, which takes seconds. Here a trial gets a slot of a running worker as its
+resource, and the slot has the methods of an actor that Tune calls. The loop, the calls to searcher and scheduler, and
+the states of trials are Tune's.
 
-This is the only file that takes Tune's inside (`TuneController`, its resource manager, its actor by duck typing),
-checked on Ray 2.60; `tests/search/tune/test_controller.py` names what a new version lacks. The public way would be
-`tune.Tuner` with one thin actor a slot.
+This is the only file that uses private parts of Tune (`TuneController`, its resource manager, its actor by duck
+typing), checked on Ray 2.60. `tests/search/tune/test_controller.py` names the part that a new version lacks. The
+public way would be `tune.Tuner` with one thin actor per slot.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from sp_search.search.workers.slots import SlotPool, TrialSlot
 
 
 def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPool, settings: SearchSettings) -> None:
-    """Have Tune run all trials that a searcher gives, to their ends.
+    """Let Tune run all trials of a searcher to their ends.
 
     Args:
-        searcher: gives the trials.
-        scheduler: stops some.
+        searcher: proposes the trials.
+        scheduler: stops some of them.
         slots: of the workers.
-        settings: how many are made ready ahead, what decides, and where Tune keeps an empty folder a trial.
+        settings: how many trials are prepared ahead, the deciding metric, and the folder for Tune's empty folders.
 
     Raises:
         StudyError: a worker is gone for good.
-        Exception: whatever searcher or scheduler raised, as it was raised.
+        Exception: the one that the searcher or the scheduler raised.
     """
     experiment = Experiment("tune", Trainable, storage_path=str(settings.folder.absolute()))
     controller = _Controller(
@@ -56,21 +56,21 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPo
     while not controller.is_finished():
         try:
             controller.step()
-        except TuneError as error:  # Tune makes a text of what its searcher raises
+        except TuneError as error:  # Tune turns an exception of its searcher into text
             raise error.__context__ or error from None
         slots.check()
     slots.clear()
 
 
 class _Controller(TuneController):
-    """Tune's loop. The study is the truth: a snapshot of Tune's own would never be read."""
+    """Tune's loop without its snapshots: everything is in the study, and a snapshot would never be read."""
 
     def checkpoint(self, force: bool = False, wait: bool = False) -> None:
-        """Write none."""
+        """Write no snapshot."""
 
 
 class _Trials(SearchAlgorithm):
-    """A searcher's trials as Tune takes them. Tune's own wrapper looks the trainable up in Ray six times a trial."""
+    """Wraps a searcher as Tune needs it. Tune's own wrapper looks the trainable up in Ray six times per trial."""
 
     def __init__(self, searcher: StudySearcher, experiment: Experiment) -> None:
         self._searcher = searcher
@@ -79,7 +79,7 @@ class _Trials(SearchAlgorithm):
         self._trials: dict[str, _SlotTrial] = {}
 
     def next_trial(self) -> Trial | None:
-        """A trial, where one may start."""
+        """The next trial, if one may start now."""
         trial_id = Trial.generate_id()
         config = self._searcher.suggest(trial_id)
         if config == StudySearcher.FINISHED:
@@ -91,11 +91,11 @@ class _Trials(SearchAlgorithm):
         return trial
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A report of a trial that goes on."""
+        """Pass on a report of a trial that continues."""
         self._searcher.on_trial_result(trial_id, result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """The end of a trial; of one whose run raised with what it raised."""
+        """Pass on the end of a trial; for a failed run, the exception too."""
         trial = self._trials.pop(trial_id)
         if error:
             self._searcher.on_trial_failed(trial_id, trial.fault or StudyError("Ray lost the trial's task"))
@@ -104,22 +104,22 @@ class _Trials(SearchAlgorithm):
 
 
 class _SlotTrial(Trial):
-    """A trial whose trainable is a slot; Tune asks for a class, but never makes an object of it."""
+    """A trial whose trainable is a slot. Tune wants a class, but never creates an object of it."""
 
-    fault: BaseException | None = None  # what its run raised
+    fault: BaseException | None = None  # the exception of its run
 
     def handle_error(self, exc: Any = None) -> None:
-        """Keep what its run raised, for the searcher."""
+        """Keep the exception of its run for the searcher."""
         self.fault = exc
         super().handle_error(exc)
 
     def get_trainable_cls(self) -> type[Trainable]:
-        """Any."""
+        """A placeholder; it is never used."""
         return Trainable
 
 
 class _SlotManager(ResourceManager):
-    """Slots as the resources that Tune requests, acquires and frees."""
+    """Gives slots to Tune as its resources: requested, acquired and freed."""
 
     def __init__(self, slots: SlotPool, metric: str) -> None:
         self._slots = slots
@@ -127,19 +127,19 @@ class _SlotManager(ResourceManager):
         self._requested = 0
 
     def request_resources(self, resource_request: ResourceRequest) -> None:
-        """One more trial waits for a slot."""
+        """Count one more trial that waits for a slot."""
         self._requested += 1
 
     def cancel_resource_request(self, resource_request: ResourceRequest) -> None:
-        """One fewer."""
+        """Count one fewer."""
         self._requested -= 1
 
     def has_resources_ready(self, resource_request: ResourceRequest) -> bool:
-        """Whether a trial that waits can sit down."""
+        """Whether a waiting trial can have a slot now."""
         return self._requested > 0 and self._slots.is_free
 
     def acquire_resources(self, resource_request: ResourceRequest) -> AcquiredResources | None:
-        """A slot, once Tune says for which trial."""
+        """Promise a slot; it is taken when Tune names the trial."""
         self._requested -= 1
         return _AcquiredSlot(resource_request, self._slots, self._metric)
 
@@ -150,29 +150,29 @@ class _SlotManager(ResourceManager):
         self._slots.free(acquired_resource.slot, is_wanted=self._requested > 0)
 
     def clear(self) -> None:
-        """Nothing is held back."""
+        """Do nothing: no resources are kept in reserve."""
 
 
 @dataclass
 class _AcquiredSlot(AcquiredResources):
-    """Stands for the actor class as well: made `remote`, it gives a trial its slot."""
+    """Also stands for the actor class: its `remote` gives a trial its slot."""
 
     slots: SlotPool
     metric: str
     slot: TrialSlot | None = None
 
     def annotate_remote_entities(self, entities: list[Any]) -> list[Any]:
-        """What Tune makes its actor of."""
+        """Return this object in place of the actor class."""
         return [self]
 
     def remote(self, config: dict[str, Any], storage: Any) -> _SlotActor:
-        """Give the trial of this config a slot."""
+        """Take a slot for the trial with this config."""
         self.slot = self.slots.take(config[REQUEST])
         return _SlotActor(self.slots, self.slot, config[SEEN], self.metric)
 
 
 class _SlotActor:
-    """A slot with the methods of a trial's actor that Tune calls."""
+    """A slot with those methods of an actor that Tune calls."""
 
     def __init__(self, slots: SlotPool, slot: TrialSlot, seen: int, metric: str) -> None:
         self._slots, self._slot, self._seen, self._metric = slots, slot, seen, metric
@@ -183,7 +183,7 @@ class _SlotActor:
         self.__ray_ready__ = _Remote(lambda: slot.ready)
 
     def _train(self) -> Any:
-        """The next report. Tune asks for it when it has the one before."""
+        """Request the next report. Tune calls this when it has the one before."""
         if self._asked is not None:
             self._seen = ray.get(self._asked)[TIME]
         self._asked = self._slots.request_tune_result(self._slot, self._seen, self._metric)
@@ -192,6 +192,6 @@ class _SlotActor:
 
 @dataclass(frozen=True)
 class _Remote:
-    """A method as Ray's handles have it."""
+    """A method with a `remote`, as on a Ray actor handle."""
 
     remote: Callable[..., Any]

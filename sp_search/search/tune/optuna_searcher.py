@@ -1,8 +1,8 @@
-"""Who runs next: Ray Tune asks, the Optuna study answers and is told the truth.
+"""The Optuna study as Ray Tune's searcher: it proposes trials, and records how they end.
 
-First come trials that a stopped search left, with the settings they had, then new ones up to the total. ASHA's stops
-are told as PRUNED with their reports, full budgets as COMPLETE. FAIL is for a trial whose own run raised, once it was
-tried again as often as `retries` says.
+Trials that a stopped search left come first, with their settings; then new ones up to the total. A trial that ASHA
+stopped is recorded as PRUNED with its reports, one at full budget as COMPLETE. FAIL is for a trial whose own run
+raised, after it was retried as often as `retries` allows.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from sp_search.search.tune.asha import NUMBER, Asha
 from sp_search.types import Member, ParamValue, Report
 
 REQUEST, SEEN = "request", "seen"
-"""Keys of a Tune trial's config: what its worker is asked, and what it has seen at an earlier start."""
+"""Keys of a Tune trial's config: the request to its worker, and the utterances it saw in an earlier start."""
 
 KEPT = 5
-"""Trials whose state stays on disk when they end: the best so many."""
+"""How many of the best finished trials keep their state on disk."""
 
 
 @dataclass
@@ -63,12 +63,12 @@ class _Running:
 
     @property
     def number(self) -> int:
-        """Of the trial in the study."""
+        """The trial's number in the study."""
         return self.trial.number
 
 
 class StudySearcher(Searcher):
-    """The study as Ray Tune's searcher. Lives in the driver; one asker, so start-up draws are counted right."""
+    """Serves a study to Ray Tune. Only this object asks the study for trials, so start-up draws are counted right."""
 
     def __init__(
         self,
@@ -84,9 +84,9 @@ class StudySearcher(Searcher):
         Args:
             opened: the study.
             space: what is searched.
-            settings: how many trials, and how many at once.
-            asha: knows which trials the last report before a stop had stopped.
-            observers: who is told.
+            settings: the number of trials, and how many run at once.
+            asha: knows which trials were stopped by their last report before the search ended.
+            observers: get all events.
             keep: writes the prompt of a trial that reached its full budget.
         """
         super().__init__(metric=METRIC, mode="max")
@@ -107,23 +107,23 @@ class StudySearcher(Searcher):
             self._take_up(number)
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of the next trial; None while none may start, FINISHED when none is left."""
+        """The config of the next trial; None if none may start now, FINISHED if none is left."""
         if len(self._running) >= self._settings.in_flight + self._settings.staged:
             return None
         running = self._waiting.popleft() if self._waiting else self._asked()
         if running is None:
-            return None if self._running else Searcher.FINISHED  # one that still runs may have to be tried again
+            return None if self._running else Searcher.FINISHED  # a running trial may still need a retry
         self._running[trial_id] = running
         self._announce(running)
         request = self._settings.request(running.number, running.params, running.seed, self._position)
         return {NUMBER: running.number, SEEN: max(running.reported, default=0), REQUEST: request}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Keep a report in the study at once, so that a killed search loses none."""
+        """Store a report in the study at once, so that a killed search loses none."""
         self._keep_report(self._running[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tell the study how a trial ended."""
+        """Record in the study how a trial ended."""
         running = self._running.pop(trial_id)
         if result is not None and TIME in result:
             self._keep_report(running, result)
@@ -135,10 +135,10 @@ class StudySearcher(Searcher):
             self._end(running, TrialState.PRUNED, STOPPED)
 
     def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
-        """Go on with a trial whose worker was lost; try one whose own run raised again, or tell that it failed.
+        """Continue a trial whose worker was lost; retry a trial whose own run raised, or record that it failed.
 
         Raises:
-            StudyError: a disk is full, which is no fault of the trial: it stays as it is, for the next start.
+            StudyError: a disk is full. That is not the trial's fault, so it stays as it is for the next start.
         """
         if is_disk_full(_cause(error)):
             raise StudyError(
@@ -152,20 +152,20 @@ class StudySearcher(Searcher):
         reason = self._reason(running.number, error)
         earlier = self._study.get_trials(deepcopy=False)[running.number].user_attrs.get(FAILURES, [])
         running.trial.set_user_attr(FAILURES, [*earlier, reason])
-        is_a_mistake = isinstance(_cause(error), UserError)  # which the next run would make again
+        is_a_mistake = isinstance(_cause(error), UserError)  # a retry would fail in the same way
         if len(earlier) < self._settings.retries and not is_a_mistake:
             self._waiting.append(running)
         else:
             self._end(running, TrialState.FAIL, reason)
 
     def _reason(self, number: int, error: BaseException) -> str:
-        """What a run raised, and where its traceback lies."""
+        """The exception of a run in one line, with the file of its traceback."""
         cause, log = _cause(error), self._settings.trial_log(number)
         where = f"; its traceback is in {log}" if log.exists() else ""
         return f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}{where}"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its searcher for `Tuner.restore`, which is never used: the study is on disk."""
+        """Pickle nothing: Tune would use it for `Tuner.restore` alone, and the study is on disk."""
         return {}
 
     def save(self, checkpoint_path: str) -> None:
@@ -175,7 +175,7 @@ class StudySearcher(Searcher):
         """Nothing to restore: a continued search reads the study."""
 
     def _take_up(self, number: int) -> None:
-        """A trial that a stopped search left: to be gone on with, or told how it ended, where that is known."""
+        """Queue a trial that a stopped search left, or record its end if its reports show that it had ended."""
         trial = self._opened.trial_again(number)
         frozen = self._study.get_trials(deepcopy=False)[number]
         if PARAMS not in frozen.user_attrs or SEED not in frozen.user_attrs:  # stopped while it was drawn
@@ -198,7 +198,7 @@ class StudySearcher(Searcher):
         self._observers.tell("trial_started", running.number, self._space.searched(running.params), tags)
 
     def _asked(self) -> _Running | None:
-        """A new trial, up to the total; settings that were tried before are answered from the study."""
+        """A new trial, up to the total. Settings that were tried before get their results from the study."""
         while (asked := self._count()) < self._settings.trials:
             self._study.sampler = sampler(self._settings.seed, asked)
             if (running := self._drawn(self._study.ask())) is not None:
@@ -206,7 +206,7 @@ class StudySearcher(Searcher):
         return None
 
     def _drawn(self, trial: optuna.Trial) -> _Running | None:
-        """A trial with its parameters; None where another of the same ended before, whose results it has then."""
+        """A trial with its parameters; None if a finished trial has the same, whose results are copied."""
         params = self._space.suggest(trial)
         known = twin(self._study, params)
         trial.set_user_attr(PARAMS, params)
@@ -223,7 +223,7 @@ class StudySearcher(Searcher):
         return None
 
     def _count(self) -> int:
-        """Trials that were asked for. Failed ones count: they were tried again as often as the settings say."""
+        """The number of trials created so far. Failed ones count, after their retries."""
         waiting = (TrialState.WAITING,)
         return sum(trial.state not in waiting for trial in self._study.get_trials(deepcopy=False))
 
@@ -235,7 +235,9 @@ class StudySearcher(Searcher):
         running.reported[seen] = value
         running.reports[str(seen)] = [self._told, int(result.get(POSITION, 0))]
         self._told += 1
-        running.trial.set_user_attr(REPORTS, dict(running.reports))  # first: a report without its place has no order
+        running.trial.set_user_attr(
+            REPORTS, dict(running.reports)
+        )  # first, because a report without its place has no order
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
             running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
@@ -275,15 +277,15 @@ class StudySearcher(Searcher):
             self._observers.tell("artifact", running.number, folder, "prompt")
 
     def _drop_losers(self) -> None:
-        """Delete the states of ended trials but the best few; the study keeps what they reported."""
+        """Delete the states of ended trials except the best few. The study keeps their reports."""
         trials = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
         done = [trial for trial in trials.values() if trial.state == TrialState.COMPLETE]
         kept = {trial.number for trial in sorted(done, key=lambda t: -(t.value or 0.0))[:KEPT]}
         for number, folder in self._settings.trial_folders().items():
             if number not in kept and number in trials and trials[number].state.is_finished():
-                shutil.rmtree(folder, ignore_errors=True)  # what NFS still holds open goes later
+                shutil.rmtree(folder, ignore_errors=True)  # files that NFS still holds open go later
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What was raised in the worker."""
+    """The exception that was raised in the worker."""
     return getattr(error, "cause", None) or error

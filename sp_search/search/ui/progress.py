@@ -1,4 +1,4 @@
-"""What a person sees of a running search: a live table on a terminal, one plain line a report elsewhere.
+"""Shows a running search: a live table on a terminal, elsewhere one plain line per report.
 
 Everything goes to stderr; stdout carries only a command's result.
 """
@@ -27,7 +27,7 @@ SETTINGS = ("prompt_length", "depth", "position", "verbalizer", "lr", "ngrams", 
 
 @dataclass
 class _Row:
-    """One trial as shown."""
+    """A row of the table: one trial."""
 
     name: str
     settings: str
@@ -37,10 +37,10 @@ class _Row:
 
 
 class Progress:
-    """An observer that shows."""
+    """An observer that shows the progress of a search."""
 
     def __init__(self, settings: SearchSettings, stream: TextIO | None = None) -> None:
-        """Show a search of these settings on a stream, stderr by default."""
+        """Show a search with these settings on a stream; stderr by default."""
         self._settings = settings
         self._console = Console(file=stream or sys.stderr)
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
@@ -51,7 +51,7 @@ class Progress:
         self._began = time.monotonic()
 
     def study_opened(self, info: Mapping[str, Any]) -> None:
-        """Say what begins."""
+        """Print what the search will do."""
         s = self._settings
         self._console.print(
             f"study {s.study}: {s.trials} trials of up to {s.budget:,} utterances, {s.in_flight} at once; "
@@ -74,7 +74,7 @@ class Progress:
         self._draw()
 
     def reported(self, number: int, report: Report) -> None:
-        """Progress of a row."""
+        """Update a row."""
         row = self._rows[number]
         row.seen, row.value = report.utterances_seen, report.metrics[self._settings.metric]
         self._best = row.value if self._best is None else max(self._best, row.value)
@@ -83,17 +83,17 @@ class Progress:
         self._draw()
 
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
-        """The end of a row."""
+        """Finish a row."""
         row = self._rows[number]
         row.state = state.lower()
         self._line(row, reason)
         self._draw()
 
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
-        """Files are not shown."""
+        """Show nothing for files."""
 
     def table(self, artifact: str) -> None:
-        """Nor are tables."""
+        """Show nothing for tables."""
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """Say who won, and what its cheap rivals come to."""

@@ -1,8 +1,8 @@
 """The course of a worker: every call that changed a trial's numbers, in order, as JSON lines beside the study.
 
-Trials of a worker share its batches, its micro-batches and its kept source states, so how a trial's sums were rounded
-depends on the trials beside it. Made again in the same order, the same calls give the same numbers to the digit; that
-is what `sp-search rerun` does. A worker that is started again begins a file of its own.
+Trials of a worker share its batches, micro-batches and cached source states. So the rounding of a trial's sums
+depends on the other trials of its worker. The same calls in the same order give the same numbers to the last digit,
+which is how `sp-search rerun` works. A worker that is started again begins a new file.
 
     {"t": ns, "call": "begin", "sizes": {...}}
     {"t": ns, "call": "seek", "position": 160}
@@ -28,31 +28,33 @@ from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Tra
 from sp_search.types import Params, Report
 
 STATE = "state"
-"""Key of a note: the token of the save that it lies in."""
+"""Key of a note: the token of the save that the note belongs to."""
 
 
 class RecordedTrainer:
-    """A trainer whose course is written down. A disk that can't take it ends the record, not the search."""
+    """A trainer that records its calls. If the disk is full, the record ends, but the search continues."""
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
         """Record this trainer in a new file of the folder."""
         self._trainer = trainer
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
-        self._file = path.open("ab", buffering=0)  # a full disk leaves nothing behind that closing would write again
+        self._file = path.open(
+            "ab", buffering=0
+        )  # unbuffered, so that closing the file on a full disk has nothing left to write
         self._write("begin", sizes=trainer.sizes())
 
     @property
     def position(self) -> int:
-        """Of the batch that comes next."""
+        """The position of the next batch."""
         return self._trainer.position
 
     def sizes(self) -> dict[str, Any]:
-        """What the trainer was made with, that rounds its sums."""
+        """The sizes that affect how the trainer rounds its sums."""
         return self._trainer.sizes()
 
     def seek(self, position: int) -> None:
-        """Go on from a batch."""
+        """Continue from a batch."""
         self._trainer.seek(position)
         self._write("seek", position=position)
 
@@ -82,7 +84,7 @@ class RecordedTrainer:
         return self._trainer.events(split)
 
     def save(self, number: int, folder: Path, note: Note) -> None:
-        """Save a trial's state, under a token by which a later joining finds it again."""
+        """Save a trial's state under a token; a later `add` records the token of the state it begins from."""
         token = secrets.token_hex(8)
         self._trainer.save(number, folder, {**note, STATE: token})
         self._write("save", number=number, state=token)
@@ -97,7 +99,7 @@ class RecordedTrainer:
         self._write("remove", number=number)
 
     def facts(self, number: int) -> dict[str, Any]:
-        """What a trial weighs."""
+        """The facts of a trial: its parameters and bytes."""
         return self._trainer.facts(number)
 
     def _write(self, call: str, **values: Any) -> None:
@@ -113,12 +115,12 @@ class RecordedTrainer:
 
 
 def recorded(make_trainer: Callable[[], Trainer], folder: Path) -> Trainer:
-    """Make a trainer whose course is written into a folder."""
+    """Make a trainer that records its calls in a folder."""
     return RecordedTrainer(make_trainer(), folder)
 
 
 def read_courses(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The calls of every worker of a study, by file; a file ends where a line is torn."""
+    """The calls of every worker of a study, by file. A file is read up to its first damaged line."""
     return {path.name: list(_calls(path)) for path in sorted(folder.glob("*.jsonl"))}
 
 

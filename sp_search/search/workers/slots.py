@@ -1,7 +1,7 @@
-"""The slots of all workers, each trial on the worker with the fewest.
+"""The slots of all workers. A trial goes to the worker with the fewest trials.
 
-When nothing waits for a slot any more, as at the end of a search, a worker with more trials hands some over to one
-with fewer, in the middle of their training, so that all workers end together.
+When no trial waits for a slot any more, as at the end of a search, a worker with more trials hands some over to a
+worker with fewer, in the middle of their training, so that all workers end together.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from sp_search.search.workers.worker import report_elsewhere
 
 
 class TrialSlot:
-    """A trial's place on a worker, and what it waits for."""
+    """A trial's place on a worker."""
 
     def __init__(self, request: TrialRequest, worker: int, ready: Any) -> None:
-        """Place a trial on a worker, by its number in the list; ready is a reference that no other slot has."""
+        """Place a trial on a worker, given by its index. `ready` is an object reference that no other slot has."""
         self.request = request
         self.ready = ready
         self.worker = worker
@@ -34,13 +34,13 @@ class SlotPool:
     """The slots of a search's workers."""
 
     def __init__(self, workers: Sequence[Any], slots: int) -> None:
-        """Serve so many slots on each of these actors."""
+        """Serve `slots` slots on each of these actors."""
         self._workers = workers
         self._pulse = WorkerPulse(workers)
         self._slots = slots
         self._taken: list[TrialSlot] = []
         self._waiting: dict[Any, TrialSlot] = {}
-        self._ready: list[Any] = []  # references of slots that were left: one costs milliseconds
+        self._ready: list[Any] = []  # references of freed slots, to be used again: a new one takes milliseconds
 
     @property
     def workers(self) -> Sequence[Any]:
@@ -49,26 +49,26 @@ class SlotPool:
 
     @property
     def is_free(self) -> bool:
-        """Whether a slot is."""
+        """Whether a slot is free."""
         return len(self._taken) < self._slots * len(self._workers)
 
     def take(self, request: TrialRequest) -> TrialSlot:
-        """Place a trial on the worker with the fewest. It joins with its first report."""
+        """Place a trial on the worker with the fewest. Its training begins with the first request for a report."""
         counts = self._counts()
         slot = TrialSlot(request, counts.index(min(counts)), self._ready.pop() if self._ready else ray.put(True))
         self._taken.append(slot)
         return slot
 
     def ask(self, slot: TrialSlot, after: int) -> None:
-        """Have a trial train to its first report behind so many utterances; `next_report` gives it."""
+        """Start training a trial to its first report after `after` utterances; `next_report` returns it."""
         self._waiting[self._workers[slot.worker].report.remote(slot.request, after)] = slot
 
     def request_tune_result(self, slot: TrialSlot, after: int, metric: str) -> Any:
-        """The same as an object reference to what Tune takes."""
+        """Like `ask`, but returns an object reference to a Tune result."""
         return self._workers[slot.worker].tune_result.remote(slot.request, after, metric)
 
     def check(self) -> None:
-        """To be called often while trials are waited for.
+        """Check that all workers live; call it often while waiting.
 
         Raises:
             StudyError: as `WorkerPulse.check`.
@@ -76,7 +76,7 @@ class SlotPool:
         self._pulse.check()
 
     def next_report(self) -> tuple[TrialSlot, TrialReport | RayError]:
-        """Wait for the first of what was asked for: a report, or why there is none.
+        """Wait for the first requested report. Returns it, or the error that took its place.
 
         Raises:
             StudyError: as `check`.
@@ -92,19 +92,19 @@ class SlotPool:
             return slot, error
 
     def leave(self, slot: TrialSlot) -> Any:
-        """End a trial wherever it has been; an object reference to that."""
+        """End a trial on every worker that had it. The returned reference is ready when the first has done so."""
         refs = [self._workers[worker].remove.remote(slot.request.number) for worker in slot.been_at]
         return refs[0]
 
     def free(self, slot: TrialSlot, *, is_wanted: bool) -> None:
-        """Take a slot back; where none is wanted now, workers share what trials there are."""
+        """Take a slot back. If no trial waits for it, the remaining trials are spread over the workers."""
         self._taken.remove(slot)
         self._ready.append(slot.ready)
         if not is_wanted:
             self._share()
 
     def clear(self) -> None:
-        """Take all slots back: their trials have ended and were told to leave, whether or not the answer is there."""
+        """Take all slots back. Their trials have ended; their workers may still be removing them."""
         self._taken.clear()
 
     def _share(self) -> None:
@@ -117,31 +117,31 @@ class SlotPool:
             slot.been_at.add(free)
 
     def _counts(self) -> list[int]:
-        """Trials on each worker."""
+        """The number of trials on each worker."""
         return [sum(slot.worker == worker for slot in self._taken) for worker in range(len(self._workers))]
 
 
 EVERY_S = 5.0
 
 AWAY_S = 600.0
-"""How long a worker may be away: a new node, and a new pack on it, take minutes."""
+"""How long a worker may be silent: a new node, and a new trainer on it, take minutes."""
 
 
 class WorkerPulse:
-    """Asks all workers for a word now and then."""
+    """Sends every worker a small request now and then, to see whether it lives."""
 
     def __init__(self, workers: Sequence[Any], clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin with these actors, which live."""
+        """Watch these actors, which live now."""
         self._workers = workers
         self._clock = clock
         self._next = clock() + EVERY_S
         self._asked: dict[int, tuple[Any, float]] = {}
 
     def check(self) -> None:
-        """Cheap, to be called often.
+        """Check the workers; cheap enough to be called often.
 
         Raises:
-            StudyError: a worker has been away for ten minutes.
+            StudyError: a worker has not answered for ten minutes.
         """
         now = self._clock()
         if now < self._next:

@@ -1,4 +1,4 @@
-"""What a worker needs of the engine, and how its trainer comes to be in the worker's process."""
+"""The engine's trainer as a worker sees it, and how it is built in the worker's process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ray import cloudpickle
 from sp_search.types import Params, Report
 
 Note = Mapping[str, Any]
-"""What is saved with a trial's state."""
+"""Plain values that are saved with a trial's state."""
 
 
 LogProbs = npt.NDArray[np.float32]
@@ -42,7 +42,7 @@ class Trainer(Protocol):
 
 
 TrainerFactory = Callable[[Any], Trainer]
-"""Makes a trainer in a worker's process of what all workers of a machine share."""
+"""Makes a trainer in a worker's process from the parts that all workers of a machine share."""
 
 
 def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:

@@ -1,8 +1,8 @@
-"""The process that owns a device: one trainer, its trials stepped together.
+"""The process that owns a device: one trainer that trains its trials together.
 
-One thread does all that is done in the trainer: it lets trials in and out, trains those that have asked for their
-next report a chunk at a time, and saves what they report. Trials of a chunk see the same batches. One whose report is
-still on its way to the driver is waited for a moment; then the others go on without it.
+One thread does all work in the trainer. It adds and removes trials, trains the ones whose next report was requested,
+one chunk at a time, and saves each trial with its report. Trials of a chunk see the same batches. If the driver has
+not yet requested a trial's next report, the thread waits for it briefly; then the others continue without it.
 """
 
 from __future__ import annotations
@@ -25,49 +25,53 @@ from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Tra
 from sp_search.types import Report
 
 PATIENCE_S = 0.1
-"""How long a chunk waits for a trial's next request; a driver answers in milliseconds."""
+"""How long a chunk waits for the next request of a trial. The driver answers in milliseconds."""
 
 T = TypeVar("T")
 
 
 Ask = Callable[[TrialRequest, int], TrialReport]
-"""A worker's `report`, wherever that worker is."""
+"""The `report` of another worker, as a function."""
 
 
 @dataclass
 class _Pending:
-    """A trial that waits for its next report."""
+    """A request for a trial's next report."""
 
     request: TrialRequest
     after: int
-    answer: Future[TrialReport | Ask] = field(default_factory=Future)  # whom to ask instead, once it was handed over
+    answer: Future[TrialReport | Ask] = field(
+        default_factory=Future
+    )  # an Ask if the trial was handed over to another worker
 
 
 class Worker:
     """An actor that collects the requests of many trials and trains them together; its methods run in threads."""
 
     def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
-        """Make the trainer in this process, and start stepping."""
+        """Make the trainer in this process, and start the engine thread."""
         self._trainer = make_trainer()
         self._turn = threading.Condition()  # guards the next three
         self._asked: dict[int, _Pending] = {}
         self._leaving: set[int] = set()
         self._errands: list[Callable[[], None]] = []
-        self._live: dict[int, float] = {}  # until when its next request is waited for; the engine thread's own
-        self._notes: dict[int, Note] = {}  # of live trials, kept with their states; the engine thread's own
+        self._live: dict[
+            int, float
+        ] = {}  # trial -> until when to wait for its next request; used by the engine thread alone
+        self._notes: dict[int, Note] = {}  # of live trials, saved with their states; used by the engine thread alone
         self._engine_s = 0.0
         self._ready_at = time.monotonic()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     def report(self, request: TrialRequest, after: int) -> TrialReport:
-        """Train a trial to its first report behind so many utterances; its state is saved with it.
+        """Train a trial to its first report after `after` utterances, and save its state with the report.
 
-        A trial that is not here joins, from its saved state if there is one. Asked again what was told before, as
-        after the loss of a worker or a driver, it is told the same.
+        A trial that is not live is added, from its saved state if there is one. A report that was made before, but
+        lost with a worker or a driver, is returned again unchanged.
 
         Raises:
             KeyError: the trial was removed meanwhile.
-            Exception: whatever its run raised; the traceback is in the study's `logs`.
+            Exception: the one that its run raised; the traceback is in the study's `logs`.
         """
         asked = _Pending(request, after)
         with self._turn:
@@ -77,7 +81,7 @@ class Worker:
         return found if isinstance(found, TrialReport) else found(request, after)
 
     def tune_result(self, request: TrialRequest, after: int, metric: str) -> dict[str, Any]:
-        """The same as Tune takes it; metric is the one that decides."""
+        """Like `report`, but returns a Tune result; `metric` is the deciding one."""
         return self.report(request, after).tune_result(metric, request.budget)
 
     def answer(
@@ -112,7 +116,7 @@ class Worker:
         return self._in_trainer(lambda: self._trainer.events(split))
 
     def remove(self, number: int) -> None:
-        """Let a trial go, without waiting for it; one that is not here is no fault, for it may have been lost."""
+        """Remove a trial, without waiting for it. An unknown number is no fault: the trial may have been lost."""
         with self._turn:
             asked = self._asked.pop(number, None)
             self._leaving.add(number)
@@ -121,7 +125,7 @@ class Worker:
             asked.answer.set_exception(KeyError(number))
 
     def hand_over(self, number: int, to: Ask) -> None:
-        """Have another worker go on with a trial; what was asked of it here is still answered here."""
+        """Let another worker continue a trial. A pending request is still answered by this worker."""
         with self._turn:
             self._errands.append(partial(self._hand_over, number, to))
             self._turn.notify()
@@ -131,7 +135,7 @@ class Worker:
         return self._engine_s, time.monotonic() - self._ready_at
 
     def _in_trainer(self, errand: Callable[[], T]) -> T:
-        """Have the engine's thread do something between chunks."""
+        """Run a function in the engine thread between two chunks, and wait for its result."""
         done: Future[T] = Future()
         with self._turn:
             self._errands.append(partial(_settle, done, errand))
@@ -139,11 +143,11 @@ class Worker:
         return done.result()
 
     def _run(self) -> None:
-        """Work for ever. Whatever goes wrong goes to the trials that wait, and so to the driver."""
+        """Work for ever. An exception is passed to all waiting trials, and so to the driver."""
         while True:
             try:
                 self._turn_once()
-            except Exception as error:  # noqa: BLE001, this thread must live: else all trials would wait for ever
+            except Exception as error:  # noqa: BLE001, this thread must live, or all trials would wait for ever
                 with self._turn:
                     waiting = list(self._asked.values())
                 for asked in waiting:
@@ -163,7 +167,7 @@ class Worker:
             self._chunk(asked)
 
     def _wait(self) -> None:
-        """Wait for something to do: a chunk begins when all live trials have asked for it, or had their time."""
+        """Wait for work. A chunk begins when all live trials have a request, or have had time for one."""
         while not (self._leaving or self._errands):
             silent = self._live.keys() - self._asked.keys()
             left_s = max((self._live[number] for number in silent), default=0.0) - time.monotonic()
@@ -172,7 +176,7 @@ class Worker:
             self._turn.wait(left_s if self._asked else None)
 
     def _chunk(self, asked: Mapping[int, _Pending]) -> None:
-        """Let in who is new, train all that have asked for a chunk, and tell those that are due."""
+        """Add new trials, train all requested trials for one chunk, and answer those that reached their report."""
         for number, one in asked.items():
             if number not in self._live:
                 self._let_in(one)
@@ -187,12 +191,12 @@ class Worker:
                 reports = self._trainer.advance(list(until), until)
             for number, report in reports.items():
                 self._tell(asked[number], self._saved(asked[number].request, report))
-        except Exception as error:  # noqa: BLE001, given to every trial that waits, which fails with it
+        except Exception as error:  # noqa: BLE001, it becomes the answer of every waiting trial, and they fail
             for number in until:
                 self._tell(asked[number], error)
 
     def _let_in(self, asked: _Pending) -> None:
-        """Join a trial, or tell it what it was told before."""
+        """Add a trial, or answer it with the report that its saved state has already."""
         request, folder = asked.request, Path(asked.request.folder)
         try:
             note = self._trainer.note(folder)
@@ -205,7 +209,7 @@ class Worker:
             else:
                 self._join(request, folder if is_own else None)
                 self._notes[request.number] = note if note is not None and is_own else {"of": request.identity}
-        except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
+        except Exception as error:  # noqa: BLE001, it becomes the answer of the trial, and the trial fails
             self._tell(asked, error)
 
     def _join(self, request: TrialRequest, state: Path | None) -> None:
@@ -228,7 +232,7 @@ class Worker:
         return answer
 
     def _save(self, request: TrialRequest) -> None:
-        """Write a trial's state with the last report that was made of it, in one file."""
+        """Write a trial's state and its last report into one file."""
         with self._timed():
             self._trainer.save(request.number, Path(request.folder), self._notes[request.number])
 
@@ -252,14 +256,14 @@ class Worker:
             try:
                 if asked is not None:
                     self._save(asked.request)
-            except Exception as error:  # noqa: BLE001, given to the trial, which fails with it
+            except Exception as error:  # noqa: BLE001, it becomes the answer of the trial, and the trial fails
                 found = error
-            self._drop(number)  # one that has not asked was saved with its last report
+            self._drop(number)  # without a request, it was saved with its last report
         if asked is not None:
             self._tell(asked, found)
 
     def _tell(self, asked: _Pending, found: TrialReport | Ask | Exception) -> None:
-        """Answer a trial that still waits; one that was removed meanwhile no longer does."""
+        """Answer a request, unless the trial was removed meanwhile."""
         with self._turn:
             if self._asked.get(asked.request.number) is not asked:
                 return
@@ -288,10 +292,10 @@ def _nothing_to_come(asked: _Pending) -> ValueError:
 def _settle(done: Future[T], errand: Callable[[], T]) -> None:
     try:
         done.set_result(errand())
-    except Exception as error:  # noqa: BLE001, given to whoever asked for it
+    except Exception as error:  # noqa: BLE001, it becomes the result of the caller's future
         done.set_exception(error)
 
 
 def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:
-    """Ask the worker of an actor's handle."""
+    """Request a report from the worker behind an actor handle."""
     return cast(TrialReport, ray.get(worker.report.remote(request, after)))

@@ -1,7 +1,7 @@
-"""What a study's reports add up to: a trial's best, the study's best so far, how much was trained, counts.
+"""Aggregates of a study's reports: the best of each trial, the best of the study so far, utterances trained, counts.
 
-A pure function of the events in order, so that a continued study goes on where the spool of the stopped one ends.
-The study's own points stand over the utterances that all its trials have seen together, which is what they cost.
+They depend only on the events in order, so that a continued study goes on where the spool of the stopped one ends.
+The x axis of the study's own curves is the number of utterances that all its trials together have seen.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class _Trial:
 
 
 class StudyAggregates:
-    """Follows the events of one study.
+    """Aggregates the events of one study.
 
     Args:
-        objective: the metric that best means, such as valid_accuracy.
-        maximize: whether more of it is better.
+        objective: the metric that defines the best, such as valid_accuracy.
+        maximize: whether higher is better.
     """
 
     def __init__(self, objective: str, maximize: bool) -> None:
@@ -43,15 +43,15 @@ class StudyAggregates:
         self._trials.setdefault(number, _Trial(confirms=role != "search"))
 
     def steps_of(self, number: int) -> int:
-        """How many utterances a trial has seen."""
+        """The number of utterances that a trial has seen."""
         return self._trials[number].utterances_seen
 
     def reported(
         self, number: int, utterances_seen: int, metrics: Mapping[str, float]
     ) -> tuple[dict[str, float], dict[str, float]] | None:
-        """What to record for the trial and for the study; None where this point was told before.
+        """The points to record for the trial and for the study; None if this report was recorded before.
 
-        A trial that goes on from a checkpoint walks its last stretch again and tells the same points again.
+        A trial that continues from a checkpoint repeats its last stretch, and so its last reports.
         """
         trial = self._trials[number]
         if utterances_seen <= trial.utterances_seen:
@@ -69,7 +69,7 @@ class StudyAggregates:
     def finished(
         self, number: int, state: str, metrics: Mapping[str, float]
     ) -> tuple[dict[str, float], dict[str, float]]:
-        """What to record for the trial and for the study; what the last report said already is left out."""
+        """The points to record for the trial and for the study, without those of its last report."""
         trial = self._trials[number]
         own = {name: value for name, value in metrics.items() if trial.last.get(name) != value}
         if trial.confirms or state not in _COUNTS:
@@ -78,7 +78,7 @@ class StudyAggregates:
         return own, {_COUNTS[state]: float(self.counts[_COUNTS[state]])}
 
     def replay(self, event: Event) -> None:
-        """Follow an event from the spool, whose line that started the trial may be lost."""
+        """Take in an event from the spool. The event that started its trial may be lost."""
         if event.number is None or event.kind not in ("trial_started", "reported", "trial_finished"):
             return
         self.started(event.number, event.data["tags"].get("sp_search.role", "search"))

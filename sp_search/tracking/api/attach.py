@@ -1,4 +1,4 @@
-"""Files and a table that belong to a study whose search has ended, into its spool."""
+"""Adds files and a table to the spool of a study whose search has ended."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from sp_search.tracking.store.schema import table_tags
 
 
 def attach(study_dir: Path, folder: Path, artifact_path: str, table: str) -> bool:
-    """Keep a folder's files for the files of a study; `sync` sends them.
+    """Add the files of a folder to a study's spool; `sync` sends them to MLflow.
 
     Args:
         study_dir: `runs/<study>`.
-        folder: whose files are to be uploaded, in place of those of their names.
-        artifact_path: below which, in MLflow.
-        table: which of the files is a table, `{"columns": [...], "data": [[...]]}`.
+        folder: its files are uploaded, and replace files of the same names.
+        artifact_path: the folder in MLflow.
+        table: the file that is a table, `{"columns": [...], "data": [[...]]}`.
 
     Returns:
-        Whether they are kept: not for a study that was never tracked, nor while a search runs, which sends its own.
+        Whether they were added. They are not for an untracked study, nor while its search runs.
     """
     spool = Spool(study_dir / "spool")
     writer = spool.try_writer() if spool.events.exists() else None

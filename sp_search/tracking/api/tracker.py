@@ -1,12 +1,12 @@
-"""What a search tells, kept for MLflow: every method only appends to the study's spool.
+"""Keeps the events of a search for MLflow: every method only appends to the study's spool.
 
     tracker = MlflowTracker(runs_dir / study, tracking_uri)
     tracker.study_opened({"study": ..., "task": ..., "data_fingerprint": ..., "lm": ..., ...})
     tracker.trial_started(8, params, {"seed": 0});  tracker.reported(8, report);  tracker.trial_finished(8, "PRUNED")
     tracker.study_finished(summary);  tracker.close(timeout_s=10)
 
-A method takes tens of microseconds (an artifact: the time to copy it), raises for a mistake of the caller or a full
-disk, and never for anything that MLflow does.
+A method takes tens of microseconds (for an artifact, the time to copy it). It raises if the caller made a mistake or
+the disk is full, but never because of MLflow.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class MlflowTracker:
         study_dir: `runs/<study>`; the spool lies below it.
         tracking_uri: SQLite file, server or database.
         experiment: MLflow's experiment; empty for sp_search/<task>.
-        objective: the metric whose best is followed.
-        maximize: whether more of it is better.
+        objective: the metric whose best value is recorded.
+        maximize: whether higher is better.
         interval_s: seconds between two uploads.
-        connect: from the URI to a store of runs.
+        connect: opens the store of a URI.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -77,18 +77,18 @@ class MlflowTracker:
 
     @property
     def run_id(self) -> str:
-        """The study's run in MLflow; empty as long as MLflow has not answered."""
+        """The id of the study's run in MLflow; empty until MLflow has answered."""
         return self._uploader.run_id or ""
 
     def study_opened(self, info: Mapping[str, Any]) -> None:
-        """The search begins, or goes on; trials that a killed search left running are closed until they go on too.
+        """The search begins or continues. Trials that a killed search left running are closed until they continue.
 
         Args:
-            info: study, task, data_fingerprint, and all else that a run should carry as a tag: data, lm,
-                lm_fingerprint, seed, study_id (what tells this study from another of its name), ...
+            info: study, task, data_fingerprint, and everything else that a run should carry as a tag: data, lm,
+                lm_fingerprint, seed, study_id (which tells this study from another one of its name), ...
 
         Raises:
-            ConfigError: info lacks what a study is known by.
+            ConfigError: info lacks a value that identifies a study.
             StudyError: the spool belongs to another study of this name.
         """
         first = self._spool.opened()
@@ -108,12 +108,12 @@ class MlflowTracker:
     def trial_started(
         self, number: int, params: Mapping[str, ParamValue], tags: Mapping[str, Any] | None = None
     ) -> None:
-        """A trial begins or goes on.
+        """A trial begins or continues.
 
         Args:
             number: unique in the study, confirm runs included.
-            params: the searched settings alone.
-            tags: seed; for a confirm run role="confirm" and of_trial besides.
+            params: the searched parameters alone.
+            tags: seed; for a confirm run also role="confirm" and of_trial.
         """
         carried = trial_tags(self._study, number, tags or {})
         self._history.started(number, carried[f"{PREFIX}role"])
@@ -121,7 +121,7 @@ class MlflowTracker:
         self._writer.append("trial_started", number, told)
 
     def reported(self, number: int, report: Report) -> None:
-        """A trial tells its metrics; a point it told before is left out."""
+        """A trial reports its metrics. A report that was recorded before is left out."""
         metrics = {name: float(value) for name, value in report.metrics.items()}
         points = self._history.reported(number, report.utterances_seen, metrics)
         tags = {f"{PREFIX}diverged": report.diverged} if report.diverged else {}
@@ -135,9 +135,9 @@ class MlflowTracker:
 
         Args:
             number: the trial.
-            state: COMPLETE, PRUNED or FAIL; any other is shown as KILLED.
-            reason: why, where it is not plain.
-            metrics: what the last report did not say.
+            state: COMPLETE, PRUNED or FAIL; anything else is shown as KILLED.
+            reason: why it ended, if the state does not say it.
+            metrics: those that its last report did not have.
         """
         final = {name: float(value) for name, value in (metrics or {}).items()}
         points = self._history.finished(number, state, final)
@@ -145,7 +145,7 @@ class MlflowTracker:
         self._tell("trial_finished", number, points, tags)
 
     def artifact(self, number: int | None, path: Path, artifact_path: str = "") -> None:
-        """Keep a copy of a file, or of all files of a folder, for the files of a trial (None: of the study).
+        """Keep a copy of a file, or of all files in a folder, as an artifact of a trial (None: of the study).
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -153,11 +153,11 @@ class MlflowTracker:
         self._writer.append_artifact(number, path, artifact_path)
 
     def table(self, artifact: str) -> None:
-        """Say that a file of the study, a JSON in MLflow's form, is a table."""
+        """Mark an artifact of the study, JSON in MLflow's form, as a table."""
         self._writer.append("tabled", None, {"tags": table_tags(artifact)})
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
-        """The search ends with this summary."""
+        """The search ended with this summary."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "summary.json"
             path.write_text(json.dumps(plain(summary), indent=2) + "\n")
@@ -168,13 +168,13 @@ class MlflowTracker:
         self._ended = True
 
     def abandon(self, reason: str) -> None:
-        """The search ends before its time: what still runs is to be shown as KILLED. Safe in a signal handler."""
+        """The search was interrupted: runs that are still open will be shown as KILLED. Safe in a signal handler."""
         if not self._ended:
             self._ended = True
             self._writer.append("abandoned", None, {"reason": reason})
 
     def close(self, timeout_s: float) -> int:
-        """Upload for at most so many seconds, then stop; how many events are left for `sp-search sync`."""
+        """Upload for at most `timeout_s` seconds, then stop. Returns how many events `sp-search sync` must send."""
         left = 0
         if self._study and not self._closed:
             self.abandon("the search ended without a summary")

@@ -1,4 +1,4 @@
-"""The command that shows runs in the browser, and what to say about it."""
+"""The command that shows runs in the browser."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class UiCommand:
-    """How to show a store."""
+    """The command for a store, its environment, and a line to print."""
 
-    argv: tuple[str, ...]  # empty where a server shows it already
-    env: Mapping[str, str]  # to be added; the store's URI is here, not in argv, which everybody can list
+    argv: tuple[str, ...]  # empty if a server shows it already
+    env: Mapping[str, str]  # added to the environment; the URI is here because everybody can list argv
     url: str
     message: str  # one line to print
 
 
 def ui_command(tracking_uri: str, host: str = "127.0.0.1", port: int = 5000) -> UiCommand:
-    """The MLflow UI of a store, on this machine alone unless told.
+    """The MLflow UI of a store; by default only this machine can reach it.
 
     Raises:
         ConfigError: MLflow has no such kind of store.

@@ -1,4 +1,4 @@
-"""The settings of MLflow that this package wants, as environment variables; what a user has set stays."""
+"""MLflow's settings for this package, as environment variables. Values that the user has set are kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CLIENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",  # the uploader retries, without blocking anyone
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",  # seconds
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is the command's own
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what goes wrong is raised as well, and told in one line
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # MLflow also raises what it would log, and we print that in one line
 }
 
 SERVER = {**_EVERYWHERE, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

@@ -1,4 +1,4 @@
-"""Where a result comes from: the commit of this package, the versions it ran on, the machine."""
+"""The origin of a result: the commit of this package, the versions of its libraries, the machine."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class GitState:
 
 
 def git_state(file: Path = Path(__file__)) -> GitState:
-    """The state of the repository that tracks a file; unknown without git, a repository or the file in it.
+    """The state of the repository that tracks a file; "unknown" without git or such a repository.
 
     A package installed into a `.venv` inside somebody's repository is not part of that repository.
     """
@@ -45,7 +45,7 @@ def git_state(file: Path = Path(__file__)) -> GitState:
 
 
 def versions() -> dict[str, str]:
-    """Version by name of Python and of what a search stands on; none of it is imported."""
+    """The versions of Python and of the main libraries, by name. None of them is imported."""
     found = {"python": platform.python_version()}
     for name, distribution in _DISTRIBUTIONS.items():
         try:
@@ -61,7 +61,10 @@ def host() -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, None where it can't; under a git hook GIT_DIR would name the hook's repository instead."""
+    """The output of git, or None if it fails.
+
+    GIT_DIR is removed, because a git hook sets it to its own repository.
+    """
     command = ["git", "-C", str(folder), *arguments]
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:

@@ -1,4 +1,4 @@
-"""Tracking URIs: which ones MLflow can write to, where their files go, and how they may be shown."""
+"""Tracking URIs: which ones MLflow can write to, where artifacts go, and how to show a URI without its secrets."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _SQLITE = "sqlite:///"
 _SCHEMES = (_SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 _MODULES = {"mysqldb": "MySQLdb"}
-"""SQLAlchemy's driver of a scheme that names none, and modules that are called otherwise than their driver."""
+"""The default driver of a scheme in SQLAlchemy, and modules whose name differs from their driver's."""
 _READ_OTHERWISE = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")
-"""What in a path begins an escape or the options of a URI."""
+"""Characters of a path that a URI would read as an escape or as the start of its options."""
 _OPTIONS = re.compile(r"[^=&/]+=[^=&]*(&[^=&/]+=[^=&]*)*")
-_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @: rather too much hidden than too little
+_CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @, to hide too much rather than too little
 _QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]*")
 
 
 def default_uri(runs_dir: Path) -> str:
-    """The store of someone who names none: one SQLite file beside the studies."""
+    """The default store: one SQLite file in the folder of the studies."""
     return _sqlite_uri(runs_dir.absolute() / "mlflow.db")
 
 
 def checked_uri(uri: str) -> str:
-    """The URI, a SQLite file's path made absolute.
+    """Check a URI, and make the path of a SQLite file absolute.
 
     Raises:
-        ConfigError: MLflow 3 writes to no such store, or the credentials would be taken for a path.
+        ConfigError: MLflow 3 can't write to such a store, or part of the credentials would be read as a path.
     """
     if not uri.startswith(_SCHEMES):
         raise ConfigError(
@@ -56,15 +56,15 @@ def checked_uri(uri: str) -> str:
 
 
 def check_reachable(uri: str, key: str) -> None:
-    """Refuse a store that can never be reached as it is named; one whose server is not up yet is waited for later.
+    """Refuse a URI that can never work. A server that is merely not up yet is no fault; the uploader waits for it.
 
     Args:
         uri: of the store.
-        key: the setting that holds it.
+        key: the setting that holds the URI.
 
     Raises:
         ConfigError: there is no such kind of store, its folder can't be made, its host has no address, its port is
-            none, or its driver is not installed.
+            not valid, or its driver is not installed.
     """
     checked = checked_uri(uri)
     if (path := sqlite_path(checked)) is not None:
@@ -98,23 +98,26 @@ def _check_driver(uri: str, key: str) -> None:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The absolute path of a SQLite store's file, as SQLAlchemy reads it; None for any other store."""
+    """The absolute path of a SQLite store's file, read as SQLAlchemy does; None for other stores."""
     if not uri.startswith(_SQLITE):
         return None
     return Path(unquote(uri.removeprefix(_SQLITE).partition("?")[0])).absolute()
 
 
 def _sqlite_uri(path: Path) -> str:
-    """A URI whose path is read back as it is.
+    """The URI of a path, escaped so that SQLAlchemy reads the same path.
 
-    No more is escaped than must be: MLflow makes a folder of the path as it stands in the URI, and would leave an
-    empty `100%25` beside `100%`.
+    Only what is necessary is escaped, because MLflow also creates a folder with the escaped name: an empty `100%25`
+    next to `100%`.
     """
     return _SQLITE + _READ_OTHERWISE.sub(lambda found: quote(found.group()), str(path))
 
 
 def artifact_location(uri: str) -> str | None:
-    """Where a new experiment keeps files: beside a SQLite store's file; a server knows by itself."""
+    """The folder for the artifacts of a new experiment: next to the SQLite file.
+
+    None for a server, which has its own.
+    """
     path = sqlite_path(uri)
     return None if path is None else (path.parent / "mlartifacts").as_uri()
 

@@ -1,8 +1,8 @@
-"""One append-only log of events as JSON lines: in comes an event, out come all whole lines behind an offset.
+"""An append-only log of events as JSON lines. Writers append an event; readers get all whole lines after an offset.
 
-An event is one write to a file opened for appending: it survives the death of the process at once, needs no lock
-between threads, and is safe in a signal handler. `make_durable` makes it survive the death of the machine. A line
-cut off by a crash costs that line alone: the next writer ends it, and readers name its offset and go on.
+Each event is one write to a file opened for appending. So it survives the death of the process, needs no lock between
+threads, and is safe in a signal handler. `make_durable` makes it survive the death of the machine. If a crash cuts
+off a line, only that line is lost: the next writer ends it, and readers report its offset and continue.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sp_search.files.write import force_to_disk
 
 @dataclass(frozen=True)
 class Event:
-    """Something a search told, with everything needed to send it later."""
+    """An event of a search, with everything that is needed to send it later."""
 
     kind: str  # study_opened, trial_started, reported, trial_finished, study_finished, abandoned, artifact
     time_ms: int  # since 1970
     number: int | None  # the trial, None for the study
-    data: Mapping[str, Any]  # as JSON gives it back; a float that JSON has no word for is a string
+    data: Mapping[str, Any]  # values as JSON returns them; NaN and infinities are strings
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Chunk:
     """Some events of a log, in order."""
 
     events: tuple[Event, ...]
-    end: int  # byte offset behind the last of them
+    end: int  # byte offset after the last of them
     torn: tuple[int, ...]  # byte offsets of lines that are no events
 
 
 class LogWriter:
-    """Appends events to a log; ends a line that a crash cut off."""
+    """Appends events to a log, and first ends a line that a crash cut off."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,10 +49,10 @@ class LogWriter:
             os.write(self._fd, b"\n")
 
     def append(self, event: Event) -> None:
-        """Put an event behind all others.
+        """Append an event.
 
         Raises:
-            OSError: the file can't take it (disk full); the events before it are whole.
+            OSError: it can't be written (disk full). Earlier events stay intact.
         """
         line = encode(event)
         if self._cut:
@@ -63,13 +63,13 @@ class LogWriter:
         self._cut = False
 
     def close(self) -> None:
-        """Make the log durable and let it go."""
+        """Make the log durable and close it."""
         os.fsync(self._fd)
         os.close(self._fd)
 
 
 def read_chunk(path: Path, offset: int, max_bytes: int = 1 << 20) -> Chunk:
-    """The events from a byte offset on, up to about max_bytes of them; a last line still being written is left."""
+    """The events after a byte offset, up to about `max_bytes` of them; an unfinished last line is left."""
     if not path.exists():
         return Chunk((), offset, ())
     with path.open("rb") as stream:
@@ -89,7 +89,7 @@ def read_chunk(path: Path, offset: int, max_bytes: int = 1 << 20) -> Chunk:
 
 
 def count_lines(path: Path, offset: int) -> int:
-    """How many whole lines stand behind a byte offset."""
+    """The number of whole lines after a byte offset."""
     if not path.exists():
         return 0
     with path.open("rb") as stream:
@@ -98,13 +98,13 @@ def count_lines(path: Path, offset: int) -> int:
 
 
 def make_durable(path: Path) -> None:
-    """Write what the machine still holds in memory of this file to its disk."""
+    """Force the content of this file from memory to the disk."""
     if path.exists():
         force_to_disk(path)
 
 
 def encode(event: Event) -> bytes:
-    """An event as one line, its end included."""
+    """An event as one line, including the line end."""
     fields = {"kind": event.kind, "time_ms": event.time_ms, "number": event.number, "data": plain(event.data)}
     return json.dumps(fields, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
@@ -122,7 +122,7 @@ def decode(line: bytes) -> Event:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold: numpy's numbers become Python's, NaN and infinities strings, the rest text."""
+    """A value that JSON can hold: numpy numbers become Python's, NaN and infinities become strings, the rest text."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,7 +1,7 @@
-"""How far an MLflow store has a spool: two byte offsets, on disk after every step.
+"""How much of a spool an MLflow store has: two byte offsets, written to the disk after every step.
 
-A store has its own cursor, named after its URI without credentials, so that a study can be sent to another server as
-a whole. A cursor that is lost or too old costs requests, not duplicates: sending again what is there changes nothing.
+Each store has its own file, named after its URI without credentials, so that a whole study can be sent to another
+server. If the file is lost or too old, events are sent again. That costs requests, but makes no duplicates.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from sp_search.tracking.spool.spool import Spool
 
 @dataclass(frozen=True)
 class Offsets:
-    """What a store has, in bytes of the two logs."""
+    """How many bytes of the two logs a store has."""
 
     events: int = 0
     artifacts: int = 0
 
 
 class StoreOffset:
-    """The durable position of one spool in one store."""
+    """The position of one store in one spool, kept on the disk."""
 
     def __init__(self, spool: Spool, uri: str) -> None:
         name = hashlib.sha256(redact(uri).encode()).hexdigest()[:12]
@@ -36,12 +36,12 @@ class StoreOffset:
         self.position = self._load()
 
     def move(self, position: Offsets) -> None:
-        """Remember, through a crash, that the store has everything before this position."""
+        """Record on the disk that the store has everything before this position."""
         write_text(self._path, json.dumps({"store": self._store, **asdict(position)}) + "\n")
         self.position = position
 
     def left(self) -> int:
-        """How many events and files the store does not have yet."""
+        """The number of events and files that the store does not have yet."""
         here = self.position
         return count_lines(self._spool.events, here.events) + count_lines(self._spool.artifacts, here.artifacts)
 

@@ -1,9 +1,9 @@
-"""The spool of a study, `runs/<study>/spool`: all that MLflow is to hear, on disk first.
+"""The spool of a study, `runs/<study>/spool`: everything for MLflow is written to the disk first.
 
-events.jsonl       what the study and its trials told, in order
-artifacts.jsonl    files to upload; apart, so that a store that takes no files stops no metric
-files/<sha256>/    copies of those files: what becomes of the originals does not matter
-cursor-<uri>.json  how far one MLflow store has it (cursor.py)
+events.jsonl       the events of the study and its trials, in order
+artifacts.jsonl    files to upload; a log of their own, so that a store that refuses files still gets all metrics
+files/<sha256>/    copies of those files, so that the originals may change or go
+cursor-<uri>.json  how much of it one MLflow store has (offsets.py)
 rejected.jsonl     what a store refused for good, and why
 """
 
@@ -28,13 +28,13 @@ LOCK_WAIT_S = 5.0  # `sync` holds the writer's lock for milliseconds
 
 @dataclass(frozen=True)
 class Spool:
-    """Where a spool's parts lie; reading it needs no lock."""
+    """The parts of a spool; reading it needs no lock."""
 
     folder: Path
 
     @property
     def events(self) -> Path:
-        """The log of what was told."""
+        """The log of events."""
         return self.folder / "events.jsonl"
 
     @property
@@ -44,7 +44,7 @@ class Spool:
 
     @property
     def rejected(self) -> Path:
-        """The log of what a store refused."""
+        """The log of events and files that a store refused."""
         return self.folder / "rejected.jsonl"
 
     @property
@@ -53,7 +53,7 @@ class Spool:
         return self.folder / "files"
 
     def all_events(self, until: int | None = None) -> Iterator[Event]:
-        """Every event ever told, oldest first; only those before a byte offset where one is given."""
+        """All events, oldest first; with `until`, only those before this byte offset."""
         offset, end = 0, -1
         while offset != until and offset != end:
             size = _CHUNK_BYTES if until is None else min(_CHUNK_BYTES, until - offset)
@@ -62,11 +62,11 @@ class Spool:
             offset, end = chunk.end, offset
 
     def opened(self) -> Event | None:
-        """The first time the study was opened: what it is stays, however often it is continued."""
+        """The first event that opened the study. Its tags stay, however often the study is continued."""
         return next((event for event in self.all_events() if event.kind == "study_opened"), None)
 
     def is_ended(self) -> bool:
-        """Whether the last thing told of the study itself is its end."""
+        """Whether the last event of the study itself is its end."""
         kinds = [event.kind for event in self.all_events() if event.number is None and event.kind != "tabled"]
         return not kinds or kinds[-1] in ("study_finished", "abandoned")
 
@@ -90,11 +90,11 @@ class SpoolWriter:
         self._artifacts = LogWriter(spool.artifacts)
 
     def append(self, kind: str, number: int | None, data: Mapping[str, Any]) -> None:
-        """Tell something; on disk for this machine when it returns, in under a millisecond."""
+        """Append an event, in under a millisecond. It survives the death of this process."""
         self._events.append(Event(kind, now_ms(), number, data))
 
     def append_artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
-        """Copy a file, or every file below a folder, and tell that it is to be uploaded.
+        """Copy a file, or every file below a folder, and record that it is to be uploaded.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -109,13 +109,13 @@ class SpoolWriter:
         self._artifacts.append(Event("artifact", now_ms(), number, data))
 
     def close(self) -> None:
-        """Make all of it durable and let another process write."""
+        """Make both logs durable and release the lock."""
         self._events.close()
         self._artifacts.close()
         self._lock.close()
 
     def _keep(self, path: Path) -> Path:
-        """A copy of the file under its content's name; whole or absent, whatever happens meanwhile."""
+        """Copy the file under the sha256 of its content. The copy is whole or absent."""
         with path.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         kept = self.spool.files / digest / path.name
@@ -126,7 +126,7 @@ class SpoolWriter:
 
 
 def open_writer(spool: Spool, wait_s: float = LOCK_WAIT_S) -> SpoolWriter:
-    """The writer of a spool, waiting a moment for a `sync` that has it.
+    """The writer of a spool. If `sync` holds the lock, wait a moment for it.
 
     Raises:
         StudyError: another search writes it.

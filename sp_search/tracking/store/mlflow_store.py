@@ -1,7 +1,7 @@
-"""Runs in MLflow, by at most one request for each verb. The only file that imports mlflow, and not before a
-store is made: that takes 2 s, which the search must not wait for.
+"""Writes runs to MLflow, with at most one request per method. The only file that imports mlflow, and only when a
+store is made: the import takes 2 s, and the search must not wait for it.
 
-`log_batch` adds no point, tag or parameter that is there already, which is what makes sending again harmless.
+`log_batch` does not add points, tags or parameters that exist already, so sending them again is harmless.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TAG_CHARACTERS = 5000  # a tag of any MLflow server since 1.0
 
 
 def connect(uri: str) -> RunStore:
-    """The store behind a checked URI; what the user's environment says of MLflow's own settings stays.
+    """Open the store of a checked URI. MLflow settings in the user's environment are kept.
 
     Raises:
         Exception: the store can't be reached now, or a package it needs is missing.
@@ -52,7 +52,7 @@ class MlflowStore:
         self._experiment_id = ""
 
     def find_runs(self, experiment: str, identity: Mapping[str, str]) -> dict[int | None, RunRef]:
-        """The runs of a study by trial, None for the parent; makes the experiment where it is missing."""
+        """The runs of a study by trial number, None for the parent. Creates the experiment if it is missing."""
         with _refusals():
             self._experiment_id = self._find_experiment(experiment)
             found: dict[int | None, RunRef] = {}
@@ -64,7 +64,7 @@ class MlflowStore:
             return found
 
     def create_run(self, start: Start, parent_id: str | None) -> str:
-        """Make a run and give its id; its status is RUNNING."""
+        """Create a run and return its id. Its status is RUNNING."""
         tags = {name: _cut(value) for name, value in start.tags.items()}
         if parent_id is not None:
             tags[PARENT_TAG] = parent_id
@@ -75,7 +75,7 @@ class MlflowStore:
     def log(
         self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
     ) -> None:
-        """Add to a run; the client itself splits what is more than a request may hold."""
+        """Add points, parameters and tags to a run. The client splits what is too large for one request."""
         from mlflow.entities import Metric, Param, RunTag
 
         with _refusals():
@@ -87,7 +87,7 @@ class MlflowStore:
             )
 
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
-        """Give a run a status."""
+        """Set the status of a run."""
         with _refusals():
             if status == RUNNING:
                 self._client.update_run(run_id, status)
@@ -95,7 +95,7 @@ class MlflowStore:
                 self._client.set_terminated(run_id, status, end_ms)
 
     def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
-        """Put a file into a folder of the run's files, in place of one of its name."""
+        """Upload a file into a folder of the run's artifacts; it replaces a file of the same name."""
         with _refusals():
             self._client.log_artifact(run_id, str(file), artifact_path or None)
 
@@ -128,7 +128,7 @@ class MlflowStore:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Tell apart what will never be taken and what is not there; leave all else, which may pass, as it is."""
+    """Translate errors: RejectedError if MLflow will never accept it, RunMissingError if the run is gone."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -139,7 +139,7 @@ def _refusals() -> Iterator[None]:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             raise RunMissingError(str(error)) from error
         raise
-    except OSError as error:  # of an upload; requests' errors are OSErrors
+    except OSError as error:  # from an upload; the errors of requests are OSErrors
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status in _REFUSED_UPLOAD:
             raise RejectedError(str(error)) from error

@@ -1,4 +1,4 @@
-"""What sending needs of a store of runs: five verbs, and two ways to say no. Anything else it raises may pass."""
+"""The interface of a store of runs: five methods, and two errors that are final. Any other error may pass."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from sp_search.tracking.store.run_updates import MetricPoint, Start
 
 
 class RejectedError(Exception):
-    """The store will never take this, however often it is sent."""
+    """The store will never accept this, however often it is sent."""
 
 
 class RunMissingError(Exception):
-    """The store does not know the run: someone emptied or replaced it."""
+    """The store does not have the run: someone emptied or replaced the store."""
 
 
 @dataclass(frozen=True)
 class RunRef:
-    """A run as the store has it."""
+    """A run in the store."""
 
     run_id: str
     status: str  # RUNNING, FINISHED, FAILED, KILLED
 
 
 class RunStore(Protocol):
-    """A place that keeps runs. Everything but `create_run` may be repeated without effect."""
+    """A place that keeps runs. Repeating a call changes nothing, except for `create_run`."""
 
     def find_runs(self, experiment: str, identity: Mapping[str, str]) -> dict[int | None, RunRef]:
-        """The runs of a study by trial, None for the parent; empty where the store has none of it."""
+        """The runs of a study by trial number, None for the parent; empty if the store has none."""
 
     def create_run(self, start: Start, parent_id: str | None) -> str:
-        """Make a run and give its id; its status is RUNNING."""
+        """Create a run and return its id. Its status is RUNNING."""
 
     def log(
         self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
     ) -> None:
-        """Add to a run; what it has already is not added again."""
+        """Add points, parameters and tags to a run; those that exist are not added again."""
 
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
-        """Give a run a status."""
+        """Set the status of a run."""
 
     def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
-        """Put a file into a folder of the run's files, in place of one of its name."""
+        """Upload a file into a folder of the run's artifacts; it replaces a file of the same name."""

@@ -1,7 +1,7 @@
-"""Events in, one update a run out: many reports of a trial become one request.
+"""Reduces events to one update per run, so that many reports of a trial become one request.
 
-The status a run should have is followed here too: a trial that a killed search left running is closed when the study
-is continued, and opened again when the trial goes on.
+It also tracks the status that each run should have: a trial that a killed search left running is closed when the
+study is continued, and opened again when the trial continues.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from sp_search.tracking.store.schema import PREFIX, STATUS, shown_parameter
 
 RUNNING, KILLED, FINISHED = "RUNNING", "KILLED", "FINISHED"
 Statuses = dict[int | None, str]
-"""The status of every run by trial, None for the parent."""
+"""The status of every run by trial number, None for the parent."""
 
 
 @dataclass(frozen=True)
 class MetricPoint:
-    """A metric's value after so many utterances."""
+    """The value of a metric at a step."""
 
     name: str
     value: float
@@ -29,7 +29,7 @@ class MetricPoint:
 
 @dataclass(frozen=True)
 class Start:
-    """What a run is created with."""
+    """The values with which a run is created."""
 
     name: str
     time_ms: int
@@ -38,26 +38,26 @@ class Start:
 
 @dataclass
 class RunUpdate:
-    """What one run is to hear next."""
+    """The next update of one run."""
 
-    start: Start | None = None  # when the events hold its beginning
+    start: Start | None = None  # if the events contain its beginning
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[MetricPoint] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     status: str | None = None
-    end_ms: int = 0  # of a run that ended
+    end_ms: int = 0  # if the run ended
 
 
 Updates = dict[int | None, RunUpdate]
-"""Updates by trial, None for the parent."""
+"""Updates by trial number, None for the parent."""
 
 
 def fold_events(events: Iterable[Event], statuses: Statuses) -> tuple[Updates, list[str]]:
-    """All that the events say, a run at a time, the parent first; and what could not be understood.
+    """The updates of all runs, the parent first, and a line for each event that could not be read.
 
     Args:
-        events: in the order they were told.
-        statuses: of the runs before these events; brought up to date in place.
+        events: in their order.
+        statuses: of the runs before these events; updated in place.
     """
     updates: Updates = {None: RunUpdate()}
     faults = []

@@ -1,11 +1,11 @@
-"""How a study looks in MLflow: one parent run, one child run a trial, and the tags that find them again.
+"""The form of a study in MLflow: one parent run, one child run per trial, and the tags by which they are found.
 
     experiment  sp_search/<task>
-    parent      the study, named after it; tags: all that the search said of itself, versions, commit, host
-    child       a trial: only its searched parameters as params; tags: the identity of the study, number, role, seed
+    parent      the study, with its name; tags: the search's own information, versions, commit, host
+    child       a trial; params: only the searched ones; tags: the identity of the study, number, role, seed
 
-A run is known by the tags study, study_id and data_fingerprint, a child by trial besides. study_id tells two people's
-studies of one name apart; it is the search's own, or else made with the spool.
+A run is identified by the tags study, study_id and data_fingerprint, and a child also by trial. study_id
+distinguishes two people's studies of the same name. It comes from the search, or is created with the spool.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _ON_CHILDREN = (*IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "g
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
-_SHOWN_PARAMETER = 6000  # characters MLflow keeps
+_SHOWN_PARAMETER = 6000  # characters that MLflow keeps
 
 
 def study_tags(info: Mapping[str, Any], study_id: str) -> dict[str, str]:
     """All tags of the parent run.
 
     Raises:
-        ConfigError: something a study is known by is missing, or its id would not go into a query.
+        ConfigError: a value that identifies a study is missing, or its id can't be used in a query.
     """
     missing = [key for key in REQUIRED if not info.get(key)]
     if missing:
@@ -86,19 +86,19 @@ def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[s
 
 
 def table_tags(artifact: str) -> dict[str, str]:
-    """The tag by which MLflow knows that a file of a run, `{"columns": [...], "data": [[...]]}`, is a table."""
+    """The tag that marks an artifact of a run, `{"columns": [...], "data": [[...]]}`, as a table for MLflow."""
     return {TABLES_TAG: json.dumps([{"path": artifact, "type": "table"}])}
 
 
 def as_text(value: Any) -> str:
-    """A value as a tag or parameter shows it."""
+    """A value as text for a tag or a parameter."""
     if isinstance(value, bool):
         return str(value).lower()
     return json.dumps(value, default=str) if isinstance(value, (Mapping, list, tuple)) else str(value)
 
 
 def shown_parameter(value: Any) -> str:
-    """A parameter's value, cut where MLflow would refuse it; the spool keeps all of it."""
+    """The text of a parameter, cut to the length that MLflow accepts. The spool keeps all of it."""
     text = as_text(value)
     if len(text) <= _SHOWN_PARAMETER:
         return text
@@ -107,7 +107,7 @@ def shown_parameter(value: Any) -> str:
 
 
 def _shown_by_mlflow(git_sha: str) -> dict[str, str]:
-    """Tags that MLflow's run table has columns for."""
+    """Tags that have columns in MLflow's run table."""
     return {"mlflow.user": _user(), "mlflow.source.name": "sp-search", "mlflow.source.git.commit": git_sha}
 
 

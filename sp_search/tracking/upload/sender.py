@@ -1,8 +1,8 @@
-"""From spool to store, a bounded step at a time: fold what is unread, send it, remember how far.
+"""Sends a spool to a store in steps of limited size: reduce new events to updates, send them, record the offset.
 
-A step that fails raises and may be called again: runs of it that were sent are not sent again by this process, and a
-process that starts anew sends the whole step again, which the store takes without a second point. Only creating a run
-could double it; so after a doubtful end of that request the runs are looked up again first.
+A step that fails raises and can be repeated. This process does not send the same run twice. A new process sends the
+whole step again, which does not duplicate points. Only the creation of a run could be duplicated, so if that request
+ended in doubt, the runs are looked up again first.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from sp_search.tracking.store.run_updates import KILLED, RUNNING, RunUpdate, Sta
 from sp_search.tracking.store.schema import IDENTITY, PREFIX
 
 _log = logging.getLogger(__name__)
-_STEP_BYTES = 1 << 20  # of events in a step: some thousands of reports
+_STEP_BYTES = 1 << 20  # of events in a step, some thousand reports
 
 
 class Sender:
-    """Sends one spool to one store; the caller holds the spool's sender lock."""
+    """Sends one spool to one store. The caller must hold the spool's sender lock."""
 
     def __init__(self, spool: Spool, offset: StoreOffset, store: RunStore) -> None:
         self._spool, self._offset, self._store = spool, offset, store
         self._opened: Event | None = None
-        self._runs: dict[int | None, RunRef] = {}  # as the store has them
+        self._runs: dict[int | None, RunRef] = {}  # the runs in the store
         self._runs_known = False
-        self._statuses: Statuses = {}  # as the events before _end say
+        self._statuses: Statuses = {}  # after the events before _end
         fold_events(spool.all_events(until=offset.position.events), self._statuses)
         self._updates: Updates = {}
-        self._end = offset.position.events  # of the events in _updates
-        self.sent = 0  # events and files, whatever became of them
+        self._end = offset.position.events  # the offset after the events in _updates
+        self.sent = 0  # events and files, also refused ones
         self.rejected = 0
         self.torn = 0
 
     @property
     def run_id(self) -> str | None:
-        """The parent's id in the store, once known."""
+        """The id of the parent run, once known."""
         parent = self._runs.get(None)
         return None if parent is None else parent.run_id
 
     def step(self) -> bool:
-        """Send a bounded part of what is unread; True where there is more.
+        """Send one step. Returns True if there is more.
 
         Raises:
-            Exception: whatever the store raises for a failure that may pass.
+            Exception: the store failed in a way that may pass.
         """
         self._opened = self._opened or self._spool.opened()
         if self._opened is None:
@@ -70,7 +70,7 @@ class Sender:
         return self._offset.left() > 0
 
     def _look_up(self, opened: Event) -> None:
-        """Learn what the store has; start from the beginning where it has nothing of the study."""
+        """Look up the runs in the store. If it has none of this study, start from the beginning."""
         identity = {f"{PREFIX}{key}": opened.data["tags"][f"{PREFIX}{key}"] for key in IDENTITY}
         self._runs = self._store.find_runs(opened.data["experiment"], identity)
         if None not in self._runs:
@@ -80,7 +80,7 @@ class Sender:
         self._runs_known = True
 
     def _kill_strangers(self) -> None:
-        """Close trials left running by a search whose spool is gone: no event of this one speaks of them."""
+        """Close trials that a search with another, lost spool left running; no event of this spool mentions them."""
         running = {number for number, run in self._runs.items() if number is not None and run.status == RUNNING}
         for event in self._spool.all_events() if running else ():
             running.discard(event.number)
@@ -90,7 +90,7 @@ class Sender:
 
     def _read(self) -> None:
         chunk = read_chunk(self._spool.events, self._offset.position.events, _STEP_BYTES)
-        make_durable(self._spool.events)  # what the cursor passes must not be lost here
+        make_durable(self._spool.events)  # events before the offset must not be lost on this machine
         self._tell_torn(chunk, self._spool.events)
         self._updates, faults = fold_events(chunk.events, self._statuses)
         self._end = chunk.end
@@ -125,13 +125,16 @@ class Sender:
 
     def _create(self, number: int | None, update: RunUpdate) -> None:
         assert update.start is not None
-        self._runs_known = False  # until the answer is here: the run may exist though the request failed
+        self._runs_known = False  # until the answer arrives: the run may exist even if the request failed
         run_id = self._store.create_run(update.start, self.run_id)
         self._runs[number] = RunRef(run_id, RUNNING)
         self._runs_known = True
 
     def _log(self, number: int | None, run_id: str, update: RunUpdate, tags: dict[str, str]) -> None:
-        """Send the update; should the store refuse it, say so and send it without parameters, which can't change."""
+        """Send an update.
+
+        If the store refuses it, record that, and send it without parameters, which can't be changed.
+        """
         try:
             self._store.log(run_id, update.params, update.metrics, tags)
         except RejectedError as refused:
@@ -153,7 +156,7 @@ class Sender:
             for event in chunk.events:
                 run = self._runs.get(event.number)
                 if run is None and read_chunk(self._spool.events, here.events, max_bytes=1).end != here.events:
-                    return  # its trial was started after the events were read
+                    return  # its trial started after the events were read
                 self._send_file(event, run)
                 self.sent += 1
             self._offset.move(Offsets(here.events, chunk.end))
@@ -175,7 +178,7 @@ class Sender:
             _log.warning("%s byte %d: expected an event, got a line cut off by a crash; left out", path, offset)
 
     def _reject(self, number: int | None, reason: str, content: Mapping[str, object]) -> None:
-        """Keep what can't be sent beside the spool, and say so the first time."""
+        """Record in the spool's folder what can't be sent, and print a line the first time."""
         if not self.rejected:
             where = "the study" if number is None else f"trial {number}"
             _log.warning("MLflow: %s: %s; kept in %s", where, redact(reason), self._spool.rejected)

@@ -1,4 +1,4 @@
-"""What the spools of all studies still hold goes to MLflow: its server was away, or their search was killed."""
+"""Sends the rest of all spools to MLflow, after its server was away or a search was killed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STALL_S = 30.0
 
 @dataclass(frozen=True)
 class SyncCounts:
-    """What a sync did; events include files."""
+    """The counts of a sync; events include files."""
 
     studies: int  # spools found
-    sent: int  # events that MLflow has now and had not
-    left: int  # events it did not take; run sync again
-    rejected: int  # events it will never take; in the spool's rejected.jsonl
+    sent: int  # events that MLflow did not have before
+    left: int  # events that it did not take; run sync again
+    rejected: int  # events that it will never take; see rejected.jsonl in the spool
     torn: int  # lines cut off by a crash
-    running: tuple[str, ...]  # studies whose search lives: it sends its own
+    running: tuple[str, ...]  # studies whose search is running and sends its own events
 
 
 def sync(
@@ -42,15 +42,15 @@ def sync(
     stall_s: float = STALL_S,
     connect: Callable[[str], RunStore] = connect_to_mlflow,
 ) -> SyncCounts:
-    """Send what is left of every study below runs_dir; runs of searches that were killed are shown so.
+    """Send the rest of every study below `runs_dir`, and mark the runs of killed searches as KILLED.
 
     Args:
         runs_dir: holds a folder for each study.
-        tracking_uri: where to.
-        study: the only one to look at; None is all.
-        again: send all of every study, for a store that was emptied.
-        stall_s: seconds without an event taken before a study is left for later.
-        connect: from the URI to a store of runs.
+        tracking_uri: of the store.
+        study: send only this one; None sends all.
+        again: send everything of every study again, for a store that was emptied.
+        stall_s: seconds without progress after which a study is given up for now.
+        connect: opens the store of a URI.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -86,7 +86,7 @@ def sync(
 
 
 def _fault(spool: Spool) -> str:
-    """What keeps a folder from being a spool that can be sent, whoever left it there; "" for nothing."""
+    """Why a folder can't be sent as a spool; "" if it can."""
     opened = spool.opened()
     if opened is None:
         return f"{spool.folder}: expected a spool whose study was opened, got one without that"
@@ -100,7 +100,7 @@ def _fault(spool: Spool) -> str:
 
 
 def _close_killed(spool: Spool) -> bool:
-    """Say in the spool that its search was killed, where it was; False where the search lives."""
+    """If the search was killed, record it in the spool. Returns False if the search is running."""
     writer = spool.try_writer()
     if writer is None:
         return False

@@ -1,7 +1,7 @@
-"""A background thread that sends a spool for as long as the search lives, and never raises into it.
+"""A background thread that sends a spool while the search runs. Its errors never reach the search.
 
-It looks at the spool once a second rather than be woken, so telling something takes no lock. While the store is away
-it tries again after 1, 2, 4, ... up to 60 s, without end; the first failure and the return are a line each.
+It polls the spool once a second, so that appending an event needs no lock. While the store is away, it retries after
+1, 2, 4, ... up to 60 s, without end. It prints one line for the first failure and one when the store is back.
 """
 
 from __future__ import annotations
@@ -27,54 +27,54 @@ class Uploader:
     """Sends one spool to one store from a daemon thread.
 
     Args:
-        spool: read here, appended to by anyone.
-        uri: the store; shown without its credentials.
-        connect: from the URI to the store; called in the thread.
-        interval_s: seconds between two looks at the spool.
+        spool: is only read here.
+        uri: of the store; printed without its credentials.
+        connect: opens the store of a URI; called in the thread.
+        interval_s: seconds between two polls.
     """
 
     def __init__(self, spool: Spool, uri: str, connect: Callable[[str], RunStore], interval_s: float = 1.0) -> None:
         self._spool, self._uri, self._connect, self._interval_s = spool, uri, connect, interval_s
         self._offset = StoreOffset(spool, uri)
         self._sender: Sender | None = None
-        self._failures = 0  # since the last step that went well
+        self._failures = 0  # since the last successful step
         self._closing, self._given_up = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-uploader", daemon=True)
 
     @property
     def run_id(self) -> str | None:
-        """The study's run in MLflow, once known."""
+        """The id of the study's run in MLflow, once known."""
         return None if self._sender is None else self._sender.run_id
 
     @property
     def sent(self) -> int:
-        """How many events and files were dealt with."""
+        """The number of events and files that were sent or refused."""
         return 0 if self._sender is None else self._sender.sent
 
     @property
     def rejected(self) -> int:
-        """How many things the store refused for good."""
+        """The number of events and files that the store refused for good."""
         return 0 if self._sender is None else self._sender.rejected
 
     @property
     def torn(self) -> int:
-        """How many lines of the spool were found cut off."""
+        """The number of damaged lines in the spool."""
         return 0 if self._sender is None else self._sender.torn
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start the thread."""
         self._thread.start()
 
     def send_all_again(self) -> None:
-        """Forget what the store has; before `start`."""
+        """Send everything again; call it before `start`."""
         self._offset.move(Offsets())
 
     def left(self) -> int:
-        """How many events and files the store does not have yet."""
+        """The number of events and files that the store does not have yet."""
         return self._offset.left()
 
     def drain(self, stall_s: float) -> int:
-        """Send all that is left, for as long as some of it arrives every stall_s seconds; how much is left then."""
+        """Send the rest, as long as something arrives every `stall_s` seconds. Returns how many are left."""
         self._closing.set()
         left = self.left()
         while True:
@@ -85,9 +85,9 @@ class Uploader:
                 return left
 
     def close(self, timeout_s: float) -> int:
-        """Send what is left within so many seconds, then stop; how much is left then, said in one line.
+        """Send the rest for at most `timeout_s` seconds, then stop. Returns and prints how many are left.
 
-        A store that does not answer while this waits is given up after a few tries: it won't be up in seconds.
+        A store that does not answer is given up after a few tries: it won't be up within seconds.
         """
         self._closing.set()
         deadline, tried = time.monotonic() + timeout_s, self._failures
@@ -131,12 +131,12 @@ class Uploader:
                 self._closing.wait(self._interval_s)
 
     def _try_step(self) -> bool:
-        """One step of the sender; True where there is more to send and the store takes it."""
+        """One step of the sender. Returns True if there is more to send and the store accepts it."""
         try:
             if self._sender is None:
                 self._sender = Sender(self._spool, self._offset, self._connect(self._uri))
             more = self._sender.step()
-        except Exception as error:  # noqa: BLE001 - a store raises what its drivers raise; a search must not end for it
+        except Exception as error:  # noqa: BLE001 - drivers raise anything, and a search must not end because of them
             self._failures += 1
             if self._failures == 1:
                 text = redact(str(error)).splitlines() or [type(error).__name__]
