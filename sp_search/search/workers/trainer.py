@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import ray
-from ray import cloudpickle
 
 from sp_search.types import Params, Report
 
@@ -45,9 +44,12 @@ TrainerFactory = Callable[[Any], Trainer]
 """Makes a trainer in a worker's process from the parts that all workers of a machine share."""
 
 
-def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
-    """Make a trainer of the shared object that a pickled reference names.
+def build_trainer(make_trainer: TrainerFactory, shared: Sequence[Any]) -> Trainer:
+    """Make a trainer from a shared object.
 
-    As an actor's own argument the object would be gone when the actor is started again.
+    Args:
+        make_trainer: gets the object.
+        shared: one object reference. It is inside a list, because Ray would replace a reference that is an argument
+            itself by its object, which is gone when the actor is started again.
     """
-    return make_trainer(ray.get(cloudpickle.loads(where)))
+    return make_trainer(ray.get(shared[0]))

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
-from ray import cloudpickle
 
 from sp_search.search.run.search import start_workers
 from sp_search.search.run.seed_runs import FIRST_NUMBER
@@ -154,16 +153,26 @@ def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
 
 def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray, tmp_path):
     config, here = settings(tmp_path, workers=2), ray.put(np.arange(1_000_000))
-    workers = start_workers(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
+    workers = start_workers(config, partial(build_trainer, Lender, [here]))
     told = [worker.report.remote(config.request(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
     (one, other) = (told.facts for told in ray.get(told))
-    assert one == other
+    assert one["place"] == other["place"]
     assert (one["writable"], one["last"]) == (False, 999_999)
     assert "plasma" in one["name"]
 
 
+def test_a_worker_that_was_started_again_finds_what_is_shared(in_ray, tmp_path):
+    config, here = settings(tmp_path, workers=1), ray.put(np.arange(1_000_000))
+    (worker,) = start_workers(config, partial(build_trainer, Lender, [here]))
+    before = ray.get(worker.report.remote(config.request(0, {"lr": 0.5}, 0), 0)).facts
+    os.kill(before["pid"], signal.SIGKILL)
+    after = ray.get(worker.report.remote(config.request(1, {"lr": 0.5}, 0), 0)).facts
+    assert after["pid"] != before["pid"]
+    assert (after["place"], after["last"]) == (before["place"], 999_999)
+
+
 class Lender(FakeTrainer):
-    """Tells where the array that it shares lies."""
+    """Tells where the array that it shares lies, and its process."""
 
     def __init__(self, shared):
         super().__init__()
@@ -177,7 +186,9 @@ class Lender(FakeTrainer):
             if first <= address < end:
                 place = [device, inode, address - first + int(offset, 16)]
                 can_write, last = self._shared.flags.writeable, int(self._shared[-1])
-                return {"name": " ".join(name), "place": place, "writable": can_write, "last": last}
+                return {
+                    "name": " ".join(name), "place": place, "writable": can_write, "last": last, "pid": os.getpid(),
+                }  # fmt: skip
         raise AssertionError("an array lies somewhere")
 
 
