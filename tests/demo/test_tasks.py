@@ -35,5 +35,5 @@ def test_a_first_trial_of_the_demo_lowers_the_loss_of_its_task(task, tmp_path):
         until = UTTERANCES if metrics else 1
         metrics += trainer.advance([0], {0: until}).values()
     first, last = (report.metrics for report in (metrics[0], metrics[-1]))
-    assert set(last) == {*(f"valid_{name}" for name in task.metrics), "valid_loss", "train_loss", "utterances_per_s"}
+    assert set(last) >= {*(f"valid_{name}" for name in task.metrics), "valid_loss", "train_loss", "utterances_per_s"}
     assert last["valid_loss"] < 0.8 * first["valid_loss"]

@@ -9,8 +9,10 @@ from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from sp_search.rivals.settings import RIVALS
 from sp_search.search.run.answers import Measured
 from sp_search.search.study.trials import PARAMS
+from sp_search.types import Member
 
 BY_CHOICE = ("all", "prompts", "single")
 """Names of answers, the one that is exported first: states with a rival among them, states alone, one state."""
@@ -37,6 +39,7 @@ class Finished:
                 "params": dict(self.winner.user_attrs[PARAMS]),
                 "seeds": [run.members[0].seed for run in self.seeds],
                 **_told(self.best),
+                "method": self.winner.user_attrs[PARAMS].get("method", "prompt"),  # of the study, whoever answers
             },
             "answers": {name: _told(of_name) for name, of_name in self.answers.items()},
             "setting": {split: self._means(split) for split in ("valid", "test")},
@@ -49,19 +52,17 @@ class Finished:
 
 
 def _told(one: Measured) -> dict[str, Any]:
-    members = [
-        {
-            "method": member.params.get("method", "prompt"),
-            "trial": member.trial,
-            "seed": member.seed,
-            "share": member.share,
-        }
-        for member in one.members
-    ]
     return {
-        "members": members,
+        "members": [_member(member) for member in one.members],
         **{split: dict(metrics) for split, metrics in one.metrics.items()},
         "intervals": dict(one.intervals),
         **{name: one.facts[name] for name in ("method", "trained_parameters", "stored_bytes")},
         "train_s": one.train_s,
     }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    """A member's method and share; its trial and seed, where it has them: a rival's fit is drawn by none."""
+    method = member.params.get("method", "prompt")
+    run = {"trial": None, "seed": None} if method in RIVALS else {"trial": member.trial, "seed": member.seed}
+    return {"method": method, **run, "share": member.share}

@@ -16,7 +16,6 @@ from ray.exceptions import RayError
 
 from sp_search.errors import StudyError
 from sp_search.search.base.protocol import TrialReport, TrialRequest
-from sp_search.search.workers.worker import report_elsewhere
 
 
 class TrialSlot:
@@ -119,6 +118,11 @@ class SlotPool:
     def _counts(self) -> list[int]:
         """The number of trials on each worker."""
         return [sum(slot.worker == worker for slot in self._taken) for worker in range(len(self._workers))]
+
+
+def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:
+    """Request a report from the worker behind an actor handle."""
+    return cast(TrialReport, ray.get(worker.report.remote(request, after)))
 
 
 EVERY_S = 5.0

@@ -15,9 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, cast
-
-import ray
+from typing import Any, TypeVar
 
 from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
 from sp_search.search.workers.failure_log import log_failure
@@ -294,8 +292,3 @@ def _settle(done: Future[T], errand: Callable[[], T]) -> None:
         done.set_result(errand())
     except Exception as error:  # noqa: BLE001, it becomes the result of the caller's future
         done.set_exception(error)
-
-
-def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:
-    """Request a report from the worker behind an actor handle."""
-    return cast(TrialReport, ray.get(worker.report.remote(request, after)))

@@ -93,21 +93,21 @@ def test_new_sentences_decide_and_both_parts_are_told_everywhere(parted):
     assert summary["metric"] == "char_accuracy_new"
     assert summary["parts"] == {"valid": {"heard": 12, "new": 60}, "test": {"heard": 12, "new": 30}}
     assert set(best["valid"]) == set(best["test"]) == names | {"loss"}
-    assert set(best["exported"]["intervals"]) == set(summary["baseline"]["intervals"]) == names
+    assert set(best["intervals"]) == set(summary["baseline"]["intervals"]) == names
     assert "sentences: valid has 12 that training has and 60 new ones" in told
     assert f"test char accuracy new {best['test']['char_accuracy_new']:.4f}" in told
     page = (folder / "runs" / "tiny" / "report" / "index.html").read_text()
     assert "<th>test char accuracy new of 30 utterances (95 % interval)</th>" in page
     assert "<th>test char accuracy heard of 12 utterances (95 % interval)</th>" in page
     readme = (folder / "runs" / "tiny" / "best" / "README.md").read_text()
-    value, (low, high) = (best["exported"][kind]["char_accuracy_new"] for kind in ("test", "intervals"))
-    assert f"| exported test | char_accuracy_new | {value:.4f} | {low:.4f} to {high:.4f} |" in readme
+    value, (low, high) = (best[kind]["char_accuracy_new"] for kind in ("test", "intervals"))
+    assert f"| test | char_accuracy_new | {value:.4f} | {low:.4f} to {high:.4f} |" in readme
 
 
 def test_evaluate_tells_both_parts_of_the_exported_prompt_and_of_the_baseline(parted):
     folder, summary, _ = parted
     found = json.loads(sp_search(folder, "evaluate", LM, "data=data", "prompt=runs/tiny/best").stdout)
-    exported = {name: value for name, value in summary["best"]["exported"]["test"].items() if name != "loss"}
+    exported = {name: value for name, value in summary["best"]["test"].items() if name != "loss"}
     assert found["metrics"] == pytest.approx(exported, abs=1e-6)
     assert found["parts"] == {"heard": 12, "new": 30}
     assert found["baseline"]["metrics"] == pytest.approx(summary["baseline"]["test"])

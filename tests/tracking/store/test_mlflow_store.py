@@ -111,6 +111,7 @@ def test_a_sqlite_file_holds_the_study_and_nothing_else(sqlite, tmp_path):
         "sp_search.best.lr": "0.01",
         "sp_search.best.depth": "6",
         "sp_search.best_trial": "0",
+        "sp_search.rival": "n-grams",
         **{f"sp_search.version.{name}": version for name, version in versions().items()},
     }
     assert trial.data.tags == identity | {
