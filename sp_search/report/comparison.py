@@ -164,7 +164,7 @@ def _rows(name: str, summary: Mapping[str, Any], metric: str, beside: Sequence[s
     best, single = summary["best"], summary["answers"]["single"]
     alone = _row(name, summary["study"], single, metric, beside)
     alone = replace(alone, mean=summary["setting"]["test"][metric], seeds=len(best["seeds"]))
-    if len(best["members"]) == 1:
+    if best["members"] == single["members"]:
         return [alone]
     words = together([member["method"] for member in best["members"]])
     return [_row(words, summary["study"], best, metric, beside), alone]

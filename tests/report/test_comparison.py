@@ -17,9 +17,9 @@ def summary(study, method, value=0.75, task="intent", data="d", members=1, **cha
     """As a search writes it, with what a comparison reads."""
     single = {
         "test": {"accuracy": value}, "intervals": {"accuracy": [0.5, 0.875]}, "train_s": 12.345,
-        "trained_parameters": 1234, "stored_bytes": 4936,
+        "trained_parameters": 1234, "stored_bytes": 4936, "members": [{"method": method}],
     }  # fmt: skip
-    best = {name: size * members for name, size in single.items() if name not in ("test", "intervals")}
+    best = {name: size * members for name, size in single.items() if isinstance(size, int | float)}
     best |= {"test": {"accuracy": value + 0.1 * (members > 1)}, "intervals": {"accuracy": [0.5, 0.9]}}
     return {
         "study": study, "task": task, "metric": "accuracy",

@@ -105,7 +105,9 @@ def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
             assert trainer is not None
             again = _trained_again(trainer, i, member)
         difference = max(float((again[name] - tensor).abs().max()) for name, tensor in exported.items())
-        told.append({**{name: member.get(name) for name in ("trial", "seed")}, "largest_difference": difference})
+        seen = sum(count for _, count in member.get("segments", ())) * document["training"]["batch_size"]
+        about = {**{name: member.get(name) for name in ("trial", "seed")}, "utterances": seen or len(data.train)}
+        told.append({**about, "largest_difference": difference})
     shares = {i: member["share"] for i, member in members.items()}
     return {
         "members": told,
