@@ -216,11 +216,11 @@ def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
 
 def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
     folder, _ = searched
-    found = json.loads(sp_search(folder, "rerun", LM, "data=data", "prompt=runs/tiny/best").stdout)
-    wanted = json.loads((folder / "runs" / "tiny" / "summary.json").read_text())["best"]["members"]
+    found = json.loads(sp_search(folder, "rerun", LM, "data=data", "prompt=runs/tiny/single").stdout)
+    wanted = json.loads((folder / "runs" / "tiny" / "summary.json").read_text())["answers"]["single"]["members"]
     assert [(m["trial"], m["seed"]) for m in found["members"]] == [(m["trial"], m["seed"]) for m in wanted]
-    assert {m["utterances"] for m in found["members"]} <= {200, 512, 768}
-    document = json.loads((folder / "runs" / "tiny" / "best" / "prompt.json").read_text())
+    assert {m["utterances"] for m in found["members"]} <= {512, 768}
+    document = json.loads((folder / "runs" / "tiny" / "single" / "prompt.json").read_text())
     assert found["tokens_per_pass"] == document["facts"]["tokens_per_pass"] > 0
     exported = found["exported"]["test"]["accuracy"]
     assert found["again"]["test"]["accuracy"] == pytest.approx(exported, abs=0.051)
