@@ -25,7 +25,7 @@ CUT = {"id": "c", "start": 1.0, "duration": 0.5, "channel": 0, "supervisions": [
 def write(folder, **files):
     for name, rows in files.items():
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{name.replace('__', '-')}.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+        (folder / f"{name.replace('__', '-')}.jsonl.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     return folder
 
 
