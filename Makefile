@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui bench bench-headline demo-assets lint mutants test
+.PHONY: help setup search export ui bench bench-gpu bench-headline demo-assets lint mutants test
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -40,6 +40,9 @@ bench: $(STAMP) ## Measure the engine beside fairseq's decoder, then trials besi
 	@set -f; $(ENGINE) trials=8 depth=layers/2 engine.trunk_cache_gib=0 baseline=alone $(CORPUS) $(OVERRIDES)
 	@set -f; $(ENGINE) lm=random:12x1024x16 updates=2 stretches=3 baseline=fairseq $(call set,data,$(DATA)) $(OVERRIDES)
 	@$(RUN) sp_search.cli bench slots
+
+bench-gpu: $(STAMP) ## Measure a GPU: parity with the CPU, speed and memory of packs; a JSON line for each LM [DATA= OVERRIDES=]
+	@set -f; $(RUN) sp_search.cli bench gpu $(call set,data,$(DATA)) $(OVERRIDES)
 
 bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= DATA= TRIALS=64 OVERRIDES= PAPERS=]
 	@set -f; $(RUN) sp_search.cli bench papers train_utterances=6000 $(CORPUS) $(PAPERS)

@@ -105,12 +105,11 @@ def tiny_texts(**settings: str | int) -> TaskData:
 
 
 def tiny_trainer(lm: UnitLM | None = None, data: TaskData | None = None, **changes: Any) -> MultiTrialTrainer:
-    recipe = dict(
+    recipe: dict[str, Any] = dict(
         batch_size=8, chunk_updates=2, tokens_per_pass=10**6, source_cache_bytes=0, valid_sample=0, stream_seed=3
     )
-    return MultiTrialTrainer(
-        lm or tiny_lm(), data or tiny_data(), **{**recipe, **changes}, device=CPU, dtype=torch.float32
-    )
+    recipe |= dict(device=CPU, dtype=torch.float32)
+    return MultiTrialTrainer(lm or tiny_lm(), data or tiny_data(), **{**recipe, **changes})
 
 
 def as_lines(split: Split, dictionary: Dictionary) -> list[str]:

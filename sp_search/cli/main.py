@@ -37,6 +37,7 @@ COMMANDS = {
     "report": "draw the page of a finished study, its winner beside other methods",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
+    "bench gpu": "measure a GPU: its parity with the CPU, and the speed of packs of trials",
     "bench members": "measure how fast prompts answer together",
     "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",

@@ -22,6 +22,9 @@ CPU_MICROBATCH_BYTES = 8 * 2**20
 CPU_MICROBATCH_TOKENS = (512, 8192)
 """The fewest and the most tokens of a micro-batch on a CPU."""
 
+RATE_SHAPES = {"cpu": (1024, 512, 2048), "cuda": (8192, 8192, 8192)}
+"""Rows, inner size and columns of the product that measures a device: it fills the device and takes milliseconds."""
+
 
 def device_kind(name: DeviceName) -> Literal["cpu", "cuda"]:
     """The kind of device for a setting; auto takes a GPU if this machine has one."""
@@ -65,17 +68,16 @@ def dtype_name(dtype: torch.dtype) -> DtypeName:
 
 
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
-    """Floating-point operations per second in the product of a frozen feed-forward layer, on torch's threads."""
-    rows, inner, columns = 1024, 512, 2048
-    x = torch.ones(rows, inner, dtype=dtype, device=device)
-    linear = PackedLinear(torch.ones(columns, inner, dtype=dtype, device=device), None)
-    product = linear(x)
-    float(product[0, 0])  # waits for the device, as below
+    """Floating-point operations per second in a large product with a frozen weight; on a CPU, on torch's threads."""
+    rows, inner, columns = RATE_SHAPES[device.type]
+    draw = torch.Generator().manual_seed(0)  # a GPU multiplies constants faster than numbers that vary
+    x = torch.randn(rows, inner, generator=draw).to(device, dtype)
+    linear = PackedLinear(torch.randn(columns, inner, generator=draw).to(device, dtype), None)
+    float(linear(x)[0, 0])  # lays the weight out, and waits for the device, as below
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:
-        product = linear(x)
+        float(linear(x)[0, 0])
         count += 1
-    float(product[0, 0])
     return 2.0 * rows * inner * columns * count / (time.perf_counter() - began)
 
 

@@ -162,11 +162,22 @@ class LiveTrial:
             for name, tensor in answering.items():
                 tensor.copy_(state["tensors"][name])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
         self.updates = state["updates"]
+        self._restore_generator(state["generator"])
         self.utterances_seen = state["utterances_seen"]
         self.segments = state["segments"]
         self.train_s = state["train_s"]
+
+    def _restore_generator(self, saved: Tensor) -> None:
+        """Go on with the saved random draws, or with new ones if another kind of device has drawn them.
+
+        A CPU and a GPU have different generators, so no draw can be continued on the other. The new draws follow from
+        the trial's seed and its updates alone.
+        """
+        if saved.shape == self.generator.get_state().shape:
+            self.generator.set_state(saved)
+        else:
+            self.generator.manual_seed(self.generator.initial_seed() + self.updates)
 
 
 def new_trial(settings: TrialHParams, lm: UnitLM, units: tuple[int, ...], *, seed: int, budget: int) -> LiveTrial:

@@ -109,3 +109,23 @@ def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_sam
 def test_a_wrong_word_ends_with_2_and_one_line(words, capsys, command, word, fault):
     assert main(["bench", command, *words, word]) == 2
     assert capsys.readouterr().err.startswith(f"sp-search: {fault}")
+
+
+def test_bench_gpu_prints_a_line_for_each_lm_with_parity_and_every_pack(words, capsys):
+    own = ["lms=random:2x16x2 random:1x24x3", "packs=1 3", "batch_size=4", "updates=1", "stretches=1"]
+    assert main(["bench", "gpu", *words, *own, "dtype=float32"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["lm"] for line in lines] == ["random:2x16x2", "random:1x24x3"]
+    for line in lines:
+        assert (line["device"], line["dtype"], line["prompt_length"], line["batch_size"]) == ("cpu", "float32", 20, 4)
+        assert line["parity"]["float32"] == {"loss": 0.0, "gradient": 0.0}  # the CPU beside itself
+        assert 0 < line["parity"]["bfloat16"]["gradient"] < 0.2
+        assert [pack["trials"] for pack in line["packs"]] == [1, 3]
+        assert all(0 < pack["matrix_share"] < 1 and pack["utterances_per_s"] > 0 for pack in line["packs"])
+
+
+def test_bench_gpu_refuses_a_pack_of_nothing(words, capsys):
+    assert main(["bench", "gpu", *words, "packs=1 0 x"]) == 2
+    assert (
+        "packs: expected numbers from 1, got '0'; packs: expected numbers from 1, got 'x'" in capsys.readouterr().err
+    )

@@ -113,3 +113,17 @@ def test_a_trial_without_a_head_draws_nothing_for_it():
     before = trial.generator.get_state()
     assert trial.head_draws(40, 5) is None
     assert torch.equal(trial.generator.get_state(), before)
+
+
+def test_a_state_from_another_kind_of_device_goes_on_with_draws_of_its_own():
+    """A GPU's generator has 16 bytes of state, which a CPU's can't take; the draws follow from seed and updates."""
+    draws = []
+    for updates in (5, 5, 6):
+        settings = TrialHParams.from_params({**RECIPE, "prompt_length": 50, "depth": 2, "dropout": 0.5})
+        trial = new_trial(settings, tiny_lm(), tuple(range(4, 13)), seed=7, budget=100)
+        state = trial.state() | {"generator": torch.zeros(16, dtype=torch.uint8), "updates": updates}
+        trial.restore(state)
+        draws.append(trial.prompt_draws())
+    first, again, later = (torch.cat([factors.flatten() for factors in drawn.values()]) for drawn in draws)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
