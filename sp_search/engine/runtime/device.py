@@ -70,9 +70,9 @@ def dtype_name(dtype: torch.dtype) -> DtypeName:
 def matrix_rate(dtype: torch.dtype, device: torch.device, seconds: float = 0.05) -> float:
     """Floating-point operations per second in a large product with a frozen weight; on a CPU, on torch's threads."""
     rows, inner, columns = RATE_SHAPES[device.type]
-    draw = torch.Generator().manual_seed(0)  # a GPU multiplies constants faster than numbers that vary
-    x = torch.randn(rows, inner, generator=draw).to(device, dtype)
-    linear = PackedLinear(torch.randn(columns, inner, generator=draw).to(device, dtype), None)
+    draw = torch.Generator(device).manual_seed(0)  # a GPU multiplies constants faster than numbers that vary
+    x = torch.randn(rows, inner, dtype=dtype, device=device, generator=draw)
+    linear = PackedLinear(torch.randn(columns, inner, dtype=dtype, device=device, generator=draw), None)
     float(linear(x)[0, 0])  # lays the weight out, and waits for the device, as below
     began, count = time.perf_counter(), 0
     while time.perf_counter() - began < seconds:

@@ -66,7 +66,7 @@ def fold_weights(lm: UnitLM, device: torch.device, dtype: torch.dtype, backend: 
     embedding = lm.embedding.float()
     longest = torch.arange(architecture.max_positions + 2)
     norm = lm.final_norm
-    scale, shift = norm if norm is not None else (torch.ones(1), torch.zeros(architecture.embed_dim))
+    scale, shift = norm if norm is not None else (embedding.new_ones(1), embedding.new_zeros(architecture.embed_dim))
     return FoldedWeights(
         architecture=architecture,
         layers=tuple(_fold_layer(layer, architecture, device, dtype, backend) for layer in lm.layers),
@@ -87,7 +87,7 @@ def _fold_layer(
     of_norm = floats.qkv_weight @ floats.attn_norm_bias
     query_bias, _, value_bias = (floats.qkv_bias + of_norm).split(width)
     _, key_shift, value_shift = of_norm.split(width)
-    scale = torch.ones(3 * width)
+    scale = floats.qkv_bias.new_ones(3 * width)
     scale[:width] = architecture.head_dim**-0.5
     fc1_bias = floats.fc1_bias + floats.fc1_weight @ floats.ffn_norm_bias
     _, keys, values = floats.qkv_weight.split(width)
