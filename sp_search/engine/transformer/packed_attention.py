@@ -1,8 +1,5 @@
 """Attention of all rows of a batch on each other and on a prefix, in the layers above the lowest prompted one.
 
-On a GPU it is torch's fused attention. On a CPU it is written out, because the backward of torch's fused kernel is
-slow there at these lengths.
-
 K trials   B utterances   T rows of one, pads included   N rows of the batch without pads   P prompt positions
 C = P + T columns   H heads   d head width   D embedding size
 """
@@ -12,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.batch.unpad import Unpadding, taken
@@ -46,43 +42,7 @@ def attend_above(
         if prefix.hidden is not None:
             ahead = ahead + additive(prefix.hidden, mask.dtype)[:, None, None, None]
         mask = torch.cat([ahead, mask[..., 1:].expand(*ahead.shape[:-1], -1)], dim=-1)
-    if projected.device.type == "cuda":
-        return fused_self_attention(projected, layer.query_bias, keys, values, mask, rows)
-    return written_out_self_attention(projected, layer.query_bias, keys, values, mask, rows)
-
-
-def fused_self_attention(
-    projected: Tensor, query_bias: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: Unpadding
-) -> Tensor:
-    """Torch's fused attention, in which no scores are kept for the backward.
-
-    Args:
-        projected: (K, N, 3D).
-        query_bias: (H, d).
-        keys: of the prefix, (K, H, P, d).
-        values: of the prefix, (K, H, P, d).
-        mask: added to scores, (K or 1, B, 1, T, C).
-        rows: which rows these are.
-
-    Returns:
-        (K, N, D).
-    """
-    heads, trials, batch = len(query_bias), len(projected), len(rows.place)
-    padded = rows.pad(projected).unflatten(-1, (3, heads, -1))  # (K, B, T, 3, H, d)
-    query, key, value = padded.flatten(0, 1).transpose(1, 3).unbind(2)  # each (K * B, H, T, d)
-    key, value = (
-        torch.cat([prefix.repeat_interleave(batch, 0), own], dim=2) for prefix, own in ((keys, key), (values, value))
-    )  # each (K * B, H, C, d)
-    mask = mask.expand(trials, batch, 1, -1, -1).flatten(0, 1)
-    mixed = F.scaled_dot_product_attention(query + query_bias[:, None], key, value, mask, scale=1.0)
-    return rows.pack(mixed.transpose(1, 2).flatten(2).unflatten(0, (trials, batch)))
-
-
-def written_out_self_attention(
-    projected: Tensor, query_bias: Tensor, keys: Tensor, values: Tensor, mask: Tensor, rows: Unpadding
-) -> Tensor:
-    """The same as `fused_self_attention`, by products and a softmax."""
-    return _SelfAttention.apply(projected, query_bias, keys, values, mask, rows)  # type: ignore[no-untyped-call]
+    return _SelfAttention.apply(projected, layer.query_bias, keys, values, mask, rows)  # type: ignore[no-untyped-call]
 
 
 class _SelfAttention(torch.autograd.Function):

@@ -9,7 +9,6 @@ import torch.nn.functional as F
 
 from sp_search.engine.batch.unpad import Unpadding
 from sp_search.engine.prompted.source_states import enter
-from sp_search.engine.transformer import packed_attention
 from sp_search.engine.transformer.attention import PromptKV, attend_last, attend_source
 from sp_search.engine.transformer.decoder_layer import finish_layer, project
 from sp_search.engine.transformer.folded_weights import fold_weights
@@ -93,13 +92,8 @@ def leaves_of(prefix):
     return [] if prefix is None else [prefix.keys, prefix.values]
 
 
-@pytest.mark.parametrize("is_fused", [False, True], ids=["written out", "as on a GPU"])
 @pytest.mark.parametrize("lengths", PREFIXES.values(), ids=PREFIXES)
-def test_rows_above_the_lowest_prompted_layer_attend_to_the_prefix_and_to_each_other(
-    weights, lengths, is_fused, monkeypatch
-):
-    if is_fused:
-        monkeypatch.setattr(packed_attention, "written_out_self_attention", packed_attention.fused_self_attention)
+def test_rows_above_the_lowest_prompted_layer_attend_to_the_prefix_and_to_each_other(weights, lengths):
     projected, prefix, layer = drawn(TRIALS, len(REAL), 3 * WIDTH, seed=3), prefix_of(lengths), weights.layers[0]
     on_prefix = torch.zeros(1, BATCH, 1, LENGTH, 1)
     on_prefix[:, 0, :, :2] = -math.inf
