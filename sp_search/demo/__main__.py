@@ -1,19 +1,19 @@
-"""`python -m sp_search.demo [FOLDER]`: build the demo's assets, by default those in the package."""
+"""`python -m sp_search.demo [--data] [FOLDER]`: build the demo's assets, by default those in the package."""
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 import tempfile
 import time
 import warnings
 from pathlib import Path
 
-from sp_search.demo.build import DEMO, build
+from sp_search.demo.build import DEMO, build, build_data
 from sp_search.host import cores
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *, only_data: bool) -> None:
     """Build beside the folder, then put the result in its place: a build that is cut off leaves the old assets."""
     began = time.perf_counter()
 
@@ -23,7 +23,9 @@ def main(folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as place:
         new = Path(place) / "assets"
-        meta = build(new, DEMO, cores(), tell)
+        if only_data:
+            shutil.copytree(folder, new)
+        meta = (build_data if only_data else build)(new, DEMO, cores(), tell)
         shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     tell(f"rivals {meta['rivals']}, unit LM perplexity {meta['unit_lm_perplexity']}")
@@ -32,4 +34,10 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore", message="Support for mismatched key_padding_mask")  # fairseq's, torch copes
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "assets")
+    parser = argparse.ArgumentParser(prog="python -m sp_search.demo", description="Build the demo's assets.")
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "assets")
+    parser.add_argument(
+        "--data", action="store_true", help="build the corpus alone, with the folder's own units and LM"
+    )
+    words = parser.parse_args()
+    main(words.folder, only_data=words.data)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sp_search.demo.corpus import Utterance, plan, plan_words, speak
+from sp_search.demo.corpus import Utterance, plan, plan_requests, plan_words, speak
 from sp_search.demo.grammar import intents, phrases
 from sp_search.demo.unit_lm import LMSettings, save, train
 from sp_search.metrics.measures import measure
@@ -37,6 +37,7 @@ class DemoSettings:
     seed: int
     utterances: Mapping[str, int]  # commands of train, valid, test and pool
     words: Mapping[str, int]  # on their own, of train, valid and test
+    requests: Mapping[str, int]  # of two things at once, of train, valid and test
     units: int
     quantizer_utterances: int  # of train, that the units are clustered from
     features: FeatureSettings
@@ -47,6 +48,7 @@ DEMO = DemoSettings(
     seed=0,
     utterances={"train": 1500, "valid": 800, "test": 1000, "pool": 30000},
     words={"train": 2400, "valid": 600, "test": 960},
+    requests={"train": 1500, "valid": 400, "test": 500},
     units=100,
     quantizer_utterances=1500,
     features=FeatureSettings(
@@ -68,19 +70,40 @@ def build(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> d
     quantizer = _cluster(planned["train"], settings, processes)
     quantizer.save(folder / "quantizer.safetensors")
     tell(f"clustered {settings.quantizer_utterances} utterances into {settings.units} units")
-    spoken: dict[str, Spoken] = {}
-    for part, utterances in planned.items():
-        spoken[part] = list(zip(utterances, speak(utterances, quantizer.units, processes), strict=True))
-        tell(f"spoke {len(utterances)} utterances of {part}")
+    heard = list(speak(planned["pool"], quantizer.units, processes))
+    tell(f"spoke {len(heard)} utterances of pool")
+    commands = _write_data(folder, settings, quantizer, processes, tell)
+    perplexity = _train(folder / "lm", heard, commands["valid"], settings, tell)
+    return _write_meta(folder, settings, perplexity)
+
+
+def build_data(folder: Path, settings: DemoSettings, processes: int, tell: Tell) -> dict[str, Any]:
+    """Write `data/` and `meta.json` again; the folder keeps its quantizer and its unit LM.
+
+    Raises:
+        UserError: the folder has no quantizer or no unit LM.
+    """
+    before = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    _write_data(folder, settings, Quantizer.load(folder / "quantizer.safetensors"), processes, tell)
+    return _write_meta(folder, settings, before["unit_lm_perplexity"]["valid"])
+
+
+def _write_data(
+    folder: Path, settings: DemoSettings, quantizer: Quantizer, processes: int, tell: Tell
+) -> dict[str, Spoken]:
+    """Write the three labelled splits: commands, then words, then requests. Returns the commands of each."""
+    commands = {}
     for split in SPLITS:
-        words = plan_words(split, settings.words[split], settings.seed)
-        of_split = [*spoken[split], *zip(words, speak(words, quantizer.units, processes), strict=True)]
-        write_split(folder / "data" / f"{split}.jsonl.gz", of_split)
-        tell(f"spoke {len(words)} words of {split}")
-    perplexity = _train(folder / "lm", spoken, settings, tell)
-    meta = _meta(folder, settings, spoken, perplexity)
-    (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
-    return meta
+        planned = [
+            plan(split, settings.utterances[split], settings.seed),
+            plan_words(split, settings.words[split], settings.seed),
+            plan_requests(split, settings.requests[split], settings.seed),
+        ]
+        spoken = [list(zip(some, speak(some, quantizer.units, processes), strict=True)) for some in planned]
+        write_split(folder / "data" / f"{split}.jsonl.gz", [one for some in spoken for one in some])
+        commands[split] = spoken[0]
+        tell(f"spoke {len(planned[0])} commands, {len(planned[1])} words and {len(planned[2])} requests of {split}")
+    return commands
 
 
 def write_split(path: Path, spoken: Spoken) -> None:
@@ -103,26 +126,29 @@ def _cluster(train_set: Sequence[Utterance], settings: DemoSettings, processes: 
     return fit_quantizer(settings.features, np.concatenate(sample), settings.units, settings.seed)
 
 
-def _train(folder: Path, spoken: Mapping[str, Spoken], settings: DemoSettings, tell: Tell) -> float:
-    """Train the unit LM on the pool; returns its perplexity on valid."""
-    heard, valid = ([units + SPECIALS for _, units in spoken[part]] for part in ("pool", "valid"))
+def _train(folder: Path, pool: Sequence[Units], valid: Spoken, settings: DemoSettings, tell: Tell) -> float:
+    """Train the unit LM on the pool; returns its perplexity on valid's commands."""
+    heard, held_out = [units + SPECIALS for units in pool], [units + SPECIALS for _, units in valid]
     tell(f"training the unit LM on {sum(map(len, heard))} units of {len(heard)} utterances")
-    checkpoint, perplexity = train(settings.lm, settings.units, heard, valid, tell)
+    checkpoint, perplexity = train(settings.lm, settings.units, heard, held_out, tell)
     counts = np.bincount(np.concatenate(heard), minlength=SPECIALS + settings.units)[SPECIALS:]
     save(folder, checkpoint, counts)
     return perplexity
 
 
-def _meta(folder: Path, settings: DemoSettings, spoken: Mapping[str, Spoken], perplexity: float) -> dict[str, Any]:
+def _write_meta(folder: Path, settings: DemoSettings, perplexity: float) -> dict[str, Any]:
     dictionary = Dictionary.load(folder / "lm" / "dict.txt")
     splits = {
         task: load_corpus(folder / "data", dictionary, "demo", field=task.field).splits for task in TASKS.values()
     }
-    return {
+    meta = {
         "settings": asdict(settings),
         "intents": len(intents()),
         "phrasings": len(phrases()),
-        "voices": {part: len({u.manner.voice for u, _ in found}) for part, found in spoken.items()},
+        "voices": {
+            part: len({utterance.manner.voice for utterance in plan(part, count, settings.seed)})
+            for part, count in settings.utterances.items()
+        },
         "units_per_utterance": {
             task.name: round(len(of_task["train"].tokens) / len(of_task["train"]), 1)
             for task, of_task in splits.items()
@@ -130,6 +156,8 @@ def _meta(folder: Path, settings: DemoSettings, spoken: Mapping[str, Spoken], pe
         "unit_lm_perplexity": {"valid": round(perplexity, 3)},
         "rivals": {task.name: _rivals(task, of_task) for task, of_task in splits.items()},
     }
+    (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
+    return meta
 
 
 def _rivals(task: Task, splits: Mapping[str, Split]) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from sp_search.demo.espeak import Espeak
 from sp_search.demo.grammar import Phrase, intents, phrases
 from sp_search.demo.noise import empty_room, in_a_room
+from sp_search.demo.requests import Request, requests
 from sp_search.demo.voices import SENTENCE_PACE, WORD_PACE, Manner, draw_manner, variants_of
 from sp_search.demo.words import Word, classes
 from sp_search.units.features import Floats
@@ -24,6 +25,7 @@ CHUNK = 1000
 """Utterances a process speaks, one behind the other; part of what decides the samples (see `Espeak`)."""
 
 Result = TypeVar("Result")
+Said = Phrase | Word | Request
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Utterance:
     """One utterance before it is spoken."""
 
     id: str
-    said: Phrase | Word
+    said: Said
     manner: Manner
     noise_seed: tuple[int, ...]
 
@@ -49,9 +51,19 @@ def plan_words(split: str, count: int, seed: int) -> list[Utterance]:
     return _plan(f"{split}-word", classes(), manner, count, (seed, len(SPLITS) + SPLITS.index(split)))
 
 
+def plan_requests(split: str, count: int, seed: int) -> list[Utterance]:
+    """Draw the requests of a split, each sentence once."""
+    seeds = (seed, 2 * len(SPLITS) + SPLITS.index(split))
+    rng, variants = np.random.default_rng(seeds), variants_of(split, seed)
+    return [
+        Utterance(f"{split}-request-{i:05d}", request, draw_manner(variants, SENTENCE_PACE, rng), (*seeds, i))
+        for i, request in enumerate(requests(split, count, rng))
+    ]
+
+
 def _plan(
     name: str,
-    ways: Sequence[Sequence[Phrase | Word]],
+    ways: Sequence[Sequence[Said]],
     manner: Callable[[np.random.Generator], Manner],
     count: int,
     seed: tuple[int, int],

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import ray
+from ray import cloudpickle
 
 from sp_search.types import Params, Report
 
@@ -44,12 +45,13 @@ TrainerFactory = Callable[[Any], Trainer]
 """Makes a trainer in a worker's process from the parts that all workers of a machine share."""
 
 
-def build_trainer(make_trainer: TrainerFactory, shared: Sequence[Any]) -> Trainer:
+def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
     """Make a trainer from a shared object.
 
     Args:
         make_trainer: gets the object.
-        shared: one object reference. It is inside a list, because Ray would replace a reference that is an argument
-            itself by its object, which is gone when the actor is started again.
+        where: its pickled reference. A plain reference among an actor's arguments makes Ray print an error in every
+            search (ray#53727: such an argument may be gone when the actor is started again). This object is not gone,
+            because the driver holds it as long as its workers live.
     """
-    return make_trainer(ray.get(shared[0]))
+    return make_trainer(ray.get(cloudpickle.loads(where)))

@@ -24,7 +24,15 @@ def test_each_task_has_its_settings_and_a_space_of_its_name(task):
     read_space(settings.space, parameter_limits(LM4), layers=4)
     asked = task_asked_for(settings)
     assert (settings.task.name, settings.study) == (task, f"{task}-demo-demo")
-    assert (asked.decoding, asked.answer_format) == (("best", "words") if asked.slots else ("free", "characters"))
+    assert (asked.decoding, asked.answer_format) == ("best" if asked.slots else "free", "words")
+
+
+@pytest.mark.parametrize("task", ["asr", "slots"])
+def test_answers_are_written_in_characters_on_a_corpus_of_ones_own_and_where_it_is_said(task, tmp_path):
+    """The demo has few words, so they are its symbols."""
+    own, said = [f"data={tmp_path}"], ["task.answer_format=characters"]
+    for words in (own, said):
+        assert load_settings([f"task={task}", *words], Settings).task.answer_format == "characters"
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))
@@ -48,7 +56,7 @@ def may_be(kind, values, value):
 def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.trials == 10
     assert load_settings(["task=asr", "trials=5"], Settings).schedule.trials == 5
-    assert load_settings(["task=asr"], Settings).schedule.budget == 24000  # the demo's
+    assert load_settings(["task=asr"], Settings).schedule.budget == 32000  # the demo's
 
 
 def test_a_task_on_the_demo_may_have_another_budget_than_the_demo_and_than_the_task(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import ray
+from ray import cloudpickle
 
 from sp_search.search.run.search import start_workers
 from sp_search.search.run.seed_runs import FIRST_NUMBER
@@ -151,19 +152,20 @@ def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
     assert (confirmed().count(100), confirmed()[-1]) == (1, 1600), "from nothing it would report at 100 again"
 
 
-def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray, tmp_path):
+def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray, tmp_path, capfd):
     config, here = settings(tmp_path, workers=2), ray.put(np.arange(1_000_000))
-    workers = start_workers(config, partial(build_trainer, Lender, [here]))
+    workers = start_workers(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
     told = [worker.report.remote(config.request(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
     (one, other) = (told.facts for told in ray.get(told))
     assert one["place"] == other["place"]
     assert (one["writable"], one["last"]) == (False, 999_999)
     assert "plasma" in one["name"]
+    assert "constructor arguments" not in capfd.readouterr().err  # Ray's complaint about a plain reference
 
 
 def test_a_worker_that_was_started_again_finds_what_is_shared(in_ray, tmp_path):
     config, here = settings(tmp_path, workers=1), ray.put(np.arange(1_000_000))
-    (worker,) = start_workers(config, partial(build_trainer, Lender, [here]))
+    (worker,) = start_workers(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
     before = ray.get(worker.report.remote(config.request(0, {"lr": 0.5}, 0), 0)).facts
     os.kill(before["pid"], signal.SIGKILL)
     after = ray.get(worker.report.remote(config.request(1, {"lr": 0.5}, 0), 0)).facts
