@@ -116,6 +116,7 @@ class WinnerSettings:
     """What a search leaves."""
 
     members: int  # states that answer together at most; 1 = a single prompt
+    smallest: bool  # export the answer of the fewest bytes within one standard error of the best
 
     def __post_init__(self) -> None:
         refuse(below_one(self, "members"))

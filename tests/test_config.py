@@ -56,7 +56,7 @@ def test_a_schedule_out_of_range_lists_its_faults(change, fault):
         (lambda: FinalSettings(seeds=-1, stretch=0.5),
          "seeds: expected 0 or more, got -1; stretch: expected 1 or more, got 0.5"),
         (lambda: FinalSettings(seeds=3, stretch=float("nan")), "stretch: expected 1 or more, got nan"),
-        (lambda: WinnerSettings(members=0), "members: expected 1 or more, got 0"),
+        (lambda: WinnerSettings(members=0, smallest=False), "members: expected 1 or more, got 0"),
     ],
 )  # fmt: skip
 def test_what_follows_the_trials_is_held_to_its_ranges(make, fault):

@@ -44,6 +44,7 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         final_seeds=0,
         final_budget=asked.budget,
         most_members=1,
+        smallest=False,
         metric="valid_accuracy",
         seed=0,
         first_trials=(),

@@ -6,6 +6,7 @@ seed and whatever trials stand beside it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -99,13 +100,16 @@ class RivalTrainer:
     ) -> dict[str, Any]:
         """What trials answer to a split together, see `MultiTrialTrainer.measure`; nobody gives anything else."""
         assert not given
+        began = time.perf_counter()
         summed = sum(share * self.scores(number, split) for number, share in shares.items())
         metrics, tallies = self._measured(self.rival(next(iter(shares))), np.asarray(summed), split)
+        rate = len(self._splits[split]) / (time.perf_counter() - began)
         return {
             "metrics": metrics,
             "intervals": {name: tally.interval() for name, tally in tallies.items()},
             "tally": tallies[self._decides],
             "train_s": round(sum(self.rival(number).train_s for number in shares), 3),
+            "utterances_per_s": round(rate, 1),
         }
 
     def scores(self, number: int, split: str) -> LogProbs:

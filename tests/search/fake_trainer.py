@@ -61,6 +61,7 @@ class FakeTrainer:
             "intervals": {"accuracy": (value - 0.01, value + 0.01)},
             "tally": Tally(np.array([0.0, value, 2 * value]), np.ones(3)),
             "train_s": 0.5 * len(shares),
+            "utterances_per_s": 100.0,
         }
 
     def scores(self, number: int, split: str) -> np.ndarray:

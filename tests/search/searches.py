@@ -20,6 +20,7 @@ def settings(runs: Path, **changes) -> SearchSettings:
         "study": "s", "runs": runs, "trials": 8, "budget": 1600, "grace": 100, "reduction_factor": 4,
         "metric": "valid_accuracy", "seed": 0,
         "confirm_top": 2, "confirm_seeds": 2, "final_seeds": 0, "final_budget": 3200, "most_members": 1,
+        "smallest": False,
         "first_trials": (), "retries": 0, "begun_as": "print",
         "workers": 1, "slots": 2, "cpus_per_worker": 1,
         "gpus_per_worker": 0, "ray_address": None,

@@ -177,6 +177,7 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         final_seeds=schedule.final.seeds,
         final_budget=round(schedule.final.stretch * schedule.budget),
         most_members=config.winner.members,
+        smallest=config.winner.smallest,
         first_trials=first_trials,
         retries=schedule.retries,
         begun_as=begun_as,

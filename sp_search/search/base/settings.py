@@ -27,6 +27,7 @@ class SearchSettings:
     final_seeds: int  # fresh seeds that the winner is trained under at the end; 0 = the confirm runs are the end
     final_budget: int  # of each of these trainings
     most_members: int  # states that answer together at most
+    smallest: bool  # export the smallest answer within one standard error of the best
     first_trials: tuple[Params, ...]  # settings to try first, known to be good
     retries: int  # how often a trial whose own run raised is tried again before it has failed
     begun_as: str  # fingerprint of what the study was begun as, `study.contract`

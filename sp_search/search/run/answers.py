@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sp_search.metrics.tally import Tally
 from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.base.settings import SearchSettings
+from sp_search.search.run.race import survivors
 from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
 from sp_search.search.study.ensemble import greedy_ensembles
 from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
@@ -74,6 +75,7 @@ class Measured:
     tally: Tally  # the metric that decides, on test, utterance by utterance
     facts: Mapping[str, Any]  # method, trained_parameters, stored_bytes: of all together
     train_s: float
+    utterances_per_s: float  # of test, answered on the search's own worker
 
 
 def seed_runs_of(study: optuna.Study, winner: FrozenTrial, settings: SearchSettings) -> list[SeedRun]:
@@ -112,15 +114,16 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
     return [s for s in found if any((s.member.state / name).exists() for name in (STATE_FILE, RIVAL_FILE))]
 
 
-def chosen_answers(
+def greedy_answers(
     states: Sequence[TrainedState], rival: RivalMember | None, settings: SearchSettings, workers: Sequence[Any]
-) -> dict[str, Together]:
-    """Who answers: `single`, the best state alone; `prompts`, states together; `all`, with the rival among them.
+) -> dict[str, list[Together]]:
+    """Who may answer: `single`, the best state alone; `prompts`, states together; `all`, with the rival among them.
 
-    All is chosen on valid: the single one by the metric that decides, the others by loss.
+    All is chosen on valid: the single one by the metric that decides, the others by loss. Each has the steps of the
+    greedy choice, fewest members first; the last is the best.
     """
     best = max(states, key=lambda state: state.value)
-    found = {"single": Together(((best, 1.0),))}
+    found = {"single": [Together(((best, 1.0),))]}
     if settings.most_members == 1:
         return found
     asked = [workers[i % len(workers)].scores.remote(state.request, "valid") for i, state in enumerate(states)]
@@ -134,11 +137,31 @@ def chosen_answers(
         way = greedy_ensembles(
             [one[known] for one in of_each], gold[known], utterances[known], most=settings.most_members
         )
-        shares = way[-1].shares
-        own = tuple((states[i], share) for i, share in shares.items() if i < len(states))
-        there = shares.get(len(states))
-        found[name] = Together(own, (rival, there) if rival is not None and there else None)
+        found[name] = [_together(choice.shares, states, rival) for choice in way]
     return found
+
+
+def _together(shares: Mapping[int, float], states: Sequence[TrainedState], rival: RivalMember | None) -> Together:
+    """The states with these numbers; the number behind the last is the rival's."""
+    own = tuple((states[i], share) for i, share in shares.items() if i < len(states))
+    there = shares.get(len(states))
+    return Together(own, (rival, there) if rival is not None and there else None)
+
+
+def smallest_answer(steps: Mapping[str, Sequence[Together]], workers: Sequence[Any]) -> Together:
+    """The answer of the fewest stored bytes among those within one standard error of the best on valid.
+
+    Errors are paired over utterances. It is the one-standard-error rule of Breiman et al. (1984).
+
+    Args:
+        steps: of `greedy_answers`.
+        workers: answer valid.
+    """
+    forms = list(dict.fromkeys(form for of_name in steps.values() for form in of_name))
+    asked = [form.ask(workers[i % len(workers)], "valid") for i, form in enumerate(forms)]
+    answered = ray.get(asked)
+    near = survivors({i: [found["tally"]] for i, (found, _) in enumerate(answered)})
+    return forms[min(near, key=lambda i: _facts(forms[i], answered[i][1])["stored_bytes"])]
 
 
 def measured(forms: Mapping[str, Together], workers: Sequence[Any]) -> dict[str, Measured]:
@@ -156,12 +179,18 @@ def _measured(
     form: Together, on_valid: tuple[dict[str, Any], Any], on_test: tuple[dict[str, Any], list[dict[str, Any]]]
 ) -> Measured:
     (valid, _), (test, of_states) = on_valid, on_test
-    facts = [*of_states, *([form.rival[0].facts] if form.rival else [])]
     return Measured(
         members=form.members,
         metrics={"valid": valid["metrics"], "test": test["metrics"]},
         intervals=test["intervals"],
         tally=test["tally"],
-        facts={**facts[0], **{name: sum(one[name] for one in facts) for name in ADDED}},
+        facts=_facts(form, of_states),
         train_s=test["train_s"],
+        utterances_per_s=test["utterances_per_s"],
     )
+
+
+def _facts(form: Together, of_states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The facts of all members together."""
+    facts = [*of_states, *([form.rival[0].facts] if form.rival else [])]
+    return {**facts[0], **{name: sum(one[name] for one in facts) for name in ADDED}}

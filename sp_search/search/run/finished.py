@@ -14,8 +14,9 @@ from sp_search.search.run.answers import Measured
 from sp_search.search.study.trials import PARAMS
 from sp_search.types import Member
 
-BY_CHOICE = ("all", "prompts", "single")
-"""Names of answers, the one that is exported first: states with a rival among them, states alone, one state."""
+BY_CHOICE = ("smallest", "all", "prompts", "single")
+"""Names of answers, in the order of export: the smallest one that is good enough, where that is asked for; states
+with a rival among them; states alone; one state."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def _told(one: Measured) -> dict[str, Any]:
         "intervals": dict(one.intervals),
         **{name: one.facts[name] for name in ("method", "trained_parameters", "stored_bytes")},
         "train_s": one.train_s,
+        "utterances_per_s": one.utterances_per_s,
     }
 
 

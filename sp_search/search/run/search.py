@@ -17,7 +17,6 @@ from typing import Any
 import optuna
 import ray
 from optuna.trial import FrozenTrial
-from ray import cloudpickle
 
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.callbacks import Observer, Observers
@@ -27,7 +26,15 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.cluster.nodes import check_folder
 from sp_search.search.cluster.session import ray_session
-from sp_search.search.run.answers import RivalMember, Together, chosen_answers, measured, seed_runs_of, trained_states
+from sp_search.search.run.answers import (
+    RivalMember,
+    Together,
+    greedy_answers,
+    measured,
+    seed_runs_of,
+    smallest_answer,
+    trained_states,
+)
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.race import race
 from sp_search.search.run.seed_runs import final_run, train_runs
@@ -156,7 +163,7 @@ def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any
     if settings.ray_address is not None:
         check_folder(settings.folder)
     here = ray.put(shared)  # as long as this name holds it
-    make = partial(build_trainer, make_trainer, cloudpickle.dumps(here))
+    make = partial(build_trainer, make_trainer, [here])
     workers = start_workers(settings, partial(recorded, make, settings.courses))
     try:
         yield workers
@@ -197,7 +204,7 @@ def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
 
 def finished_as(settings: SearchSettings) -> dict[str, int]:
     """How large a search is that comes to its end."""
-    sizes = ("trials", "confirm_top", "confirm_seeds", "final_seeds", "final_budget", "most_members")
+    sizes = ("trials", "confirm_top", "confirm_seeds", "final_seeds", "final_budget", "most_members", "smallest")
     return {name: getattr(settings, name) for name in sizes}
 
 
@@ -231,7 +238,10 @@ def _finished(
             f"run it again"
         )
     states = trained_states(study, best, settings)
-    forms = chosen_answers(states, rival, settings, workers)
+    steps = greedy_answers(states, rival, settings, workers)
+    forms = {name: of_name[-1] for name, of_name in steps.items()}
+    if settings.smallest:
+        forms["smallest"] = smallest_answer(steps, workers)
     numbers = {run.number for run in runs}
     seeds = {f"seed {s.member.seed}": Together(((s, 1.0),)) for s in states if s.request.number in numbers}
     found = measured(seeds | forms, workers)

@@ -7,7 +7,14 @@ import pytest
 import ray
 
 from sp_search.metrics.tally import Tally
-from sp_search.search.run.answers import RivalMember, Together, chosen_answers, measured, trained_states
+from sp_search.search.run.answers import (
+    RivalMember,
+    Together,
+    greedy_answers,
+    measured,
+    smallest_answer,
+    trained_states,
+)
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
@@ -47,8 +54,14 @@ class Worker:
             "intervals": {"accuracy": (0.1, 0.9)},
             "tally": Tally(hits, np.ones(EVENTS)),
             "train_s": 2.0 * len(members),
+            "utterances_per_s": 100.0,
         }
         return told, [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}] * len(members)
+
+
+def chosen_answers(*of):
+    """The end of every greedy choice."""
+    return {name: steps[-1] for name, steps in greedy_answers(*of).items()}
 
 
 RUNS = {0: 0.7, 1: 0.6, 1_000_001: 0.8, 1_001_001: 0.9, 2_000_001: 1.1, 2_000_002: 1.0}
@@ -138,6 +151,52 @@ def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
 def test_a_rival_without_skill_is_left_out(ended):
     forms = chosen_answers(ended.states, rival(skill=-2.0), ended.config, [Worker(RUNS)])
     assert forms["all"].rival is None
+
+
+def test_the_steps_of_the_choice_have_ever_more_members(ended):
+    steps = greedy_answers(ended.states, None, ended.config, [Worker(RUNS)])
+    assert [len(form.states) for form in steps["prompts"]] == list(range(1, len(steps["prompts"]) + 1))
+    assert len(steps["prompts"]) > 1
+    assert len(steps["single"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("hits", "smallest"),
+    [
+        ({"one": 50, "two": 51, "three": 60}, "three"),  # far behind: not good enough
+        ({"one": 59, "two": 59, "three": 60}, "one"),  # one utterance of 60 is within one standard error
+        ({"one": 57, "two": 59, "three": 60}, "two"),  # three of 60 are not
+    ],
+)
+def test_the_smallest_answer_is_the_one_of_fewest_bytes_within_a_standard_error(ended, hits, smallest):
+    forms = {
+        name: Together(tuple((state, 1 / size) for state in ended.states[:size]))
+        for size, name in enumerate(("one", "two", "three"), 1)
+    }
+    sizes = {len(form.states): name for name, form in forms.items()}
+
+    def answer(members, split, given):
+        assert split == "valid"
+        found = (np.arange(60) < hits[sizes[len(members)]]).astype(float)
+        return {"tally": Tally(found, np.ones(60))}, [
+            {"method": "prompt", "trained_parameters": 1, "stored_bytes": 4}
+        ] * len(members)
+
+    worker = SimpleNamespace(answer=SimpleNamespace(remote=answer))
+    steps = {"single": [forms["one"]], "prompts": [forms["one"], forms["two"], forms["three"]]}
+    assert smallest_answer(steps, [worker, worker]) is forms[smallest]
+
+
+def test_a_rival_that_is_as_good_and_smaller_is_the_smallest_answer(ended):
+    alone, with_rival = Together(((ended.states[0], 1.0),)), Together((), (rival(), 1.0))
+    told = (
+        {"tally": Tally(np.ones(60), np.ones(60))},
+        [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 500}],
+    )
+    worker = SimpleNamespace(
+        answer=SimpleNamespace(remote=lambda members, split, given: (told[0], told[1] if members else []))
+    )
+    assert smallest_answer({"single": [alone], "all": [with_rival]}, [worker]) is with_rival
 
 
 def test_what_is_the_same_is_asked_once(ended):
