@@ -22,12 +22,13 @@ class Difference:
     high: float
 
     def verdict(self, rival: str) -> str:
-        """In plain words: `beats n-grams by 0.021 (0.010 to 0.033)`, `not told apart from n-grams: +0.004 (...)`."""
+        """In plain words: `beats n-grams by 0.021 (0.010 to 0.033)`, `is not told apart from n-grams: +0.004
+        (...)`."""
         if self.low > 0:
             return f"beats {rival} by {self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
         if self.high < 0:
-            return f"worse than {rival} by {-self.value:.3f} ({-self.high:.3f} to {-self.low:.3f})"
-        return f"not told apart from {rival}: {self.value:+.3f} ({self.low:.3f} to {self.high:.3f})"
+            return f"is worse than {rival} by {-self.value:.3f} ({-self.high:.3f} to {-self.low:.3f})"
+        return f"is not told apart from {rival}: {self.value:+.3f} ({self.low:.3f} to {self.high:.3f})"
 
 
 def paired_difference(

@@ -67,9 +67,9 @@ def test_draws_without_anything_to_measure_on_one_side_are_left_out():
     ("difference", "said"),
     [
         (Difference(0.0214, 0.0101, 0.0328), "beats n-grams by 0.021 (0.010 to 0.033)"),
-        (Difference(0.004, -0.006, 0.014), "not told apart from n-grams: +0.004 (-0.006 to 0.014)"),
-        (Difference(-0.004, -0.014, 0.0), "not told apart from n-grams: -0.004 (-0.014 to 0.000)"),
-        (Difference(-0.02, -0.03, -0.01), "worse than n-grams by 0.020 (0.010 to 0.030)"),
+        (Difference(0.004, -0.006, 0.014), "is not told apart from n-grams: +0.004 (-0.006 to 0.014)"),
+        (Difference(-0.004, -0.014, 0.0), "is not told apart from n-grams: -0.004 (-0.014 to 0.000)"),
+        (Difference(-0.02, -0.03, -0.01), "is worse than n-grams by 0.020 (0.010 to 0.030)"),
     ],
 )
 def test_the_verdict_says_who_is_better_or_that_nobody_can_tell(difference, said):

@@ -54,14 +54,15 @@ def test_the_end_names_the_winner_how_trials_ended_and_what_the_rivals_come_to(s
         "trials": {"complete": 3, "pruned": 5, "failed": 0}, "wall_s": 61.2,
         "metric": "accuracy",
         "baseline": rival("n-grams", 0.7, "beats n-grams by 0.200 (0.180 to 0.220)"),
-        "other_rivals": [rival("nearest", 0.6, "not told apart from nearest: +0.300 (-0.100 to 0.500)")],
+        "other_rivals": [rival("nearest", 0.6, "is not told apart from nearest: +0.300 (-0.100 to 0.500)")],
     })  # fmt: skip
     assert stream.getvalue().splitlines()[-3:] == [
         "winner: 2 prompts and 1 linear probe, test accuracy 0.9000 (0.8800 to 0.9200), valid 0.9100; the best "
         "one alone 0.8500; the setting of trial 3 0.8400 (mean of 3 seeds); trials: 3 complete, 5 pruned, "
         "0 failed; 61 s",
         "rivals, test accuracy: n-grams 0.7000 (0.6500 to 0.7500), nearest 0.6000 (0.5500 to 0.6500)",
-        "the winner beats n-grams by 0.200 (0.180 to 0.220), not told apart from nearest: +0.300 (-0.100 to 0.500)",
+        "the winner beats n-grams by 0.200 (0.180 to 0.220), "
+        "is not told apart from nearest: +0.300 (-0.100 to 0.500)",
     ]
 
 
