@@ -17,6 +17,7 @@ from typing import Any
 import optuna
 import ray
 from optuna.trial import FrozenTrial
+from ray import cloudpickle
 
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.callbacks import Observer, Observers
@@ -163,7 +164,7 @@ def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any
     if settings.ray_address is not None:
         check_folder(settings.folder)
     here = ray.put(shared)  # as long as this name holds it
-    make = partial(build_trainer, make_trainer, [here])
+    make = partial(build_trainer, make_trainer, cloudpickle.dumps(here))
     workers = start_workers(settings, partial(recorded, make, settings.courses))
     try:
         yield workers
