@@ -134,6 +134,8 @@ class ScheduleSettings:
     chunk_updates: int  # updates of one trial before its worker turns to the next
     valid_sample: int  # utterances of valid a trial is measured on before its full budget; 0 = all
     retries: int  # how often a trial whose own run raised is tried again before it counts as failed
+    sampler: Any  # who draws settings: tpe, gp, cmaes, random or qmc; or a mapping of name and its settings
+    pruner: Any  # who stops trials at rungs: asha, hyperband, median or none; or a mapping of name and its settings
     seed: int  # of the sampler, of the batches' order, and of every trial's own seed; 0 or more
     warm_start: str | None  # a study below `runs` whose best settings a new one tries before all others
     first_trials: list[dict[str, Any]]  # settings a new study tries first; what they leave out is drawn

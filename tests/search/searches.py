@@ -5,8 +5,10 @@ from pathlib import Path
 import optuna
 
 from sp_search.prompts.limits import Limits
+from sp_search.search.base.choices import Choice
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_space
+from sp_search.search.study.sampler import read_sampler
 from sp_search.search.study.study import OpenStudy, StudyIdentity, open_study
 from sp_search.search.study.trials import PARAMS
 
@@ -18,7 +20,8 @@ def settings(runs: Path, **changes) -> SearchSettings:
     """Eight trials of up to 1,600 utterances with rungs at 100 and 400, two at once."""
     values = {
         "study": "s", "runs": runs, "trials": 8, "budget": 1600, "grace": 100, "reduction_factor": 4,
-        "metric": "valid_accuracy", "seed": 0,
+        "metric": "valid_accuracy", "sampler": read_sampler("tpe"), "pruner": Choice("asha", {"brackets": 1}),
+        "seed": 0,
         "confirm_top": 2, "confirm_seeds": 2, "final_seeds": 0, "final_budget": 3200, "most_members": 1,
         "smallest": False,
         "first_trials": (), "retries": 0, "begun_as": "print",

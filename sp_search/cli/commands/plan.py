@@ -14,8 +14,9 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from sp_search.bench.speed import engine_course, medians
+from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import check_places, prepare_search, searches_rivals, tell_corpus
+from sp_search.cli.wiring.search_setup import prepare_search, searches_rivals, tell_corpus
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError

@@ -17,11 +17,11 @@ from sp_search.cli.wiring.export_document import (
     parts_by_split,
     write_summary,
 )
+from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.rivals import rival_as_member, rivals_of_study
 from sp_search.cli.wiring.search_setup import (
     PreparedSearch,
-    check_places,
     prepare_search,
     resolved_dtype,
     searches_rivals,

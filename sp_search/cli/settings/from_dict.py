@@ -103,8 +103,8 @@ class _Reader:
     def value(self, hint: Any, value: Any, key: str) -> Any:
         """The value in its type, or None if it has a fault."""
         kind, may_be_null = without_null(hint)
-        if value is None and may_be_null:
-            return None
+        if kind is Any or (value is None and may_be_null):
+            return value
         if is_dataclass(kind) and isinstance(value, Mapping):
             return self.record(kind, value, f"{key}.")  # type: ignore[arg-type]
         if get_origin(kind) is dict and isinstance(value, Mapping):

@@ -8,13 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
+from sp_search.cli.wiring.places import tried
 from sp_search.cli.wiring.unit_checks import lines_on_corpus
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
@@ -23,20 +22,20 @@ from sp_search.engine.train.probe_trainer import check_probe
 from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError, UserError
-from sp_search.files.paths import check_room, check_writable
 from sp_search.lm.architecture import Architecture, UnitLM
 from sp_search.metrics.parts import said
 from sp_search.rivals.settings import RIVALS, RivalSettings, is_rival
+from sp_search.search.base.choices import Choice
 from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
+from sp_search.search.base.pruners import read_pruner
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_params, read_space
-from sp_search.search.cluster.session import check_temp_folder
 from sp_search.search.study.contract import BEGUN_AS
-from sp_search.search.study.study import StudyIdentity, check_storage, load_study
+from sp_search.search.study.sampler import read_sampler
+from sp_search.search.study.study import StudyIdentity, load_study
 from sp_search.search.study.warm_start import fitting, warm_trials
 from sp_search.tasks.registry import Task, get_task
-from sp_search.tracking.base.uri import check_reachable, default_uri
 from sp_search.types import Params
 from sp_search.units.quantizer import Quantizer
 
@@ -44,9 +43,6 @@ TRIED = 200
 """How many trials are drawn from the space and checked before a search begins; only cheap checks are made."""
 
 SHOWN_FAULTS = 10
-
-ROOM = 50 * 10**6
-"""Bytes that must be free: MLflow's database takes a million, the states of a search tens of millions."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +72,8 @@ class PreparedSearch:
             **{name: getattr(schedule, name) for name in ("chunk_updates", "valid_sample", "seed")},
             **{f"space.{r.name}": r.described for r in self.space.ranges},
             "space": [r.name for r in self.space.ranges],
+            "sampler": vars(self.settings.sampler),
+            "pruner": vars(self.settings.pruner),
             "dtype": None if config.engine.dtype == "auto" else config.engine.dtype,
             "tokens_per_pass": config.engine.tokens_per_pass,
             "compile": config.engine.compile,
@@ -96,14 +94,16 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     recipe = recipe_of(config)
     lm, data = recipe.data()
     faults: list[str] = []
-    corpus_lines: list[str] = _tried(faults, lambda: lines_on_corpus(config, data.corpus)) or []
-    quantizer = _tried(faults, lambda: corpus_quantizer(config))
+    corpus_lines: list[str] = tried(faults, lambda: lines_on_corpus(config, data.corpus)) or []
+    quantizer = tried(faults, lambda: corpus_quantizer(config))
     if config.cluster.address is None:
-        _tried(faults, lambda: pick_device(config.engine.device))
-    space = _tried(faults, lambda: space_of(config, recipe.task, lm.architecture))
-    first = _tried(faults, lambda: _first_trials(config, space, lm.architecture, tell)) if space else ()
+        tried(faults, lambda: pick_device(config.engine.device))
+    space = tried(faults, lambda: space_of(config, recipe.task, lm.architecture))
+    first = tried(faults, lambda: _first_trials(config, space, lm.architecture, tell)) if space else ()
     if space is not None:
         faults += trial_faults(space, data, lm.architecture, first or (), config.schedule.seed)
+    tried(faults, lambda: read_sampler(config.schedule.sampler))
+    tried(faults, lambda: _pruner(config))
     if faults or space is None:
         more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
         raise ConfigError("; ".join(faults[:SHOWN_FAULTS]) + more)
@@ -121,31 +121,6 @@ def tell_corpus(prepared: PreparedSearch) -> None:
     """Print the form of each corpus file and warnings about its units on stderr."""
     for line in prepared.corpus_lines:
         print(f"sp-search: {line}", file=sys.stderr)
-
-
-def check_places(config: Settings) -> None:
-    """Check folders and services before a search reads or starts anything.
-
-    Raises:
-        ConfigError: a folder can't be written, a disk is full, or the address of a service can never work. All
-            faults are listed.
-    """
-    faults: list[str] = []
-    for key, folder in (("runs", config.runs / config.study), ("cache", config.cache)):
-        _tried(faults, partial(_check_folder, folder, key))
-    if config.cluster.address is None:
-        _tried(faults, check_temp_folder)
-    if config.cluster.storage is not None:
-        _tried(faults, partial(check_storage, config.cluster.storage))
-    if config.tracking.enabled:
-        _tried(faults, partial(check_reachable, config.tracking.uri or default_uri(config.runs), "tracking.uri"))
-    if faults:
-        raise ConfigError("; ".join(faults))
-
-
-def _check_folder(folder: Path, key: str) -> None:
-    check_writable(folder, key, make=False)
-    check_room(folder, key, ROOM)
 
 
 def resolved_dtype(config: Settings) -> DtypeName:
@@ -171,6 +146,8 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         grace=schedule.grace,
         reduction_factor=schedule.reduction_factor,
         metric=metric,
+        sampler=read_sampler(schedule.sampler),
+        pruner=_pruner(config),
         seed=schedule.seed,
         confirm_top=schedule.confirm.top,
         confirm_seeds=schedule.confirm.seeds,
@@ -186,6 +163,13 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus,
         ray_address=cluster.address,
+    )
+
+
+def _pruner(config: Settings) -> Choice:
+    schedule = config.schedule
+    return read_pruner(
+        schedule.pruner, budget=schedule.budget, grace=schedule.grace, reduction_factor=schedule.reduction_factor
     )
 
 
@@ -277,12 +261,3 @@ def _warm_trials(config: Settings, space: Space, tell: Callable[[str], None]) ->
     known = earlier.user_attrs
     metric = known.get(BEGUN_AS, {}).get("metric", _of_whole(known["identity"]["task"]))
     return warm_trials(earlier, metric, space, tell)
-
-
-def _tried(faults: list[str], what: Callable[[], Any]) -> Any:
-    """The result of a call; for a user's mistake None, and its message is added to the faults."""
-    try:
-        return what()
-    except UserError as error:
-        faults.append(str(error))
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sp_search.search.base.choices import Choice
 from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.base.rungs import report_points
 from sp_search.types import Params
@@ -21,6 +22,8 @@ class SearchSettings:
     grace: int  # before the first rung
     reduction_factor: int  # 2 or more
     metric: str  # of a trial's report, that decides, more being better: valid_accuracy
+    sampler: Choice  # who draws settings
+    pruner: Choice  # who stops trials
     seed: int
     confirm_top: int  # settings that race under fresh seeds
     confirm_seeds: int  # runs of each at most

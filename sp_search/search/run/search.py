@@ -42,9 +42,9 @@ from sp_search.search.run.seed_runs import final_run, train_runs
 from sp_search.search.run.time_spent import TimeSpent
 from sp_search.search.study.study import OpenStudy, StudyIdentity
 from sp_search.search.study.trials import counts, failures, past_reports
-from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
+from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
 from sp_search.search.workers.course import recorded
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.trainer import Trainer, TrainerFactory, build_trainer
@@ -105,10 +105,10 @@ def run_search(
         _terminable(),
         _workers(settings, make_trainer, shared) as workers,
     ):
-        slots, asha = SlotPool(workers, settings.slots), _asha(settings, study)
-        searcher = StudySearcher(opened, space, settings, asha, listeners, keep)
+        slots, scheduler = SlotPool(workers, settings.slots), _scheduler(settings, study)
+        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep)
         wait_for_workers(settings, workers)
-        run_trials(searcher, asha, slots, settings)
+        run_trials(searcher, scheduler, slots, settings)
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)
@@ -215,13 +215,12 @@ def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:
     return done is not None and done["trials"] >= asked["trials"] and done == {**asked, "trials": done["trials"]}
 
 
-def _asha(settings: SearchSettings, study: optuna.Study) -> Asha:
-    return Asha(
-        budget=settings.budget,
-        grace=settings.grace,
-        reduction_factor=settings.reduction_factor,
-        past=past_reports(study),
+def _scheduler(settings: SearchSettings, study: optuna.Study) -> ReplayedScheduler:
+    """Stops trials, as the pruner of the settings says."""
+    inner = ray_scheduler(
+        settings.pruner, budget=settings.budget, grace=settings.grace, reduction_factor=settings.reduction_factor
     )
+    return ReplayedScheduler(inner, budget=settings.budget, past=past_reports(study))
 
 
 def _finished(

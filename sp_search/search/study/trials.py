@@ -24,7 +24,7 @@ REPORTS, FAILURES = "reports", "failures"
 the reasons of its failed runs.
 """
 
-STOPPED = "stopped at a rung by ASHA"
+STOPPED = "stopped at a rung"
 """The reason of a trial that a rung stopped. A trial that diverged has another."""
 
 

@@ -41,7 +41,7 @@ from sp_search.search.study.trials import (
     stream_position,
     twin,
 )
-from sp_search.search.tune.asha import NUMBER, Asha
+from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler
 from sp_search.types import Member, ParamValue, Report
 
 REQUEST, SEEN = "request", "seen"
@@ -75,7 +75,7 @@ class StudySearcher(Searcher):
         opened: OpenStudy,
         space: Space,
         settings: SearchSettings,
-        asha: Asha,
+        scheduler: ReplayedScheduler,
         observers: Observers,
         keep: Keep,
     ) -> None:
@@ -85,7 +85,7 @@ class StudySearcher(Searcher):
             opened: the study.
             space: what is searched.
             settings: the number of trials, and how many run at once.
-            asha: knows which trials were stopped by their last report before the search ended.
+            scheduler: knows which trials were stopped by their last report before the search ended.
             observers: get all events.
             keep: writes the prompt of a trial that reached its full budget.
         """
@@ -93,7 +93,7 @@ class StudySearcher(Searcher):
         self._opened, self._study = opened, opened.study
         self._space = space
         self._settings = settings
-        self._asha = asha
+        self._scheduler = scheduler
         self._observers = observers
         self._keep = keep
         self._running: dict[str, _Running] = {}
@@ -187,7 +187,7 @@ class StudySearcher(Searcher):
         if max(reported, default=0) >= self._settings.budget:
             self._announce(running)
             self._end(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
-        elif self._asha.stopped(number):
+        elif self._scheduler.stopped(number):
             self._announce(running)
             self._end(running, TrialState.PRUNED, STOPPED)
         else:
@@ -200,7 +200,7 @@ class StudySearcher(Searcher):
     def _asked(self) -> _Running | None:
         """A new trial, up to the total. Settings that were tried before get their results from the study."""
         while (asked := self._count()) < self._settings.trials:
-            self._study.sampler = sampler(self._settings.seed, asked)
+            self._study.sampler = sampler(self._settings.sampler, self._settings.seed, asked)
             if (running := self._drawn(self._study.ask())) is not None:
                 return running
         return None

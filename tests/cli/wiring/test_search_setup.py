@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.wiring.search_setup import check_places, prepare_search, resolved_dtype
+from sp_search.cli.wiring.places import check_places
+from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError, UserError
@@ -66,8 +67,13 @@ def test_a_faulty_search_is_one_line_before_anything_runs(prepared, words, fault
 def test_all_faults_are_in_one_message(prepared, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError) as caught:
-        prepared("space.position=foo", "space.dropout=7", "engine.device=cuda")
+        prepared(
+            "space.position=foo", "space.dropout=7", "engine.device=cuda", "schedule.sampler=bayes",
+            "schedule.pruner={name: asha, brackets: 9}",
+        )  # fmt: skip
     for fault in (
+        "schedule.sampler: expected tpe, gp, cmaes, random, qmc, or a mapping with such a name, got 'bayes'",
+        "schedule.pruner.brackets: expected at most",
         "position: expected",
         "dropout: expected",
         "engine.device: expected auto or cpu where torch finds no",
@@ -114,6 +120,8 @@ def test_a_setting_that_is_no_value_is_refused(prepared, words, fault):
 def test_what_a_study_is_begun_as_holds_all_that_makes_results_comparable(prepared):
     found, config = prepared("space.lr={float: [0.001, 0.1], log: true}", "dtype=float32")
     contract = found.contract(config)
+    assert contract["sampler"]["name"] == "tpe"
+    assert contract["pruner"] == {"name": "asha", "settings": {"brackets": 1}}
     assert contract["space.lr"] == "0.001 to 0.1, log"
     assert set(contract) >= {
         "answer_format", "decoding", "max_answer", "train_utterances", "budget", "grace", "reduction_factor",

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from sp_search.prompts.limits import Limits
+from sp_search.search.base.choices import Choice
 from sp_search.search.base.cost_estimate import draws, estimated_reach, plan_search, reach
 from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.base.space import read_space
-from sp_search.search.tune.asha import NUMBER, Asha
+from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler, ray_scheduler
 from tests.search.searches import lr_space, settings
 
 LIMITS = {"lr": Limits(float), "length": Limits(int), "kind": Limits(str), "seed": Limits(int)}
@@ -21,7 +22,9 @@ LIMITS = {"lr": Limits(float), "length": Limits(int), "kind": Limits(str), "seed
 def test_reach_is_what_rays_asha_lets_through(reduction_factor, seed):
     values = np.random.default_rng(seed).random(60).round(2).tolist()  # rounded: some are equal
     points = [100 * reduction_factor**rung for rung in range(4)]
-    asha = Asha(budget=points[-1], grace=100, reduction_factor=reduction_factor)
+    pruner, budget = Choice("asha", {"brackets": 1}), points[-1]
+    inner = ray_scheduler(pruner, budget=budget, grace=100, reduction_factor=reduction_factor)
+    asha = ReplayedScheduler(inner, budget=budget)
     reported = Counter()
     for number, value in enumerate(values):
         for at in points:

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from sp_search.errors import StudyError, UserError
 from sp_search.search.study import study as study_file
-from sp_search.search.study.sampler import sampler, trial_seed
+from sp_search.search.study.sampler import read_sampler, sampler, trial_seed
 from sp_search.search.study.study import StudyIdentity, check_storage, open_study
 from sp_search.search.study.trials import (
     PARAMS,
@@ -236,7 +236,7 @@ def test_every_trial_and_repeat_of_every_study_has_its_own_seed():
 
 def test_what_a_trial_draws_follows_from_the_seed_and_the_trials_before_it(tmp_path):
     def draw(study, seed):
-        study.sampler = sampler(seed, len(study.trials))
+        study.sampler = sampler(read_sampler("tpe"), seed, len(study.trials))
         trial = study.ask()
         value = trial.suggest_float("lr", 0.0, 1.0)
         study.tell(trial, value)
@@ -252,5 +252,5 @@ def test_what_a_trial_draws_follows_from_the_seed_and_the_trials_before_it(tmp_p
 
 def test_the_sampler_knows_conditions_and_trials_in_flight():
     """TPE over groups of parameters that go together, with a lie about what still runs (Optuna's own names)."""
-    drawn = sampler(0, 0)
+    drawn = sampler(read_sampler("tpe"), 0, 0)
     assert (drawn._group, drawn._constant_liar, drawn._multivariate) == (True, True, True)

@@ -3,8 +3,8 @@
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.study.trials import past_reports
-from sp_search.search.tune.asha import Asha
 from sp_search.search.tune.optuna_searcher import StudySearcher
+from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
 from tests.search.searches import lr_space, opened_study, settings
 
 
@@ -36,7 +36,8 @@ class Search:
         self.study = opened.study
         self.heard = Heard()
         self.kept = []
-        asha = Asha(budget=1600, grace=100, reduction_factor=4, past=past_reports(self.study))
+        inner = ray_scheduler(self.settings.pruner, budget=1600, grace=100, reduction_factor=4)
+        asha = ReplayedScheduler(inner, budget=1600, past=past_reports(self.study))
         self.searcher = StudySearcher(
             opened, space or lr_space(), self.settings, asha, Observers([self.heard]), self.keep
         )

@@ -10,8 +10,8 @@ from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.protocol import FACTS, TrialRequest
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import FAILURES, REASON, TWIN_OF, past_reports
-from sp_search.search.tune.asha import NUMBER
 from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
+from sp_search.search.tune.scheduler import NUMBER
 from tests.search.searches import lr_space
 from tests.search.tune.searching import Search, save_state, state_of
 
@@ -66,7 +66,7 @@ def test_a_trial_that_asha_stopped_is_pruned_with_its_reports(search):
     search.end("a", 200, 0.3)
     trial = search.study.trials[0]
     assert (trial.state, trial.intermediate_values) == (TrialState.PRUNED, {100: 0.2, 200: 0.3})
-    assert trial.user_attrs[REASON] == "stopped at a rung by ASHA"
+    assert trial.user_attrs[REASON] == "stopped at a rung"
 
 
 def test_a_trial_that_broke_has_failed_with_what_it_raised(search):
@@ -166,7 +166,7 @@ def test_observers_hear_of_starts_reports_and_ends(search):
         ("started", 0, {"role": "search", "seed": str(trial_seed(0, 0))}),
         ("reported", 0, 100, {"valid_accuracy": 0.2, "valid_loss": 1.5}),
         ("reported", 0, 200, {"valid_accuracy": 0.3}),
-        ("finished", 0, "PRUNED", "stopped at a rung by ASHA"),
+        ("finished", 0, "PRUNED", "stopped at a rung"),
     ]
 
 

@@ -6,8 +6,8 @@ from optuna.trial import TrialState
 
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import REPORTS, past_reports
-from sp_search.search.tune.asha import NUMBER
 from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
+from sp_search.search.tune.scheduler import NUMBER
 from tests.search.tune.searching import Search, state_of
 
 FINISHED = StudySearcher.FINISHED

@@ -1,11 +1,13 @@
-"""Ray's ASHA behind our keys: decisions by a table worked out by hand, and the same ones after a restart."""
+"""Ray's schedulers behind our keys: decisions by a table worked out by hand, and the same ones after a restart."""
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sp_search.search.base.protocol import PastReport
-from sp_search.search.tune.asha import METRIC, NUMBER, TIME, Asha
+from sp_search.search.base.pruners import read_pruner
+from sp_search.search.tune.scheduler import METRIC, NUMBER, TIME, ReplayedScheduler, ray_scheduler
 
 CONTINUE, STOP = "CONTINUE", "STOP"
 NAN = float("nan")
@@ -27,8 +29,12 @@ TABLE = [
 ]
 
 
-def asha(past=()):
-    return Asha(budget=1600, grace=100, reduction_factor=4, past=past)
+SIZES = dict(budget=1600, grace=100, reduction_factor=4)
+
+
+def asha(past=(), pruner="asha"):
+    inner = ray_scheduler(read_pruner(pruner, **SIZES), **SIZES)
+    return ReplayedScheduler(inner, budget=1600, past=past)
 
 
 def tune_trial(number):
@@ -90,3 +96,52 @@ def test_reports_are_replayed_in_the_order_in_which_they_came():
 @pytest.mark.parametrize(("number", "stopped"), [(0, False), (1, True), (2, False), (9, False)])
 def test_it_knows_which_trial_the_last_report_had_stopped(number, stopped):
     assert asha(past_of(TABLE[:3])).stopped(number) is stopped
+
+
+# Median of the others' running means so far, from three others on, at grace or behind: a best value below it stops.
+MEDIAN = [
+    (0, 100, 0.5, CONTINUE),
+    (1, 100, 0.1, CONTINUE),  # one other
+    (2, 100, 0.6, CONTINUE),  # two others
+    (3, 100, 0.4, STOP),  # below 0.5 of (0.1, 0.5, 0.6)
+    (4, 100, 0.5, CONTINUE),  # not below 0.45 of (0.1, 0.4, 0.5, 0.6)
+    (1, 400, 0.2, CONTINUE),  # nobody else is there yet
+    (0, 400, 0.7, CONTINUE),
+    (2, 400, 0.6, CONTINUE),
+    (4, 400, 0.55, STOP),  # below 0.6 of (0.15, 0.6, 0.6)
+    (0, 1600, 0.9, STOP),  # the budget is spent
+]
+
+
+def test_the_median_rule_follows_its_table_also_behind_a_restart():
+    wanted = [decision for *_, decision in MEDIAN]
+    assert play(asha(pruner="median"), MEDIAN) == wanted
+    for cut in range(1, len(MEDIAN)):
+        assert play(asha(past_of(MEDIAN[:cut]), pruner="median"), MEDIAN[cut:]) == wanted[cut:]
+
+
+def test_without_a_pruner_only_the_budget_stops_a_trial():
+    rows = [(0, 100, 0.9, CONTINUE), (1, 100, 0.0, CONTINUE), (1, 1600, 0.1, STOP), (2, 100, NAN, STOP)]
+    assert play(asha(pruner="none"), rows) == [decision for *_, decision in rows]
+
+
+def test_brackets_are_the_same_behind_a_restart_whatever_numpy_has_drawn():
+    rows = [(number, 100, 0.9 - number / 100, None) for number in range(30)]
+    pruner = {"name": "asha", "brackets": 2}
+    np.random.seed(1)
+    wanted = play(asha(pruner=pruner), rows)
+    assert {CONTINUE, STOP} == set(wanted)
+    assert wanted.count(CONTINUE) > 1, "one at least is in the bracket whose first rung comes later"
+    for cut in (1, 10, 20):
+        np.random.seed(cut)
+        assert play(asha(past_of(rows[:cut]), pruner=pruner), rows[cut:]) == wanted[cut:]
+
+
+def test_the_draw_of_a_bracket_leaves_numpys_generator_as_it_was():
+    np.random.seed(3)
+    wanted = np.random.random(2).tolist()
+    np.random.seed(3)
+    scheduler = asha(pruner={"name": "asha", "brackets": 2})
+    found = [np.random.random()]
+    scheduler.on_trial_add(None, tune_trial(0))
+    assert [*found, np.random.random()] == wanted

@@ -1,0 +1,64 @@
+"""Every sampler by its name: draws in the space, the same ones after a restart, and refusals in one line."""
+
+import optuna
+import pytest
+
+from sp_search.errors import ConfigError
+from sp_search.search.study.sampler import SAMPLERS, read_sampler, sampler
+
+
+def drawn(choice, seed, counts):
+    """Parameters of successive trials; the study is opened anew behind each count."""
+    storage, found = optuna.storages.InMemoryStorage(), []
+    for count in counts:
+        study = optuna.create_study(storage=storage, study_name="s", direction="maximize", load_if_exists=True)
+        for _ in range(count):
+            study.sampler = sampler(choice, seed, len(study.trials))
+            trial = study.ask()
+            x, kind = trial.suggest_float("x", 0.001, 1.0, log=True), trial.suggest_categorical("kind", ["a", "b"])
+            y = trial.suggest_int("y", 1, 9) if kind == "a" else 5
+            study.tell(trial, -((x - 0.1) ** 2) - (y - 3) ** 2)
+            found.append((x, kind, y))
+    return found
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Relative sampling:UserWarning")
+def test_a_sampler_draws_the_same_after_a_restart_and_other_settings_by_another_seed(name):
+    choice = read_sampler(name)
+    whole = drawn(choice, 0, [14])
+    assert drawn(choice, 0, [5, 9]) == whole
+    assert drawn(choice, 1, [14]) != whole
+    assert len(set(whole)) > 7
+    assert all(0.001 <= x <= 1 and 1 <= y <= 9 for x, _, y in whole)
+
+
+def test_settings_go_to_optunas_sampler():
+    made = sampler(read_sampler({"name": "tpe", "n_startup_trials": 3}), 0, 0)
+    assert isinstance(made, optuna.samplers.TPESampler)
+    assert made._n_startup_trials == 3
+    assert made._group is True  # a default that stays
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (
+            "bayes",
+            "schedule.sampler: expected tpe, gp, cmaes, random, qmc, or a mapping with such a name, got 'bayes'",
+        ),
+        (None, "schedule.sampler: expected tpe, .* such a name, got none"),
+        (
+            {"name": "random", "n_startup_trials": 3},
+            "schedule.sampler.n_startup_trials: expected one of no settings .*",
+        ),
+        (
+            {"name": "tpe", "startup": 3},
+            "schedule.sampler.startup: expected one of .*n_ei_candidates.* with tpe.*",
+        ),
+        ({"name": "qmc", "qmc_type": "fibonacci"}, "schedule.sampler: expected settings that Optuna takes, got .*"),
+    ],
+)
+def test_anything_else_is_refused(value, message):
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        read_sampler(value)
