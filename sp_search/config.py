@@ -195,6 +195,7 @@ class ClusterSettings:
     slots: int  # trials in flight on a worker
     cpus_per_worker: float | None  # above 0; null = an even share of a machine's cores
     gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0
+    save_every: float  # seconds after which a trial is saved again in the middle of its training; above 0
     storage: str | None  # Optuna's URL of the study; null = a journal file in the study's folder
 
     def __post_init__(self) -> None:
@@ -203,6 +204,8 @@ class ClusterSettings:
             faults.append(f"address: expected auto or HOST:PORT, for a search runs on a node, got {self.address}")
         if self.cpus_per_worker is not None and not 0 < self.cpus_per_worker < math.inf:
             faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
+        if not self.save_every > 0:
+            faults.append(f"save_every: expected seconds above 0, got {self.save_every}")
         if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker < math.inf:
             faults.append(f"gpus_per_worker: expected 0 or more, got {self.gpus_per_worker}")
         refuse(faults)

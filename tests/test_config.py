@@ -20,13 +20,13 @@ from sp_search.errors import ConfigError
 CLI = Path(__file__).parents[1] / "sp_search" / "cli"
 SCHEDULE = {
     "trials": 1, "budget": 64, "grace": 64, "reduction_factor": 2, "batch_size": 1, "chunk_updates": 1, "seed": 0,
-    "valid_sample": 0, "retries": 0,
+    "valid_sample": 0, "retries": 0, "sampler": "tpe", "pruner": "asha",
     "warm_start": None, "first_trials": [], "confirm": ConfirmSettings(top=1, seeds=1),
     "final": FinalSettings(seeds=0, stretch=1.0),
 }  # fmt: skip
 CLUSTER = {
     "address": None, "nodes": None, "workers": None, "slots": 1, "cpus_per_worker": 0.5, "gpus_per_worker": 0.0,
-    "storage": None,
+    "storage": None, "save_every": 120.0,
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def settings(runs: Path, **changes) -> SearchSettings:
         "smallest": False,
         "first_trials": (), "retries": 0, "begun_as": "print",
         "workers": 1, "slots": 2, "cpus_per_worker": 1,
-        "gpus_per_worker": 0, "ray_address": None,
+        "gpus_per_worker": 0, "ray_address": None, "save_every_s": 120.0,
     }  # fmt: skip
     return SearchSettings(**values | changes)
 

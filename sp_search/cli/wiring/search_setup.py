@@ -162,6 +162,7 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         slots=cluster.slots,
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus,
+        save_every_s=cluster.save_every,
         ray_address=cluster.address,
     )
 

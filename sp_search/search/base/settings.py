@@ -38,6 +38,7 @@ class SearchSettings:
     slots: int  # trials in flight on a worker
     cpus_per_worker: float
     gpus_per_worker: float
+    save_every_s: float  # a live trial is saved this long after its last save, beside every report
     ray_address: str | None  # None starts Ray on this machine
 
     @property

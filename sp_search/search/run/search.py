@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial
 from ray import cloudpickle
+from ray.exceptions import RayError
 
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.callbacks import Observer, Observers
@@ -49,6 +50,9 @@ from sp_search.search.workers.course import recorded
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.trainer import Trainer, TrainerFactory, build_trainer
 from sp_search.search.workers.worker import Worker
+
+SAVE_S = 5.0
+"""How long a search that was asked to stop waits for its trials to be saved."""
 
 WORKER_START_S = 600.0
 CLOSE_S = 20.0
@@ -168,9 +172,18 @@ def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any
     workers = start_workers(settings, partial(recorded, make, settings.courses))
     try:
         yield workers
+    except BaseException:
+        _save_all(workers)
+        raise
     finally:
         for worker in workers:
             ray.kill(worker)
+
+
+def _save_all(workers: Sequence[Any]) -> None:
+    """Save all live trials of a search that ends early, as far as there is time."""
+    with suppress(RayError):
+        ray.wait([w.save_now.remote() for w in workers], num_returns=len(workers), timeout=SAVE_S)
 
 
 def start_workers(settings: SearchSettings, make_trainer: Callable[[], Trainer]) -> list[Any]:
@@ -183,7 +196,7 @@ def start_workers(settings: SearchSettings, make_trainer: Callable[[], Trainer])
         max_concurrency=4 * settings.slots + 4,
         scheduling_strategy="SPREAD",
     )
-    return [actor.remote(make_trainer) for _ in range(settings.workers)]
+    return [actor.remote(make_trainer, settings.save_every_s) for _ in range(settings.workers)]
 
 
 def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:

@@ -6,16 +6,15 @@ worker with fewer, in the middle of their training, so that all workers end toge
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, cast
 
 import ray
 from ray.exceptions import RayError
 
-from sp_search.errors import StudyError
 from sp_search.search.base.protocol import TrialReport, TrialRequest
+from sp_search.search.workers.watchdog import EVERY_S, Watchdog
 
 
 class TrialSlot:
@@ -35,7 +34,7 @@ class SlotPool:
     def __init__(self, workers: Sequence[Any], slots: int) -> None:
         """Serve `slots` slots on each of these actors."""
         self._workers = workers
-        self._pulse = WorkerPulse(workers)
+        self._watchdog = Watchdog(workers)
         self._slots = slots
         self._taken: list[TrialSlot] = []
         self._waiting: dict[Any, TrialSlot] = {}
@@ -70,9 +69,9 @@ class SlotPool:
         """Check that all workers live; call it often while waiting.
 
         Raises:
-            StudyError: as `WorkerPulse.check`.
+            StudyError: as `Watchdog.check`.
         """
-        self._pulse.check()
+        self._watchdog.check()
 
     def next_report(self) -> tuple[TrialSlot, TrialReport | RayError]:
         """Wait for the first requested report. Returns it, or the error that took its place.
@@ -123,41 +122,3 @@ class SlotPool:
 def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:
     """Request a report from the worker behind an actor handle."""
     return cast(TrialReport, ray.get(worker.report.remote(request, after)))
-
-
-EVERY_S = 5.0
-
-AWAY_S = 600.0
-"""How long a worker may be silent: a new node, and a new trainer on it, take minutes."""
-
-
-class WorkerPulse:
-    """Sends every worker a small request now and then, to see whether it lives."""
-
-    def __init__(self, workers: Sequence[Any], clock: Callable[[], float] = time.monotonic) -> None:
-        """Watch these actors, which live now."""
-        self._workers = workers
-        self._clock = clock
-        self._next = clock() + EVERY_S
-        self._asked: dict[int, tuple[Any, float]] = {}
-
-    def check(self) -> None:
-        """Check the workers; cheap enough to be called often.
-
-        Raises:
-            StudyError: a worker has not answered for ten minutes.
-        """
-        now = self._clock()
-        if now < self._next:
-            return
-        self._next = now + EVERY_S
-        for number, worker in enumerate(self._workers):
-            ref, since = self._asked.get(number, (None, now))
-            if ref is None or ray.wait([ref], timeout=0)[0]:
-                self._asked[number] = (worker.time_share.remote(), now)
-            elif now - since > AWAY_S:
-                raise StudyError(
-                    f"cluster: expected {len(self._workers)} workers, got no word of one for {AWAY_S:.0f} s, as "
-                    f"where its node was lost and no other has room; run the same command again to go "
-                    f"on with what is left"
-                )

@@ -7,20 +7,20 @@ not yet requested a trial's next report, the thread waits for it briefly; then t
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
-from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
+from sp_search.search.base.protocol import TrialReport, TrialRequest
 from sp_search.search.workers.failure_log import log_failure
-from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Trainer
-from sp_search.types import Report
+from sp_search.search.workers.pulse import Pulse, WorkClock
+from sp_search.search.workers.saving import SavingTrainer, report_behind
+from sp_search.search.workers.trainer import Given, LogProbs, Numbers, Trainer
 
 PATIENCE_S = 0.1
 """How long a chunk waits for the next request of a trial. The driver answers in milliseconds."""
@@ -46,9 +46,15 @@ class _Pending:
 class Worker:
     """An actor that collects the requests of many trials and trains them together; its methods run in threads."""
 
-    def __init__(self, make_trainer: Callable[[], Trainer]) -> None:
-        """Make the trainer in this process, and start the engine thread."""
-        self._trainer = make_trainer()
+    def __init__(self, make_trainer: Callable[[], Trainer], save_every_s: float = math.inf) -> None:
+        """Make the trainer in this process, and start the engine thread.
+
+        Args:
+            make_trainer: is called here.
+            save_every_s: a trial is saved with every report, and this long after its last save.
+        """
+        self._saving = SavingTrainer(make_trainer(), save_every_s)  # used by the engine thread alone
+        self._clock = WorkClock()
         self._turn = threading.Condition()  # guards the next three
         self._asked: dict[int, _Pending] = {}
         self._leaving: set[int] = set()
@@ -56,8 +62,6 @@ class Worker:
         self._live: dict[
             int, float
         ] = {}  # trial -> until when to wait for its next request; used by the engine thread alone
-        self._notes: dict[int, Note] = {}  # of live trials, saved with their states; used by the engine thread alone
-        self._engine_s = 0.0
         self._ready_at = time.monotonic()
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
@@ -93,25 +97,21 @@ class Worker:
             given: see `MultiTrialTrainer.measure`, which also says what the first of the two holds.
         """
         requests, shares = [request for request, _ in members], {request.number: share for request, share in members}
-        return self._in_trainer(
-            lambda: self._as_saved(
-                requests,
-                lambda: (
-                    self._trainer.measure(shares, split, given),
-                    [self._trainer.facts(number) for number in shares],
-                ),
-            )
-        )
+        trainer = self._saving.trainer
+
+        def errand() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+            return trainer.measure(shares, split, given), [trainer.facts(number) for number in shares]
+
+        return self._in_trainer(lambda: self._saving.as_saved(requests, errand))
 
     def scores(self, request: TrialRequest, split: str) -> LogProbs:
         """The log-probabilities of what a trial as it was saved may answer to a split."""
-        return self._in_trainer(
-            lambda: self._as_saved([request], lambda: self._trainer.scores(request.number, split))
-        )
+        scores = partial(self._saving.trainer.scores, request.number, split)
+        return self._in_trainer(lambda: self._saving.as_saved([request], scores))
 
     def events(self, split: str) -> tuple[Numbers, Numbers]:
         """What is right at each event of `scores`, and the utterance it belongs to."""
-        return self._in_trainer(lambda: self._trainer.events(split))
+        return self._in_trainer(lambda: self._saving.trainer.events(split))
 
     def remove(self, number: int) -> None:
         """Remove a trial, without waiting for it. An unknown number is no fault: the trial may have been lost."""
@@ -128,9 +128,17 @@ class Worker:
             self._errands.append(partial(self._hand_over, number, to))
             self._turn.notify()
 
+    def save_now(self) -> None:
+        """Save every live trial, between two chunks."""
+        self._in_trainer(self._save_all)
+
+    def pulse(self) -> Pulse:
+        """Where this worker runs, and what its engine thread is at."""
+        return self._clock.pulse(tuple(self._live))
+
     def time_share(self) -> tuple[float, float]:
         """Seconds inside the engine, and seconds since the trainer was made."""
-        return self._engine_s, time.monotonic() - self._ready_at
+        return self._saving.engine_s, time.monotonic() - self._ready_at
 
     def _in_trainer(self, errand: Callable[[], T]) -> T:
         """Run a function in the engine thread between two chunks, and wait for its result."""
@@ -160,9 +168,11 @@ class Worker:
         for number in leaving & self._live.keys():
             self._drop(number)
         for errand in errands:
-            errand()
+            with self._clock.piece(is_errand=True):
+                errand()
         if not leaving and not errands:
-            self._chunk(asked)
+            with self._clock.piece(is_errand=False):
+                self._chunk(asked)
 
     def _wait(self) -> None:
         """Wait for work. A chunk begins when all live trials have a request, or have had time for one."""
@@ -185,67 +195,39 @@ class Worker:
         if not until:
             return
         try:
-            with self._timed():
-                reports = self._trainer.advance(list(until), until)
+            reports = self._saving.advance(until)
             for number, report in reports.items():
-                self._tell(asked[number], self._saved(asked[number].request, report))
+                self._tell(asked[number], self._saving.saved_report(asked[number].request, report))
+            self._saving.save_due([asked[number].request for number in until.keys() - reports.keys()])
         except Exception as error:  # noqa: BLE001, it becomes the answer of every waiting trial, and they fail
             for number in until:
                 self._tell(asked[number], error)
 
     def _let_in(self, asked: _Pending) -> None:
         """Add a trial, or answer it with the report that its saved state has already."""
-        request, folder = asked.request, Path(asked.request.folder)
+        request = asked.request
         try:
-            note = self._trainer.note(folder)
-            is_own = note is not None and is_of(note, request)
-            saved = noted_report(note) if note is not None and is_own else None
-            if saved is not None and saved.report.utterances_seen > asked.after:
-                self._tell(asked, saved)
+            note = self._saving.own_note(request)
+            if (before := report_behind(note, asked.after)) is not None:
+                self._tell(asked, before)
             elif request.next_point(asked.after) is None:
                 raise _nothing_to_come(asked)
             else:
-                self._join(request, folder if is_own else None)
-                self._notes[request.number] = note if note is not None and is_own else {"of": request.identity}
+                self._saving.join(request, note)
+                self._live[request.number] = 0.0
         except Exception as error:  # noqa: BLE001, it becomes the answer of the trial, and the trial fails
             self._tell(asked, error)
 
-    def _join(self, request: TrialRequest, state: Path | None) -> None:
-        with self._timed():
-            self._trainer.seek(request.position)
-            self._trainer.add(request.number, request.params, seed=request.seed, budget=request.budget, state=state)
-        self._live[request.number] = 0.0
-
     def _drop(self, number: int) -> None:
         del self._live[number]
-        self._notes.pop(number, None)
-        with self._timed():
-            self._trainer.remove(number)
+        self._saving.drop(number)
 
-    def _saved(self, request: TrialRequest, report: Report) -> TrialReport:
-        answer = TrialReport(report, self._trainer.facts(request.number), self._trainer.position)
-        if not report.diverged:
-            self._notes[request.number] = answer.note(request)
-            self._save(request)
-        return answer
-
-    def _save(self, request: TrialRequest) -> None:
-        """Write a trial's state and its last report into one file."""
-        with self._timed():
-            self._trainer.save(request.number, Path(request.folder), self._notes[request.number])
-
-    def _as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
-        """Do something while trials are here as they were saved."""
-        here: list[int] = []
-        try:
-            for request in requests:
-                self._join(request, Path(request.folder))
-                here.append(request.number)
-            with self._timed():
-                return errand()
-        finally:
-            for number in here:
-                self._drop(number)
+    def _save_all(self) -> None:
+        """Save the trials whose next report was requested; the others were saved with their last one."""
+        with self._turn:
+            asked = [one.request for number, one in self._asked.items() if number in self._live]
+        for request in asked:
+            self._saving.save(request)
 
     def _hand_over(self, number: int, to: Ask) -> None:
         asked = self._asked.get(number)
@@ -253,7 +235,7 @@ class Worker:
         if number in self._live:
             try:
                 if asked is not None:
-                    self._save(asked.request)
+                    self._saving.save(asked.request)
             except Exception as error:  # noqa: BLE001, it becomes the answer of the trial, and the trial fails
                 found = error
             self._drop(number)  # without a request, it was saved with its last report
@@ -273,14 +255,6 @@ class Worker:
             asked.answer.set_exception(found)
         else:
             asked.answer.set_result(found)
-
-    @contextmanager
-    def _timed(self) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._engine_s += time.monotonic() - began
 
 
 def _nothing_to_come(asked: _Pending) -> ValueError:

@@ -18,7 +18,9 @@ from ray import cloudpickle
 
 from sp_search.search.run.search import start_workers
 from sp_search.search.run.seed_runs import FIRST_NUMBER
+from sp_search.search.workers import watchdog
 from sp_search.search.workers.trainer import build_trainer
+from sp_search.search.workers.watchdog import Watchdog
 from tests.cluster.processes import LIMIT_S, wait_for
 from tests.search.fake_search import search
 from tests.search.fake_trainer import FakeTrainer, curve
@@ -171,6 +173,53 @@ def test_a_worker_that_was_started_again_finds_what_is_shared(in_ray, tmp_path):
     after = ray.get(worker.report.remote(config.request(1, {"lr": 0.5}, 0), 0)).facts
     assert after["pid"] != before["pid"]
     assert (after["place"], after["last"]) == (before["place"], 999_999)
+
+
+@pytest.mark.parametrize("fault", ["stopped", "stuck"])
+def test_a_worker_that_stands_still_is_replaced_and_its_trial_goes_on(in_ray, tmp_path, monkeypatch, fault):
+    """A process that is stopped answers nothing; one whose engine thread is stuck still answers other calls."""
+    monkeypatch.setattr(watchdog, "EVERY_S", 0.2)
+    monkeypatch.setattr(watchdog, "SILENT_S", 2.0)
+    told, config, shared = [], settings(tmp_path, workers=1), ray.put(None)
+    hole = tmp_path / "stuck"
+    (worker,) = start_workers(config, partial(build_trainer, partial(Sticky, hole), cloudpickle.dumps(shared)))
+    dog = Watchdog([worker], tell=told.append)
+    request = config.request(0, {"lr": 0.5}, 0)
+    before = ray.get(worker.report.remote(request, 0))
+    for _ in range(20):
+        time.sleep(0.1)
+        dog.check()
+    pid = ray.get(worker.pulse.remote()).pid
+    if fault == "stopped":
+        os.kill(pid, signal.SIGSTOP)
+    else:
+        hole.touch()
+    asked = worker.report.remote(request, 100)
+    deadline = time.monotonic() + LIMIT_S
+    while not ray.wait([asked], timeout=0.1)[0]:
+        if told:
+            hole.unlink(missing_ok=True)
+        dog.check()
+        assert time.monotonic() < deadline
+    after = ray.get(asked)
+    assert (before.report.utterances_seen, after.report.utterances_seen) == (100, 400)
+    assert ray.get(worker.pulse.remote()).pid != pid
+    (line,) = told
+    assert line.startswith(f"worker 0 (process {pid} on node ")
+    assert ("has not answered" if fault == "stopped" else "has been at one step") in line
+
+
+class Sticky(FakeTrainer):
+    """Stands still in a chunk as long as a file is there."""
+
+    def __init__(self, hole, shared):
+        super().__init__()
+        self._hole = hole
+
+    def advance(self, numbers, until):
+        while self._hole.exists():
+            time.sleep(0.05)
+        return super().advance(numbers, until)
 
 
 class Lender(FakeTrainer):

@@ -1,5 +1,8 @@
 """What a worker saves of a trial, and what a trial goes on from."""
 
+import json
+from contextlib import suppress
+
 import pytest
 
 from sp_search.search.workers.worker import Worker
@@ -100,3 +103,28 @@ def test_a_fresh_worker_begins_where_the_stream_had_come_to(wanted):
 def test_a_state_and_the_report_made_of_it_are_one_file(worker, wanted, tmp_path):
     worker.report(wanted(1), 0)
     assert [path.name for path in (tmp_path / "trials" / "1").iterdir()] == ["state.pt"]
+
+
+def test_a_trial_is_saved_in_the_middle_of_its_training_when_its_last_save_is_too_long_ago(wanted, calls, tmp_path):
+    worker = Worker(lambda: FakeTrainer(pause_s=0.05), save_every_s=0.08)
+    worker.report(wanted(1), 300)
+    training = calls.submit(worker.report, wanted(1), 400)
+    saved = set()
+    while not training.done():
+        with suppress(ValueError):  # the fake writes a file in more than one step
+            saved.add(json.loads((tmp_path / "trials" / "1" / "state.pt").read_text())["seen"])
+    between = saved - {400, 1600}
+    assert 2 <= len(between) <= 9, "of the 11 chunks between the two reports, every second is saved or fewer"
+
+
+def test_a_worker_saves_all_live_trials_when_it_is_asked_to(worker, trainer, wanted, calls, tmp_path):
+    for number in (1, 2):
+        worker.report(wanted(number), 0)
+        (tmp_path / "trials" / str(number) / "state.pt").unlink()
+    trainer.gate.clear()
+    calls.submit(worker.report, wanted(1), 400)
+    saving = calls.submit(worker.save_now)
+    trainer.gate.set()
+    saving.result(WAIT_S)
+    assert (tmp_path / "trials" / "1" / "state.pt").exists()
+    assert not (tmp_path / "trials" / "2" / "state.pt").exists(), "it waits since its report, which saved it"

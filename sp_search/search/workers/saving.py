@@ -1,0 +1,104 @@
+"""A trainer whose trials are saved for their requests: with every report, and by time in between.
+
+A state has a note: what it is the state of, and the last report of the trial. A request that comes again is answered
+from the note, or goes on from the state. Used by one thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
+from sp_search.search.workers.trainer import Note, Trainer
+from sp_search.types import Report
+
+T = TypeVar("T")
+
+
+class SavingTrainer:
+    """Adds trials from their saved states, trains and saves them; counts the seconds of all that."""
+
+    def __init__(self, trainer: Trainer, save_every_s: float) -> None:
+        """Serve a trainer. A trial is saved again `save_every_s` seconds after its last save."""
+        self.trainer = trainer
+        self.engine_s = 0.0  # inside the trainer
+        self._save_every_s = save_every_s
+        self._notes: dict[int, Note] = {}  # of live trials
+        self._saved_at: dict[int, float] = {}
+
+    def own_note(self, request: TrialRequest) -> Note | None:
+        """The note of the state in the request's folder; None if there is none, or it is of something else."""
+        note = self.trainer.note(Path(request.folder))
+        return note if note is not None and is_of(note, request) else None
+
+    def join(self, request: TrialRequest, note: Note | None) -> None:
+        """Add a trial: from its saved state if that has a note, else from its start."""
+        state = None if note is None else Path(request.folder)
+        with self._timed():
+            self.trainer.seek(request.position)
+            self.trainer.add(request.number, request.params, seed=request.seed, budget=request.budget, state=state)
+        self._notes[request.number] = note if note is not None else {"of": request.identity}
+        self._saved_at[request.number] = time.monotonic()
+
+    def drop(self, number: int) -> None:
+        """Remove a trial."""
+        del self._notes[number], self._saved_at[number]
+        with self._timed():
+            self.trainer.remove(number)
+
+    def advance(self, until: Mapping[int, int]) -> dict[int, Report]:
+        """Train trials for one chunk; the reports of those that reached their point."""
+        with self._timed():
+            return self.trainer.advance(list(until), until)
+
+    def saved_report(self, request: TrialRequest, report: Report) -> TrialReport:
+        """What the driver is told; the state is saved with it, unless the trial diverged."""
+        answer = TrialReport(report, self.trainer.facts(request.number), self.trainer.position)
+        if not report.diverged:
+            self._notes[request.number] = answer.note(request)
+            self.save(request)
+        return answer
+
+    def save(self, request: TrialRequest) -> None:
+        """Write a live trial's state and its last report into one file."""
+        with self._timed():
+            self.trainer.save(request.number, Path(request.folder), self._notes[request.number])
+        self._saved_at[request.number] = time.monotonic()
+
+    def save_due(self, requests: Sequence[TrialRequest]) -> None:
+        """Save those trials whose last save is too long ago."""
+        now = time.monotonic()
+        for request in requests:
+            if now - self._saved_at[request.number] > self._save_every_s:
+                self.save(request)
+
+    def as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
+        """Do something while trials are here as they were saved."""
+        here: list[int] = []
+        try:
+            for request in requests:
+                self.join(request, {})
+                here.append(request.number)
+            with self._timed():
+                return errand()
+        finally:
+            for number in here:
+                self.drop(number)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.engine_s += time.monotonic() - began
+
+
+def report_behind(note: Note | None, after: int) -> TrialReport | None:
+    """The report in a note, if it is the one that was asked for: after more than `after` utterances."""
+    saved = None if note is None else noted_report(note)
+    return saved if saved is not None and saved.report.utterances_seen > after else None

@@ -1,0 +1,140 @@
+"""Watches the workers of a search: one that is silent or stands still is killed, and Ray starts it again.
+
+The trials of such a worker go on from their last saved states, because Ray asks a worker that it has started again
+what it had been asked before.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from sp_search.errors import StudyError
+from sp_search.search.workers.pulse import Pulse
+
+EVERY_S = 5.0
+"""How often a worker is asked for its pulse."""
+SILENT_S = 45.0
+"""How long a worker that runs may give no pulse, or its engine thread be at one chunk, if that was short before."""
+AWAY_S = 600.0
+"""How long a worker that is being started may be silent: a new node, and a new trainer on it, take minutes."""
+ERRAND_S = 3600.0
+"""How long one errand may take: answering a whole split, on a slow machine."""
+SLOWER = 20.0
+"""A chunk that takes so many times as long as the longest one before stands still."""
+MOST_KILLS = 3
+"""How often a worker is killed without having done a chunk in between."""
+
+
+@dataclass
+class _Watched:
+    """What is known of a worker."""
+
+    asked: Any = None  # the reference of the pulse that was asked for
+    since: float = 0.0  # when
+    pulse: Pulse | None = None  # the last one
+    is_starting: bool = False  # killed, and not heard of since
+    kills: int = 0  # since its last chunk
+
+
+class Watchdog:
+    """Asks every worker for its pulse now and then."""
+
+    def __init__(
+        self,
+        workers: Sequence[Any],
+        clock: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], None] = lambda line: print(f"sp-search: {line}", file=sys.stderr),
+    ) -> None:
+        """Watch these actors, which live now."""
+        self._workers, self._clock, self._tell = workers, clock, tell
+        self._next = clock() + EVERY_S
+        self._watched = [_Watched() for _ in workers]
+
+    def check(self) -> None:
+        """Check the workers; cheap enough to be called often.
+
+        Raises:
+            StudyError: a worker is gone for good, or stands still whenever it is started.
+        """
+        now = self._clock()
+        if now < self._next:
+            return
+        self._next = now + EVERY_S
+        for number, worker in enumerate(self._workers):
+            watched = self._watched[number]
+            if watched.asked is None or ray.wait([watched.asked], timeout=0)[0]:
+                self._heard(watched)
+                if why := _stands_still(watched.pulse):
+                    self._replace(number, why)
+                watched.asked, watched.since = worker.pulse.remote(), now
+            elif watched.is_starting or watched.pulse is None:
+                self._wait_for_start(now - watched.since)
+            elif now - watched.since > SILENT_S:
+                self._replace(number, f"has not answered for {now - watched.since:.0f} s")
+                watched.since = now
+
+    def _heard(self, watched: _Watched) -> None:
+        if watched.asked is None:
+            return
+        try:
+            watched.pulse = ray.get(watched.asked)
+        except RayError:
+            return  # the next pulse tells more
+        watched.is_starting = False
+        if watched.pulse is not None and watched.pulse.chunks:
+            watched.kills = 0
+
+    def _wait_for_start(self, silent_s: float) -> None:
+        if silent_s > AWAY_S:
+            raise StudyError(
+                f"cluster: expected {len(self._workers)} workers, got no word of one for {AWAY_S:.0f} s, as "
+                f"where its node was lost and no other has room; run the same command again to go "
+                f"on with what is left"
+            )
+
+    def _replace(self, number: int, why: str) -> None:
+        """Kill a worker, which Ray then starts again."""
+        watched = self._watched[number]
+        pulse = watched.pulse
+        assert pulse is not None
+        name = f"worker {number} (process {pulse.pid} on node {pulse.node[:8]}, trials {_listed(pulse.trials)})"
+        if watched.kills == MOST_KILLS:
+            raise StudyError(
+                f"cluster: expected {name} to train, but it {why}, for the {MOST_KILLS + 1}th time in turn; look "
+                f"at its log in Ray's session folder, and run the same command again to go on"
+            )
+        self._tell(f"{name} {why}; it is started again, and its trials go on from their last saved states")
+        watched.kills += 1
+        watched.is_starting = True
+        if pulse.node == ray.get_runtime_context().get_node_id():
+            _kill(pulse.pid)  # also where the process is stopped, and can't be asked to end
+        else:
+            ray.kill(self._workers[number], no_restart=False)
+
+
+def _stands_still(pulse: Pulse | None) -> str:
+    """In words, how long the engine thread has been at one piece, if that is too long; else empty."""
+    if pulse is None:
+        return ""
+    most = ERRAND_S if pulse.is_errand else max(SILENT_S, SLOWER * pulse.longest_s) if pulse.chunks else AWAY_S
+    return f"has been at one step for {pulse.busy_s:.0f} s" if pulse.busy_s > most else ""
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it has ended meanwhile
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers)) or "none"
