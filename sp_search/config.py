@@ -7,6 +7,7 @@ and fills these records; an unknown key, a wrong type and a value out of range a
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,9 @@ from sp_search.errors import ConfigError
 from sp_search.files.paths import LONGEST_NAME
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings
+
+TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
+"""Hours, minutes and seconds, each of which may be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +161,30 @@ class ScheduleSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BudgetSettings:
+    """Within what a search ends in order, over all its starts: with a winner, the final training and the test."""
+
+    wall: str | None  # time on the clock, as 2h, 90m, 1h30m or 45s; null = no limit
+    device_hours: float | None  # hours of all workers together
+    money: float | None  # at `rate`
+    rate: float | None  # money an hour of one worker
+    flat: int | None  # trials in turn without a better value, behind which no more is asked for
+
+    def __post_init__(self) -> None:
+        faults = below_one(self, "flat")
+        faults += [
+            f"{name}: expected above 0, got {value}"
+            for name in ("device_hours", "money", "rate")
+            if (value := getattr(self, name)) is not None and not 0 < value < math.inf
+        ]
+        if self.wall is not None and not seconds_of(self.wall):
+            faults.append(f"wall: expected a time as 2h, 90m, 1h30m or 45s, got {self.wall}")
+        if self.money is not None and self.rate is None:
+            faults.append("money: expected budget.rate, the money an hour of one worker costs, got none")
+        refuse(faults)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EngineSettings:
     """What trials compute on, and how exactly."""
 
@@ -222,6 +250,7 @@ class Settings:
     space: dict[str, Any]  # ranges by parameter, as the file has them; the search room checks them
     schedule: ScheduleSettings
     winner: WinnerSettings
+    budget: BudgetSettings
     engine: EngineSettings
     tracking: TrackingSettings
     cluster: ClusterSettings
@@ -236,6 +265,13 @@ class Settings:
             raise ConfigError(
                 f"study: expected a name of up to {LONGEST_NAME} bytes, got one of {size}; say study=NAME"
             )
+
+
+def seconds_of(time: str) -> float:
+    """The seconds of a time as 1h30m or 45s; 0 for anything else."""
+    found = TIME.fullmatch(time.strip())
+    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def below_one(record: Any, *names: str) -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 from sp_search.cli.main import COMMANDS
 from sp_search.cli.settings.from_dict import leaves
 from sp_search.config import (
+    BudgetSettings,
     ClusterSettings,
     ConfirmSettings,
     FinalSettings,
@@ -96,3 +97,22 @@ def test_every_setting_is_read_by_a_command_as_section_dot_setting():
     unread = [key for key in leaves(Settings) if "." in key and tuple(key.split(".")[-2:]) not in read]
     unread += [key for key in leaves(Settings) if "." not in key and not any(last == key for _, last in read)]
     assert unread == []
+
+
+NO_LIMIT = dict(wall=None, device_hours=None, money=None, rate=None, flat=None)
+
+
+@pytest.mark.parametrize(
+    ("limits", "fault"),
+    [
+        ({"wall": "2 days"}, "wall: expected a time as 2h, 90m, 1h30m or 45s, got 2 days"),
+        ({"wall": ""}, "wall: expected a time as 2h, 90m, 1h30m or 45s, got "),
+        ({"device_hours": 0.0}, "device_hours: expected above 0, got 0.0"),
+        ({"money": 5.0}, "money: expected budget.rate, the money an hour of one worker costs, got none"),
+        ({"flat": 0}, "flat: expected 1 or more, got 0"),
+    ],
+)
+def test_a_budget_out_of_range_is_refused(limits, fault):
+    with pytest.raises(ConfigError) as raised:
+        BudgetSettings(**NO_LIMIT | limits)
+    assert str(raised.value) == fault

@@ -1,5 +1,6 @@
 """Small searches of fake packs, for the tests of this room."""
 
+import math
 from pathlib import Path
 
 import optuna
@@ -26,7 +27,7 @@ def settings(runs: Path, **changes) -> SearchSettings:
         "smallest": False,
         "first_trials": (), "retries": 0, "begun_as": "print",
         "workers": 1, "slots": 2, "cpus_per_worker": 1,
-        "gpus_per_worker": 0, "ray_address": None, "save_every_s": 120.0,
+        "gpus_per_worker": 0, "ray_address": None, "save_every_s": 120.0, "wall_s": math.inf, "flat": None,
     }  # fmt: skip
     return SearchSettings(**values | changes)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import torch
 from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
 from sp_search.cli.wiring.places import tried
 from sp_search.cli.wiring.unit_checks import lines_on_corpus
-from sp_search.config import Settings
+from sp_search.config import Settings, seconds_of
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.probe_trainer import check_probe
@@ -162,6 +163,8 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         slots=cluster.slots,
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus,
+        wall_s=wall_s(config),
+        flat=config.budget.flat,
         save_every_s=cluster.save_every,
         ray_address=cluster.address,
     )
@@ -172,6 +175,16 @@ def _pruner(config: Settings) -> Choice:
     return read_pruner(
         schedule.pruner, budget=schedule.budget, grace=schedule.grace, reduction_factor=schedule.reduction_factor
     )
+
+
+def wall_s(config: Settings) -> float:
+    """The seconds on the clock that all limits of the settings allow; inf without a limit."""
+    budget = config.budget
+    hours = math.inf if budget.device_hours is None else budget.device_hours
+    if budget.money is not None and budget.rate is not None:
+        hours = min(hours, budget.money / budget.rate)
+    limit = math.inf if budget.wall is None else seconds_of(budget.wall)
+    return min(limit, hours * 3600 / worker_count(config))
 
 
 def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:

@@ -38,6 +38,8 @@ class SearchSettings:
     slots: int  # trials in flight on a worker
     cpus_per_worker: float
     gpus_per_worker: float
+    wall_s: float  # seconds on the clock, over all starts, within which the search ends in order; inf = no limit
+    flat: int | None  # trials in turn without a better value, behind which the search asks for no more
     save_every_s: float  # a live trial is saved this long after its last save, beside every report
     ray_address: str | None  # None starts Ray on this machine
 

@@ -38,11 +38,12 @@ from sp_search.search.run.answers import (
     trained_states,
 )
 from sp_search.search.run.finished import Finished
+from sp_search.search.run.limits import SearchLimits
 from sp_search.search.run.race import race
 from sp_search.search.run.seed_runs import final_run, train_runs
 from sp_search.search.run.time_spent import TimeSpent
 from sp_search.search.study.study import OpenStudy, StudyIdentity
-from sp_search.search.study.trials import counts, failures, past_reports
+from sp_search.search.study.trials import counts, failures, past_reports, was_cut_short
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
 from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
@@ -101,24 +102,25 @@ def run_search(
         KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
     """
     study, spent = opened.study, TimeSpent(opened.study)
-    listeners = Observers([*observers, spent])
-    cpus = math.ceil(settings.workers * settings.cpus_per_worker)
+    limits = SearchLimits(settings, spent.wall_s)
+    listeners = Observers([*observers, spent, limits])
     with (
         _observed(settings, identity, listeners),
-        ray_session(settings.ray_address, cpus),
+        ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker)),
         _terminable(),
         _workers(settings, make_trainer, shared) as workers,
     ):
-        slots, scheduler = SlotPool(workers, settings.slots), _scheduler(settings, study)
-        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep)
+        slots, scheduler = SlotPool(workers, settings.slots), _scheduler(settings, study, limits)
+        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep, limits.why_over)
         wait_for_workers(settings, workers)
-        run_trials(searcher, scheduler, slots, settings)
+        run_trials(searcher, scheduler, slots, settings, limits.why_over)
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)
         finished = _finished(study, best, settings, workers, rival)
         engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in workers]), strict=True))
-        summary = _summary(settings, identity, study, finished) | spent.total(engine_s, worker_s)
+        ended_early = limits.why_over() if was_cut_short(study, settings.trials) else ""
+        summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
         listeners.tell("study_finished", summary)
         spent.keep(engine_s, worker_s)
@@ -219,7 +221,8 @@ def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
 def finished_as(settings: SearchSettings) -> dict[str, int]:
     """How large a search is that comes to its end."""
     sizes = ("trials", "confirm_top", "confirm_seeds", "final_seeds", "final_budget", "most_members", "smallest")
-    return {name: getattr(settings, name) for name in sizes}
+    limits = {"wall_s": settings.wall_s if math.isfinite(settings.wall_s) else None, "flat": settings.flat}
+    return {name: getattr(settings, name) for name in sizes} | limits
 
 
 def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:
@@ -228,12 +231,12 @@ def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:
     return done is not None and done["trials"] >= asked["trials"] and done == {**asked, "trials": done["trials"]}
 
 
-def _scheduler(settings: SearchSettings, study: optuna.Study) -> ReplayedScheduler:
+def _scheduler(settings: SearchSettings, study: optuna.Study, limits: SearchLimits) -> ReplayedScheduler:
     """Stops trials, as the pruner of the settings says."""
     inner = ray_scheduler(
         settings.pruner, budget=settings.budget, grace=settings.grace, reduction_factor=settings.reduction_factor
     )
-    return ReplayedScheduler(inner, budget=settings.budget, past=past_reports(study))
+    return ReplayedScheduler(inner, budget=settings.budget, past=past_reports(study), is_over=limits.why_over)
 
 
 def _finished(
@@ -273,7 +276,7 @@ def study_info(settings: SearchSettings, identity: StudyIdentity) -> dict[str, A
 
 
 def _summary(
-    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, finished: Finished
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, finished: Finished, ended_early: str
 ) -> dict[str, Any]:
     return {
         "study": settings.study,
@@ -282,6 +285,7 @@ def _summary(
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "metric": settings.metric.removeprefix(VALID),
         "trials": counts(study),
+        "ended_early": ended_early,
         "failures": [{"trial": number, "reason": reason} for number, reason in failures(study).items()],
         **finished.to_json(),
         "mlflow_run_id": None,

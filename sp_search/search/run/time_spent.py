@@ -36,6 +36,10 @@ class TimeSpent:
         share = spent["trial_s"] / max(spent.pop("worker_s"), 1e-9)
         return {name: round(seconds, 3) for name, seconds in spent.items()} | {"engine_share": round(share, 4)}
 
+    def wall_s(self) -> float:
+        """Seconds of all starts until now."""
+        return self._spent(0.0, 0.0)["wall_s"]
+
     def keep(self, engine_s: float = 0.0, worker_s: float = 0.0) -> None:
         """Write it into the study."""
         self._study.set_user_attr(SPENT, self._spent(engine_s, worker_s))

@@ -25,6 +25,7 @@ the reasons of its failed runs.
 """
 
 STOPPED = "stopped at a rung"
+OVER = "stopped by the search's budget"
 """The reason of a trial that a rung stopped. A trial that diverged has another."""
 
 
@@ -90,6 +91,13 @@ def failures(study: optuna.Study) -> dict[int, str]:
     return {trial.number: str(trial.user_attrs.get(REASON, "no reason was recorded")) for trial in failed}
 
 
+def was_cut_short(study: optuna.Study, asked: int) -> bool:
+    """Whether the search's budget ended trials, or left some of `asked` out."""
+    trials = study.get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state.is_finished() and trial.user_attrs.get(REASON) != OVER]
+    return len(ended) < asked
+
+
 def _why_none(study: optuna.Study) -> str:
     reasons = failures(study)
     if not reasons:
@@ -99,15 +107,17 @@ def _why_none(study: optuna.Study) -> str:
 
 
 def trials_to_confirm(study: optuna.Study, count: int) -> list[FrozenTrial]:
-    """The best trials at full budget and, if these are fewer than `count`, those that ASHA stopped last.
+    """The best trials at full budget and, if these are fewer than `count`, those that were stopped last.
 
     Raises:
-        StudyError: no trial has reached its full budget.
+        StudyError: no trial has reached its full budget, and none was stopped on its way.
     """
     pruned = study.get_trials(deepcopy=False, states=(TrialState.PRUNED,))
-    stopped = [trial for trial in pruned if trial.user_attrs.get(REASON) == STOPPED]
+    stopped = [trial for trial in pruned if trial.user_attrs.get(REASON) in (STOPPED, OVER)]
     stopped.sort(key=lambda t: (*max(t.intermediate_values.items()), -t.number), reverse=True)  # of the last report
-    return _each_setting_once([*best_trials(study, count), *stopped])[:count]
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    best = best_trials(study, count) if finished or not stopped else []
+    return _each_setting_once([*best, *stopped])[:count]
 
 
 def _each_setting_once(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:

@@ -31,7 +31,13 @@ from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
 from sp_search.search.workers.slots import SlotPool, TrialSlot
 
 
-def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPool, settings: SearchSettings) -> None:
+def run_trials(
+    searcher: StudySearcher,
+    scheduler: TrialScheduler,
+    slots: SlotPool,
+    settings: SearchSettings,
+    is_over: Callable[[], object] = lambda: False,
+) -> None:
     """Let Tune run all trials of a searcher to their ends.
 
     Args:
@@ -39,6 +45,7 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPo
         scheduler: stops some of them.
         slots: of the workers.
         settings: how many trials are prepared ahead, the deciding metric, and the folder for Tune's empty folders.
+        is_over: whether the search is over; its live trials then report behind their next chunk, and stop.
 
     Raises:
         StudyError: a worker is gone for good.
@@ -59,6 +66,8 @@ def run_trials(searcher: StudySearcher, scheduler: TrialScheduler, slots: SlotPo
         except TuneError as error:  # Tune turns an exception of its searcher into text
             raise error.__context__ or error from None
         slots.check()
+        if is_over():
+            slots.cut_short()
     slots.clear()
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ from sp_search.search.study.sampler import sampler, trial_seed
 from sp_search.search.study.study import OpenStudy
 from sp_search.search.study.trials import (
     FAILURES,
+    OVER,
     PARAMS,
     REASON,
     REPORTS,
@@ -78,6 +79,7 @@ class StudySearcher(Searcher):
         scheduler: ReplayedScheduler,
         observers: Observers,
         keep: Keep,
+        why_over: Callable[[], str] = lambda: "",
     ) -> None:
         """Serve a study.
 
@@ -88,6 +90,7 @@ class StudySearcher(Searcher):
             scheduler: knows which trials were stopped by their last report before the search ended.
             observers: get all events.
             keep: writes the prompt of a trial that reached its full budget.
+            why_over: says, in words, why no trial may begin any more; empty as long as one may.
         """
         super().__init__(metric=METRIC, mode="max")
         self._opened, self._study = opened, opened.study
@@ -96,6 +99,7 @@ class StudySearcher(Searcher):
         self._scheduler = scheduler
         self._observers = observers
         self._keep = keep
+        self._why_over = why_over
         self._running: dict[str, _Running] = {}
         self._position = stream_position(self._study)
         self._told = len(past_reports(self._study))
@@ -110,6 +114,8 @@ class StudySearcher(Searcher):
         """The config of the next trial; None if none may start now, FINISHED if none is left."""
         if len(self._running) >= self._settings.in_flight + self._settings.staged:
             return None
+        if self._why_over():
+            self._waiting.clear()  # they stay as they are for a start with a larger budget
         running = self._waiting.popleft() if self._waiting else self._asked()
         if running is None:
             return None if self._running else Searcher.FINISHED  # a running trial may still need a retry
@@ -132,7 +138,7 @@ class StudySearcher(Searcher):
         elif max(running.reported, default=0) >= self._settings.budget:
             self._end(running, TrialState.COMPLETE, "", result or {})
         else:
-            self._end(running, TrialState.PRUNED, STOPPED)
+            self._end(running, TrialState.PRUNED, OVER if self._why_over() else STOPPED)
 
     def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
         """Continue a trial whose worker was lost; retry a trial whose own run raised, or record that it failed.
@@ -199,7 +205,7 @@ class StudySearcher(Searcher):
 
     def _asked(self) -> _Running | None:
         """A new trial, up to the total. Settings that were tried before get their results from the study."""
-        while (asked := self._count()) < self._settings.trials:
+        while not self._why_over() and (asked := self._count()) < self._settings.trials:
             self._study.sampler = sampler(self._settings.sampler, self._settings.seed, asked)
             if (running := self._drawn(self._study.ask())) is not None:
                 return running

@@ -7,7 +7,7 @@ Here the study's reports are replayed through a new scheduler in their original 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,16 +43,24 @@ def ray_scheduler(pruner: Choice, *, budget: int, grace: int, reduction_factor: 
 class ReplayedScheduler(FIFOScheduler):
     """A scheduler of Ray that knows trials by their numbers and has seen the reports of earlier starts."""
 
-    def __init__(self, inner: TrialScheduler, *, budget: int, past: Iterable[PastReport] = ()) -> None:
+    def __init__(
+        self,
+        inner: TrialScheduler,
+        *,
+        budget: int,
+        past: Iterable[PastReport] = (),
+        is_over: Callable[[], object] = lambda: False,
+    ) -> None:
         """Put a new scheduler into the state after these past reports.
 
         Args:
             inner: decides between the first report and the budget.
             budget: utterances after which every trial stops.
             past: reports of earlier starts, in their original order.
+            is_over: whether the search is over, so that every trial stops at its next report.
         """
         super().__init__()
-        self._inner, self._budget = inner, budget
+        self._inner, self._budget, self._is_over = inner, budget, is_over
         self._added: set[_Known] = set()
         self._last: dict[int, str] = {}
         for report in past:
@@ -68,7 +76,8 @@ class ReplayedScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Decide on a report: continue or stop."""
-        return self._decide(_known(trial), result)
+        decision = self._decide(_known(trial), result)
+        return str(TrialScheduler.STOP) if self._is_over() else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
         """Do nothing: the last report has been decided on like every other."""

@@ -38,6 +38,7 @@ class SlotPool:
         self._slots = slots
         self._taken: list[TrialSlot] = []
         self._waiting: dict[Any, TrialSlot] = {}
+        self._is_cut_short = False
         self._ready: list[Any] = []  # references of freed slots, to be used again: a new one takes milliseconds
 
     @property
@@ -101,9 +102,20 @@ class SlotPool:
         if not is_wanted:
             self._share()
 
+    def cut_short(self) -> None:
+        """Let every live trial report behind its next chunk, wherever it stands, until `clear`."""
+        if not self._is_cut_short:
+            self._set_cut_short(True)
+
     def clear(self) -> None:
         """Take all slots back. Their trials have ended; their workers may still be removing them."""
         self._taken.clear()
+        if self._is_cut_short:
+            self._set_cut_short(False)
+
+    def _set_cut_short(self, is_short: bool) -> None:
+        self._is_cut_short = is_short
+        ray.get([worker.cut_short.remote(is_short) for worker in self._workers])
 
     def _share(self) -> None:
         while (counts := self._counts()) and max(counts) - min(counts) > 1:

@@ -55,6 +55,7 @@ class Worker:
         """
         self._saving = SavingTrainer(make_trainer(), save_every_s)  # used by the engine thread alone
         self._clock = WorkClock()
+        self._is_cut_short = False
         self._turn = threading.Condition()  # guards the next three
         self._asked: dict[int, _Pending] = {}
         self._leaving: set[int] = set()
@@ -128,6 +129,10 @@ class Worker:
             self._errands.append(partial(self._hand_over, number, to))
             self._turn.notify()
 
+    def cut_short(self, is_short: bool) -> None:
+        """From now on every trial reports behind its next chunk, or no longer does."""
+        self._is_cut_short = is_short
+
     def save_now(self) -> None:
         """Save every live trial, between two chunks."""
         self._in_trainer(self._save_all)
@@ -194,6 +199,8 @@ class Worker:
             self._tell(asked[number], _nothing_to_come(asked[number]))
         if not until:
             return
+        if self._is_cut_short:
+            until = dict.fromkeys(until, 1)
         try:
             reports = self._saving.advance(until)
             for number, report in reports.items():

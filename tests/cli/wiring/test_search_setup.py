@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.wiring.places import check_places
-from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype
+from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype, wall_s
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError, UserError
@@ -222,3 +222,21 @@ def test_any_space_is_read_or_refused_in_one_line(raw):
         for value in r.values:
             assert LIMITS[r.name].fault(value) == ""
             assert not isinstance(value, float) or math.isfinite(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"),
+    [
+        ([], math.inf),
+        (["budget.wall=2h"], 7200),
+        (["budget.wall=1h30m"], 5400),
+        (["budget.wall=90m"], 5400),
+        (["budget.wall=45s"], 45),
+        (["budget.wall=1.5h"], 5400),
+        (["budget.device_hours=3"], 5400),  # of two workers
+        (["budget.money=6", "budget.rate=2"], 5400),
+        (["budget.wall=1h", "budget.device_hours=3"], 3600),
+    ],
+)
+def test_the_tightest_limit_counts(words, seconds):
+    assert wall_s(load_settings(["task=intent", "cluster.workers=2", *words], Settings)) == seconds

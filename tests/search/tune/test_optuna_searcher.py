@@ -9,7 +9,15 @@ from ray.exceptions import ActorDiedError
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.protocol import FACTS, TrialRequest
 from sp_search.search.study.sampler import trial_seed
-from sp_search.search.study.trials import FAILURES, REASON, TWIN_OF, past_reports
+from sp_search.search.study.trials import (
+    FAILURES,
+    OVER,
+    REASON,
+    TWIN_OF,
+    past_reports,
+    trials_to_confirm,
+    was_cut_short,
+)
 from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
 from sp_search.search.tune.scheduler import NUMBER
 from tests.search.searches import lr_space
@@ -229,3 +237,21 @@ def test_a_file_of_nfs_among_the_trials_is_left_alone(search):
     (trials / ".nfs0001").write_text("held open")
     search.run("a")
     assert (trials / ".nfs0001").exists()
+
+
+def test_a_search_that_is_over_asks_for_no_more_and_keeps_what_waits(tmp_path):
+    """The trial that ran is told with its last report, wherever that was, and may still be confirmed."""
+    search = Search(tmp_path)
+    search.searcher.suggest("a")
+    search.searcher.suggest("b")
+    search.report("a", 100, 0.4)
+    search.fail("b", ActorDiedError())  # its worker was lost: it waits
+    search.searcher._why_over = lambda: "enough"
+    assert search.searcher.suggest("c") is None, "one still runs"
+    search.end("a", 250, 0.45)
+    assert search.searcher.suggest("c") == "FINISHED"
+    ended, waiting = search.study.trials
+    assert (ended.state, ended.user_attrs[REASON]) == (TrialState.PRUNED, OVER)
+    assert waiting.state == TrialState.RUNNING, "a start with a larger budget goes on with it"
+    assert [trial.number for trial in trials_to_confirm(search.study, 2)] == [0]
+    assert was_cut_short(search.study, 2)

@@ -169,3 +169,15 @@ def test_many_trials_that_come_and_go_all_end(worker, trainer, wanted, calls):
     assert max(map(len, trainer.chunks)) > 1
     engine_s, worker_s = worker.time_share()
     assert 0 <= engine_s <= worker_s
+
+
+def test_a_worker_that_is_cut_short_reports_behind_the_next_chunk_until_it_is_not(worker, trainer, wanted, calls):
+    worker.report(wanted(1), 300)  # at 400; the next report is at 1,600
+    trainer.gate.clear()
+    asked = calls.submit(worker.report, wanted(1), 400)
+    worker.cut_short(True)
+    trainer.gate.set()
+    at = seen(asked.result(WAIT_S))
+    assert 400 < at < 1600
+    worker.cut_short(False)
+    assert seen(worker.report(wanted(1), at)) == 1600
