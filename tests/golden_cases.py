@@ -9,7 +9,8 @@ from torch import Tensor
 
 from sp_search.engine.batch.collate import SourceBatch, collate_sources
 from sp_search.engine.prompted.target_block import TargetBlock
-from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import PAD, SEPARATOR
 

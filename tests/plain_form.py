@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.lm.architecture import UnitLM, sinusoidal_positions
+from sp_search.lm.unit_lm import UnitLM, sinusoidal_positions
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import EOS, SEPARATOR
 

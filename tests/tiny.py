@@ -14,7 +14,8 @@ import torch
 
 from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.task_data import Scores, TaskData, task_data
-from sp_search.lm.architecture import Architecture, UnitLM, random_lm
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM, random_lm
 from sp_search.tasks.registry import get_task
 from sp_search.types import SPECIALS, Corpus, Split
 from sp_search.units.dictionary import Dictionary

@@ -23,7 +23,7 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weig
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import new_trial
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import EOS, Params, Split
 
 SEED = 0

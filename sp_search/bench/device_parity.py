@@ -20,7 +20,7 @@ from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import new_trial
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import Params
 
 CPU = torch.device("cpu")

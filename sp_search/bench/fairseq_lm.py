@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import SPECIALS
 
 
@@ -32,6 +33,17 @@ def fairseq_decoder(lm: UnitLM) -> Any:
     model.load_state_dict(model.state_dict() | _state(lm))
     model.to(lm.device)
     return model.eval().requires_grad_(False).decoder
+
+
+PARTS = {
+    "attn_norm": "self_attn_layer_norm",
+    "out": "self_attn.out_proj",
+    "ffn_norm": "final_layer_norm",
+    "fc1": "fc1",
+    "fc2": "fc2",
+    "final_norm": "layer_norm",
+}
+"""fairseq's names of the parts of a decoder by ours."""
 
 
 def _arguments(architecture: Architecture) -> Namespace:
@@ -54,19 +66,13 @@ def _state(lm: UnitLM) -> dict[str, Tensor]:
     """The weights under fairseq's names."""
     embedding = lm.embedding.float()
     state = {"decoder.embed_tokens.weight": embedding, "decoder.output_projection.weight": embedding}
-    if lm.final_norm is not None:
-        state |= {"decoder.layer_norm.weight": lm.final_norm[0], "decoder.layer_norm.bias": lm.final_norm[1]}
-    for number, layer in enumerate(lm.layers):
-        named = {
-            "self_attn_layer_norm": (layer.attn_norm_weight, layer.attn_norm_bias),
-            "self_attn.out_proj": (layer.out_weight, layer.out_bias),
-            "final_layer_norm": (layer.ffn_norm_weight, layer.ffn_norm_bias),
-            "fc1": (layer.fc1_weight, layer.fc1_bias),
-            "fc2": (layer.fc2_weight, layer.fc2_bias),
-        }
-        parts = zip("qkv", layer.qkv_weight.chunk(3), layer.qkv_bias.chunk(3), strict=True)
-        named |= {f"self_attn.{letter}_proj": (weight, bias) for letter, weight, bias in parts}
-        for name, (weight, bias) in named.items():
-            state[f"decoder.layers.{number}.{name}.weight"] = weight.float()
-            state[f"decoder.layers.{number}.{name}.bias"] = bias.float()
+    for ours, tensor in lm.tensors().items():
+        *place, name = ours.split(".")
+        part, _, kind = name.rpartition("_")  # of fc1_weight, say
+        where = ".".join(["decoder", *place])
+        if part == "qkv":
+            for letter, of_letter in zip("qkv", tensor.float().chunk(3), strict=True):
+                state[f"{where}.self_attn.{letter}_proj.{kind}"] = of_letter
+        elif part in PARTS:
+            state[f"{where}.{PARTS[part]}.{kind}"] = tensor.float()
     return state

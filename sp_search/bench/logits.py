@@ -22,7 +22,7 @@ from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.prompted.source_states import run_source, source_levels
 from sp_search.engine.transformer.folded_weights import fold_weights
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 
 Sources = Sequence[npt.NDArray[np.int32]]
 
@@ -33,12 +33,12 @@ class TargetLogits(Protocol):
     dtype: torch.dtype
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:
-        """Logits (B, A, V or C + 4) and the targets (B, A) of their rows, PAD where nothing is scored.
+        """Logits (B, A, V or C + 4) and the targets (B, A) of their rows, UNSCORED where nothing is scored.
 
         Args:
             sources: the units of each utterance.
             fed: (B, M), the units that stand for its answer, PAD behind the last.
-            targets: (B, M + 2), what is expected from `<s>` on; PAD where nothing is scored.
+            targets: (B, M + 2), what is expected from `<s>` on; UNSCORED where nothing is scored.
             prompt: the trial's, dropout applied.
         """
         ...

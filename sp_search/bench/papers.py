@@ -25,6 +25,7 @@ from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
 from sp_search.bench.logits import TargetLogits
 from sp_search.engine.answer.evaluator import AnswerModel
+from sp_search.engine.answer.label_map import UNSCORED
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.checkpoint import TrialRun, load_state, save_state
@@ -33,9 +34,9 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import CheckpointError
 from sp_search.files.write import write_text
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.tasks.label_space import NOTHING
-from sp_search.types import PAD, Params
+from sp_search.types import Params
 
 PROGRESS_FILE = "progress.json"
 
@@ -134,15 +135,15 @@ class PapersTrial:
         symbols = torch.from_numpy(self._data.answers[split][chosen].astype(np.int64)).to(self._lm.device)
         targets = verbalized.targets(symbols)
         if not settings.score_separator:
-            targets[:, 0] = PAD
+            targets[:, 0] = UNSCORED
         if not settings.score_end:
-            targets[:, -1] = PAD
+            targets[:, -1] = UNSCORED
         tokens = sum(map(len, sources)) + int((symbols != NOTHING).sum()) + 2 * len(sources)
         logits, targets = self._logits(sources, verbalized.fed(symbols), targets, prompt)
         if is_training and (factors := self.slot.head_draws(*logits.shape[:2])) is not None:
             logits = logits * factors
-        nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
-        return nll, int((targets != PAD).sum()), tokens
+        nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=UNSCORED, reduction="sum")
+        return nll, int((targets != UNSCORED).sum()), tokens
 
 
 def train_to_early_stop(

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from sp_search.engine.answer.label_map import UNSCORED
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.types import EOS, PAD, SEPARATOR
 
@@ -32,7 +33,7 @@ class Rows:
     """
 
     tokens: Tensor  # (B, R), int64: PAD at prompt rows and behind the end
-    targets: Tensor  # (B, R), int64: from `<s>` on; PAD where nothing is scored
+    targets: Tensor  # (B, R), int64: from `<s>` on; UNSCORED where nothing is scored
     prompt: Tensor  # (P, B), int64: the rows of the prompt
 
     @property
@@ -47,7 +48,7 @@ def lay_out(sources: Sequence[npt.NDArray[np.int32]], fed: Tensor, targets: Tens
     Args:
         sources: the units of each utterance.
         fed: (B, M), the units that stand for its answer, PAD behind the last.
-        targets: (B, M + 2), what is expected from `<s>` on; PAD where nothing is scored.
+        targets: (B, M + 2), what is expected from `<s>` on; UNSCORED where nothing is scored.
         before: prompt rows before the source.
         behind: prompt rows right before `<s>`.
     """
@@ -55,7 +56,7 @@ def lay_out(sources: Sequence[npt.NDArray[np.int32]], fed: Tensor, targets: Tens
     units, expected = fed.cpu().numpy(), targets.cpu().numpy()
     width = before + max(map(len, sources)) + behind + answer
     tokens = np.full((len(sources), width), PAD)
-    wanted = np.full_like(tokens, PAD)
+    wanted = np.full_like(tokens, UNSCORED)
     prompt = np.empty((before + behind, len(sources)), dtype=np.int64)
     for row, source in enumerate(sources):
         end = before + 1 + len(source)  # of the source

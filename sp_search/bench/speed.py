@@ -27,7 +27,7 @@ from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
 from sp_search.engine.runtime.torch_private import packed_product
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.tasks.label_space import NOTHING
 from sp_search.types import Params
 

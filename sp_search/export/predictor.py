@@ -31,7 +31,7 @@ from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.folder import FORMAT, task_of
 from sp_search.export.members import SavedMember, TrainedMember, members_in
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.rivals.rival import Rival
@@ -232,7 +232,8 @@ def _candidate(
     tensors, prompt = PromptTensors.from_named(named, str(folder)), member.settings.prompt
     deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
     is_infix = prompt is not None and prompt.is_deep_infix
-    verbalized = LabelMap.of(member.units, linear=tensors.head is not None, device=model.device)
+    is_linear = tensors.head is not None
+    verbalized = LabelMap.of(member.units, linear=is_linear, device=model.device, architecture=lm.architecture)
     return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, member.settings.max_source_units)
 
 

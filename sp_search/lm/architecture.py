@@ -1,29 +1,25 @@
-"""The frozen unit LM: its shape and its weights, on one device in one dtype.
+"""The description of a unit LM: everything that decides which function its weights compute.
 
-Follows fairseq's `transformer_lm` decoder (method.md, "The unit LM"): pre-norm layers, ReLU, sinusoidal
-positions, output projection tied to the embedding.
+fairseq's `transformer_lm` is the case of the defaults (method.md, "The unit LM"): layer norm before each sublayer,
+ReLU, sinusoidal positions, output projection tied to the embedding. The other fields are those in which causal LMs
+in the `transformers` format differ.
 
-L layers   D embedding size   F feed-forward size   H heads   V vocabulary
+L layers   D embedding size   F feed-forward size   H heads   G key/value heads   d head width   V vocabulary
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import Literal
 
 from sp_search.errors import CheckpointError
-from sp_search.types import PAD
+from sp_search.types import EOS, SEPARATOR, SPECIALS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """The shape of a unit LM."""
+    """A causal transformer. Fields without a default are its shape; the defaults are fairseq's LM."""
 
     layers: int
     embed_dim: int
@@ -32,161 +28,147 @@ class Architecture:
     vocab_size: int  # the embedding's rows; a dictionary may be padded up to it
     max_positions: int  # longest sequence the LM was made for, in units
     final_norm: bool = True
+    sliding_window: int = 0  # 0: none; else what bounds max_positions: up to it, every row sees all before it
+
+    norm: Literal["layer", "rms"] = "layer"
+    norm_bias: bool = True  # whether norms have a bias beside their weight
+    norm_eps: float = 1e-5
+    norm_before: bool = True  # before each sublayer; False: behind its residual sum
+    parallel: bool = False  # whether attention and feed-forward of a layer read the same input
+
+    key_value_heads: int = 0  # 0: as many as heads; fewer, each shared by successive heads
+    head_width: int = 0  # 0: embed_dim / attention_heads
+    qkv_bias: bool = True
+    out_bias: bool = True
+    qk_norm: bool = False  # RMS norm of every query and key, before their rotation
+
+    activation: Literal["relu", "gelu", "gelu_tanh", "silu"] = "relu"
+    gated: bool = False  # whether the activation of one half of fc1's rows multiplies the other half
+    ffn_bias: bool = True
+
+    positions: Literal["sinusoidal", "learned", "rotary"] = "sinusoidal"
+    rotary_theta: float = 10000.0
+    rotary_width: int = 0  # leading dimensions of a head that are rotated; even
+    prompts_take_positions: bool = False  # whether what follows a prompt of P rows begins P positions later
+    scaled_embedding: bool = True  # whether tokens are multiplied by sqrt(D)
+
+    token_width: int = 0  # of the embedding, projected to D on both sides; 0: D, without projections
+    tied: bool = True  # whether the output projection is the embedding
+    start: int = EOS  # dictionary id of the token in front of a source
+    absent: tuple[int, ...] = ()  # special ids, ascending, for which the LM has no token
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "absent", tuple(self.absent))  # JSON has lists
         if self.layers < 1:
             raise CheckpointError(f"unit LM: expected 1 or more layers, got {self.layers}")
         width, heads = self.embed_dim, self.attention_heads
-        if width < 4 or heads < 1 or width % heads or width % 2:  # positions need two waves: 4
-            raise CheckpointError(
+        divides = bool(self.head_width) or (heads > 0 and width % heads == 0)
+        if width < 4 or heads < 1 or not divides or (self.positions == "sinusoidal" and width % 2):
+            raise CheckpointError(  # sinusoidal positions need two waves: 4
                 f"unit LM: expected an even width of 4 or more, divisible by its heads, "
                 f"got width {width} and {heads} heads"
+            )
+        if heads % self.kv_heads:
+            raise CheckpointError(f"unit LM: expected key/value heads that divide {heads}, got {self.kv_heads}")
+        if self.rotary_width % 2 or self.rotary_width > self.head_dim:
+            raise CheckpointError(
+                f"unit LM: expected an even number of rotated dimensions, at most {self.head_dim}, "
+                f"got {self.rotary_width}"
             )
 
     @property
     def head_dim(self) -> int:
-        """Width of one attention head."""
-        return self.embed_dim // self.attention_heads
-
-
-class Layer(NamedTuple):
-    """One pre-norm decoder layer; linear weights are (out, in) as in torch."""
-
-    attn_norm_weight: Tensor  # (D,)
-    attn_norm_bias: Tensor  # (D,)
-    qkv_weight: Tensor  # (3D, D): query, key and value rows in this order
-    qkv_bias: Tensor  # (3D,)
-    out_weight: Tensor  # (D, D)
-    out_bias: Tensor  # (D,)
-    ffn_norm_weight: Tensor  # (D,)
-    ffn_norm_bias: Tensor  # (D,)
-    fc1_weight: Tensor  # (F, D)
-    fc1_bias: Tensor  # (F,)
-    fc2_weight: Tensor  # (D, F)
-    fc2_bias: Tensor  # (D,)
-
-
-@dataclass(frozen=True)
-class UnitLM:
-    """Frozen weights of a unit LM. Norms stay float32; the rest has the dtype asked for."""
-
-    architecture: Architecture
-    embedding: Tensor  # (V, D), also the output projection; row 1 (pad) is zero
-    layers: tuple[Layer, ...]  # L
-    final_norm: tuple[Tensor, Tensor] | None  # weight and bias (D,), or None
-    fingerprint: str  # sha256 of the weights, hex
+        """Width of one attention head, d."""
+        return self.head_width or self.embed_dim // self.attention_heads
 
     @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.embedding.device
+    def kv_heads(self) -> int:
+        """Heads that have keys and values of their own, G."""
+        return self.key_value_heads or self.attention_heads
 
     @property
-    def dtype(self) -> torch.dtype:
-        """What matrix products run in."""
-        return self.embedding.dtype
+    def query_width(self) -> int:
+        """Width of the queries of all heads, H * d."""
+        return self.attention_heads * self.head_dim
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> UnitLM:
-        """The same LM on another device, matrices in another dtype; shares what needs no change."""
+    @property
+    def kv_width(self) -> int:
+        """Width of the keys of all heads, G * d; the same for values."""
+        return self.kv_heads * self.head_dim
 
-        def move(name: str, tensor: Tensor) -> Tensor:
-            return tensor.to(device, torch.float32 if "norm" in name else dtype)
+    @property
+    def token_scale(self) -> float:
+        """The factor of a token's embedding in the input of layer 0."""
+        return math.sqrt(self.embed_dim) if self.scaled_embedding else 1.0
 
-        norm = self.final_norm
-        return UnitLM(
-            architecture=self.architecture,
-            embedding=self.embedding.to(device, dtype),
-            layers=tuple(Layer(**{n: move(n, t) for n, t in layer._asdict().items()}) for layer in self.layers),
-            final_norm=None if norm is None else (norm[0].to(device), norm[1].to(device)),
-            fingerprint=self.fingerprint,
-        )
+    @property
+    def is_rotary(self) -> bool:
+        """Whether queries and keys are rotated by their positions."""
+        return self.positions == "rotary"
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All weights by name, as `from_tensors` takes them."""
-        named = {"embedding": self.embedding}
-        for i, layer in enumerate(self.layers):
-            named |= {f"layers.{i}.{name}": tensor for name, tensor in layer._asdict().items()}
-        if self.final_norm is not None:
-            named |= {"final_norm_weight": self.final_norm[0], "final_norm_bias": self.final_norm[1]}
-        return named
+    @property
+    def has_plain_heads(self) -> bool:
+        """Whether the projections of a row are its queries, keys and values, one of each for every head."""
+        return not (self.is_rotary or self.qk_norm) and self.kv_heads == self.attention_heads
 
-    @classmethod
-    def from_tensors(cls, architecture: Architecture, tensors: Mapping[str, Tensor], fingerprint: str) -> UnitLM:
-        """Build an LM from named weights; every name and shape must be as `expected_shapes` says.
+    @property
+    def has_plain_feed_forward(self) -> bool:
+        """Whether a layer ends in x + fc2(relu(fc1(layer_norm(x))))."""
+        plain_norm = self.norm == "layer" and self.norm_eps == 1e-5 and self.norm_before
+        return plain_norm and self.activation == "relu" and not (self.gated or self.parallel)
 
-        Raises:
-            CheckpointError: a weight is missing, unexpected or of another shape; all of them are named.
+    @property
+    def columns(self) -> int:
+        """Columns of the logits: one for each dictionary id that has a token."""
+        return self.vocab_size - len(self.absent)
+
+    def column(self, index: int) -> int:
+        """The column of the logits for a dictionary id. `<s>` has that of `</s>` where the LM has no token for it.
+
+        For example, after a source of a SlamKit LM its end token is what can announce an answer.
         """
-        expected = expected_shapes(architecture)
-        faults = [f"missing {name}" for name in expected if name not in tensors]
-        faults += [f"unexpected {name}" for name in tensors if name not in expected]
-        faults += [
-            f"{name}: expected shape {shape}, got {tuple(tensors[name].shape)}"
-            for name, shape in expected.items()
-            if name in tensors and tuple(tensors[name].shape) != shape
-        ]
-        if faults:
-            raise CheckpointError("unit LM weights: " + "; ".join(faults))
-        layers = tuple(
-            Layer(**{name: tensors[f"layers.{i}.{name}"] for name in Layer._fields})
-            for i in range(architecture.layers)
-        )
-        norm = (tensors["final_norm_weight"], tensors["final_norm_bias"]) if architecture.final_norm else None
-        return cls(architecture, tensors["embedding"], layers, norm, fingerprint)
+        if index == SEPARATOR and SEPARATOR in self.absent:
+            index = EOS
+        assert index not in self.absent
+        return index - sum(special < index for special in self.absent)
+
+    @property
+    def first_unit_column(self) -> int:
+        """The column of the first dictionary id behind the specials; the others follow in order."""
+        return SPECIALS - len(self.absent)
+
+
+def layer_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """The name and shape of every weight of a layer."""
+    d, f, width = architecture.embed_dim, architecture.ffn_embed_dim, architecture.head_dim
+    rows, up = architecture.query_width + 2 * architecture.kv_width, f * (2 if architecture.gated else 1)
+    norm_bias, qkv, out, ffn = (
+        architecture.norm_bias, architecture.qkv_bias, architecture.out_bias, architecture.ffn_bias,
+    )  # fmt: skip
+    shapes: dict[str, tuple[tuple[int, ...], bool]] = {  # and whether it is there
+        "attn_norm_weight": ((d,), True), "attn_norm_bias": ((d,), norm_bias),
+        "qkv_weight": ((rows, d), True), "qkv_bias": ((rows,), qkv),
+        "out_weight": ((d, architecture.query_width), True), "out_bias": ((d,), out),
+        "ffn_norm_weight": ((d,), True), "ffn_norm_bias": ((d,), norm_bias),
+        "fc1_weight": ((up, d), True), "fc1_bias": ((up,), ffn),
+        "fc2_weight": ((d, f), True), "fc2_bias": ((d,), ffn),
+        "query_norm_weight": ((width,), architecture.qk_norm), "key_norm_weight": ((width,), architecture.qk_norm),
+    }  # fmt: skip
+    return {name: shape for name, (shape, is_there) in shapes.items() if is_there}
 
 
 def expected_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
     """The name and shape of every weight of a unit LM of this architecture."""
-    d, f = architecture.embed_dim, architecture.ffn_embed_dim
-    layer = {
-        "attn_norm_weight": (d,), "attn_norm_bias": (d,), "qkv_weight": (3 * d, d), "qkv_bias": (3 * d,),
-        "out_weight": (d, d), "out_bias": (d,), "ffn_norm_weight": (d,), "ffn_norm_bias": (d,),
-        "fc1_weight": (f, d), "fc1_bias": (f,), "fc2_weight": (d, f), "fc2_bias": (d,),
-    }  # fmt: skip
-    shapes: dict[str, tuple[int, ...]] = {"embedding": (architecture.vocab_size, d)}
+    d, tokens = architecture.embed_dim, architecture.token_width or architecture.embed_dim
+    shapes: dict[str, tuple[int, ...]] = {"embedding": (architecture.vocab_size, tokens)}
     for i in range(architecture.layers):
-        shapes |= {f"layers.{i}.{name}": shape for name, shape in layer.items()}
+        shapes |= {f"layers.{i}.{name}": shape for name, shape in layer_shapes(architecture).items()}
     if architecture.final_norm:
-        shapes |= {"final_norm_weight": (d,), "final_norm_bias": (d,)}
+        shapes |= {"final_norm_weight": (d,)} | ({"final_norm_bias": (d,)} if architecture.norm_bias else {})
+    if architecture.positions == "learned":
+        shapes["position_table"] = (architecture.max_positions, d)
+    if architecture.token_width:
+        shapes |= {"project_in": (d, tokens), "project_out": (tokens, d)}
+    if not architecture.tied:
+        shapes["head"] = (architecture.columns, tokens)
     return shapes
-
-
-def tensors_fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 over names, shapes and float32 values, hex; the same whatever file the weights came from."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(f"{name}{tuple(tensors[name].shape)}".encode())
-        digest.update(tensors[name].float().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def random_lm(architecture: Architecture, seed: int) -> UnitLM:
-    """An untrained LM with weights of about the size that training leaves, for tests and benchmarks."""
-    generator = torch.Generator().manual_seed(seed)
-    tensors: dict[str, Tensor] = {}
-    for name, shape in expected_shapes(architecture).items():
-        noise = torch.randn(shape, generator=generator)
-        if "norm_weight" in name:
-            tensors[name] = 1 + 0.1 * noise
-        elif len(shape) == 1:
-            tensors[name] = 0.1 * noise
-        else:
-            tensors[name] = noise / math.sqrt(shape[-1])
-    tensors["embedding"][PAD] = 0
-    return UnitLM.from_tensors(architecture, tensors, tensors_fingerprint(tensors))
-
-
-def sinusoidal_positions(architecture: Architecture, positions: Tensor) -> Tensor:
-    """fairseq's sinusoidal table at the given positions.
-
-    Args:
-        positions: any shape, int64; the first real position is PAD + 1 = 2, and PAD itself gives zeros.
-
-    Returns:
-        positions.shape + (D,), float32.
-    """
-    half = architecture.embed_dim // 2
-    rate = torch.exp(torch.arange(half, device=positions.device) * -(math.log(10000) / (half - 1)))
-    angle = positions.unsqueeze(-1).float() * rate  # (..., D / 2)
-    table = torch.cat([angle.sin(), angle.cos()], dim=-1)  # (..., D)
-    return table * (positions != PAD).unsqueeze(-1)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import Architecture, UnitLM, tensors_fingerprint
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM, tensors_fingerprint
 from sp_search.units.fairseq_file import model_settings, read_checkpoint
 
 IGNORED = re.compile(r"decoder\.(version|embed_positions\._float_tensor)$")

@@ -18,8 +18,9 @@ from safetensors.torch import load_file, save_file
 
 from sp_search.errors import CheckpointError
 from sp_search.files.write import atomic_write, write_text
-from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.lm.architecture import Architecture
 from sp_search.lm.checkpoint import import_checkpoint
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.published.download import cannot_keep
 from sp_search.published.pins import sha256_of
 

@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import Architecture, UnitLM, random_lm
+from sp_search.lm.architecture import Architecture
 from sp_search.lm.store import load_checkpoint
+from sp_search.lm.unit_lm import UnitLM, random_lm
 from sp_search.published.archive import fetch_members
 from sp_search.published.catalogue import LMS
 from sp_search.units.dictionary import Dictionary

@@ -13,21 +13,22 @@ import torch
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.prompts.settings import PromptSettings
-from sp_search.types import SPECIALS
+from sp_search.types import SEPARATOR, SPECIALS
 
 
 @dataclass
 class PromptTensors:
     """What one trial trains, float32, leaves of the graph. None where a trial has no such part."""
 
-    separator: Tensor  # (D,), the embedding of `<s>` before its scaling by sqrt(D)
+    separator: Tensor  # (D,), the embedding of `<s>` before the LM's scale (fairseq: sqrt(D))
     prefix: Tensor | None = None  # (P, D), input prompt before the source
     infix: Tensor | None = None  # (P, D), input prompt right before `<s>`
     keys: Tensor | None = None  # (depth, P, D), stand in for the layer-normed input of the key projection
     values: Tensor | None = None  # (depth, P, D), the same for the value projection
-    head: Tensor | None = None  # (C + 4, V), linear verbalizer on the LM's logits
+    head: Tensor | None = None  # (C + 4, columns of the logits), linear verbalizer on the LM's logits
 
     def named(self) -> dict[str, Tensor]:
         """The tensors that are there, by name."""
@@ -68,14 +69,14 @@ def initial_tensors(settings: PromptSettings, lm: UnitLM, generator: torch.Gener
     Returns:
         float32 leaves on the LM's device that require gradients.
     """
-    width, length = lm.architecture.embed_dim, settings.prompt_length
+    width, length, scale = lm.architecture.embed_dim, settings.prompt_length, lm.architecture.token_scale
     depth = len(settings.deep_layers(lm.architecture.layers))
     start: dict[str, Tensor] = {}
     if depth == 0 or (depth == lm.architecture.layers and settings.position == "prefix"):
         for name in ("prefix", "infix") if settings.position == "both" else (settings.position,):
-            start[name] = _rows(settings, lm, length, math.sqrt(width), generator)
+            start[name] = _rows(settings, lm, length, scale, generator)
     elif settings.position == "infix":  # its last row asks the question that `<s>` answers: it stays live
-        start["infix"] = _rows(settings, lm, length, math.sqrt(width), generator)
+        start["infix"] = _rows(settings, lm, length, scale, generator)
     if depth:
         for name in ("keys", "values"):
             rows = _rows(settings, lm, depth * length, None, generator)
@@ -84,22 +85,26 @@ def initial_tensors(settings: PromptSettings, lm: UnitLM, generator: torch.Gener
     return PromptTensors(**{name: tensor.to(lm.device).requires_grad_() for name, tensor in start.items()})
 
 
-def initial_head(units: tuple[int, ...], vocab_size: int, start: str, generator: torch.Generator) -> Tensor:
-    """A linear verbalizer's first weights, (C + 4, V), float32 on the CPU.
+def initial_head(
+    units: tuple[int, ...], architecture: Architecture, start: str, generator: torch.Generator
+) -> Tensor:
+    """A linear verbalizer's first weights, (C + 4, columns of the LM's logits), float32 on the CPU.
 
     Args:
         units: the dictionary id of each label symbol.
-        vocab_size: V.
+        architecture: of the LM.
         start: `identity` copies each symbol's unit (and the specials) through, `uniform` is torch's and the
             papers' start, U(-1/sqrt(V), 1/sqrt(V)).
         generator: on the CPU.
     """
-    rows = SPECIALS + len(units)
+    rows, columns = SPECIALS + len(units), architecture.columns
     if start == "uniform":
-        bound = 1 / math.sqrt(vocab_size)
-        return torch.empty(rows, vocab_size).uniform_(-bound, bound, generator=generator)
-    head = torch.zeros(rows, vocab_size)
-    head[torch.arange(rows), torch.tensor([*range(SPECIALS), *units])] = 1.0
+        bound = 1 / math.sqrt(columns)
+        return torch.empty(rows, columns).uniform_(-bound, bound, generator=generator)
+    head = torch.zeros(rows, columns)
+    for row, index in enumerate([*range(SPECIALS), *units]):
+        if index == SEPARATOR or index not in architecture.absent:
+            head[row, architecture.column(index)] = 1.0
     return head
 
 
@@ -111,7 +116,7 @@ def _rows(
     if settings.init == "normal":
         return settings.init_scale * torch.randn(rows, width, generator=generator)
     units = torch.randint(SPECIALS, lm.architecture.vocab_size, (rows,), generator=generator)
-    picked = lm.embedding.float().cpu()[units]  # (rows, D)
+    picked = lm.input_rows().float().cpu()[units]  # (rows, D)
     if token_scale is None:  # a layer-normed row has a root mean square of 1
         picked = picked / picked.square().mean(dim=1, keepdim=True).sqrt().clamp_min(1e-6)
         return settings.init_scale * picked

@@ -6,7 +6,7 @@ import torch
 
 from sp_search.bench.fairseq_lm import fairseq_decoder
 from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
-from sp_search.engine.answer.label_map import sequence_answers
+from sp_search.engine.answer.label_map import UNSCORED, sequence_answers
 from sp_search.engine.batch.collate import collate_sources
 from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
@@ -35,7 +35,7 @@ ANSWERS = torch.tensor([[7, 5], [4, 4], [15, 6], [9, 8]])
 
 def summed_nll(logits, targets):
     return torch.nn.functional.cross_entropy(
-        logits.flatten(0, -2), targets.flatten(), ignore_index=PAD, reduction="sum"
+        logits.flatten(0, -2), targets.flatten(), ignore_index=UNSCORED, reduction="sum"
     )
 
 
@@ -101,8 +101,8 @@ def test_rows_hold_a_prefix_in_front_and_an_infix_before_the_separator():
         [PAD, PAD, EOS, 11, 4, PAD, SEPARATOR, 4, 4],
     ]
     assert rows.targets.tolist() == [
-        [PAD, PAD, PAD, PAD, SEPARATOR, 7, 5, EOS, PAD],
-        [PAD, PAD, PAD, PAD, PAD, SEPARATOR, 4, 4, EOS],
+        [-100, -100, -100, -100, SEPARATOR, 7, 5, EOS, -100],
+        [-100, -100, -100, -100, -100, SEPARATOR, 4, 4, EOS],
     ]
     assert rows.prompt.T.tolist() == [[0, 1, 4], [0, 1, 5]]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task, write_export
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import Member, Params
 from sp_search.units.quantizer import Quantizer
 from tests.tiny import tiny_data, tiny_lm, tiny_trainer

@@ -6,7 +6,8 @@ import torch
 from fairseq.modules import SinusoidalPositionalEmbedding
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import UnitLM, expected_shapes, random_lm, sinusoidal_positions, tensors_fingerprint
+from sp_search.lm.architecture import expected_shapes
+from sp_search.lm.unit_lm import UnitLM, random_lm, sinusoidal_positions, tensors_fingerprint
 from sp_search.types import PAD
 from tests.tiny import tiny_architecture, tiny_lm
 

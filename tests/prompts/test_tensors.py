@@ -7,7 +7,7 @@ from sp_search.errors import CheckpointError
 from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
 from sp_search.types import SPECIALS
-from tests.tiny import tiny_lm
+from tests.tiny import tiny_architecture, tiny_lm
 
 LAYERS, WIDTH, LENGTH = 3, 16, 5
 
@@ -138,13 +138,15 @@ def test_detached_tensors_share_values_but_no_graph(lm):
 
 
 def test_an_identity_head_passes_specials_and_each_labels_unit_through():
-    head = initial_head((7, 4), 9, "identity", torch.Generator())
+    head = initial_head((7, 4), tiny_architecture(vocab_size=9), "identity", torch.Generator())
     logits = torch.arange(9.0)
     assert (head @ logits).tolist() == [0, 1, 2, 3, 7, 4]
 
 
 def test_a_uniform_head_starts_as_torchs_linear_layer_does():
-    head = initial_head(tuple(range(4, 104)), 104, "uniform", torch.Generator().manual_seed(0))
+    head = initial_head(
+        tuple(range(4, 104)), tiny_architecture(vocab_size=104), "uniform", torch.Generator().manual_seed(0)
+    )
     bound = 1 / math.sqrt(104)
     assert head.shape == (104, 104)
     assert float(head.abs().max()) <= bound

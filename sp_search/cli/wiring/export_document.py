@@ -12,7 +12,7 @@ from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task
 from sp_search.files.write import write_text
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.metrics.parts import part_sizes
 from sp_search.search.study.study import StudyIdentity
 from sp_search.tracking.base.provenance import git_state, versions

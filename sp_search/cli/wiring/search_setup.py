@@ -23,7 +23,8 @@ from sp_search.engine.train.probe_trainer import check_probe
 from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError, UserError
-from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.metrics.parts import said
 from sp_search.rivals.settings import RIVALS, RivalSettings, is_rival
 from sp_search.search.base.choices import Choice

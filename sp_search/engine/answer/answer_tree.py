@@ -16,7 +16,6 @@ from torch import Tensor
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.prompted.target_block import TargetBlock
 from sp_search.tasks.label_space import NOTHING
-from sp_search.types import EOS
 
 
 @dataclass(frozen=True)
@@ -105,4 +104,4 @@ def answer_scores(logits: Tensor, tree: AnswerTree, verbalized: LabelMap) -> Ten
     logp = logits.log_softmax(-1)  # (B, 1 + M, V): row j is what follows node j
     columns = verbalized.outputs[tree.steps.clamp_min(0)]  # (answers, longest)
     scores = (logp[:, tree.parents.clamp_min(0), columns] * (tree.steps >= 0)).sum(-1)  # (B, answers)
-    return scores if tree.ends is None else scores + logp[:, tree.ends, EOS]
+    return scores if tree.ends is None else scores + logp[:, tree.ends, verbalized.end]

@@ -3,7 +3,7 @@
 `target_logits` computes the rows up to `<s>` and leaves, layer by layer, the columns that a row behind `<s>` reads.
 Each step then computes one row an utterance and adds its keys and values to those columns.
 
-B utterances that still write   C label symbols   V vocabulary   N columns so far   H heads   d head width
+B utterances that still write   C label symbols   V vocabulary   N columns so far   G key/value heads   d head width
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sp_search.engine.transformer.attention import Part, attend
 from sp_search.engine.transformer.decoder_layer import merge_heads, project, run_layers, split_heads
 from sp_search.engine.transformer.embedding import embed, output_logits
 from sp_search.engine.transformer.folded_weights import FoldedWeights
+from sp_search.engine.transformer.rotary import Rotation, rotation_at
 
 
 class CachedRows:
@@ -34,8 +35,10 @@ class CachedRows:
         first = sequence_answers(nothing, predicts_separator=False)
         self._logits = target_logits(weights, batch.block, batch.source, [candidate.prompt], first, read)[0, :, 0]
         self._caches = [_KVCache(parts, longest - 1) for parts in read]
-        self._positions = batch.block.units + FIRST_POSITION + 1  # (B,), of the newest row
+        ahead = candidate.prompt.rows_before_separator if weights.architecture.prompts_take_positions else 0
+        self._positions = batch.block.units + batch.block.first_position + 1 + ahead  # (B,), of the newest row
         self._choices = candidate.verbalized.choices
+        self._rotation: Rotation | None = None  # of the newest row
 
     def log_probs(self) -> Tensor:
         """Log-probability of each symbol to come next, and of `</s>` last: (B, C + 1), nats."""
@@ -47,6 +50,7 @@ class CachedRows:
         weights = self._weights
         self._positions = self._positions + 1
         fed = embed(self._candidate.verbalized.fed(symbols), self._positions, weights)  # (B, D)
+        self._rotation = rotation_at(weights, self._positions[:, None], FIRST_POSITION)
         x = run_layers(fed[None, :, None], weights.layers, self._attend)  # (1, B, 1, D)
         self._logits = output_logits(x, weights)[0, :, 0]
 
@@ -58,7 +62,7 @@ class CachedRows:
 
     def _attend(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
         layer = self._weights.layers[level]
-        return x, merge_heads(self._caches[level].read_by(*split_heads(project(x, layer), layer)))
+        return x, merge_heads(self._caches[level].read_by(*split_heads(project(x, layer), layer, self._rotation)))
 
 
 class _KVCache:
@@ -72,7 +76,7 @@ class _KVCache:
         masks = [mask.expand(1, batch, 1, 1, -1) for _, _, mask in own if mask is not None]
         assert len(masks) == len(own)
         self._filled = sum(mask.shape[-1] for mask in masks)
-        self._keys = F.pad(torch.cat([key for key, _, _ in own], dim=3), (0, 0, 0, room))  # (1, B, H, N + room, d)
+        self._keys = F.pad(torch.cat([key for key, _, _ in own], dim=3), (0, 0, 0, room))  # (1, B, G, N + room, d)
         self._values = F.pad(torch.cat([value for _, value, _ in own], dim=3), (0, 0, 0, room))
         self._mask = F.pad(torch.cat(masks, dim=4), (0, room))  # (1, B, 1, 1, N + room); nothing hides an answer
 

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.batch.collate import SourceBatch, collate_sources
-from sp_search.engine.prompted.prompt_kv import TrialPrompt
+from sp_search.engine.prompted.prompt_kv import TrialPrompt, source_ahead
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.prompted.source_states import SourceStates, source_levels
 from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.engine.transformer.folded_weights import FoldedWeights
+from sp_search.lm.architecture import Architecture
 from sp_search.types import Split
 
 Numbers = npt.NDArray[np.int64]
@@ -32,6 +33,11 @@ class MicrobatchKey(NamedTuple):
     has_infix: bool
     is_deep: bool
     has_prefix: bool
+    rows_before_source: int  # 0 where the LM shares its source states among prompts of all lengths
+
+    def on(self, architecture: Architecture) -> MicrobatchKey:
+        """The key on an LM."""
+        return self._replace(rows_before_source=source_ahead(architecture, self.rows_before_source))
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,15 @@ class Candidate:
 
     @property
     def microbatch_key(self) -> MicrobatchKey:
-        """Prompts of the same key may share a micro-batch."""
+        """Prompts that have the same key on an LM may share a micro-batch there."""
         tensors = self.prompt.tensors
         deep = tensors.keys is not None
         return MicrobatchKey(
-            self.max_source_units, tensors.infix is not None, deep, deep or tensors.prefix is not None
+            self.max_source_units,
+            tensors.infix is not None,
+            deep,
+            deep or tensors.prefix is not None,
+            self.prompt.rows_before_source,
         )
 
 
@@ -90,7 +100,7 @@ def for_each_batch(
     lengths = np.diff(split.offsets) + behind
     size = size or MicrobatchSize.for_scoring(weights.device)
     source_cache = source_cache or SourceCache(weights, 0, rows=0)
-    groups = _groups(candidates)
+    groups = _groups(candidates, weights.architecture)
     for batch in eval_batches(lengths, size.tokens):
 
         def one_pass(_: range, rows: range, batch: Numbers = batch) -> None:
@@ -100,9 +110,9 @@ def for_each_batch(
         in_microbatches(size, 1, len(batch), int(lengths[batch[-1]]), one_pass)
 
 
-def _groups(candidates: Sequence[Candidate]) -> list[tuple[int, ...]]:
+def _groups(candidates: Sequence[Candidate], architecture: Architecture) -> list[tuple[int, ...]]:
     """The numbers of the candidates that share a key, key by key."""
-    keys = [candidate.microbatch_key for candidate in candidates]
+    keys = [candidate.microbatch_key.on(architecture) for candidate in candidates]
     return [tuple(k for k, of_k in enumerate(keys) if of_k == key) for key in dict.fromkeys(keys)]
 
 
@@ -120,9 +130,10 @@ def answer_batch(
     source_cache: SourceCache,
 ) -> AnswerBatch:
     """Utterances laid out for a group of candidates of one key."""
-    key = candidates[group[0]].microbatch_key
+    key = candidates[group[0]].microbatch_key.on(weights.architecture)
     live = [candidates[k].prompt.first_live_layer for k in group]
     sources = [split.source(int(i)) for i in utterances]
-    block = collate_sources(sources, max_units=key.max_source_units, device=weights.device)
+    ahead = key.rows_before_source
+    block = collate_sources(sources, max_units=key.max_source_units, device=weights.device, ahead=ahead)
     source = source_cache.states(block, sources, source_levels(live, weights.architecture.layers))
     return AnswerBatch(utterances, block, source, group)

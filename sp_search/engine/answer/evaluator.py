@@ -24,7 +24,7 @@ from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.errors import ConfigError
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.metrics.measures import measure
 from sp_search.metrics.parts import Known, with_parts
 from sp_search.metrics.tally import Tally

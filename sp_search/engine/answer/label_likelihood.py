@@ -31,11 +31,11 @@ MAX_UTTERANCES = 2000
 
 @torch.no_grad()
 def next_unit_logp(weights: FoldedWeights, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
-    """What the LM without any prompt expects behind `<s>`: (N, V) log-probabilities of the chosen utterances."""
-    separator = weights.tokens[SEPARATOR].float() / weights.architecture.embed_dim**0.5
+    """What the LM without any prompt expects behind `<s>`: log-probabilities, (N, columns), of the chosen ones."""
+    separator = weights.tokens[SEPARATOR].float() / weights.architecture.token_scale
     prompt = TrialPrompt(PromptTensors(separator=separator), range(0), is_infix=False)
     lengths = np.diff(split.offsets)[chosen]
-    found = torch.empty(len(chosen), weights.architecture.vocab_size)
+    found = torch.empty(len(chosen), weights.architecture.columns)
     for batch in eval_batches(lengths, TOKENS_PER_BATCH):
         sources = [split.source(int(chosen[i])) for i in batch]
         block = collate_sources(sources, max_units=0, device=weights.device)
@@ -47,13 +47,16 @@ def next_unit_logp(weights: FoldedWeights, split: Split, chosen: npt.NDArray[np.
     return found
 
 
-def likelihood_scores(logp: Tensor, answers: npt.NDArray[np.int32], symbols: int) -> npt.NDArray[np.float64]:
+def likelihood_scores(
+    logp: Tensor, answers: npt.NDArray[np.int32], symbols: int, first_unit: int = SPECIALS
+) -> npt.NDArray[np.float64]:
     """Mean log-probability of each unit behind a label's utterances, less that behind all others, in nats.
 
     Args:
-        logp: (N, V), of `next_unit_logp`.
+        logp: (N, columns), of `next_unit_logp`.
         answers: (N, M) label symbols of the same utterances, NOTHING behind shorter ones.
         symbols: C.
+        first_unit: the column of the first dictionary id behind the specials.
 
     Returns:
         (C, V - 4), the LM's rows without the specials, fillers too; 0 for a label that no chosen utterance has.
@@ -61,7 +64,7 @@ def likelihood_scores(logp: Tensor, answers: npt.NDArray[np.int32], symbols: int
     has = torch.zeros(len(answers), symbols + 1)
     has.scatter_(1, torch.from_numpy(np.where(answers == NOTHING, symbols, answers).astype(np.int64)), 1.0)
     has = has[:, :symbols]  # (N, C)
-    units = logp[:, SPECIALS:]
+    units = logp[:, first_unit:]
     count = has.sum(0)[:, None]  # (C, 1)
     inside = has.T @ units / count.clamp_min(1)
     outside = (1 - has).T @ units / (len(has) - count).clamp_min(1)

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sp_search.engine.answer.label_map import UNSCORED
 from sp_search.errors import ShapeError
-from sp_search.types import PAD
 
 
 def scored_nll(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
@@ -20,7 +20,7 @@ def scored_nll(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
 
     Args:
         logits: (..., A, V), float32.
-        targets: (..., A), int64; PAD where a row is not scored.
+        targets: (..., A), int64, columns; UNSCORED where a row is not scored.
         label_smoothing: share of the target that all V columns get alike, 0 to below 1.
 
     Returns:
@@ -34,7 +34,7 @@ def scored_nll(logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) ->
     flat = F.cross_entropy(
         logits.flatten(0, -2),
         targets.flatten(),
-        ignore_index=PAD,
+        ignore_index=UNSCORED,
         reduction="none",
         label_smoothing=label_smoothing,
     )

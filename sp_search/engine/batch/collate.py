@@ -2,7 +2,7 @@
 
 An utterance u1..uN with answer a1..aM is the LM input `</s> u1 .. uN <s> a1 .. aM`. The source block holds
 `</s> u1 .. uN`, padded on the left, so that the target rows begin in the same column for every utterance.
-They are `<s> a1 .. aM`, with the rows of an infix in front of them, which have no position.
+They are `<s> a1 .. aM`, with the rows of an infix in front of them.
 
 B utterances   S source columns   N source units
 """
@@ -32,6 +32,7 @@ class SourceBatch:
     positions: Tensor  # (B, S), int64; PAD where padded
     units: Tensor  # (B,), int64: N, the units kept of each source
     lengths: tuple[int, ...]  # the same on the host, because reading a tensor would wait for the device
+    first_position: int = FIRST_POSITION  # of `</s>` in front; later where a prompt takes positions before it
 
     def take(self, rows: Sequence[int]) -> SourceBatch:
         """The rows with these numbers, with unchanged width."""
@@ -47,6 +48,7 @@ class SourceBatch:
             positions=self.positions[where],
             units=self.units[where],
             lengths=tuple(self.lengths[row] for row in rows),
+            first_position=self.first_position,
         )
 
     @property
@@ -65,30 +67,35 @@ class SourceBatch:
         return self.tokens == PAD
 
 
-def collate_sources(sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, device: torch.device) -> SourceBatch:
+def collate_sources(
+    sources: Sequence[npt.NDArray[np.int32]], *, max_units: int, device: torch.device, ahead: int = 0
+) -> SourceBatch:
     """Lay out the sources of a batch.
 
     Args:
         sources: the units of each utterance, at least one each.
         max_units: longest source kept, from its start; 0 keeps all.
         device: where the tensors go, in one copy each.
+        ahead: positions that a prompt takes before the source.
     """
     kept = [source[:max_units] if max_units else source for source in sources]
     lengths = np.array([len(source) for source in kept], dtype=np.int64)
     rows = lengths + 1
     width = int(rows.max())
+    first = FIRST_POSITION + ahead
     tokens = np.full((len(kept), width), PAD, dtype=np.int64)
     positions = np.full((len(kept), width), PAD, dtype=np.int64)
     for row, source in enumerate(kept):
         start = width - rows[row]
         tokens[row, start] = EOS
         tokens[row, start + 1 :] = source
-        positions[row, start:] = np.arange(FIRST_POSITION, FIRST_POSITION + rows[row])
+        positions[row, start:] = np.arange(first, first + rows[row])
     return SourceBatch(
         tokens=onto(device, torch.from_numpy(tokens)),
         positions=onto(device, torch.from_numpy(positions)),
         units=onto(device, torch.from_numpy(lengths)),
         lengths=tuple(lengths.tolist()),
+        first_position=first,
     )
 
 

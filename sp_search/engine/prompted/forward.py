@@ -5,7 +5,7 @@ Up to the lowest prompted layer of these trials, the source is the same for all 
 "Savings" 1, 5, 6).
 
 K trials   B utterances   S source columns   A target rows   T = S + A   N rows of the batch without pads
-P prompt positions   L layers   H heads   d head width   D embedding size   V vocabulary
+P prompt positions   L layers   H heads   G key/value heads   d head width   D embedding size   V vocabulary
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sp_search.engine.batch.collate import SourceBatch
+from sp_search.engine.batch.collate import FIRST_POSITION, SourceBatch
 from sp_search.engine.batch.unpad import Unpadding
 from sp_search.engine.prompted.prompt_kv import TrialPrompt, prompt_kv_by_layer
 from sp_search.engine.prompted.source_states import SourceStates, source_mask
@@ -26,6 +26,7 @@ from sp_search.engine.transformer.decoder_layer import merge_heads, project, run
 from sp_search.engine.transformer.embedding import output_logits
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.transformer.packed_attention import attend_above
+from sp_search.engine.transformer.rotary import Rotation, rotation_at
 
 
 def target_logits(
@@ -54,7 +55,7 @@ def target_logits(
         row j the token after token j. The row before them, if there is one, predicts `<s>`.
     """
     layers = weights.architecture.layers
-    rows, target_mask = embed_targets(weights, block, prompts, target)  # (K, B, A, D), (K or 1, B or 1, 1, A, A)
+    rows, target_mask, positions = embed_targets(weights, block, prompts, target)
     lowest = _lowest_prompted_layer(prompts, layers)
     has_layers_above = lowest < layers - 1
     attention = _Attention(
@@ -68,6 +69,8 @@ def target_logits(
         if has_layers_above
         else None,
         unpadding=_unpadding(block, rows.shape[2]) if has_layers_above else None,
+        target_rotation=rotation_at(weights, positions, FIRST_POSITION),
+        whole_rotation=_whole_rotation(weights, block, positions) if has_layers_above else None,
         read=read,
     )
     return output_logits(run_layers(rows, weights.layers, attention), weights)
@@ -93,6 +96,8 @@ class _Attention:
         Tensor | None
     )  # (K or 1, B, 1, T, 1 + T), for `attend_above`; None if there are no layers above the lowest
     unpadding: Unpadding | None  # of source and target rows, the same
+    target_rotation: Rotation | None  # of target rows; None for LMs that rotate nothing
+    whole_rotation: Rotation | None  # of source and target rows, the same
     read: list[list[Part]] | None
 
     def __call__(self, x: Tensor, level: int) -> tuple[Tensor, Tensor]:
@@ -109,7 +114,7 @@ class _Attention:
     def _attend_from_target(self, target: Tensor, level: int) -> tuple[Tensor, Tensor]:
         """Target rows (K, B, A, D) attend to prefix, source and each other; in the last layer only scored rows."""
         layer, source = self.weights.layers[level], self.source
-        query, key, value = split_heads(project(target, layer), layer)  # (K, B, H, A, d)
+        query, key, value = split_heads(project(target, layer), layer, self.target_rotation)  # (K, B, H or G, A, d)
         source_part = source.keys[level][None], source.values[level][None], source.padding[None]
         past = [*_prefix_part(self.prefixes[level]), source_part]
         self._record(past, key, value, self.target_mask)
@@ -148,17 +153,35 @@ class _Attention:
         assert self.whole_mask is not None
         layer, prefix, on_each_other = self.weights.layers[level], self.prefixes[level], self.whole_mask[..., 1:]
         pad, is_last = self.unpadding.pad, self._is_last(level)
-        if is_last and self.read is None and self._is_cheaper_without_keys():
+        has_plain_heads = self.weights.architecture.has_plain_heads
+        if has_plain_heads and is_last and self.read is None and self._is_cheaper_without_keys():
             padded = pad(rows)  # (K, B, T, D)
             return padded[:, :, -self.scored :], attend_last(padded, prefix, on_each_other, layer, self.scored)
-        projected = project(rows, layer)  # (K, N, 3D)
+        projected = project(rows, layer)  # (K, N, (H + 2G) * d)
+        if not has_plain_heads:
+            return self._attend_from_padded(rows, projected, level)
         if self.read is not None:
-            _, key, value = split_heads(pad(projected), layer)
+            _, key, value = split_heads(pad(projected), layer, None)
             self._record(_prefix_part(prefix), key, value, on_each_other)
         mixed = attend_above(projected, self.unpadding, prefix, self.whole_mask, layer)  # (K, N, D)
         if not is_last:
             return rows, mixed
         return pad(rows)[:, :, -self.scored :], pad(mixed)[:, :, -self.scored :]
+
+    def _attend_from_padded(self, rows: Tensor, projected: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """The same for heads that are rotated, normed or shared; `projected` is `project` of the rows."""
+        assert self.unpadding is not None
+        assert self.whole_mask is not None
+        layer, prefix, mask = self.weights.layers[level], _prefix_part(self.prefixes[level]), self.whole_mask
+        query, key, value = split_heads(self.unpadding.pad(projected), layer, self.whole_rotation)
+        self._record(prefix, key, value, mask[..., 1:])
+        count = self.scored if self._is_last(level) else query.shape[-2]
+        mask = mask[..., -count:, :]
+        seen = [(k, v, mask[..., :1] if hidden is None else mask[..., :1] + hidden) for k, v, hidden in prefix]
+        mixed = merge_heads(attend(query[..., -count:, :], [*seen, (key, value, mask[..., 1:])]))  # (K, B, count, D)
+        if self._is_last(level):
+            return self.unpadding.pad(rows)[:, :, -count:], mixed
+        return rows, self.unpadding.pack(mixed)
 
     def _is_cheaper_without_keys(self) -> bool:
         """Whether `attend_last` needs fewer products than the keys and values of all rows."""
@@ -179,6 +202,14 @@ def _prefix_part(prefix: PromptKV | None) -> list[Part]:
     if prefix.hidden is not None:
         hidden = additive(prefix.hidden, prefix.keys.dtype)[:, None, None, None, :]  # (K, 1, 1, 1, P)
     return [(prefix.keys[:, None], prefix.values[:, None], hidden)]
+
+
+def _whole_rotation(weights: FoldedWeights, block: SourceBatch, positions: Tensor) -> Rotation | None:
+    """The rotation of source and target rows; `positions` are those of the target rows, (K or 1, B, A)."""
+    if not weights.architecture.is_rotary:
+        return None
+    source = block.positions.expand(len(positions), -1, -1)
+    return rotation_at(weights, torch.cat([source, positions], dim=-1), FIRST_POSITION)
 
 
 def _unpadding(block: SourceBatch, target_rows: int) -> Unpadding:

@@ -3,7 +3,8 @@
 The batches of two epochs differ, so each source is cached alone, under its units, and the states of a batch are put
 together from its sources. The LM is causal, so the states of a whole source also serve a shortened one.
 
-B utterances   S source columns   n rows of one source   L layers   H heads   d head width   D embedding size
+B utterances   S source columns   n rows of one source   L layers   H heads   G key/value heads   d head width
+D embedding size
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class _CachedSource:
     """The cached rows of one source."""
 
     parts: _Parts  # those that it has
-    columns: Tensor  # (L', 2, H, n, d): keys and values
+    columns: Tensor  # (L', 2, G, n, d): keys and values
     inputs: Mapping[int, Tensor]  # by layer, (n, D)
-    entries: Mapping[int, tuple[Tensor, ...]]  # by level: query and mixed (n, D) and log_sum (n, H) of an entry
+    entries: Mapping[int, tuple[Tensor, ...]]  # by level: query and mixed (n, H * d) and log_sum (n, H) of an entry
 
     @property
     def bytes(self) -> int:
@@ -80,10 +81,11 @@ class SourceCache:
         self._weights = weights
         self.limit_bytes = limit_bytes
         architecture = weights.architecture
-        state_bytes = architecture.embed_dim * weights.dtype.itemsize
-        row_bytes = 2 * architecture.layers * state_bytes
+        itemsize = weights.dtype.itemsize
+        row_bytes = 2 * architecture.layers * architecture.kv_width * itemsize
+        entry_bytes = (architecture.embed_dim + 2 * architecture.query_width) * itemsize
         self._keeps_columns = ENOUGH * rows * row_bytes <= limit_bytes
-        self._keeps_entries = rows * (row_bytes + 3 * state_bytes + 4 * architecture.attention_heads) <= limit_bytes
+        self._keeps_entries = rows * (row_bytes + entry_bytes + 4 * architecture.attention_heads) <= limit_bytes
         self._kept: dict[bytes, _CachedSource] = {}
         self.bytes = 0
 
@@ -94,7 +96,8 @@ class SourceCache:
         wanted = self._wanted(levels)
         if not self.limit_bytes or wanted == _NOTHING:  # below layer 0 there are only embeddings
             return run_source(self._weights, block, levels)
-        names = [source.tobytes() for source in sources]
+        at = block.first_position.to_bytes(4)  # a learned position changes the states; see `MicrobatchKey`
+        names = [at + source.tobytes() for source in sources]
         missing = [b for b, rows in enumerate(block.columns) if not self._has(names[b], wanted, rows)]
         found = {b: self._kept[name] for b, name in enumerate(names) if name in self._kept}
         if missing:
@@ -158,7 +161,8 @@ class SourceCache:
         wanted, width = self._wanted(levels), block.tokens.shape[1]
         _, two, heads, _, d = cached[0].columns.shape
         columns = cached[0].columns.new_zeros(wanted.columns, two, len(cached), heads, width, d)
-        inputs = {level: columns.new_zeros(len(cached), width, heads * d) for level in wanted.inputs}
+        state_width = self._weights.architecture.embed_dim
+        inputs = {level: columns.new_zeros(len(cached), width, state_width) for level in wanted.inputs}
         entries = {
             level: [part.new_zeros(len(cached), width, part.shape[-1]) for part in cached[0].entries[level]]
             for level in wanted.entries

@@ -1,7 +1,8 @@
 """Runs the source up to the lowest prompted layer: it is the same for all trials, and has no gradient (method.md,
 "Savings" 5).
 
-B utterances   S source columns   R rows that continue   L layers   H heads   d head width   D embedding size
+B utterances   S source columns   R rows that continue   L layers   H heads   G key/value heads   d head width
+D embedding size
 """
 
 from __future__ import annotations
@@ -12,20 +13,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sp_search.engine.batch.collate import SourceBatch
-from sp_search.engine.transformer.attention import additive, attend
+from sp_search.engine.batch.collate import FIRST_POSITION, SourceBatch
+from sp_search.engine.transformer.attention import additive, attend, product
 from sp_search.engine.transformer.decoder_layer import (
     merge_heads,
     project,
     project_columns,
     project_queries,
     run_layers,
-    split_columns,
     split_heads,
-    to_heads,
 )
 from sp_search.engine.transformer.embedding import embed
 from sp_search.engine.transformer.folded_weights import FoldedWeights
+from sp_search.engine.transformer.rotary import Rotation, last_rows, rotation_at
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class LayerEntry:
     """
 
     state: Tensor  # input of the layer, (B, R, D)
-    query: Tensor  # (B, R, D)
-    mixed: Tensor  # the attention output over the source alone, (B, R, D)
+    query: Tensor  # (B, R, H * d)
+    mixed: Tensor  # the attention output over the source alone, (B, R, H * d)
     log_sum: Tensor  # of the exponentials of a row's scores on the source, (B, R, H), float32
 
     def part(self, rows: slice) -> LayerEntry:
@@ -49,7 +49,7 @@ class LayerEntry:
 class SourceStates:
     """The states of a batch's source without any prompt, up to the layers that trials need."""
 
-    keys: list[Tensor]  # of the layers up to the highest level: (B, H, S, d)
+    keys: list[Tensor]  # of the layers up to the highest level: (B, G, S, d)
     values: list[Tensor]  # the same
     entries: dict[int, LayerEntry]  # by level
     padding: Tensor  # (B, 1, 1, S), to add to the scores of target rows on source columns
@@ -82,17 +82,17 @@ def run_source_with_gradient(
 ) -> SourceStates:
     """The same as `run_source`, with gradients for the weights of a fine-tuned LM."""
     top = min(max(levels), len(weights.layers) - 1)  # the highest layer whose keys and values are needed
-    mask = source_mask(block, weights.dtype)
+    mask, rotation = source_mask(block, weights.dtype), source_rotation(weights, block)
     states = SourceStates([], [], {}, source_padding(block, weights.dtype))
 
     def add_columns(x: Tensor, level: int) -> Tensor | None:
         """Add a layer's keys and values, and its entry if the layer is one of the levels; else return its queries."""
         query: Tensor | None = None
         if level in levels:
-            key, value, states.entries[level] = enter(x, level, weights, mask, None)
+            key, value, states.entries[level] = enter(x, level, weights, mask, rotation, None)
         else:
             layer = weights.layers[level]
-            query, key, value = split_heads(project(x, layer), layer)  # (B, H, S, d)
+            query, key, value = split_heads(project(x, layer), layer, rotation)  # (B, H or G, S, d)
         states.keys.append(key)
         states.values.append(value)
         if inputs is not None:
@@ -124,22 +124,22 @@ def states_of_parts(
         weights: the frozen LM.
         block: the sources.
         levels: `source_levels`.
-        columns: keys and values of the lowest L' layers, (L', 2, B, H, S, d).
+        columns: keys and values of the lowest L' layers, (L', 2, B, G, S, d).
         inputs: by layer, its input (B, S, D): of all levels, and of layers below them that have no columns.
         entries: of the levels that have columns, R = S.
     """
-    mask = source_mask(block, weights.dtype)
+    mask, rotation = source_mask(block, weights.dtype), source_rotation(weights, block)
     states = SourceStates([], [], {}, source_padding(block, weights.dtype))
     for level, layer in enumerate(weights.layers[: max(levels) + 1]):
         if level in levels and level in entries:
             (key, value), states.entries[level] = columns[level], entries[level]
         elif level in levels:
             ready = (columns[level][0], columns[level][1]) if level < len(columns) else None
-            key, value, states.entries[level] = enter(inputs[level], level, weights, mask, ready)
+            key, value, states.entries[level] = enter(inputs[level], level, weights, mask, rotation, ready)
         elif level < len(columns):
             key, value = columns[level]
         else:
-            key, value = split_columns(project_columns(inputs[level], layer), layer)
+            key, value = project_columns(inputs[level], layer, rotation)
         states.keys.append(key)
         states.values.append(value)
     return states
@@ -150,8 +150,18 @@ def embed_source(weights: FoldedWeights, block: SourceBatch) -> Tensor:
     return embed(block.tokens, block.positions, weights)
 
 
+def source_rotation(weights: FoldedWeights, block: SourceBatch) -> Rotation | None:
+    """The rotation of source rows, counted from `</s>` in front; None if the LM rotates nothing."""
+    return rotation_at(weights, block.positions, FIRST_POSITION)
+
+
 def enter(
-    x: Tensor, level: int, weights: FoldedWeights, mask: Tensor, columns: tuple[Tensor, Tensor] | None
+    x: Tensor,
+    level: int,
+    weights: FoldedWeights,
+    mask: Tensor,
+    rotation: Rotation | None,
+    columns: tuple[Tensor, Tensor] | None,
 ) -> tuple[Tensor, Tensor, LayerEntry]:
     """Keys, values and entry of a source in the lowest prompted layer.
 
@@ -160,20 +170,21 @@ def enter(
         level: the layer's number.
         weights: the LM's.
         mask: `source_mask`.
-        columns: its keys and values (B, H, S, d), if they are known already.
+        rotation: `source_rotation`.
+        columns: its keys and values (B, G, S, d), if they are known already.
     """
     layer = weights.layers[level]
     rows = x[:, -1:] if level == len(weights.layers) - 1 else x  # (B, R, D)
     if rows is x and columns is None:
-        query, key, value = split_heads(project(x, layer), layer)
+        query, key, value = split_heads(project(x, layer), layer, rotation)
     else:
-        query = to_heads(project_queries(rows, layer), weights.architecture.attention_heads)
-        key, value = columns or split_columns(project_columns(x, layer), layer)
-    scores = query @ key.transpose(-1, -2) + mask[..., -rows.shape[1] :, :]  # (B, H, R, S)
+        query = project_queries(rows, layer, last_rows(rotation, rows.shape[1]))
+        key, value = columns or project_columns(x, layer, rotation)
+    scores = product(query, key.transpose(-1, -2)) + mask[..., -rows.shape[1] :, :]  # (B, H, R, S)
     scores = scores.float()  # faster on a CPU than torch's bfloat16 kernels
     shares = scores.softmax(-1)
     log_sum = scores.amax(-1) - shares.amax(-1).log()  # (B, H, R); both maxima are in the same column
-    mixed = shares.to(value.dtype) @ value
+    mixed = product(shares.to(value.dtype), value)
     return key, value, LayerEntry(rows, merge_heads(query), merge_heads(mixed), log_sum.transpose(1, 2))
 
 

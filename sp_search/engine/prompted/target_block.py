@@ -6,7 +6,6 @@ D embedding size
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,24 +34,59 @@ class TargetBlock:
 
 def embed_targets(
     weights: FoldedWeights, block: SourceBatch, prompts: Sequence[TrialPrompt], target: TargetBlock
-) -> tuple[Tensor, Tensor]:
-    """The embeddings of the target rows (K, B, A, D), and the mask to add to their scores on each other."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The embeddings of the target rows, the mask to add to their scores on each other, and their positions.
+
+    Returns:
+        (K, B, A, D); (K or 1, B or 1, 1, A, A); (K or 1, B, A), int64, without those of rows that have no position.
+    """
     trials, batch = len(prompts), len(block.units)
-    scale = math.sqrt(weights.architecture.embed_dim)
-    separators = torch.stack([prompt.tensors.separator for prompt in prompts])[:, None, None] * scale
-    marks = weights.positions[FIRST_POSITION + 1 + block.units[:, None] + target.depth]  # (B, 1 + M, D)
-    start = separators.to(weights.dtype) + marks[:, :1]  # (K, B, 1, D)
-    behind = weights.tokens[target.tokens].expand(trials, batch, -1, -1) + marks[:, 1:]  # (K, B, M, D)
+    separators = torch.stack([prompt.tensors.separator for prompt in prompts])[:, None, None]
+    separators = separators * weights.architecture.token_scale
+    at = block.first_position + 1 + block.units[:, None] + target.depth  # (B, 1 + M)
+    at, infix_at = _positions_behind_infix(weights, prompts, at)
+    start = separators.to(weights.dtype).expand(-1, batch, -1, -1)  # (K, B, 1, D)
+    behind = weights.tokens[target.tokens].expand(trials, batch, -1, -1)  # (K, B, M, D)
+    if weights.positions is not None:
+        marks = weights.positions[at]  # (B, 1 + M, D) or (K, B, 1 + M, D)
+        start, behind = start + marks[..., :1, :], behind + marks[..., 1:, :]
     infixes = [prompt.tensors.infix for prompt in prompts if prompt.tensors.infix is not None]
     if not infixes:
-        return torch.cat([start, behind], dim=2), _target_mask(target, 0, None, weights.dtype)
+        return torch.cat([start, behind], dim=2), _target_mask(target, 0, None, weights.dtype), at[None]
     hidden: Tensor | None
     if prompts[0].is_infix:
         rows, hidden = _deep_infix_rows(infixes, int(target.predicts_separator))
     else:
         rows, hidden = _input_infix_rows(infixes)
     infix = rows.to(weights.dtype)[:, None].expand(-1, batch, -1, -1)  # (K, B, P, D)
-    return torch.cat([infix, start, behind], dim=2), _target_mask(target, rows.shape[1], hidden, weights.dtype)
+    if infix_at is not None:
+        infix_at = infix_at[..., infix_at.shape[-1] - rows.shape[1] :]
+        at = torch.cat([infix_at, at], dim=-1)  # (K, B, A)
+        infix = infix if weights.positions is None else infix + weights.positions[infix_at]
+    mask = _target_mask(target, rows.shape[1], hidden, weights.dtype)
+    return torch.cat([infix, start, behind], dim=2), mask, at if at.dim() == 3 else at[None]
+
+
+def _positions_behind_infix(
+    weights: FoldedWeights, prompts: Sequence[TrialPrompt], at: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """The positions of `<s>` and what follows it, and those of the infix rows before it, if infixes take positions.
+
+    Args:
+        weights: the LM's.
+        prompts: K, all with an infix or none.
+        at: the positions without an infix, (B, 1 + M).
+
+    Returns:
+        (B, 1 + M) and None; or (K, B, 1 + M) and (K, B, P), which end right before them. Rows that pad a shorter
+        infix in front get some legal position.
+    """
+    lengths = [prompt.rows_before_separator for prompt in prompts]
+    if not weights.architecture.prompts_take_positions or not any(lengths):
+        return at, None
+    behind = at + onto(at.device, torch.tensor(lengths))[:, None, None]  # (K, B, 1 + M)
+    infix = behind[..., :1] - torch.arange(max(lengths), 0, -1, device=at.device)  # (K, B, P)
+    return behind, infix.clamp_min(FIRST_POSITION)
 
 
 def _deep_infix_rows(infixes: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import new_trial
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 
 FEW_ROWS, MANY_ROWS = 4, 16
 MEMORY_SHARE = 0.8

@@ -19,7 +19,7 @@ from sp_search.engine.train.zero_copy import SharedParts
 from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
 from sp_search.engine.trial.task_data import TaskData, task_data
 from sp_search.host import cores
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.lm.zoo import load_lm
 from sp_search.tasks.registry import Task
 from sp_search.units.manifest import load_corpus
@@ -109,4 +109,5 @@ def _scores(lm: UnitLM, data: TaskData) -> npt.NDArray[np.float64]:
     weights: FoldedWeights = fold_weights(lm, torch.device("cpu"), torch.float32)
     chosen = np.random.default_rng(0).permutation(len(data.train))[:MAX_UTTERANCES]
     logp = next_unit_logp(weights, data.train, chosen)
-    return likelihood_scores(logp, data.answers["train"][chosen], len(data.space.symbols))
+    first_unit = lm.architecture.first_unit_column
+    return likelihood_scores(logp, data.answers["train"][chosen], len(data.space.symbols), first_unit)

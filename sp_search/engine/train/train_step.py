@@ -126,7 +126,8 @@ class TrainStep:
         symbols = symbols[:, : int(there.sum(axis=1).max())]
         answers = onto(self._weights.device, torch.from_numpy(np.ascontiguousarray(symbols)))
         for key, group in self._groups(trials):
-            block = collate_sources(sources, max_units=key.max_source_units, device=self._weights.device)
+            ahead, device = key.rows_before_source, self._weights.device
+            block = collate_sources(sources, max_units=key.max_source_units, device=device, ahead=ahead)
             updates = [TrialUpdate.of(trial, block, answers, int(there.sum())) for trial in group]
             width, behind = block.tokens.shape[1], symbols.shape[1] + 2  # tokens of a source, and after it
             if group[0].own_lm is not None:
@@ -186,7 +187,7 @@ class TrainStep:
 
     def _key(self, trial: LiveTrial) -> MicrobatchKey:
         """The key by which trials share micro-batches. A limit that no source reaches counts as no limit."""
-        key = trial.microbatch_key
+        key = trial.microbatch_key.on(self._weights.architecture)
         return key if key.max_source_units < self._longest else key._replace(max_source_units=0)
 
 

@@ -26,7 +26,7 @@ from sp_search.engine.trial.checkpoint import TrialRun, load_state, read_state, 
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.engine.trial.trial import LiveTrial, new_trial
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import STATE_FILE, Params, Report
 
 

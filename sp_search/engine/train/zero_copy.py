@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.task_data import Scores, TaskData
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 
 T = TypeVar("T")
 

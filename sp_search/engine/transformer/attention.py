@@ -4,8 +4,10 @@
     attend_source  source rows in the lowest prompted layer: their scores on each other are the same for all trials
     attend_last    the last layer: only a few rows need a result, so keys and values of all rows are not computed
 
-K trials   B utterances   T rows   R rows with a result   P prompt positions   H heads   d head width
-D embedding size
+Heads may share keys and values: each of the G key/value heads then serves H / G successive heads.
+
+K trials   B utterances   T rows   R rows with a result   P prompt positions   H heads   G key/value heads
+d head width   D embedding size
 """
 
 from __future__ import annotations
@@ -17,19 +19,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sp_search.engine.transformer.folded_weights import FoldedLayer
+from sp_search.engine.transformer.norm import sublayer_input
 
 
 @dataclass(frozen=True)
 class PromptKV:
     """Keys and values of prompt positions in one layer."""
 
-    keys: Tensor  # (K, H, P, d)
-    values: Tensor  # (K, H, P, d)
+    keys: Tensor  # (K, G, P, d)
+    values: Tensor  # (K, G, P, d)
     hidden: Tensor | None  # (K, P), bool: positions that a trial doesn't have; None if every trial has all P
 
 
 Part = tuple[Tensor, Tensor, Tensor | None]
-"""Keys and values, each (..., H, columns, d), and the mask to add to their scores, or None."""
+"""Keys and values, each (..., G, columns, d), and the mask to add to their scores, or None."""
 
 
 def attend(query: Tensor, parts: list[Part]) -> Tensor:
@@ -39,13 +42,13 @@ def attend(query: Tensor, parts: list[Part]) -> Tensor:
     """
     scores = []
     for key, _, mask in parts:
-        score = _product(query, key.transpose(-1, -2))
+        score = product(query, key.transpose(-1, -2))
         scores.append(score if mask is None else score + mask)
     attended = torch.cat(scores, dim=-1) if len(scores) > 1 else scores[0]
     shares = attended_shares(attended).split([score.shape[-1] for score in scores], dim=-1)
-    mixed = _product(shares[0], parts[0][1])
+    mixed = product(shares[0], parts[0][1])
     for share, (_, value, _) in zip(shares[1:], parts[1:], strict=True):
-        mixed = mixed + _product(share, value)
+        mixed = mixed + product(share, value)
     return mixed
 
 
@@ -56,23 +59,25 @@ def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptK
     prefix; its score is the logarithm of the sum of the exponentials of their scores.
 
     Args:
-        query: (B, T, D).
-        mixed: the rows' attention without a prefix, (B, T, D).
+        query: (B, T, H * d).
+        mixed: the rows' attention without a prefix, (B, T, H * d).
         log_sum: (B, T, H), float32.
         prefix: the layer's.
 
     Returns:
-        (K, B, T, D).
+        (K, B, T, H * d).
     """
-    (batch, rows, _), (trials, heads, prompt, _) = query.shape, prefix.keys.shape
+    (batch, rows, _), (trials, _, prompt, width) = query.shape, prefix.keys.shape
+    heads = query.shape[-1] // width
     by_head = query.unflatten(-1, (heads, -1)).flatten(0, 1).transpose(0, 1)  # (H, B * T, d)
-    keys = prefix.keys.permute(1, 3, 0, 2).flatten(2)  # (H, d, K * P)
-    scores = (by_head @ keys).view(heads, batch, rows, trials, prompt).permute(3, 1, 2, 0, 4).float()
+    keys = prefix.keys.permute(1, 3, 0, 2).flatten(2)  # (G, d, K * P)
+    scores = product(by_head, keys).view(heads, batch, rows, trials, prompt).permute(3, 1, 2, 0, 4).float()
     if prefix.hidden is not None:
         scores = scores + additive(prefix.hidden, scores.dtype)[:, None, None, None]
     column = log_sum[None, ..., None].expand(trials, -1, -1, -1, -1)
     shares = torch.cat([scores, column], dim=-1).softmax(-1).to(query.dtype)  # (K, B, T, H, P + 1)
-    of_prefix = shares[..., :-1].permute(0, 3, 1, 2, 4).flatten(2, 3) @ prefix.values  # (K, H, B * T, d)
+    ahead = shares[..., :-1].permute(0, 3, 1, 2, 4).flatten(2, 3)  # (K, H, B * T, P)
+    of_prefix = product(ahead, prefix.values)  # (K, H, B * T, d)
     of_prefix = of_prefix.unflatten(2, (batch, rows)).permute(0, 2, 3, 1, 4)
     return torch.addcmul(of_prefix, shares[..., -1:], mixed.unflatten(-1, (heads, -1))).flatten(-2)
 
@@ -80,7 +85,8 @@ def attend_source(query: Tensor, mixed: Tensor, log_sum: Tensor, prefix: PromptK
 def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedLayer, rows: int) -> Tensor:
     """Attention of the last R rows on all rows and on a prefix. Projections are applied to the R rows alone.
 
-    A score q . (W_k x) is (W_k' q) . x, and a mean of values W_v x is W_v times the mean of x.
+    A score q . (W_k x) is (W_k' q) . x, and a mean of values W_v x is W_v times the mean of x. That holds for plain
+    heads alone, not where something happens to keys behind their projection.
 
     Args:
         x: the layer's input, (K, B, T, D).
@@ -92,8 +98,9 @@ def attend_last(x: Tensor, prefix: PromptKV | None, mask: Tensor, layer: FoldedL
     Returns:
         (K, B, R, D).
     """
+    assert layer.query_bias is not None
     heads, width = layer.query_bias.shape
-    normed = F.layer_norm(x, x.shape[-1:])  # (K, B, T, D)
+    normed = sublayer_input(x, layer.architecture)  # (K, B, T, D)
     to_query, to_key, to_value = layer.qkv.weight.chunk(3)
     last_rows = normed[
         :, :, -rows:
@@ -129,11 +136,14 @@ def _by_head(x: Tensor, weight: Tensor) -> Tensor:
     return product.transpose(0, 1).unflatten(0, x.shape[:3])
 
 
-def _product(rows: Tensor, shared: Tensor) -> Tensor:
-    """rows @ shared, (..., H, R, n) times (..., H, n, m). Trials or utterances may share the right side.
+def product(rows: Tensor, shared: Tensor) -> Tensor:
+    """rows @ shared, (..., H, R, n) times (..., G, n, m). Heads, trials or utterances may share the right side.
 
     Those that share it are joined into one product with more rows, because broadcasting would copy the right side.
     """
+    if rows.shape[-3] != shared.shape[-3]:
+        by_group = rows.unflatten(-3, (shared.shape[-3], -1)).flatten(-3, -2)  # (..., G, H / G * R, n)
+        return product(by_group, shared).unflatten(-2, (-1, rows.shape[-2])).flatten(-4, -3)
     if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
         folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
         return folded.unflatten(2, (len(rows), -1)).permute(2, 0, 1, 3, 4)

@@ -20,7 +20,7 @@ from sp_search.engine.transformer.folded_weights import FoldedLayer
 def attend_above(
     projected: Tensor, rows: Unpadding, prefix: PromptKV | None, mask: Tensor, layer: FoldedLayer
 ) -> Tensor:
-    """All rows of every utterance on each other and on a prefix.
+    """All rows of every utterance on each other and on a prefix, for plain heads.
 
     Args:
         projected: `project` of the rows without pads, (K, N, 3D).
@@ -33,6 +33,7 @@ def attend_above(
     Returns:
         (K, N, D).
     """
+    assert layer.query_bias is not None
     if prefix is None:
         keys = values = projected.new_empty(len(projected), len(layer.query_bias), 0, layer.query_bias.shape[1])
         mask = mask[..., 1:]

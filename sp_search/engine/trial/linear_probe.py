@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.engine.batch.collate import SourceBatch, collate_sources
-from sp_search.engine.prompted.source_states import source_mask
+from sp_search.engine.prompted.source_states import source_mask, source_rotation
 from sp_search.engine.runtime.microbatch import MicrobatchSize, in_microbatches
 from sp_search.engine.transformer.attention import attend
 from sp_search.engine.transformer.decoder_layer import merge_heads, project, run_layers, split_heads
@@ -132,10 +132,10 @@ def _pooled(states: Tensor, block: SourceBatch, pooling: str) -> Tensor:
 
 def _states(weights: FoldedWeights, block: SourceBatch, layer: int) -> Tensor:
     """The output of a layer after layer norm without an affine part: (B, S, D), float32."""
-    mask = source_mask(block, weights.dtype)
+    mask, rotation = source_mask(block, weights.dtype), source_rotation(weights, block)
 
     def attend_to_source(x: Tensor, level: int) -> tuple[Tensor, Tensor]:
-        query, key, value = split_heads(project(x, weights.layers[level]), weights.layers[level])  # (B, H, S, d)
+        query, key, value = split_heads(project(x, weights.layers[level]), weights.layers[level], rotation)
         return x, merge_heads(attend(query, [(key, value, mask)]))
 
     x = run_layers(embed(block.tokens, block.positions, weights), weights.layers[:layer], attend_to_source)

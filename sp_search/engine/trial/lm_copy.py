@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import Architecture, UnitLM
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import UnitLM
 
 OWN = "lm."
 """Prefix of the stored names of an LM's weights. Separator and head are stored without it."""

@@ -22,7 +22,7 @@ from sp_search.engine.trial.lm_copy import own_copy, own_named
 from sp_search.engine.trial.lr_schedule import learning_rate
 from sp_search.engine.trial.weight_average import new_mean, update_mean
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.prompts.tensors import PromptTensors, initial_head, initial_tensors
 from sp_search.types import SEPARATOR
 
@@ -194,11 +194,11 @@ def new_trial(settings: TrialHParams, lm: UnitLM, units: tuple[int, ...], *, see
     if settings.prompt is not None:
         tensors, deep_layers = initial_tensors(settings.prompt, lm, draw), settings.prompt.deep_layers(layers)
     else:
-        tensors, deep_layers = PromptTensors(lm.embedding[SEPARATOR].clone().requires_grad_()), range(0)
+        tensors, deep_layers = PromptTensors(lm.input_rows()[SEPARATOR].clone().requires_grad_()), range(0)
     own = own_copy(lm) if settings.method == "finetune" else None
     is_linear = settings.verbalizer == "linear"
     if is_linear:
-        head = initial_head(units, lm.architecture.vocab_size, settings.head_init, draw)
+        head = initial_head(units, lm.architecture, settings.head_init, draw)
         tensors.head = head.to(lm.device).requires_grad_()
     inert = tensors.inert(layers)
     for name in inert:
@@ -209,7 +209,7 @@ def new_trial(settings: TrialHParams, lm: UnitLM, units: tuple[int, ...], *, see
     return LiveTrial(
         settings=settings,
         tensors=tensors,
-        verbalized=LabelMap.of(units, linear=is_linear, device=lm.device),
+        verbalized=LabelMap.of(units, linear=is_linear, device=lm.device, architecture=lm.architecture),
         optimizer=torch.optim.Adam(trained, lr=settings.lr, betas=ADAM_BETAS, fused=True),
         generator=torch.Generator(device=lm.device).manual_seed(seed + 1),
         deep_layers=deep_layers,

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from sp_search.engine.answer.answer_tree import answer_tree, tree_answers
-from sp_search.engine.answer.label_map import LabelMap, sequence_answers
+from sp_search.engine.answer.label_map import UNSCORED, LabelMap, sequence_answers
 from sp_search.types import EOS, PAD, SEPARATOR
 from tests.tiny import CPU
 
@@ -16,13 +16,19 @@ LEGAL = ((2,), (0, 1, 3), (0, 2))
 
 def test_the_targets_of_answers_of_one_and_three_symbols():
     mapped = LabelMap.of(UNITS, linear=False, device=CPU)
-    assert mapped.targets(ONE_AND_THREE).tolist() == [[SEPARATOR, 17, EOS, PAD, PAD], [SEPARATOR, 9, 4, 12, EOS]]
+    assert mapped.targets(ONE_AND_THREE).tolist() == [
+        [SEPARATOR, 17, EOS, UNSCORED, UNSCORED],
+        [SEPARATOR, 9, 4, 12, EOS],
+    ]
     assert mapped.fed(ONE_AND_THREE).tolist() == [[17, PAD, PAD], [9, 4, 12]]
 
 
 def test_a_linear_verbalizer_expects_columns_of_its_head_and_feeds_units():
     mapped = LabelMap.of(UNITS, linear=True, device=CPU)
-    assert mapped.targets(ONE_AND_THREE).tolist() == [[SEPARATOR, 6, EOS, PAD, PAD], [SEPARATOR, 4, 5, 7, EOS]]
+    assert mapped.targets(ONE_AND_THREE).tolist() == [
+        [SEPARATOR, 6, EOS, UNSCORED, UNSCORED],
+        [SEPARATOR, 4, 5, 7, EOS],
+    ]
     assert mapped.fed(ONE_AND_THREE).tolist() == [[17, PAD, PAD], [9, 4, 12]]
 
 

@@ -3,9 +3,9 @@ import math
 import pytest
 import torch
 
+from sp_search.engine.answer.label_map import UNSCORED
 from sp_search.engine.answer.loss import apply_head, dropout_factors, scored_nll
 from sp_search.errors import ShapeError
-from sp_search.types import PAD
 
 
 def test_a_rows_loss_is_its_targets_negative_log_probability():
@@ -21,12 +21,12 @@ def test_a_smoothed_target_gives_every_column_its_share():
     wanted = (0.85 * math.log(2) + 0.05 * math.log(4) + 0.1 * math.log(8)) / math.log(2)
     found = scored_nll(logits, torch.tensor([[0]]), 0.2) / math.log(2)
     torch.testing.assert_close(found, torch.tensor([[wanted]]))
-    assert scored_nll(logits, torch.tensor([[PAD]]), 0.2) == 0.0
+    assert scored_nll(logits, torch.tensor([[UNSCORED]]), 0.2) == 0.0
 
 
 def test_rows_that_are_not_scored_cost_nothing_and_send_no_gradient():
     logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    targets = torch.tensor([[PAD, 2, 3], [4, PAD, 0]])
+    targets = torch.tensor([[UNSCORED, 2, 3], [4, UNSCORED, 0]])
     nll = scored_nll(logits, targets)
     assert nll[0, 0] == nll[1, 1] == 0.0
     nll.sum().backward()

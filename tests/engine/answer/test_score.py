@@ -15,7 +15,7 @@ from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import initial_head, initial_tensors
 from sp_search.types import EOS, SPECIALS
 from tests.plain_form import plain_tail
-from tests.tiny import CPU, UNITS, tiny_lm, tiny_split
+from tests.tiny import CPU, tiny_architecture, tiny_lm, tiny_split
 
 SYMBOLS = 5
 UNIT_OF = (9, 4, 17, 12, 6)
@@ -47,7 +47,7 @@ def candidate(lm, *, seed=0, linear=False, max_source_units=0, **shape):
     draw = torch.Generator().manual_seed(seed)
     tensors = initial_tensors(chosen, lm, draw)
     if linear:
-        tensors.head = initial_head(UNIT_OF, UNITS + SPECIALS, "uniform", draw)
+        tensors.head = initial_head(UNIT_OF, tiny_architecture(), "uniform", draw)
     prompt = TrialPrompt(
         tensors.detached(),
         chosen.deep_layers(lm.architecture.layers),

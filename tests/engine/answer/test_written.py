@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sp_search.engine.answer.label_map import LabelMap
+from sp_search.engine.answer.label_map import UNSCORED, LabelMap
 from sp_search.engine.answer.score import answer_nll, gold_choices, symbol_log_probs
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.tasks.label_space import NOTHING
@@ -22,7 +22,10 @@ UPDATES = 6
 def test_targets_end_behind_each_answer_and_nothing_is_fed_or_scored_there():
     verbalized = LabelMap.of((9, 4, 17), linear=False, device=CPU)
     symbols = torch.tensor([[2, 0, 1], [1, NOTHING, NOTHING]])
-    assert verbalized.targets(symbols).tolist() == [[SEPARATOR, 17, 9, 4, EOS], [SEPARATOR, 4, EOS, PAD, PAD]]
+    assert verbalized.targets(symbols).tolist() == [
+        [SEPARATOR, 17, 9, 4, EOS],
+        [SEPARATOR, 4, EOS, UNSCORED, UNSCORED],
+    ]
     assert verbalized.fed(symbols).tolist() == [[17, 9, 4], [4, PAD, PAD]]
 
 

@@ -9,7 +9,8 @@ from sp_search.engine.prompted.forward import target_logits
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.prompted.source_states import run_source, source_levels
 from sp_search.engine.transformer.folded_weights import fold_weights
-from sp_search.lm.architecture import Architecture, random_lm
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import random_lm
 from sp_search.prompts.settings import PromptSettings
 from sp_search.prompts.tensors import initial_tensors
 from tests.plain_form import plain_tail

@@ -11,7 +11,8 @@ from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.prompted.source_states import run_source, source_levels
 from sp_search.engine.runtime.device import free_bytes
 from sp_search.engine.transformer.folded_weights import fold_weights
-from sp_search.lm.architecture import Architecture, random_lm
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import random_lm
 
 CPU = torch.device("cpu")
 LAYERS = 3

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from sp_search.engine.answer import score
+from sp_search.engine.answer.label_map import UNSCORED
 from sp_search.engine.batch.collate import collate_sources
 from sp_search.engine.prompted import source_cache
 from sp_search.engine.prompted.forward import target_logits
@@ -19,7 +20,6 @@ from sp_search.engine.trial import linear_probe
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import ConfigError
-from sp_search.types import PAD
 from tests.engine.trials import PROBES, TRIALS, add_all, assert_same, trained
 from tests.tiny import CPU, tiny_data, tiny_lm, tiny_trainer
 
@@ -233,6 +233,6 @@ def test_the_loss_is_that_of_logits_with_dropout_behind_the_head():
         mapped = (logits[rows.start : rows.stop] @ head.T) * learner.head_draws[rows.start : rows.stop]
         symbols = ONE_AND_THREE[rows.start : rows.stop]
         targets = learner.trial.verbalized.targets(symbols)
-        wanted = F.cross_entropy(mapped.flatten(0, 1), targets.flatten(), ignore_index=PAD, reduction="sum")
+        wanted = F.cross_entropy(mapped.flatten(0, 1), targets.flatten(), ignore_index=UNSCORED, reduction="sum")
         found = learner.nll(logits[rows.start : rows.stop], symbols, rows, has_separator=True, has_end=True)
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)

@@ -13,7 +13,8 @@ from sp_search.engine.transformer.attention import PromptKV, attend_last, attend
 from sp_search.engine.transformer.decoder_layer import finish_layer, project
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.transformer.packed_attention import attend_above
-from sp_search.lm.architecture import Architecture, random_lm
+from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_lm import random_lm
 from tests.tiny import CPU
 
 TRIALS, BATCH, LENGTH, PROMPT, WIDTH, HEADS = 3, 2, 7, 4, 16, 2
@@ -115,7 +116,7 @@ def test_the_last_layer_attends_as_if_it_had_keys_and_values(weights, lengths, r
 @pytest.mark.parametrize("lengths", list(PREFIXES.values())[1:], ids=list(PREFIXES)[1:])
 def test_what_source_rows_are_to_each_other_stands_for_their_columns(weights, lengths):
     x, prefix, layer = drawn(BATCH, LENGTH, WIDTH, seed=5).detach(), prefix_of(lengths), weights.layers[0]
-    _, _, entry = enter(x, 0, twice(weights), masks(), None)
+    _, _, entry = enter(x, 0, twice(weights), masks(), None, None)
     ours = attend_source(entry.query, entry.mixed, entry.log_sum, prefix)
     plain = one_by_one(project(x, layer).expand(TRIALS, -1, -1, -1), prefix, masks(), layer)
     assert_same(ours, plain, leaves_of(prefix))
@@ -124,8 +125,8 @@ def test_what_source_rows_are_to_each_other_stands_for_their_columns(weights, le
 @pytest.mark.parametrize("at_hand", [False, True], ids=["columns made", "columns at hand"])
 def test_the_last_layer_is_entered_by_the_last_row_alone(weights, at_hand):
     x = drawn(BATCH, LENGTH, WIDTH, seed=5).detach()
-    key, value, whole = enter(x, 0, twice(weights), masks(), None)
-    found = enter(x, 1, twice(weights), masks(), (key, value) if at_hand else None)
+    key, value, whole = enter(x, 0, twice(weights), masks(), None, None)
+    found = enter(x, 1, twice(weights), masks(), None, (key, value) if at_hand else None)
     wanted = [key, value, *(part[:, -1:] for part in astuple(whole))]
     torch.testing.assert_close([*found[:2], *astuple(found[2])], wanted, **CLOSE)
 

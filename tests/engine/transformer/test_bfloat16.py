@@ -11,7 +11,7 @@ from sp_search.engine.prompted.source_states import enter
 from sp_search.engine.runtime.packed_linear import PackedLinear
 from sp_search.engine.transformer.attention import PromptKV, attend_source, attended_shares
 from sp_search.engine.transformer.folded_weights import FoldedLayer, fold_weights
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from tests.tiny import CPU, tiny_lm
 
 HALF_AN_ULP = 2**-9 * 1.01
@@ -35,7 +35,7 @@ def test_the_source_enters_a_layer_with_a_log_sum_that_is_not_rounded():
     lm = tiny_lm()
     weights = fold_weights(lm, CPU, torch.bfloat16)
     x, mask = drawn(2, 12, 16, seed=1, scale=8.0), torch.zeros(2, 1, 12, 12).bfloat16()
-    key, _, entry = enter(x, 0, weights, mask, None)
+    key, _, entry = enter(x, 0, weights, mask, None, None)
     assert entry.log_sum.dtype == torch.float32
     query = entry.query.unflatten(-1, (HEADS, -1)).transpose(1, 2)  # (B, H, R, d)
     scores = (query @ key.transpose(-1, -2)).float()  # rounded to bfloat16, as there
@@ -65,9 +65,10 @@ def spread_lm() -> UnitLM:
 
 
 def folded_tensors(layer: FoldedLayer):
-    parts = (getattr(layer, name) for name in FoldedLayer.__dataclass_fields__ if name != "backend")
+    parts = (getattr(layer, name) for name in FoldedLayer.__dataclass_fields__)
+    spread = (part if not isinstance(part, PackedLinear) else astuple(part) for part in parts)
     return [
-        t for part in parts for t in (astuple(part) if isinstance(part, PackedLinear) else (part,)) if t is not None
+        t for part in spread for t in (part if isinstance(part, tuple) else (part,)) if isinstance(t, torch.Tensor)
     ]
 
 

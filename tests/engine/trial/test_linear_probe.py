@@ -12,7 +12,7 @@ from sp_search.batches.stream import BatchStream
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.engine.trial.linear_probe import ProbeTensors, pooled_states
 from sp_search.errors import CheckpointError, ConfigError
-from sp_search.lm.architecture import sinusoidal_positions
+from sp_search.lm.unit_lm import sinusoidal_positions
 from sp_search.types import EOS
 from tests.engine.trials import BUDGET, tensors_of
 from tests.tiny import ANSWERS, CPU, tiny_data, tiny_lm, tiny_split, tiny_texts, tiny_trainer

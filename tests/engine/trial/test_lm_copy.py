@@ -9,7 +9,7 @@ from sp_search.batches.stream import BatchStream
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.lm_copy import own_copy, own_named, split_own
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import UnitLM
+from sp_search.lm.unit_lm import UnitLM
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import EOS, SEPARATOR, SPECIALS
 from tests.engine.trials import BUDGET, tensors_of
