@@ -7,6 +7,10 @@ VENV  := .venv
 STAMP := $(VENV)/.stamp
 RUN   := $(VENV)/bin/python -m
 
+# ve-fairseq asks for torchaudio and uses it nowhere here. PyPI's is built for CUDA, and one that can't be loaded beside
+# this torch stops every import of transformers' models, so it is taken away.
+LOADS_TORCHAUDIO := $(VENV)/bin/python -c 'import torchaudio' 2>/dev/null
+
 # The first of these that runs and is new enough, for a name on PATH may be an empty shim; PYTHON=... takes another.
 FITS := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 PYTHON ?= $(shell for python in python3.11 python3.12 python3; do $$python $(FITS) && echo $$python && break; done)
@@ -71,4 +75,5 @@ $(STAMP): pyproject.toml
 	@echo "setting up $(VENV) with $$('$(PYTHON)' --version); torch, ray and mlflow take minutes to fetch and unpack"
 	@{ $(VENV)/bin/python $(FITS) && $(RUN) pip --version >/dev/null 2>&1; } || '$(PYTHON)' -m venv --clear $(VENV)
 	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[dev]'
+	@$(LOADS_TORCHAUDIO) || $(RUN) pip uninstall -qq -y torchaudio
 	@touch $(STAMP)

@@ -72,6 +72,17 @@ def test_a_setup_that_failed_again_takes_the_old_stamp_away(project):
     assert not (project / ".venv/.stamp").exists()
 
 
+def test_a_torchaudio_that_can_not_be_loaded_is_taken_away(project):
+    loads = '"-c import torchaudio") exit 1 ;;\n"-c import"* |'
+    takes = (
+        """"-m pip") case "$*" in *uninstall*torchaudio) echo uninstall ;; *install*) echo install ;; esac >>log ;;"""
+    )
+    lines = PYTHON.replace('"-c import"* |', loads).splitlines()
+    (project / "python").write_text("\n".join(takes if line.startswith('"-m pip")') else line for line in lines))
+    make(project, "setup")
+    assert log(project) == ["venv", "install", "uninstall"]
+
+
 def test_an_environment_without_python_is_made_anew(project):
     (project / ".venv/bin").mkdir(parents=True)
     make(project, "setup")
