@@ -40,7 +40,21 @@ class LMSettings:
     """The frozen unit LM."""
 
     name: str  # the option's name, or the folder's
-    path: Path | None  # a fairseq checkpoint or its folder; null = built in or published
+    path: Path | None  # a fairseq checkpoint or its folder, or one in the transformers format; null = known by name
+    unit_offset: (
+        int | None
+    )  # unit i is token i + unit_offset; the three for the transformers format, null = as it says
+    bos: int | None  # the token in front of an utterance
+    eos: int | None  # the token behind an utterance
+
+    def __post_init__(self) -> None:
+        refuse(
+            [
+                f"{name}: expected 0 or more, got {value}"
+                for name in ("unit_offset", "bos", "eos")
+                if (value := getattr(self, name)) is not None and value < 0
+            ]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,9 @@ class Answer(Protocol):
 class Predictor:
     """Trained states at work on their LM: prompts, a fine-tuned LM, probes; several answer together."""
 
-    def __init__(self, answer: Answer, *, longest: int, max_source_units: int, positions: int) -> None:
+    def __init__(
+        self, answer: Answer, *, longest: int, max_source_units: int, positions: int, prompt: int = 0
+    ) -> None:
         """Join what `load_predictor` has checked.
 
         Args:
@@ -76,11 +78,12 @@ class Predictor:
             longest: symbols that an answer comes to at most.
             max_source_units: longest source that is looked at; 0 looks at all.
             positions: that the LM has.
+            prompt: how many of them the longest prompt takes.
         """
         self._answer = answer
         self._longest = longest
         self._max_source_units = max_source_units
-        self._positions = positions
+        self._positions, self._prompt = positions, prompt
 
     def predict(self, split: Split, tokens_per_pass: int | None = None) -> Iterator[Prediction]:
         """Answer utterances, in their order.
@@ -95,7 +98,7 @@ class Predictor:
         lengths = np.diff(split.offsets)
         if self._max_source_units:
             lengths = lengths.clip(max=self._max_source_units)
-        check_lengths(lengths, self._longest, self._positions, split.name)
+        check_lengths(lengths, self._longest, self._positions, split.name, prompt=self._prompt)
         answered = self._answer(split, tokens_per_pass=tokens_per_pass)
         for utterance, answer in zip(split.ids, answered, strict=True):
             yield Prediction(id=utterance, labels=answer.words, scores=answer.scores)
@@ -129,12 +132,15 @@ def load_predictor(
     space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
     model = AnswerModel(weights, space, task)
     answer = _written(folder, members, model, lm) if model.writes else _chosen(folder, members, model, lm, weights)
-    kept = [one.trained.settings.max_source_units for one in members if isinstance(one.trained, TrainedMember)]
+    trained = [one.trained.settings for one in members if isinstance(one.trained, TrainedMember)]
+    kept = [settings.max_source_units for settings in trained]
+    prompts = [settings.prompt.positions for settings in trained if settings.prompt is not None]
     predictor = Predictor(
         answer,
         longest=model.longest,
         max_source_units=0 if 0 in kept else max(kept, default=0),
         positions=lm.architecture.max_positions if kept else sys.maxsize,  # a rival asks no LM
+        prompt=max(prompts, default=0) if lm.architecture.prompts_take_positions else 0,
     )
     return predictor, document
 

@@ -102,6 +102,11 @@ class Architecture:
         return math.sqrt(self.embed_dim) if self.scaled_embedding else 1.0
 
     @property
+    def why_no_longer(self) -> str:
+        """What bounds its positions, for messages; "" if it was made for no more."""
+        return " (its sliding window)" if self.sliding_window == self.max_positions else ""
+
+    @property
     def is_rotary(self) -> bool:
         """Whether queries and keys are rotated by their positions."""
         return self.positions == "rotary"

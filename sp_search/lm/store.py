@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,64 @@ from sp_search.errors import CheckpointError
 from sp_search.files.write import atomic_write, write_text
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.checkpoint import import_checkpoint
-from sp_search.lm.unit_lm import UnitLM
+from sp_search.lm.config_json import ModelConfig, read_config
+from sp_search.lm.model_types import architecture_of
+from sp_search.lm.model_weights import engine_weights, read_weights, weight_files
+from sp_search.lm.unit_lm import UnitLM, tensors_fingerprint
+from sp_search.lm.unit_tokens import GivenTokens, UnitTokens, unit_tokens
 from sp_search.published.download import cannot_keep
 from sp_search.published.pins import sha256_of
+from sp_search.units.dictionary import Dictionary
 
 FORMAT = 2
 
 
 def load_checkpoint(path: Path, cache: Path) -> UnitLM:
-    """The LM of a checkpoint, from the cache or into it. A damaged cache entry is made again.
+    """The LM of a fairseq checkpoint, from the cache or into it. A damaged cache entry is made again.
 
     Raises:
         CheckpointError: as `import_checkpoint`.
         DownloadError: the cache can't be written.
     """
-    folder = cache / "lm" / file_sha256(path)
+    return _cached(cache / "lm" / file_sha256(path), partial(import_checkpoint, path))
+
+
+def load_folder(folder: Path, given: GivenTokens, cache: Path) -> tuple[UnitLM, Dictionary]:
+    """The LM of a folder in the `transformers` format, in the same way, and the dictionary of its units.
+
+    Raises:
+        CheckpointError: as `read_config`, `unit_tokens`, `weight_files` and `import_folder`.
+        DataError: a `dict.txt` beside it is bad.
+        DownloadError: the cache can't be written.
+    """
+    config = read_config(folder)
+    tokens = unit_tokens(folder, config, given)
+    files = weight_files(folder)
+    sources = [file_sha256(file) for file in (config.place, *files)]
+    named = json.dumps([sources, tokens.tokens, tokens.start])
+    entry = cache / "lm" / hashlib.sha256(named.encode()).hexdigest()
+    return _cached(entry, partial(import_folder, config, tokens, files)), tokens.dictionary
+
+
+def import_folder(config: ModelConfig, tokens: UnitTokens, files: Sequence[Path]) -> UnitLM:
+    """Read the weights of a folder in the `transformers` format, float32, on the CPU.
+
+    Raises:
+        CheckpointError: a file is damaged, or weights are missing, unexpected, quantised or of another shape.
+    """
+    architecture = architecture_of(config, vocab_size=len(tokens.tokens), start=tokens.start, absent=tokens.absent)
+    tensors = engine_weights(read_weights(files), config, architecture, tokens.tokens)
+    try:
+        return UnitLM.from_tensors(architecture, tensors, tensors_fingerprint(tensors))
+    except CheckpointError as error:
+        raise CheckpointError(f"{config.place.parent}: {error}") from error
+
+
+def _cached(folder: Path, make: Callable[[], UnitLM]) -> UnitLM:
     try:
         return read_lm(folder)
     except CheckpointError:  # absent or damaged: the checkpoint itself is at hand
-        lm = import_checkpoint(path)
+        lm = make()
     try:
         write_lm(lm, folder)
     except OSError as error:
@@ -94,4 +134,4 @@ def file_sha256(path: Path) -> str:
     try:
         return sha256_of(path)
     except OSError as error:
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint, got {error.strerror}") from error
+        raise CheckpointError(f"{path}: expected a file of an LM, got {error.strerror}") from error

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture
-from sp_search.lm.store import load_checkpoint
+from sp_search.lm.config_json import has_config
+from sp_search.lm.store import load_checkpoint, load_folder
 from sp_search.lm.unit_lm import UnitLM, random_lm
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.published.archive import fetch_members
 from sp_search.published.catalogue import LMS
 from sp_search.units.dictionary import Dictionary
@@ -29,13 +31,15 @@ class LoadedLM:
     dictionary: Dictionary
 
 
-def load_lm(name: str, path: Path | None, cache: Path) -> LoadedLM:
+def load_lm(name: str, path: Path | None, cache: Path, given: GivenTokens | None = None) -> LoadedLM:
     """Load a unit LM.
 
     Args:
         name: `demo`, `random:LAYERSxWIDTHxHEADS`, a published LM's, or what to call the LM at `path`.
-        path: a fairseq checkpoint with its `dict.txt` beside, or the folder of both; None for a name that is known.
+        path: a fairseq checkpoint with its `dict.txt` beside, the folder of both, or a folder in the `transformers`
+            format; None for a name that is known.
         cache: where downloads and imported checkpoints are kept.
+        given: which tokens of a folder in the `transformers` format are what, where the folder does not say it.
 
     Raises:
         CheckpointError: there is no such LM, it can't be run, or the dictionary is that of another LM.
@@ -46,6 +50,14 @@ def load_lm(name: str, path: Path | None, cache: Path) -> LoadedLM:
         if shape := RANDOM.fullmatch(name):
             return _random(name, *map(int, shape.groups()))
         path = _folder_of(name, cache)
+    if has_config(path if path.is_dir() else path.parent):
+        lm, dictionary = load_folder(path if path.is_dir() else path.parent, given or GivenTokens(), cache)
+        return LoadedLM(name, lm, dictionary)
+    if given is not None and (said := given.described):
+        raise CheckpointError(
+            f"{path}: expected an LM in the transformers format where {said} is set, got a fairseq checkpoint, whose "
+            f"dict.txt says all; leave it out"
+        )
     checkpoint = path if path.is_file() else _checkpoint_in(path)
     dictionary = Dictionary.load(checkpoint.parent / DICTIONARY)
     lm = load_checkpoint(checkpoint, cache)
@@ -67,7 +79,10 @@ def _checkpoint_in(folder: Path) -> Path:
     best = [path for path in found if path.name == CHECKPOINT]
     if len(best or found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise CheckpointError(f"{folder}: expected {CHECKPOINT} or one *.pt with {DICTIONARY} beside, found {names}")
+        raise CheckpointError(
+            f"{folder}: expected {CHECKPOINT} or one *.pt with {DICTIONARY} beside, or a folder in the transformers "
+            f"format with config.json, found {names}"
+        )
     return (best or found)[0]
 
 

@@ -38,6 +38,11 @@ class PromptSettings:
             )
 
     @property
+    def positions(self) -> int:
+        """Positions of a sequence that it takes on an LM that counts them."""
+        return self.prompt_length * (2 if self.position == "both" else 1)
+
+    @property
     def is_deep_infix(self) -> bool:
         """Whether its deep prompt stands right before `<s>`."""
         return self.position == "infix" and self.depth > 0

@@ -37,25 +37,38 @@ def read_checkpoint(path: Path, needed: str) -> dict[str, Any]:
     Raises:
         CheckpointError: it is absent, damaged, holds objects that are not on the allow-list, or lacks the key.
     """
+    checkpoint = read_pickle(path, "fairseq checkpoint")
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(needed), Mapping):
+        raise CheckpointError(f"{path}: expected a fairseq checkpoint with `{needed}`, got another kind of file")
+    return checkpoint
+
+
+def read_pickle(path: Path, what: str) -> Any:
+    """What torch saved in a file, tensors on the CPU.
+
+    Args:
+        path: the file.
+        what: what it is expected to be, for messages.
+
+    Raises:
+        CheckpointError: it is absent, damaged, or holds objects that are not on the allow-list.
+    """
     import torch
 
     try:
         with torch.serialization.safe_globals(allowed_objects()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Detected pickle protocol")  # it is then refused, or read
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint, found no such file") from error
+        raise CheckpointError(f"{path}: expected a {what}, found no such file") from error
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"an object of {named.group(1)}, which is not on the allow-list" if named else "another kind of file"
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint, got {what}; nothing in it was run") from error
+        instead = (
+            f"an object of {named.group(1)}, which is not on the allow-list" if named else "another kind of file"
+        )
+        raise CheckpointError(f"{path}: expected a {what}, got {instead}; nothing in it was run") from error
     except UNREADABLE as error:
-        raise CheckpointError(
-            f"{path}: expected a whole fairseq checkpoint, got a damaged or cut-off file"
-        ) from error
-    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get(needed), Mapping):
-        raise CheckpointError(f"{path}: expected a fairseq checkpoint with `{needed}`, got another kind of file")
-    return checkpoint
+        raise CheckpointError(f"{path}: expected a whole {what}, got a damaged or cut-off file") from error
 
 
 def model_settings(checkpoint: Mapping[str, Any], path: Path, section: str = "model") -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from sp_search.bench.speed import (
 )
 from sp_search.engine.runtime.packed_linear import PackedLinear
 from sp_search.engine.train.factory import TrainerSpec
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.tasks.registry import get_task
 from tests.tiny import CPU, tiny_corpus, write_tiny_corpus
 
@@ -30,9 +31,10 @@ PARAMS = dict(prompt_length=2, depth=1, lr=0.01, position="infix")
 def recipe(tmp_path):
     write_tiny_corpus(tmp_path)
     return TrainerSpec(
-        task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache", data_name="tiny",
-        data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0, stream_seed=3,
-        device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=0.0, compile=False,
+        task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, lm_tokens=GivenTokens(),
+        cache=tmp_path / "cache", data_name="tiny", data_path=tmp_path, train_utterances=0, batch_size=8,
+        chunk_updates=2, valid_sample=0, stream_seed=3, device="cpu", dtype="float32", threads=1,
+        tokens_per_pass=2048, trunk_cache_gib=0.0, compile=False,
     )  # fmt: skip
 
 

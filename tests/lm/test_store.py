@@ -131,9 +131,7 @@ def test_an_absent_entry_is_told(tmp_path):
 
 
 def test_an_absent_checkpoint_is_refused(tmp_path):
-    with pytest.raises(
-        CheckpointError, match=r"lm\.pt: expected a fairseq checkpoint, got No such file or directory"
-    ):
+    with pytest.raises(CheckpointError, match=r"lm\.pt: expected a file of an LM, got No such file or directory"):
         load_checkpoint(tmp_path / "lm.pt", tmp_path / "cache")
 
 

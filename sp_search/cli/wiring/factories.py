@@ -18,6 +18,7 @@ from sp_search.export.folder import exported_quantizer
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.host import cores
 from sp_search.lm.architecture import Architecture
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.lm.zoo import load_lm
 from sp_search.search.base.space import read_space
 from sp_search.tasks.registry import Task, get_task
@@ -36,6 +37,7 @@ def recipe_of(config: Settings) -> TrainerSpec:
         task=task_asked_for(config),
         lm_name=config.lm.name,
         lm_path=config.lm.path,
+        lm_tokens=given_tokens(config),
         cache=config.cache,
         data_name=config.data.name,
         data_path=data_path(config),
@@ -51,6 +53,11 @@ def recipe_of(config: Settings) -> TrainerSpec:
         trunk_cache_gib=engine.trunk_cache_gib,
         compile=engine.compile,
     )
+
+
+def given_tokens(config: Settings) -> GivenTokens:
+    """What the settings say of the LM's tokens."""
+    return GivenTokens(unit_offset=config.lm.unit_offset, bos=config.lm.bos, eos=config.lm.eos)
 
 
 def task_asked_for(config: Settings) -> Task:
@@ -85,7 +92,7 @@ def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary,
         UserError: the LM or the folder is wrong, or they don't belong together.
     """
     torch.set_num_threads(config.engine.threads or cores())
-    loaded = load_lm(config.lm.name, config.lm.path, config.cache)
+    loaded = load_lm(config.lm.name, config.lm.path, config.cache, given_tokens(config))
     device = pick_device(config.engine.device)
     predictor, document = load_predictor(
         prompt, loaded.lm, loaded.dictionary, device=device, dtype=config.engine.dtype

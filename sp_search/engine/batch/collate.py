@@ -104,18 +104,34 @@ def onto(device: torch.device, tensor: Tensor) -> Tensor:
     return tensor.to(device, non_blocking=True)
 
 
-def check_lengths(lengths: npt.NDArray[np.int64], answer_units: int, max_positions: int, place: str) -> None:
+def check_lengths(
+    lengths: npt.NDArray[np.int64],
+    answer_units: int,
+    max_positions: int,
+    place: str,
+    *,
+    prompt: int = 0,
+    why: str = "",
+) -> None:
     """Refuse utterances that the LM's positions can't hold, before anything is trained on them.
+
+    Args:
+        lengths: units of each source.
+        answer_units: of the longest answer.
+        max_positions: of the LM.
+        place: of the utterances, for the message.
+        prompt: positions that the prompt takes.
+        why: the LM has no more, for the message.
 
     Raises:
         DataError: the first utterance that is too long, and how many are.
     """
-    longest = max_positions - answer_units - 2  # `</s>` in front and `<s>`
+    longest = max_positions - answer_units - 2 - prompt  # `</s>` in front and `<s>`
     too_long = np.flatnonzero(lengths > longest)
     if len(too_long):
-        first = int(too_long[0])
+        first, taken = int(too_long[0]), f", {prompt} of them the prompt's" if prompt else ""
         raise DataError(
             f"{place} utterance {first + 1}: expected at most {longest} units for an LM of {max_positions} "
-            f"positions, got {int(lengths[first])} (too long: {len(too_long)}); cut them, or search with "
+            f"positions{why}{taken}, got {int(lengths[first])} (too long: {len(too_long)}); cut them, or search with "
             f"space.max_source_units={longest} or less"
         )

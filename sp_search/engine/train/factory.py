@@ -20,6 +20,7 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weig
 from sp_search.engine.trial.task_data import TaskData, task_data
 from sp_search.host import cores
 from sp_search.lm.unit_lm import UnitLM
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.lm.zoo import load_lm
 from sp_search.tasks.registry import Task
 from sp_search.units.manifest import load_corpus
@@ -35,6 +36,7 @@ class TrainerSpec:
     task: Task
     lm_name: str
     lm_path: Path | None
+    lm_tokens: GivenTokens
     cache: Path
     data_name: str
     data_path: Path
@@ -56,7 +58,7 @@ class TrainerSpec:
         Raises:
             UserError: the LM, the dictionary, the corpus or the task is wrong.
         """
-        loaded = load_lm(self.lm_name, self.lm_path, self.cache)
+        loaded = load_lm(self.lm_name, self.lm_path, self.cache, self.lm_tokens)
         corpus = load_corpus(
             self.data_path,
             loaded.dictionary,

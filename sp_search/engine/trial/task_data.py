@@ -90,12 +90,16 @@ class TaskData:
         if settings.method != "probe":
             check_units(self._kind(settings), len(self.space.symbols), len(self.dictionary.unit_ids))
         self.check_ends(settings)
+        takes = architecture.prompts_take_positions and settings.prompt is not None
+        prompt = settings.prompt.positions if takes and settings.prompt is not None else 0
         for name, split in self.corpus.splits.items():
             lengths = np.diff(split.offsets)
             if settings.max_source_units:
                 lengths = lengths.clip(max=settings.max_source_units)
             longest = max(self.answers[name].shape[1], self.space.longest_answer(self.task))
-            check_lengths(lengths, longest, architecture.max_positions, name)
+            check_lengths(
+                lengths, longest, architecture.max_positions, name, prompt=prompt, why=architecture.why_no_longer
+            )
 
     @staticmethod
     def _kind(settings: TrialHParams) -> str:

@@ -4,6 +4,7 @@ import torch
 from sp_search.engine.runtime.device import cpu_microbatch_tokens
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import DataError
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.tasks.registry import get_task
 from tests.tiny import write_tiny_corpus
 
@@ -15,10 +16,10 @@ def recipe(tmp_path):
 
     def recipe(**changes):
         whole = dict(
-            task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, cache=tmp_path / "cache",
-            data_name="tiny", data_path=tmp_path, train_utterances=0, batch_size=8, chunk_updates=2, valid_sample=0,
-            stream_seed=0, device="cpu", dtype="float32", threads=1, tokens_per_pass=2048, trunk_cache_gib=None,
-            compile=False,
+            task=get_task("intent"), lm_name="random:2x16x2", lm_path=None, lm_tokens=GivenTokens(),
+            cache=tmp_path / "cache", data_name="tiny", data_path=tmp_path, train_utterances=0, batch_size=8,
+            chunk_updates=2, valid_sample=0, stream_seed=0, device="cpu", dtype="float32", threads=1,
+            tokens_per_pass=2048, trunk_cache_gib=None, compile=False,
         )  # fmt: skip
         return TrainerSpec(**{**whole, **changes})
 
