@@ -7,6 +7,7 @@ from sp_search.bench.device_parity import every_kind_of_prompt, parity
 from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
 from sp_search.lm.unit_lm import random_lm
 from tests.engine.trials import CHOOSING, TRIALS, add_all, assert_same, segments_of, trained
+from tests.other_architectures import OTHERS, other_lm
 from tests.tiny import CPU, tiny_architecture, tiny_data, tiny_texts, tiny_trainer
 
 pytestmark = [
@@ -23,6 +24,14 @@ def lm():
 
 def test_losses_and_gradients_are_those_of_the_cpu(lm):
     found = parity(lm, tiny_data(), every_kind_of_prompt(3), utterances=16, device=GPU, dtype=torch.float32)
+    assert found.loss < 1e-5
+    assert found.gradient < 1e-4
+
+
+@pytest.mark.parametrize("shape", OTHERS.values(), ids=OTHERS)
+def test_losses_and_gradients_on_other_architectures_are_those_of_the_cpu(shape):
+    trials = every_kind_of_prompt(3)
+    found = parity(other_lm(shape), tiny_data(), trials, utterances=16, device=GPU, dtype=torch.float32)
     assert found.loss < 1e-5
     assert found.gradient < 1e-4
 

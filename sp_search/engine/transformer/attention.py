@@ -142,8 +142,9 @@ def product(rows: Tensor, shared: Tensor) -> Tensor:
     Those that share it are joined into one product with more rows, because broadcasting would copy the right side.
     """
     if rows.shape[-3] != shared.shape[-3]:
-        by_group = rows.unflatten(-3, (shared.shape[-3], -1)).flatten(-3, -2)  # (..., G, H / G * R, n)
-        return product(by_group, shared).unflatten(-2, (-1, rows.shape[-2])).flatten(-4, -3)
+        of_one = rows.shape[-3] // shared.shape[-3]  # H / G
+        by_group = rows.unflatten(-3, (-1, of_one)).flatten(-3, -2)  # (..., G, H / G * R, n)
+        return product(by_group, shared).unflatten(-2, (of_one, rows.shape[-2])).flatten(-4, -3)
     if rows.dim() == 5 and shared.shape[0] == 1 < rows.shape[0]:
         folded = rows.permute(1, 2, 0, 3, 4).flatten(2, 3) @ shared[0]  # (B, H, K * R, m)
         return folded.unflatten(2, (len(rows), -1)).permute(2, 0, 1, 3, 4)

@@ -45,3 +45,11 @@ def test_the_first_utterance_too_long_is_named_and_all_are_counted():
         r"\(too long: 2\); cut them, or search with space\.max_source_units=\d+ or less$",
     ):
         check_lengths(np.array([5, 6, 3, 9]), answer_units=3, max_positions=10, place="valid")
+
+
+def test_a_prompt_takes_of_the_positions_of_an_lm_that_counts_it():
+    with pytest.raises(
+        DataError,
+        match=r"at most 3 units for an LM of 10 positions \(its sliding window\), 2 of them the prompt's, got 5 ",
+    ):
+        check_lengths(np.array([5]), 3, 10, "valid", prompt=2, why=" (its sliding window)")

@@ -7,6 +7,7 @@ from sp_search.errors import ConfigError, DataError
 from sp_search.tasks.registry import get_task
 from sp_search.tasks.verbalizers import Evidence, build_verbalizer
 from sp_search.types import SPECIALS
+from tests.other_architectures import ROTARY
 from tests.tiny import (
     ANSWERS,
     SYMBOLS,
@@ -14,6 +15,7 @@ from tests.tiny import (
     corpus_of,
     no_scores,
     split_of,
+    tiny_architecture,
     tiny_corpus,
     tiny_data,
     tiny_dictionary,
@@ -110,3 +112,10 @@ def test_a_random_verbalizer_is_the_draw_of_its_seed():
         assert (
             units(data, verbalizer="random", verbalizer_seed=seed) == build_verbalizer("random", evidence, seed).units
         )
+
+
+def test_a_prompt_leaves_an_lm_that_counts_its_positions_fewer_units():
+    data, trial = tiny_data(), TrialHParams.from_params({**RECIPE, "prompt_length": 8})
+    data.check_trial(trial, tiny_architecture(max_positions=24))
+    with pytest.raises(DataError, match=r"at most 11 units for an LM of 24 positions, 8 of them the prompt's, got 1"):
+        data.check_trial(trial, tiny_architecture(**{**ROTARY, "max_positions": 24}))
