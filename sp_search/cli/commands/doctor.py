@@ -33,6 +33,7 @@ def findings(config: Settings) -> Iterator[Finding]:
     yield "python", f"{platform.python_version()} at {sys.executable}", ""
     yield from map(_package, PACKAGES)
     yield _fairseq_imports()
+    yield from _torchaudio_beside_transformers()
     yield _device()
     yield _disk("runs", config.runs)
     yield _disk("cache", config.cache)
@@ -53,6 +54,25 @@ def _fairseq_imports() -> Finding:
     tried = subprocess.run([sys.executable, "-c", "import fairseq"], capture_output=True, text=True, check=False)
     said = tried.stderr.strip().rpartition("\n")[2]
     return ("fairseq", said, "try: make setup") if tried.returncode else ("fairseq", "imports", "")
+
+
+def _torchaudio_beside_transformers() -> Iterator[Finding]:
+    """A torchaudio that can't be loaded, with what it stops; nothing where there is none or it loads."""
+    try:
+        found = version("torchaudio")
+    except PackageNotFoundError:
+        return
+    tried = subprocess.run([sys.executable, "-c", "import torchaudio"], capture_output=True, text=True, check=False)
+    if not tried.returncode:
+        return
+    beside = f"{found} can't be loaded beside torch {version('torch')}; sp-search does not need it"
+    try:
+        version("transformers")
+    except PackageNotFoundError:
+        yield "torchaudio", beside, ""
+    else:
+        mend = "pip uninstall torchaudio, or install the build of it that belongs to this torch"
+        yield "torchaudio", f"{beside}, but `import transformers` fails with it", mend
 
 
 def _device() -> Finding:

@@ -52,6 +52,22 @@ def test_a_fairseq_that_does_not_import_says_why(settings, monkeypatch):
     assert found(settings)["fairseq"] == ("ImportError: no np.compat", "try: make setup")
 
 
+@pytest.mark.parametrize("has_transformers", [True, False])
+def test_a_torchaudio_that_can_not_be_loaded_says_what_it_stops(settings, monkeypatch, has_transformers):
+    def version(name):
+        if name == "transformers" and not has_transformers:
+            raise PackageNotFoundError(name)
+        return "2.11.1"
+
+    monkeypatch.setattr(doctor, "version", version)
+    assert "torchaudio" not in found(settings)
+    imports(monkeypatch, subprocess.CompletedProcess([], 1, "", "OSError: Could not load this library\n"))
+    what, next_step = found(settings)["torchaudio"]
+    assert what.startswith("2.11.1 can't be loaded beside torch 2.11.1; sp-search does not need it")
+    assert what.endswith(", but `import transformers` fails with it") == has_transformers
+    assert next_step.startswith("pip uninstall torchaudio") == has_transformers
+
+
 def test_a_full_disk_names_the_setting_to_change(settings, monkeypatch):
     monkeypatch.setattr(doctor, "FREE_BYTES", 10**18)
     what, next_step = found(settings)["runs"]
