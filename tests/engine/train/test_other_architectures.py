@@ -36,6 +36,7 @@ def lm(request):
 
 @pytest.fixture(scope="module")
 def alone(lm, tmp_path_factory):
+    torch.set_num_threads(1)  # the fixture of each test that does so comes later
     folder, found = tmp_path_factory.mktemp("alone"), {}
     for number, params in enumerate(KINDS):
         trainer = tiny_trainer(lm)
