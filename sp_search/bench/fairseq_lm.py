@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sp_search.errors import ConfigError
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import SPECIALS
@@ -25,6 +26,11 @@ def fairseq_decoder(lm: UnitLM) -> Any:
     arguments = _arguments(lm.architecture)
     base_lm_architecture(arguments)
     dictionary = Dictionary()
+    if not lm.architecture.is_fairseqs:
+        raise ConfigError(
+            "baseline: expected a fairseq transformer_lm to run through fairseq, got an LM of another architecture; "
+            "take baseline=alone"
+        )
     for unit in range(lm.architecture.vocab_size - SPECIALS):
         dictionary.add_symbol(str(unit))
     task = SimpleNamespace(source_dictionary=dictionary, target_dictionary=dictionary)

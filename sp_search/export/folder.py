@@ -140,6 +140,8 @@ def _write_pages(folder: Path, document: Mapping[str, Any]) -> None:
 def mlmodel(document: Mapping[str, Any]) -> str:
     """What MLflow reads: who loads the folder, with which LM, and that lines of units are asked. JSON is YAML too."""
     config = {"lm": document["lm"]["name"], "cache": "~/.cache/sp_search", "device": "auto", "dtype": "auto"}
+    if "tokens" in document["lm"]:  # set by hand, where the LM's own folder does not say what its tokens are
+        config["lm_tokens"] = document["lm"]["tokens"]
     flavour = {
         "loader_module": "sp_search.export.mlflow_model",
         "python_version": document["versions"]["python"],

@@ -13,6 +13,7 @@ from typing import Any
 from sp_search.engine.runtime.device import pick_device
 from sp_search.export.predictor import Predictor, load_predictor
 from sp_search.files.paths import is_there, user_path
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.lm.zoo import load_lm
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import read_units
@@ -48,7 +49,8 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:
     """
     asked = user_path(str(model_config["lm"]), "lm")
     cache = user_path(str(model_config["cache"]), "cache")
-    loaded = load_lm(model_config["lm"], asked if is_there(asked) else None, cache)
+    given = GivenTokens(**model_config["lm_tokens"]) if "lm_tokens" in model_config else None
+    loaded = load_lm(model_config["lm"], asked if is_there(asked) else None, cache, given)
     device = pick_device(model_config["device"])
     predictor, _ = load_predictor(
         Path(path), loaded.lm, loaded.dictionary, device=device, dtype=model_config["dtype"]

@@ -102,6 +102,20 @@ class Architecture:
         return math.sqrt(self.embed_dim) if self.scaled_embedding else 1.0
 
     @property
+    def is_fairseqs(self) -> bool:
+        """Whether fairseq's `transformer_lm` computes it."""
+        shape = (
+            "layers",
+            "embed_dim",
+            "ffn_embed_dim",
+            "attention_heads",
+            "vocab_size",
+            "max_positions",
+            "final_norm",
+        )
+        return self == Architecture(**{name: getattr(self, name) for name in shape})
+
+    @property
     def why_no_longer(self) -> str:
         """What bounds its positions, for messages; "" if it was made for no more."""
         return " (its sliding window)" if self.sliding_window == self.max_positions else ""

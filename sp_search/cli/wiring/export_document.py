@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,11 +40,12 @@ def export_document(
     recipe: TrainerSpec,
 ) -> Mapping[str, Any]:
     """What an exported folder says of its members, beside what each of them is."""
-    git = git_state()
+    git, given = git_state(), recipe.lm_tokens
+    tokens = {"tokens": asdict(given)} if given.described else {}
     return {
         **of_task(data.task, data.space),
         "study": config.study,
-        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint},
+        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint, **tokens},
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
         "units": {"repeats": repeats_share(data.train)},

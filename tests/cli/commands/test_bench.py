@@ -4,7 +4,10 @@ import json
 
 import pytest
 
+from sp_search.bench.fairseq_lm import fairseq_decoder
 from sp_search.cli.main import main
+from sp_search.errors import ConfigError
+from tests.other_architectures import OTHERS, other_lm
 from tests.tiny import write_tiny_corpus
 
 SIZES = {"lm", "data", "batch_size", "trials", "dtype", "device", "threads"}
@@ -41,6 +44,11 @@ def test_bench_engine_sets_a_pack_beside_one_of_its_trials(words, capsys):
     assert (found["trials"], found["baseline"]["trials"], found["baseline"]["dtype"]) == (3, 1, "float32")
     ratio = found["utterances_per_s"] / found["baseline"]["utterances_per_s"]
     assert found["ratio"] == pytest.approx(ratio, rel=0.02)
+
+
+def test_fairseq_runs_no_lm_of_another_architecture():
+    with pytest.raises(ConfigError, match=r"baseline: expected a fairseq transformer_lm .*; take baseline=alone"):
+        fairseq_decoder(other_lm(OTHERS["parallel"]))
 
 
 def test_bench_engine_without_a_baseline_is_of_the_papers_setting(words, capsys):
