@@ -148,7 +148,10 @@ def mlmodel(document: Mapping[str, Any]) -> str:
     whole = {
         "flavors": {"python_function": flavour},
         "mlflow_version": document["versions"]["mlflow"],
-        "signature": {"inputs": json.dumps([{"type": "string", "required": True}])},
+        "signature": {
+            "inputs": json.dumps([{"type": "string", "required": True}]),
+            "params": json.dumps([{"name": "top", "type": "long", "default": 1, "shape": None}]),
+        },
     }
     return json.dumps(whole, indent=2) + "\n"
 

@@ -26,18 +26,19 @@ class UnitModel:
         self._predictor, self._dictionary = predictor, dictionary
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Answer utterances: id, labels and the score of each answer, best first, as `sp-search predict` prints them.
+        """Answer utterances: id, labels and score of the best answer, as `sp-search predict` prints them.
 
         Args:
             model_input: lines of units, or a table with a column of them, as MLflow makes of a list.
-            params: none are known; MLflow hands them over by this name.
+            params: `top` above 1 adds the scores of that many answers; MLflow checks it by the signature in MLmodel.
 
         Raises:
             DataError: a line is wrong; as `read_units`.
         """
         lines: Iterable[str] = model_input.iloc[:, 0] if hasattr(model_input, "columns") else model_input
         asked = read_units(map(str, lines), self._dictionary, "input")
-        return [prediction.to_json() for prediction in self._predictor.predict(asked)]
+        top = (params or {}).get("top", 1)
+        return [prediction.to_json(top) for prediction in self._predictor.predict(asked)]
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:
