@@ -25,7 +25,7 @@ TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.
 class TaskSettings:
     """What an answer is, and how it comes about."""
 
-    name: str
+    name: str  # of the task
     answer_format: Literal["words", "characters"]  # what the LM answers in: a symbol a word, or a symbol a character
     decoding: Literal["best", "free", "legal"]  # best of training's answers; written freely, or only along those
     max_answer: int  # symbols that free and legal write at most; 0 = as many as training's longest answer has
@@ -208,9 +208,9 @@ class EngineSettings:
 class TrackingSettings:
     """Where MLflow keeps what the trials tell."""
 
-    enabled: bool
+    enabled: bool  # false = no MLflow; the study and its page are there all the same
     uri: str | None  # a server or a database; null = mlflow.db in `runs`
-    experiment: str
+    experiment: str  # MLflow's, in which the runs are listed
 
 
 @dataclass(frozen=True, kw_only=True)

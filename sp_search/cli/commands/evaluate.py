@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from sp_search.cli.settings.reads import OF_ANSWERING
 from sp_search.cli.wiring.evaluation import evaluated
 from sp_search.cli.wiring.factories import data_path, prompts_of
 from sp_search.cli.wiring.unit_checks import lines_on_split, origin_of_corpus, say
@@ -21,6 +22,9 @@ from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
 from sp_search.units.manifest import SPLITS, load_corpus
+
+READS = (*OF_ANSWERING, "data")
+EXAMPLE = "sp-search evaluate prompt=exports/my lm=lms/my data=units/my split=test"
 
 
 @dataclass(frozen=True, kw_only=True)

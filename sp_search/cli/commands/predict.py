@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sp_search.cli.settings.reads import OF_ANSWERING
 from sp_search.cli.wiring.factories import prompts_of
 from sp_search.cli.wiring.prompts import Prompts
 from sp_search.cli.wiring.unit_checks import say
@@ -30,6 +31,9 @@ from sp_search.units.clips import Asked, asked_at, asked_by
 from sp_search.units.manifest import read_units
 from sp_search.units.partners import UnitOrigin, corpus_origin
 from sp_search.units.repeats import differing_repeats
+
+READS = (*OF_ANSWERING, "units.checkpoint")
+EXAMPLE = "sp-search predict prompt=exports/my lm=lms/my input=clip.wav"
 
 SHOWN = 5
 """How many names of skipped files are printed."""
@@ -59,7 +63,7 @@ def run(config: PredictSettings) -> int:
     """Print the answer to every utterance, in the order of the input."""
     place = "stdin" if config.input == "-" else config.input
     asked = _asked(config.input)
-    prompts = prompts_of(config, config.folders)
+    prompts = prompts_of(config, config.folders, config.units.checkpoint)
     names = _names(config.folders)
     say(*prompts.check_units(*([] if asked.clips else _known_origin(config.input))))
     for answers in _answers(prompts, asked, place):

@@ -41,13 +41,25 @@ from sp_search.units.recordings import Recording
 from sp_search.units.textless import check_frames, published_encoder, published_quantizer, quantizer_on
 from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
 
+READS = (
+    "units",
+    "cluster.address",
+    "cluster.workers",
+    "cluster.cpus_per_worker",
+    "cluster.gpus_per_worker",
+    "engine.device",
+    "engine.threads",
+    "cache",
+)
+EXAMPLE = "sp-search prepare corpus=my.csv to=units/my units=hubert"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Settings):
     """The corpus, and the folder for the result."""
 
     corpus: Path  # a manifest, CSV or JSON lines with path, split and labels or text; else the corpus's folder
-    form: Form = "manifest"
+    form: Form = "manifest"  # of the corpus: a manifest file, or the folder of a published corpus
     to: Path  # the folder for the result; a search takes it as data=FOLDER
     characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # that text may have, apart from blanks, if it becomes the labels
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.export_document import (
     MeasuredStates,
     export_document,
@@ -47,6 +48,9 @@ from sp_search.search.workers.trainer import TrainerFactory
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
 from sp_search.types import Member
+
+READS = OF_SEARCH
+EXAMPLE = "sp-search search task=intent lm=lms/my data=units/my trials=32"
 
 Watch = Callable[[SearchSettings, int], Observer]
 """Makes who watches a search, from its settings and the number of trials that ended in earlier starts."""

@@ -70,15 +70,20 @@ def only_trial(config: Settings, architecture: Architecture) -> Params:
     return read_space(config.space, parameter_limits(architecture), architecture.layers).only_trial()
 
 
-def prompts_of(config: Settings, folders: Sequence[Path]) -> Prompts:
+def prompts_of(config: Settings, folders: Sequence[Path], encoder: Path | None = None) -> Prompts:
     """Exported prompts on the LM of the settings, in a process that has all its cores for them.
+
+    Args:
+        config: has the LM and the device.
+        folders: the exported folders.
+        encoder: the file of the speech model that audio needs; None = the published one.
 
     Raises:
         UserError: as `Prompts`.
     """
     threads = config.engine.threads or cores()
     torch.set_num_threads(threads)
-    lm = LMChoice(config.lm.name, config.lm.path, config.cache, config.units.checkpoint)
+    lm = LMChoice(config.lm.name, config.lm.path, config.cache, encoder)
     return Prompts(folders, lm, device=config.engine.device, dtype=config.engine.dtype, threads=threads)
 
 
