@@ -142,6 +142,21 @@ def test_the_best_answers_and_several_prompts_are_printed_as_asked_for(spoken, p
 
 
 @pytest.mark.slow
+def test_the_lines_of_the_exported_page_run_as_they_are_pasted(spoken, wanted, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(spoken.prompt, tmp_path / "carried")
+    shutil.copy(spoken.clips[0], folder / "clip.wav")
+    monkeypatch.chdir(folder)
+    page = (folder / "README.md").read_text().replace("tiny", LM)  # the name under which this LM is known
+    lines = [line.removeprefix("    ") for line in page.splitlines() if line.startswith("    ")]
+    predict, _, *python = lines
+    assert main(predict.split()[1:]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["labels"] == next(iter(wanted.values()))["labels"]
+    exec("\n".join(python), {})  # noqa: S102
+    assert f"labels={tuple(answer['labels'])}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_pattern_that_nothing_matches_ends_with_2_and_one_line(predict, tmp_path):
     found = predict(f"input={tmp_path}/*.wav")
     assert (found.code, found.answers) == (2, {})
