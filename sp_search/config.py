@@ -26,6 +26,8 @@ class TaskSettings:
     """What an answer is, and how it comes about."""
 
     name: str  # of the task
+    title: str  # of the task in the name of a study
+    field: str | None  # of a JSON line, where its answer is; null = where the task has it
     answer_format: Literal["words", "characters"]  # what the LM answers in: a symbol a word, or a symbol a character
     decoding: Literal["best", "free", "legal"]  # best of training's answers; written freely, or only along those
     max_answer: int  # symbols that free and legal write at most; 0 = as many as training's longest answer has

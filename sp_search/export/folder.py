@@ -67,6 +67,7 @@ def of_task(task: Task, space: LabelSpace) -> dict[str, Any]:
         "answer_format": task.answer_format,
         "decoding": task.decoding,
         "max_answer": task.max_answer or space.longest,
+        "field": task.field,
     }
     kept = space.without_answers() if task.decoding == "free" else space
     return {"task": task.name, "answers": answers, "label_space": kept.to_json()}

@@ -180,7 +180,7 @@ def _keys(known: Mapping[str, Any]) -> list[str]:
 def _space_parameters() -> frozenset[str]:
     """The parameters that the spaces in `search_spaces/` have."""
     lines = (line for name in options("space") for line in _space_file(name).splitlines())
-    return frozenset(line.partition(":")[0] for line in lines if line[:1].isalpha())
+    return frozenset(line.partition(":")[0] for line in lines if line[:1].isalpha()) - {"defaults"}
 
 
 def _space_file(name: str) -> str:

@@ -17,3 +17,7 @@ OF_ANSWERING = ("lm", "engine.device", "engine.dtype", "engine.threads", "cache"
 
 OF_MLFLOW = ("tracking.uri", "runs")
 """Where MLflow's records are."""
+
+_ACTORS = tuple(f"cluster.{name}" for name in ("address", "workers", "cpus_per_worker", "gpus_per_worker"))
+OF_PREPARING = ("units", *_ACTORS, "engine.device", "engine.threads", "cache")
+"""What making units of audio reads."""

@@ -34,7 +34,7 @@ DEFAULTS |= {
 }
 """The option of each group that `config.yaml` takes; the space is that of the task."""
 
-OF_GROUPS = ("task.name", "lm.name", "lm.path", "data.name", "data.path", "units.name")
+OF_GROUPS = ("task.name", "task.title", "lm.name", "lm.path", "data.name", "data.path", "units.name")
 """Settings that a group sets and nobody types."""
 
 OWN = "its own"

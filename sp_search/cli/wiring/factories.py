@@ -58,6 +58,7 @@ def task_asked_for(config: Settings) -> Task:
         answer_format=config.task.answer_format,
         decoding=config.task.decoding,
         max_answer=config.task.max_answer,
+        field=config.task.field,
     )
 
 

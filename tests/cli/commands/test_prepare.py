@@ -169,6 +169,10 @@ def test_a_published_corpus_becomes_a_folder_that_a_search_takes(tmp_path, form)
         wanted = [recording for recording in recordings if recording.split == name]
         assert split.ids == tuple(recording.id for recording in wanted)
         assert split.answers == tuple(recording.labels for recording in wanted)
+    if form in (of_task := {"speech_commands": "keyword", "audio_snips": "slots"}):
+        task = get_task(of_task[form])
+        again = load_corpus(tmp_path / "out", Dictionary([f"{unit}" for unit in range(10)]), form, field=task.field)
+        assert LabelSpace.from_split(again.splits["train"], task).answers
     if form == "fluent_commands":
         assert len(LabelSpace.from_split(loaded.splits["train"], get_task("intent")).answers) == 2
 
