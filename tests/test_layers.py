@@ -18,7 +18,7 @@ GROUPS = {  # each imports only from those before it, and two of one set not fro
     "engine": [{"batch", "runtime"}, {"transformer"}, {"prompted"}, {"answer"}, {"trial"}, {"train"}],
     "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
     "tracking": [{"base"}, {"spool"}, {"store"}, {"upload"}, {"api"}],
-    "cli": [{"settings"}, {"wiring"}, {"commands"}, {"verbs"}],
+    "cli": [{"settings"}, {"wiring"}, {"serving"}, {"commands"}, {"verbs"}],
 }
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 STOREY = {
@@ -38,6 +38,8 @@ OWNERS = {
     "fairseq": {"lm", "pretrain", "units", "demo", "bench"},  # bench: the baseline is fairseq's own decoder
     "fairseq_cli": {"pretrain"},
     "requests": {"published"},
+    "starlette": {"cli/serving"},
+    "uvicorn": {"cli/commands/serve"},
 }
 DISPATCH = {"sp_search/cli/main.py", "sp_search/__init__.py"}  # import a command or a verb when it is known which
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60

@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": "say what a search would do, without doing it",
     "evaluate": "measure an exported prompt on a labelled split, the cheap rivals beside it",
     "predict": "answer utterances with an exported prompt",
+    "serve": "answer over HTTP with an exported prompt, on 127.0.0.1",
     "export": "copy a finished study's winner into a folder of its own",
     "rerun": "train again what a study or an exported prompt trained, and compare the numbers",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",

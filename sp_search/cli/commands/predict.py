@@ -15,15 +15,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from sp_search.cli.settings.reads import OF_ANSWERING
 from sp_search.cli.wiring.factories import prompts_of
-from sp_search.cli.wiring.prompts import Prompts
+from sp_search.cli.wiring.prompts import Prompts, answer_record, exported_folders, prompt_names
 from sp_search.cli.wiring.unit_checks import say
 from sp_search.config import Settings, below_one, refuse
-from sp_search.errors import ConfigError, DataError
+from sp_search.errors import DataError
 from sp_search.export.predictor import Prediction
 from sp_search.files.paths import user_path
 from sp_search.types import Split
@@ -51,23 +49,17 @@ class PredictSettings(Settings):
         super().__post_init__()
         refuse(below_one(self, "top"))
 
-    @property
-    def folders(self) -> list[Path]:
-        """The exported folders."""
-        whole = user_path(self.prompt, "prompt")
-        names = [self.prompt] if whole.exists() else self.prompt.split(",")
-        return [user_path(name, "prompt").absolute() for name in names]
-
 
 def run(config: PredictSettings) -> int:
     """Print the answer to every utterance, in the order of the input."""
     place = "stdin" if config.input == "-" else config.input
     asked = _asked(config.input)
-    prompts = prompts_of(config, config.folders, config.units.checkpoint)
-    names = _names(config.folders)
+    folders = exported_folders(config.prompt)
+    names = prompt_names(folders)
+    prompts = prompts_of(config, folders, config.units.checkpoint)
     say(*prompts.check_units(*([] if asked.clips else _known_origin(config.input))))
     for answers in _answers(prompts, asked, place):
-        print(json.dumps(_line(answers, names, config.top), ensure_ascii=False), flush=True)
+        print(json.dumps(answer_record(answers, names, config.top), ensure_ascii=False), flush=True)
     return 0
 
 
@@ -85,23 +77,6 @@ def _answers(prompts: Prompts, asked: Asked, place: str) -> Iterator[tuple[Predi
 def _repeats(prompts: Prompts, split: Split) -> list[str]:
     origins = [prompt.origin for prompt in prompts.loaded]
     return [differing_repeats(split, origin.repeats, f"{origin.who} was trained on") for origin in origins]
-
-
-def _line(answers: tuple[Prediction, ...], names: list[str], top: int) -> dict[str, Any]:
-    """One prompt's answer, or those of several by their folders' names."""
-    told = [answer.to_json(top) for answer in answers]
-    if len(told) == 1:
-        return told[0]
-    ids = [answer.pop("id") for answer in told]
-    return {"id": ids[0], "prompts": dict(zip(names, told, strict=True))}
-
-
-def _names(folders: list[Path]) -> list[str]:
-    """What the prompts are called: the names of their folders, or the paths where two have the same name."""
-    if len(set(folders)) < len(folders):
-        raise ConfigError("prompt: expected each folder once, got one of them twice")
-    short = [folder.name for folder in folders]
-    return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
 
 
 def _asked(source: str) -> Asked:

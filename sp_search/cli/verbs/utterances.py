@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from sp_search.files.paths import user_path
 from sp_search.units.audio import at_16_khz
 from sp_search.units.clips import Asked, asked_at
 from sp_search.units.features import Floats
+from sp_search.units.unit_line import unit_line
 
 Utterance = str | os.PathLike[str] | Sequence[int | str] | npt.NDArray[np.generic]
 """The path of an audio file, a line of units (`"71 12 57"`), a sequence of units, or an array: of whole numbers these
@@ -41,7 +41,7 @@ class UnitLine:
     @classmethod
     def of(cls, name: str, units: Sequence[int | str]) -> UnitLine:
         """The line of these units."""
-        return cls(json.dumps({"id": name, "units": list(units)}))
+        return cls(unit_line(name, list(units)))
 
 
 def parsed(utterance: Utterance, rate: int | None, name: str) -> Asked | Samples | UnitLine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -16,6 +17,7 @@ from sp_search.errors import CheckpointError, ConfigError
 from sp_search.export.folder import exported_quantizer
 from sp_search.export.predictor import Prediction, Predictor, predictor_on
 from sp_search.export.shared_weights import SharedWeights
+from sp_search.files.paths import user_path
 from sp_search.lm.zoo import load_lm
 from sp_search.types import Split
 from sp_search.units.clips import Asked, unit_lines
@@ -79,17 +81,29 @@ class Prompts:
         """
         if not folders:
             raise ConfigError("prompt: expected an exported folder or several, got none")
-        self._lm, self._threads = lm, threads
+        self._lm, self._dtype, self._threads = lm, dtype, threads
         self.device = pick_device(device)
         loaded = load_lm(lm.name, lm.path, lm.cache)
         self.dictionary: Dictionary = loaded.dictionary
         kept = KEPT_BYTES if len(folders) > 1 else 0
         self._shared = SharedWeights(loaded.lm, loaded.dictionary, self.device, keep_bytes=kept)
-        self.loaded = [self._load(folder, dtype) for folder in folders]
+        self.loaded = [self._load(folder) for folder in folders]
 
-    def _load(self, folder: Path, dtype: DtypeName) -> LoadedPrompt:
-        predictor, document = predictor_on(self._shared, folder, dtype)
+    def _load(self, folder: Path) -> LoadedPrompt:
+        predictor, document = predictor_on(self._shared, folder, self._dtype)
         return LoadedPrompt(folder, document, predictor, prompt_origin(folder, document))
+
+    def reloaded(self) -> Prompts:
+        """The same folders read again, on the same LM.
+
+        Raises:
+            CheckpointError: a folder is not whole, or belongs to another LM or other units by now.
+        """
+        again = copy(self)
+        again.__dict__.pop("unitizer", None)
+        again.loaded = [again._load(prompt.folder) for prompt in self.loaded]
+        again.check_units()
+        return again
 
     def check_units(self, *others: UnitOrigin) -> list[str]:
         """Compare the quantizers of the prompts, of the LM and of others.
@@ -157,6 +171,41 @@ class Prompts:
             threads=self._threads,
         )
         return recipe()
+
+
+def exported_folders(prompt: str) -> list[Path]:
+    """The folders that `prompt=` names: one, or several with commas between them.
+
+    Raises:
+        ConfigError: one is named twice, or is no path.
+    """
+    whole = user_path(prompt, "prompt")
+    found = [whole] if whole.exists() else [user_path(name, "prompt") for name in prompt.split(",")]
+    folders = [folder.absolute() for folder in found]
+    if len(set(folders)) < len(folders):
+        raise ConfigError("prompt: expected each folder once, got one of them twice")
+    return folders
+
+
+def prompt_names(folders: Sequence[Path]) -> list[str]:
+    """What prompts are called: the names of their folders, or the paths where two have the same name."""
+    short = [folder.name for folder in folders]
+    return short if len(set(short)) == len(short) else [str(folder) for folder in folders]
+
+
+def answer_record(answers: Sequence[Prediction], names: Sequence[str], top: int) -> dict[str, Any]:
+    """The answers to an utterance, one a prompt, as `predict` prints them and `serve` sends them.
+
+    Args:
+        answers: of one prompt or several.
+        names: of the prompts.
+        top: answers with their scores; 1 = the best one and its score alone.
+    """
+    told = [answer.to_json(top) for answer in answers]
+    if len(told) == 1:
+        return told[0]
+    ids = [answer.pop("id") for answer in told]
+    return {"id": ids[0], "prompts": dict(zip(names, told, strict=True))}
 
 
 def demo_quantizer() -> Quantizer:
