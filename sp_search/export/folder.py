@@ -119,6 +119,21 @@ def exported_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer |
     return quantizer
 
 
+def needed_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer:
+    """What makes the units of an exported prompt, where the input is audio.
+
+    Raises:
+        CheckpointError: its document names none; or as `exported_quantizer`.
+    """
+    quantizer = exported_quantizer(folder, document)
+    if quantizer is None:
+        raise CheckpointError(
+            f"{folder}: expected a prompt that names its quantizer, for the input is audio, got one of a corpus in "
+            f"units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
+        )
+    return quantizer
+
+
 def best_folder(runs: Path, study: str) -> Path:
     """Where a finished search leaves its winner.
 

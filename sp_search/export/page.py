@@ -36,6 +36,7 @@ and other units do not fit.
 def _use(document: Mapping[str, Any]) -> str:
     lm, data, takes_audio = document["lm"]["name"], document["data"]["name"], document["quantizer_fingerprint"]
     given, utterance = ("clip.wav", "clip.wav") if takes_audio else ("units.txt", "71 12 57")
+    asked = "lines of units and paths of audio" if takes_audio else "lines of units"
     what = "`clip.wav` is a recording of any rate" if takes_audio else "`units.txt` has a line of units an utterance"
     return f"""## Use it
 
@@ -50,7 +51,7 @@ In Python:
     prompt = sp_search.load(".", lm="{lm}")
     print(prompt.predict("{utterance}"))
 
-MLflow loads the folder too: `mlflow.pyfunc.load_model(".", model_config={{"lm": "{lm}"}})` answers lines of units.
+MLflow loads the folder too: `mlflow.pyfunc.load_model(".", model_config={{"lm": "{lm}"}})` answers {asked}.
 """
 
 

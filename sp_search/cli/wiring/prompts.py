@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from sp_search.engine.runtime.device import DeviceName, DtypeName, pick_device
-from sp_search.errors import CheckpointError, ConfigError
-from sp_search.export.folder import exported_quantizer
+from sp_search.errors import ConfigError
+from sp_search.export.folder import needed_quantizer
 from sp_search.export.predictor import Prediction, Predictor, predictor_on
 from sp_search.export.shared_weights import SharedWeights
 from sp_search.files.paths import user_path
@@ -158,12 +158,7 @@ class Prompts:
             DownloadError: a published speech model can't be downloaded.
         """
         first = self.loaded[0]
-        quantizer = exported_quantizer(first.folder, first.document)
-        if quantizer is None:
-            raise CheckpointError(
-                f"{first.folder}: expected a prompt that names its quantizer, for the input is audio, got one of a "
-                f"corpus in units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
-            )
+        quantizer = needed_quantizer(first.folder, first.document)
         recipe = UnitizerRecipe(
             quantizer=quantizer,
             checkpoint=encoder_of(quantizer.features, self._lm.encoder, self._lm.cache),
