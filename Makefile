@@ -24,6 +24,24 @@ ENGINE = $(RUN) sp_search.cli bench engine
 SHORTER = schedule.budget=24000 schedule.grace=1500# of 6,000 utterances a full trial sees each four times
 EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: behind the first, source states are kept
 
+# What a target reads. Make takes any other variable without a word: TSK=intent, or task=intent. Here it is an error.
+SEARCHED := TASK METHOD SPACE LM DATA TRIALS STUDY OVERRIDES
+READS = PYTHON $($(strip $(1))_READS)
+search_READS := $(SEARCHED)
+export_READS := $(SEARCHED)
+ui_READS := OVERRIDES
+bench_READS := LM DATA OVERRIDES
+bench-gpu_READS := DATA OVERRIDES
+bench-headline_READS := LM DATA TRIALS OVERRIDES PAPERS
+mutants_READS := FILES
+GOALS := $(or $(MAKECMDGOALS),help)
+READ := $(sort $(foreach goal,$(GOALS),$(call READS,$(goal))))
+TYPED := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+# $(call near,NAME): the first variable that begins as NAME does and has its letters in this order.
+near = $(shell printf '%s\n' $(READ) | grep -ix -m 1 "$$(printf %s '$(1)' | sed 's/[^A-Za-z]//g; s/./&.*/g')")
+meant = $(if $(call near,$(1)),say $(call near,$(1))=$($(1)),$(if $(filter OVERRIDES,$(READ)),say OVERRIDES="$(1)=$($(1))" for a setting of sp-search,it reads $(READ)))
+$(foreach name,$(filter-out $(READ) MAKEFLAGS,$(TYPED)),$(error $(name)=$($(name)): make $(GOALS) reads no such variable; $(call meant,$(name))))
+
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 

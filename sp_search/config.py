@@ -7,25 +7,24 @@ and fills these records; an unknown key, a wrong type and a value out of range a
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from sp_search.durations import seconds_of
 from sp_search.errors import ConfigError
 from sp_search.files.paths import LONGEST_NAME
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings
-
-TIME = re.compile(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m)?\s*(?:(\d+(?:\.\d+)?)s)?")
-"""Hours, minutes and seconds, each of which may be left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
     """What an answer is, and how it comes about."""
 
-    name: str
+    name: str  # of the task
+    title: str  # of the task in the name of a study
+    field: str | None  # of a JSON line, where its answer is; null = where the task has it
     answer_format: Literal["words", "characters"]  # what the LM answers in: a symbol a word, or a symbol a character
     decoding: Literal["best", "free", "legal"]  # best of training's answers; written freely, or only along those
     max_answer: int  # symbols that free and legal write at most; 0 = as many as training's longest answer has
@@ -222,9 +221,9 @@ class EngineSettings:
 class TrackingSettings:
     """Where MLflow keeps what the trials tell."""
 
-    enabled: bool
+    enabled: bool  # false = no MLflow; the study and its page are there all the same
     uri: str | None  # a server or a database; null = mlflow.db in `runs`
-    experiment: str
+    experiment: str  # MLflow's, in which the runs are listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,13 +278,6 @@ class Settings:
             raise ConfigError(
                 f"study: expected a name of up to {LONGEST_NAME} bytes, got one of {size}; say study=NAME"
             )
-
-
-def seconds_of(time: str) -> float:
-    """The seconds of a time as 1h30m or 45s; 0 for anything else."""
-    found = TIME.fullmatch(time.strip())
-    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
-    return 3600 * hours + 60 * minutes + seconds
 
 
 def below_one(record: Any, *names: str) -> list[str]:

@@ -94,7 +94,9 @@ def test_every_setting_is_read_by_a_command_as_section_dot_setting():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute)
     }
-    unread = [key for key in leaves(Settings) if "." in key and tuple(key.split(".")[-2:]) not in read]
+    by_others = {"task.title"}  # the name of a study is made of it, in search_spaces/method
+    unread = [key for key in leaves(Settings).keys() - by_others if "." in key]
+    unread = [key for key in unread if tuple(key.split(".")[-2:]) not in read]
     unread += [key for key in leaves(Settings) if "." not in key and not any(last == key for _, last in read)]
     assert unread == []
 

@@ -105,6 +105,32 @@ def test_search_passes_every_documented_value(project):
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("search", "task=keyword"), "task=keyword: make search reads no such variable; say TASK=keyword"),
+        (("search", "TSK=a b"), "TSK=a b: make search reads no such variable; say TASK=a b"),
+        (
+            ("search", "TASK=intent", "lr=1e-3"),
+            'lr=1e-3: make search reads no such variable; say OVERRIDES="lr=1e-3" for a setting of sp-search',
+        ),
+        (("mutants", "TASK=intent"), "TASK=intent: make mutants reads no such variable; it reads FILES PYTHON"),
+    ],
+)
+def test_a_variable_that_a_target_does_not_read_ends_with_2_and_what_to_type(project, words, said):
+    done = make(project, *words, check=False)
+    assert done.returncode == 2
+    assert f"*** {said}.  Stop." in done.stderr
+    assert log(project) == []
+
+
+def test_a_variable_of_the_environment_is_left_alone(project, monkeypatch):
+    command = ["make", "-C", str(project), "search", "PYTHON=./python"]
+    environment = {"PATH": os.environ["PATH"], "task": "x", "HOME": "/"}
+    subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert log(project)[-1] == "<-m><sp_search.cli><search>"
+
+
 def test_bench_measures_each_setting_on_what_is_set(project):
     make(project, "bench", "LM=../lm", "OVERRIDES=updates=1")
     *lines, slots = log(project)[2:]

@@ -5,7 +5,8 @@ line; 130 interrupted; 141 the reader of the output ended, as `head` does.
 
 Nothing heavy is imported before the command is known. A command is the module `sp_search.cli.commands.NAME`, with `_`
 for a blank. Its function `run` has the annotation `config: SETTINGS`, which defines the keys of the command. The
-words in a module's `STARTS_FROM` come before the user's words, if the command needs other values than a search.
+words in a module's `STARTS_FROM` come before the user's words, if the command needs other values than a search. Its
+`READS` lists the settings that it reads, by their beginnings, and `EXAMPLE` a line to type.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ COMMANDS = {
     "plan": "say what a search would do, without doing it",
     "evaluate": "measure an exported prompt on a labelled split, the cheap rivals beside it",
     "predict": "answer utterances with an exported prompt",
+    "serve": "answer over HTTP with an exported prompt, on 127.0.0.1",
     "export": "copy a finished study's winner into a folder of its own",
     "rerun": "train again what a study or an exported prompt trained, and compare the numbers",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
@@ -48,7 +50,7 @@ COMMANDS = {
 GOES_ON = ("prepare", "pretrain", "search")
 """Commands that continue the work of an interrupted run."""
 
-_HELP = {"-h", "--help"}
+_HELP, _HELP_ALL, _VERSION = {"-h", "--help"}, "--help-all", {"-V", "--version"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,7 +107,8 @@ def usage() -> str:
         "usage: sp-search COMMAND [key=value ...]\n\n"
         "Prompt search over a frozen generative spoken language model.\n\n"
         f"commands:\n{listed}\n\n"
-        "sp-search COMMAND --help shows a command's settings and their values, sp-search --version the version."
+        "sp-search COMMAND --help shows the settings that a command reads, and an example.\n"
+        "sp-search completion bash (or zsh) prints a script for tab completion, sp-search -V the version."
     )
 
 
@@ -113,24 +116,49 @@ def _dispatch(words: list[str]) -> int:
     if not words:
         print(usage(), file=sys.stderr)
         return 2
+    if words[0] == "help":
+        words = [*words[1:], "--help"]
     if words[0] in _HELP:
         print(usage())
         return 0
-    if words[0] == "--version":
+    if words[0] in _VERSION:
         print(f"sp-search {_version()}")
         return 0
-    length = 2 if any(known.startswith(f"{words[0]} ") for known in COMMANDS) else 1
+    if words[0] == "completion":
+        print(_completion(words[1:]), end="")
+        return 0
+    parts = [known for known in COMMANDS if known.startswith(f"{words[0]} ")]
+    if parts and (len(words) == 1 or words[1] in _HELP):
+        print("\n".join(f"sp-search {known:<14}  {COMMANDS[known]}" for known in parts))
+        return 0
+    length = 2 if parts else 1
     name, overrides = " ".join(words[:length]), words[length:]
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
-    command = _part(f"commands.{name.replace(' ', '_')}")
-    schema = get_type_hints(command.run)["config"]
-    overrides = [*getattr(command, "STARTS_FROM", ()), *overrides]
-    if set(overrides) & _HELP:
-        asked = [word for word in overrides if word not in _HELP]
-        print(_part("settings.help").command_help(name, command, schema, asked))
+    command, schema = _command(name)
+    starts = list(getattr(command, "STARTS_FROM", ()))
+    if asked := {*overrides} & {*_HELP, _HELP_ALL}:
+        given = [*starts, *(word for word in overrides if word not in asked)]
+        reference = _part("settings.reference").command_reference(name, command, schema, given)
+        print(_part("settings.help").command_help(reference, everything=_HELP_ALL in asked))
         return 0
-    return int(command.run(_part("settings.compose").load_settings(overrides, schema)))
+    config = _part("settings.compose").load_settings([*starts, *overrides], schema)
+    for key in _part("settings.overrides").unread_words(overrides, command.READS, schema):
+        print(f"sp-search: {name} does not read {key}, so it changes nothing here", file=sys.stderr)
+    return int(command.run(config))
+
+
+def _command(name: str) -> tuple[ModuleType, type]:
+    """The module of a command, and the record of its settings."""
+    command = _part(f"commands.{name.replace(' ', '_')}")
+    return command, get_type_hints(command.run)["config"]
+
+
+def _completion(words: list[str]) -> str:
+    reference = _part("settings.reference").command_reference
+    references = [reference(name, *_command(name)) for name in COMMANDS]
+    script: str = _part("settings.completion").completion_script(words[0] if words else "", references)
+    return script
 
 
 def _version() -> str:

@@ -139,7 +139,9 @@ def _train(folder: Path, pool: Sequence[Units], valid: Spoken, settings: DemoSet
 def _write_meta(folder: Path, settings: DemoSettings, perplexity: float) -> dict[str, Any]:
     dictionary = Dictionary.load(folder / "lm" / "dict.txt")
     splits = {
-        task: load_corpus(folder / "data", dictionary, "demo", field=task.field).splits for task in TASKS.values()
+        task: load_corpus(folder / "data", dictionary, "demo", field=task.field).splits
+        for task in TASKS.values()
+        if task.name != "label"  # keyword is the one that the demo has
     }
     meta = {
         "settings": asdict(settings),

@@ -15,7 +15,7 @@ from typing import Any
 
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.members import packed_members
-from sp_search.export.words import KINDS, together
+from sp_search.export.page import readme
 from sp_search.files.write import write_text
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.tasks.label_space import LabelSpace
@@ -67,6 +67,7 @@ def of_task(task: Task, space: LabelSpace) -> dict[str, Any]:
         "answer_format": task.answer_format,
         "decoding": task.decoding,
         "max_answer": task.max_answer or space.longest,
+        "field": task.field,
     }
     kept = space.without_answers() if task.decoding == "free" else space
     return {"task": task.name, "answers": answers, "label_space": kept.to_json()}
@@ -118,6 +119,21 @@ def exported_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer |
     return quantizer
 
 
+def needed_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer:
+    """What makes the units of an exported prompt, where the input is audio.
+
+    Raises:
+        CheckpointError: its document names none; or as `exported_quantizer`.
+    """
+    quantizer = exported_quantizer(folder, document)
+    if quantizer is None:
+        raise CheckpointError(
+            f"{folder}: expected a prompt that names its quantizer, for the input is audio, got one of a corpus in "
+            f"units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
+        )
+    return quantizer
+
+
 def best_folder(runs: Path, study: str) -> Path:
     """Where a finished search leaves its winner.
 
@@ -150,72 +166,9 @@ def mlmodel(document: Mapping[str, Any]) -> str:
     whole = {
         "flavors": {"python_function": flavour},
         "mlflow_version": document["versions"]["mlflow"],
-        "signature": {"inputs": json.dumps([{"type": "string", "required": True}])},
+        "signature": {
+            "inputs": json.dumps([{"type": "string", "required": True}]),
+            "params": json.dumps([{"name": "top", "type": "long", "default": 1, "shape": None}]),
+        },
     }
     return json.dumps(whole, indent=2) + "\n"
-
-
-def readme(document: Mapping[str, Any]) -> str:
-    """The page beside the tensors."""
-    intervals = {("test", name): pair for name, pair in document.get("intervals", {}).items()}
-    metrics = "\n".join(
-        f"| {split} | {name} | {value:.4f} | {_interval(intervals.get((split, name)))} |"
-        for split, of_split in document["metrics"].items()
-        for name, value in of_split.items()
-    )
-    lm, data, members = document["lm"], document["data"], document["members"]
-    inputs = ["units.txt", *(["clip.wav"] if document["quantizer_fingerprint"] else [])]
-    predict = "\n".join(f"    sp-search predict prompt=FOLDER lm={lm['name']} input={file}" for file in inputs)
-    counted = _counted(members)
-    return f"""# {counted[0].upper()}{counted[1:]} for {document["task"]}
-
-{_working(members)} the unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`)
-for the task `{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). Other LMs
-and other units do not fit.
-
-{predict}
-    sp-search evaluate prompt=FOLDER lm={lm["name"]} data={data["name"]} split=test
-
-MLflow loads the folder too: `mlflow.pyfunc.load_model("FOLDER", model_config={{"lm": "{lm["name"]}"}})` answers
-lines of units; `lm` may be a path.
-
-| split | metric | value | 95 % interval |
-| --- | --- | --- | --- |
-{metrics}
-{_parts(document.get("parts", {}))}
-{_settings(members)}
-"""
-
-
-def _counted(members: Sequence[Mapping[str, Any]]) -> str:
-    """`prompt`, or `3 prompts and 1 linear probe`."""
-    methods = [member["params"].get("method", "prompt") for member in members]
-    return together(methods) if len(methods) > 1 else KINDS[methods[0]][0]
-
-
-def _working(members: Sequence[Mapping[str, Any]]) -> str:
-    if len(members) == 1:
-        return f"This {_counted(members)} answers on"
-    return f"These {_counted(members)} answer together, by the weighted mean of their log-probabilities, on"
-
-
-def _settings(members: Sequence[Mapping[str, Any]]) -> str:
-    """A table of the members' settings, a column each."""
-    names = list(dict.fromkeys(name for member in members for name in member["params"]))
-    rows = [["share", *(f"{member['share']:.3g}" for member in members)]] if len(members) > 1 else []
-    rows += [[name, *(str(member["params"].get(name, "")) for member in members)] for name in names]
-    titles = [f"member {i + 1}" for i in range(len(members))] if len(members) > 1 else ["value"]
-    lines = [["setting", *titles], ["---"] * (len(members) + 1), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _interval(pair: Sequence[float] | None) -> str:
-    return "" if pair is None else f"{pair[0]:.4f} to {pair[1]:.4f}"
-
-
-def _parts(parts: Mapping[str, Mapping[str, int]]) -> str:
-    """What metrics of a part are of; empty where the corpus isn't parted."""
-    sizes = [f"{of_split['heard']:,} and {of_split['new']:,} in {split}" for split, of_split in parts.items()]
-    if not sizes:
-        return ""
-    return f"\nTraining has the answers of `_heard` and lacks those of `_new`: {', '.join(sizes)} utterances.\n"

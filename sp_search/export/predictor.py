@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,14 +24,15 @@ from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer
 from sp_search.engine.answer.label_map import LabelMap
 from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
-from sp_search.engine.runtime.device import DtypeName, pick_dtype
+from sp_search.engine.runtime.device import DtypeName
 from sp_search.engine.train.probe_trainer import probe_scores
-from sp_search.engine.transformer.folded_weights import FoldedWeights, fold_weights
+from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.folder import FORMAT, task_of
 from sp_search.export.members import SavedMember, TrainedMember, members_in
+from sp_search.export.shared_weights import SharedWeights
 from sp_search.lm.unit_lm import UnitLM
 from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
@@ -48,9 +50,20 @@ class Prediction:
     labels: tuple[str, ...]
     scores: Mapping[str, float]  # as `ScoredAnswer` has them, best first
 
-    def to_json(self) -> dict[str, Any]:
-        """As `predict` prints it."""
-        return {"id": self.id, "labels": list(self.labels), "scores": dict(self.scores)}
+    @property
+    def score(self) -> float:
+        """The share of the best answer, from 0 to 1."""
+        return next(iter(self.scores.values()))
+
+    @property
+    def text(self) -> str:
+        """The labels as one text."""
+        return " ".join(self.labels)
+
+    def to_json(self, top: int = 1) -> dict[str, Any]:
+        """As `predict` prints it: the best answer and its score; for `top` above 1 that many scores, best first."""
+        best = {"id": self.id, "labels": list(self.labels), "score": self.score}
+        return best if top == 1 else {**best, "scores": dict(islice(self.scores.items(), top))}
 
 
 class Scorer(Protocol):
@@ -119,18 +132,24 @@ def load_predictor(
     Raises:
         CheckpointError: the folder is not whole, is of another version, or was made for another LM or other units.
     """
+    return predictor_on(SharedWeights(lm, dictionary, device), folder, dtype)
+
+
+def predictor_on(shared: SharedWeights, folder: Path, dtype: DtypeName) -> tuple[Predictor, dict[str, Any]]:
+    """An exported folder on an LM that other prompts may use too, and the folder's document; as `load_predictor`."""
+    lm, device = shared.lm, shared.device
     named, document = load_prompt(folder)
     if (got := document.get("format")) != FORMAT:
         raise CheckpointError(
             f"{folder}: expected an exported prompt of format {FORMAT}, got {got}; export it again with this version"
         )
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
-    check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], dictionary.fingerprint)
-    weights = fold_weights(lm, device, pick_dtype(trained_in(document) if dtype == "auto" else dtype, device))
+    check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], shared.dictionary.fingerprint)
+    weights, source_cache = shared.folded(trained_in(document) if dtype == "auto" else dtype)
     on_device = {name: tensor.to(device) for name, tensor in named.items()}
     members = members_in(document, on_device, folder)
     space, task = LabelSpace.from_json(document["label_space"]), task_of(document)
-    model = AnswerModel(weights, space, task)
+    model = AnswerModel(weights, space, task, source_cache=source_cache)
     answer = _written(folder, members, model, lm) if model.writes else _chosen(folder, members, model, lm, weights)
     trained = [one.trained.settings for one in members if isinstance(one.trained, TrainedMember)]
     kept = [settings.max_source_units for settings in trained]

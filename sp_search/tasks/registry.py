@@ -68,6 +68,7 @@ class Task:
 TASKS = {
     task.name: task
     for task in (  # method.md, "Tasks of the paper and their metrics"
+        Task("label", slots=("label",), field="label"),
         Task("keyword", slots=("keyword",), field="keyword"),
         Task("intent", slots=("action", "object", "location")),
         Task("asr", field="text", metrics=("char_accuracy", "cer", "wer")),
@@ -77,13 +78,30 @@ TASKS = {
 
 
 def get_task(
-    name: str, *, answer_format: AnswerFormat = "words", decoding: Decoding = "best", max_answer: int = 0
+    name: str,
+    *,
+    answer_format: AnswerFormat = "words",
+    decoding: Decoding = "best",
+    max_answer: int = 0,
+    field: str | None = None,
 ) -> Task:
     """A task by name, its answers spelled and decoded as told.
+
+    Args:
+        name: of the task; `label` is any with one label an utterance, of which keyword is one.
+        answer_format: what an answer is spelled in.
+        decoding: how it comes about.
+        max_answer: symbols that are written at most; 0 = as many as training's longest answer has.
+        field: of a JSON line, where its answer is; None = where the task has it.
 
     Raises:
         ConfigError: there is none of that name, or a setting is out of range.
     """
     if name not in TASKS:
         raise ConfigError(f"task: expected one of {', '.join(sorted(TASKS))}, got {name!r}")
-    return replace(TASKS[name], answer_format=answer_format, decoding=decoding, max_answer=max_answer)
+    found = TASKS[name]
+    where = found.field if field is None else field
+    slots = (where,) if name == "label" else found.slots
+    return replace(
+        found, answer_format=answer_format, decoding=decoding, max_answer=max_answer, field=where, slots=slots
+    )

@@ -41,24 +41,50 @@ def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None
     if not len(samples):
         end = "its end" if duration_s is None else f"{start_s + duration_s:g} s"
         raise DataError(f"{path}: expected samples between {start_s:g} s and {end}, got none")
+    return at_16_khz(samples, rate, str(path), start_s)
+
+
+def at_16_khz(samples: Floats, rate: int, place: str, start_s: float = 0.0) -> Floats:
+    """Samples of any rate and channel count, as an encoder hears them.
+
+    Args:
+        samples: (S, channels), full scale 1, one sample or more.
+        rate: of these samples, Hz.
+        place: where they are from, for the message.
+        start_s: where they begin in it, seconds.
+
+    Returns:
+        (S',), channels averaged; of 16 kHz they stay as they are.
+
+    Raises:
+        DataError: a sample is NaN or infinite, or the rate is one that no audio has.
+    """
+    check_rate(rate, place)
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float64).astype(np.float32)
     broken = np.flatnonzero(~np.isfinite(mono))
     if len(broken):
         raise DataError(
-            f"{path}: expected finite samples, got {mono[broken[0]]} at {start_s + broken[0] / rate:.3f} s "
+            f"{place}: expected finite samples, got {mono[broken[0]]} at {start_s + broken[0] / rate:.3f} s "
             f"({len(broken)} such samples)"
         )
     return mono if rate == SAMPLE_RATE else soxr.resample(mono, rate, SAMPLE_RATE, quality="HQ")
+
+
+def check_rate(rate: int, place: str) -> None:
+    """Refuse a rate that no audio has.
+
+    Raises:
+        DataError: it is outside of 1 kHz to 1 MHz.
+    """
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise DataError(f"{place}: expected a rate of {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz, got {rate:,}")
 
 
 def _read(path: Path, start_s: float, duration_s: float | None) -> tuple[Floats, int]:
     """(S, channels) and the rate; only the stretch is decoded."""
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
-            if not LOWEST_RATE <= file.samplerate <= HIGHEST_RATE:
-                raise DataError(
-                    f"{path}: expected a rate of {LOWEST_RATE:,} to {HIGHEST_RATE:,} Hz, got {file.samplerate:,}"
-                )
+            check_rate(file.samplerate, str(path))
             file.seek(min(round(start_s * file.samplerate), file.frames))
             left = file.frames if duration_s is None else round(duration_s * file.samplerate)
             there = file.frames - file.tell() if file.frames < UNKNOWN_FRAMES else 0

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from glob import glob
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,11 +19,13 @@ from sp_search.files.paths import is_there, reason, user_path
 from sp_search.files.text import ByteSource, lines_of, open_source
 from sp_search.units.lines import SHOWN_FAULTS
 from sp_search.units.recordings import Recording
-from sp_search.units.unitizer import UnitizerRecipe
+from sp_search.units.unitizer import Unitizer
 from sp_search.units.whole_audio import is_audio
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".au", ".caf", ".sph", ".w64")
 """What is audio in a folder of many things, and what a line that is a path may end with."""
+SIGNS = frozenset("*?[")
+"""What makes a pattern of a path that is not there."""
 AT_ONCE = 16
 """Clips that are answered together: answers come while later clips are still to be heard."""
 
@@ -36,13 +40,15 @@ class Asked:
 
 
 def asked_at(path: Path) -> Asked:
-    """What a file or a folder asks. A pipe is read once, from its first byte.
+    """What a file, a folder or a pattern of files asks. A pipe is read once, from its first byte.
 
     Raises:
         DataError: there is nothing, it can't be read, or the folder has no audio.
     """
     if is_there(path, DataError) and path.is_dir():
         return _in_folder(path)
+    if SIGNS & set(str(path)) and not path.exists():
+        return asked_matching(str(path))
     source = open_source(path, "unit lines or audio")
     if source.is_text():
         return _of_text(source, path.parent)
@@ -50,6 +56,26 @@ def asked_at(path: Path) -> Asked:
     if not path.is_file():
         raise DataError(f"{path}: expected lines of units or of paths through a pipe, got audio; name its file")
     return Asked(clips=[_clip(path.name, path)])
+
+
+def asked_matching(pattern: str) -> Asked:
+    """The audio files that a pattern matches, as `clips/*.wav` or `clips/**/*.flac`; seen from the current folder.
+
+    The id of a clip is its path below the pattern's last folder without a sign of a pattern in it: `a.wav`.
+
+    Raises:
+        DataError: no file matches, or one that does is no audio.
+    """
+    parts = Path(pattern).expanduser().parts
+    fixed = Path(*takewhile(lambda part: not SIGNS & set(part), parts))
+    found = [Path(name) for name in sorted(glob(os.path.expanduser(pattern), recursive=True)) if os.path.isfile(name)]
+    if not found:
+        raise DataError(f"{pattern}: expected audio files that this pattern matches, found none")
+    if strangers := [str(path) for path in found if path.suffix.lower() not in ENDINGS and not is_audio(path)]:
+        raise DataError(
+            f"{pattern}: expected a pattern of audio files alone, got one that {strangers[0]} matches too"
+        )
+    return Asked(clips=[_clip(path.relative_to(fixed).as_posix(), path) for path in found])
 
 
 def asked_by(stream: BinaryIO, place: str) -> Asked:
@@ -69,8 +95,13 @@ def listed_clips(lines: Sequence[str], folder: Path, place: str = "input") -> li
     return [_clip(line, folder / user_path(line, f"{place} line {number}", DataError)) for number, line in listed]
 
 
-def unit_lines(recipe: UnitizerRecipe, clips: Sequence[Recording], place: str) -> Iterator[list[str]]:
+def unit_lines(recipe: Callable[[], Unitizer], clips: Sequence[Recording], place: str) -> Iterator[list[str]]:
     """A JSON line with id and units for each clip, some clips at a time, as soon as these are heard.
+
+    Args:
+        recipe: builds what makes the units, a `UnitizerRecipe` for one.
+        clips: the audio.
+        place: where they are from, for the message.
 
     Raises:
         CheckpointError: as `UnitizerRecipe` when called.

@@ -88,6 +88,8 @@ def _units(value: object) -> tuple[str, ...]:
 def _words(value: object, key: str) -> tuple[str, ...]:
     if isinstance(value, str):
         return tuple(value.split())
+    if type(value) is int and key != "units":
+        return (str(value),)  # one label that is a number, such as a count of speakers
     if isinstance(value, list) and all(isinstance(item, str | int) and type(item) is not bool for item in value):
         words = tuple(map(str, value))
         if all(word.strip() for word in words):

@@ -89,6 +89,18 @@ def prepare(
     return Prepared(utterances, files, [(recording.id, faults[key]) for key, recording in keyed if key in faults])
 
 
+def columns_of(recordings: Sequence[Recording]) -> list[str]:
+    """The answers that a corpus has beside labels, by the names of JSON lines: text, keyword, emotion, ..."""
+    names = dict.fromkeys(name for recording in recordings for name, value in recording.fields.items() if value)
+    return [*(["text"] if any(recording.text for recording in recordings) else []), *names]
+
+
+def answers(recording: Recording, columns: Sequence[str]) -> dict[str, Any]:
+    """The answers of one utterance, as a JSON line has them; null says that it is of other tasks."""
+    others = {"text": recording.text or None, **recording.fields}
+    return {"labels": recording.labels or None, **{name: others.get(name) for name in columns}}
+
+
 def quantizer_in(folder: Path) -> Quantizer | None:
     """The quantizer that made a corpus's units; None where the folder is not a prepared one and so names none.
 
@@ -141,6 +153,7 @@ def _hear_rest(keyed: list[tuple[str, Recording]], ledger: Ledger, hear: Hear, l
 
 def _write_split(path: Path, split: str, readable: list[tuple[str, Recording]], ledger: Ledger) -> str:
     """JSON lines, gzipped without a time stamp: the same corpus gives the same bytes, whose sha256 is returned."""
+    columns = columns_of([recording for _, recording in readable])
     with (
         atomic_write(path) as unfinished,
         unfinished.open("wb") as raw,
@@ -148,7 +161,6 @@ def _write_split(path: Path, split: str, readable: list[tuple[str, Recording]], 
     ):
         for key, recording in readable:
             if recording.split == split:
-                record = {"id": recording.id, "units": ledger.units(key), "labels": recording.labels}
-                record |= {"text": recording.text} if recording.text else {}
+                record = {"id": recording.id, "units": ledger.units(key), **answers(recording, columns)}
                 file.write((json.dumps(record, ensure_ascii=False) + "\n").encode())
     return sha256_of(path)

@@ -1,13 +1,15 @@
 """A labelled corpus in audio: which stretch of which file is in which split, and what is said in it.
 
 Any corpus comes as a plain manifest, CSV with a header or JSON lines, told apart by content. A relative path is seen
-from the manifest's folder.
+from the manifest's folder. `path`, `split` and one answer are needed.
 
 | key | is |
 | --- | --- |
 | `path`, `split` | the audio file, and train, valid or test: needed |
-| `labels` | labels in order, parted by blanks, or as a JSON list: needed, unless there is |
+| `labels` | labels in order, parted by blanks, or as a JSON list |
 | `text` | what is said; without labels, its characters are the labels, with `|` for a blank |
+| `keyword`, `slots` | a word of a few; the text with marked values, `B-city new york E-city` |
+| any other | one label: `emotion`, `speaker`, `language`, ... for `task=label task.field=emotion` |
 | `id`, `start_s`, `duration_s` | a name, else the line's number; the stretch of the file, else all of it |
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,8 @@ from sp_search.units.manifest import SPLITS
 BLANK = "|"
 """Stands for a blank among the labels that are a text's characters."""
 KEYS = ("path", "split", "labels", "text", "id", "start_s", "duration_s")
+SLOTS, UNITS = "slots", "units"
+"""A column that holds several words, and one that the corpus in units has for itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +45,9 @@ class Recording:
     id: str
     split: str  # train, valid or test
     path: Path
-    labels: tuple[str, ...]  # without blanks in them, so that every line form can hold them
+    labels: tuple[str, ...]  # without blanks in them, so that every line form can hold them; () if it has none
     text: str = ""
+    fields: Mapping[str, str | None] = field(default_factory=dict)  # other answers by column; None where it has none
     start_s: float = 0.0
     duration_s: float | None = None  # None: to the end of the file
 
@@ -134,10 +139,10 @@ def csv_rows(
 
 def _csv_rows(header: str, lines: Iterator[tuple[int, str]], path: Path) -> Iterator[tuple[int, Any]]:
     names = table.column_names(header)
-    if not {"path", "split"} <= set(names) or not {"labels", "text"} & set(names):
+    if not {"path", "split"} <= set(names) or not set(names) - {"path", "split", "id", "start_s", "duration_s"}:
         raise DataError(
-            f"{path}: expected JSON lines, or CSV whose first line names path, split and labels or text, "
-            f"got {header.strip()!r:.80}"
+            f"{path}: expected JSON lines, or CSV whose first line names path, split and an answer (labels, text, "
+            f"keyword, slots, or a column with one label), got {header.strip()!r:.80}"
         )
     if twice := [name for name in KEYS if names.count(name) > 1]:
         raise DataError(f"{path}: expected one column {twice[0]}, got {names.count(twice[0])}")
@@ -153,18 +158,49 @@ def _recording(row: Any, number: int, folder: Path, characters: str) -> Recordin
             raise LineError(f'expected "{key}", got {row.get(key)!r:.60}')
     if values["split"] not in SPLITS:
         raise LineError(f"expected split {', '.join(SPLITS)}, got {values['split']!r}")
-    text = values.get("text", "")
+    fields, text = _fields(row), values.get("text", "")
     if not isinstance(text, str):
         raise LineError(f'expected "text" as a string, got {text!r:.60}')
     return Recording(
         id=str(values.get("id", number)),
         split=values["split"],
         path=folder / user_path(values["path"], "path", LineError),
-        labels=labels_of(values["labels"]) if "labels" in values else spell(text, characters),
+        labels=labels_of(values["labels"]) if "labels" in values else _of_text(text, characters, fields),
         text=text,
+        fields=fields,
         start_s=_seconds(values, "start_s") or 0.0,
         duration_s=_seconds(values, "duration_s"),
     )
+
+
+def _of_text(text: str, characters: str, fields: Mapping[str, str | None]) -> tuple[str, ...]:
+    """The labels that a text is spelled in; none where it can't be, and there is another answer.
+
+    Raises:
+        LineError: it can't be spelled, and is the only answer.
+    """
+    try:
+        return spell(text, characters)
+    except LineError:
+        if any(fields.values()):
+            return ()
+        raise
+
+
+def _fields(row: Mapping[str, Any]) -> dict[str, str | None]:
+    """The answers in other columns: words in `slots`, else one label each, blanks in it as `_`.
+
+    Raises:
+        LineError: a column has the name that units have in a corpus.
+    """
+    found: dict[str, str | None] = {}
+    for name, value in row.items():
+        if name == UNITS:
+            raise LineError(f'expected no "{UNITS}" beside audio, got {value!r:.60}; call it otherwise')
+        if name not in KEYS and (value is None or (isinstance(value, str | int) and type(value) is not bool)):
+            words = str("" if value is None else value)
+            found[name] = (" ".join(words.split()) if name == SLOTS else label(words)) or None
+    return found
 
 
 def labels_of(value: object) -> tuple[str, ...]:

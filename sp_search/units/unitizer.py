@@ -40,7 +40,7 @@ class UnitizerRecipe:
     device: str
     threads: int  # of the worker's processor
 
-    def __call__(self) -> Callable[[str, Recording], Heard]:
+    def __call__(self) -> Unitizer:
         """Build it, in the worker's process.
 
         Raises:
@@ -51,7 +51,34 @@ class UnitizerRecipe:
 
             torch.set_num_threads(self.threads)
         extract = extractor(self.quantizer.features, self.checkpoint, self.device)
-        return partial(_hear, extract, self.quantizer)
+        return Unitizer(extract, self.quantizer)
+
+
+@dataclass(frozen=True)
+class Unitizer:
+    """Makes units of audio."""
+
+    extract: Extract
+    quantizer: Quantizer
+
+    def __call__(self, key: str, recording: Recording) -> Heard:
+        """What becomes of a recording; one that can't be read has a fault."""
+        try:
+            units = self.quantizer.units_of(hear_frames(self.extract, recording))
+        except DataError as error:
+            return Heard(key, (), str(error))
+        return Heard(key, tuple(units.tolist()), "")
+
+    def units_of_samples(self, samples: Floats, place: str) -> tuple[int, ...]:
+        """The units of samples at hand: (S,) at 16 kHz, full scale 1.
+
+        Raises:
+            DataError: they are too few for one frame.
+        """
+        try:
+            return tuple(self.quantizer.units_of(self.extract(samples)).tolist())
+        except ShapeError as error:
+            raise DataError(f"{place}: {error}") from error
 
 
 def features_of(
@@ -96,14 +123,6 @@ def hear_frames(extract: Extract, recording: Recording) -> Floats:
         return extract(load_audio(recording.path, recording.start_s, recording.duration_s))
     except ShapeError as error:
         raise DataError(f"{recording.path}: {error}") from error
-
-
-def _hear(extract: Extract, quantizer: Quantizer, key: str, recording: Recording) -> Heard:
-    try:
-        units = quantizer.units_of(hear_frames(extract, recording))
-    except DataError as error:
-        return Heard(key, (), str(error))
-    return Heard(key, tuple(units.tolist()), "")
 
 
 def _sha256(path: Path) -> str:

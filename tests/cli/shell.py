@@ -5,12 +5,17 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import is_dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 import pytest
 
 from sp_search.cli.main import main
+from sp_search.cli.settings import compose
+from sp_search.cli.settings.overrides import is_read
+from sp_search.config import Settings
 
 LM = "lm=random:2x32x2"
 SHORT = [
@@ -34,10 +39,41 @@ def sp_search(folder: Path, *words: str, stdin: str = "", expect: int = 0) -> Do
     with pytest.MonkeyPatch.context() as patch, contextlib.chdir(folder):
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        read = _reads_of_settings(patch)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             code = main(words)
     assert code == expect, err.getvalue()
+    command = import_module(f"sp_search.cli.commands.{words[0] if words[0] != 'bench' else '_'.join(words[:2])}")
+    assert {key for key in read if not is_read(key, command.READS)} == set(), "settings that READS lacks"
     return Done(out.getvalue(), err.getvalue())
+
+
+def _reads_of_settings(patch: pytest.MonkeyPatch) -> set[str]:
+    """The dotted keys of the settings that the command reads, once it has them."""
+    read: set[str] = set()
+    load, sections = compose.load_settings, get_type_hints(Settings)
+    running = []
+
+    def recorded(prefix, names):
+        def get(self, name):
+            if running and name in names:
+                read.add(prefix + name)
+            return object.__getattribute__(self, name)
+
+        return get
+
+    def loaded(*given):
+        config = load(*given)
+        running.append(True)
+        return config
+
+    patch.setattr(compose, "load_settings", loaded)
+    for name, kind in sections.items():
+        if is_dataclass(kind):
+            patch.setattr(kind, "__getattribute__", recorded(f"{name}.", get_type_hints(kind).keys()), raising=False)
+    leaves = {name for name, kind in sections.items() if not is_dataclass(kind)}
+    patch.setattr(Settings, "__getattribute__", recorded("", leaves), raising=False)
+    return read
 
 
 def sp_search_alone(folder: Path, *words: str, stdin: str = "", expect: int = 0) -> Done:

@@ -25,7 +25,7 @@ def module_name(command: str) -> str:
 def command(monkeypatch):
     """A command `try` whose `run` a test sets; the settings it was given are kept in `seen`."""
     module = ModuleType("sp_search.cli.commands.try", "Try a thing.")
-    module.seen = []
+    module.seen, module.READS, module.EXAMPLE = [], ("task", "data", "space", "schedule", "units"), "sp-search try"
 
     def run(config: Settings) -> int:
         module.seen.append(config)
@@ -71,16 +71,49 @@ def test_a_command_may_have_two_words_and_values_of_its_own_that_the_users_words
 
 def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command, space, capsys):
     assert main(["try", "trials=5", "--help", space]) == 0
-    printed = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr().out
     assert command.seen == []
-    assert printed[:3] == ["usage: sp-search try [key=value ...]", "", "Try a thing."]
-    assert {"  data=demo|a folder", "  schedule.trials=5", "  tracking.enabled=true"} <= set(printed)
-    assert {"  units.signal.mels=80", "  units.encoder=null"} <= set(printed)
-    [of_lm] = [line for line in printed if line.startswith("  lm=")]
-    assert of_lm.startswith("  lm=demo|gslm_hubert50|gslm_hubert100|")
-    assert of_lm.endswith("|a folder or checkpoint")
-    assert "  space.NAME=...  of lr, depth" in printed
-    assert any(line.startswith("without their section: trials, batch_size, ") for line in printed)
+    assert printed.startswith("usage: sp-search try [key=value ...]\n\nTry a thing.\n")
+    words = " ".join(printed.split())
+    assert "data=demo demo, or a folder now: The synthesised spoken commands in the package." in words
+    assert "schedule.trials=5 settings to try in total; started again, a study goes on to this number" in words
+    assert "units.signal.mels=80" in words
+    assert "space.lr={low: 0.0001, high: 0.06, log: true} above 0" in words
+    assert "example: sp-search try" in words
+    assert "tracking" not in words
+    assert main(["try", "--help-all", space]) == 0
+    assert "tracking.enabled=true" in capsys.readouterr().out
+
+
+def test_a_setting_that_a_command_does_not_read_is_named_and_the_command_runs(command, space, capsys):
+    assert main(["try", space, "engine.threads=1", "trials=5", "lm=demo"]) == 0
+    assert len(command.seen) == 1
+    assert capsys.readouterr().err == (
+        "sp-search: try does not read engine.threads, so it changes nothing here\n"
+        "sp-search: try does not read lm, so it changes nothing here\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["help"], ["--help"], ["-h"]])
+def test_help_is_had_by_any_of_its_words(words, capsys):
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("usage: sp-search COMMAND [key=value ...]\n")
+
+
+def test_help_of_a_command_is_that_of_its_option(command, capsys):
+    printed = []
+    for words in (["help", "try"], ["try", "--help"]):
+        assert main(words) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+def test_a_command_of_several_lists_them(capsys):
+    assert main(["bench"]) == main(["bench", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:3] for line in lines[: len(lines) // 2]] == [
+        name.split() for name in COMMANDS if name.startswith("bench ")
+    ]
 
 
 def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(command, capsys):
@@ -175,8 +208,9 @@ def test_a_fault_of_ours_keeps_its_traceback(command, space):
 
 def test_version_names_the_program(monkeypatch, capsys):
     monkeypatch.setattr(cli, "version", lambda name: {"sp-search": "1.2"}[name])
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out == "sp-search 1.2\n"
+    for word in ("--version", "-V"):
+        assert main([word]) == 0
+        assert capsys.readouterr().out == "sp-search 1.2\n"
 
 
 def test_every_module_of_the_group_is_a_listed_command():

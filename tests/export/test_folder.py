@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.folder import best_folder, copy_export, exported_quantizer, write_export
+from sp_search.export.page import readme
 from sp_search.prompts.file import load_prompt
 from tests.export.winner import DEEP, train_and_export
 from tests.units.speech import quantizer
@@ -65,6 +66,21 @@ def test_the_page_names_lm_data_metrics_and_settings(winner):
     assert "| prompt_length | 3 |" in page
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("demo", "The LM `demo` comes with sp_search."),
+        ("gslm_hubert100", "The LM `gslm_hubert100` is published: sp_search downloads it once."),
+        ("mine", "The LM `mine` is one of your own: write the path of its folder for `lm=mine`."),
+    ],
+)
+def test_the_page_says_where_the_lm_is_from_and_leaves_the_licence_to_its_makers(winner, name, told):
+    page = readme({**load_prompt(winner.folder)[1], "lm": {"name": name, "fingerprint": "a" * 64}})
+    assert f"- {told}\n" in page
+    assert "Linux and Python 3.11 or 3.12" in page
+    assert "The licence of this prompt is for its makers to choose" in page
+
+
 def test_the_page_has_intervals_and_the_sizes_of_both_parts(winner, tmp_path):
     parted = {
         "metrics": {"test": {"wer": 0.25, "wer_new": 0.75}, "valid": {"wer_new": 0.5}},
@@ -78,7 +94,7 @@ def test_the_page_has_intervals_and_the_sizes_of_both_parts(winner, tmp_path):
         "| test | wer | 0.2500 | 0.2000 to 0.3000 |\n"
         "| test | wer_new | 0.7500 | 0.7000 to 0.8000 |\n| valid | wer_new | 0.5000 |  |\n\n"
         "Training has the answers of `_heard` and lacks those of `_new`: 1,000 and 50 in test, 1,800 and 70 in valid "
-        "utterances.\n\n| setting"
+        "utterances.\n\n## What it needs"
     ) in page
     assert "_heard" not in (winner.folder / "README.md").read_text()
 
@@ -175,7 +191,9 @@ def test_an_export_holds_the_quantizer_of_its_corpus_and_so_does_its_copy(of_aud
         assert names(folder) == FILES | {"quantizer.safetensors"}
         assert document["quantizer_fingerprint"] == quantizer().fingerprint
         assert exported_quantizer(folder, document).fingerprint == quantizer().fingerprint
-    assert "sp-search predict prompt=FOLDER lm=tiny input=clip.wav\n" in (of_audio.folder / "README.md").read_text()
+    page = (of_audio.folder / "README.md").read_text()
+    assert "    sp-search predict prompt=. lm=tiny input=clip.wav\n" in page
+    assert '    print(prompt.predict("clip.wav"))\n' in page
 
 
 def test_an_export_without_a_quantizer_leaves_none_of_an_older_one(of_audio, winner, tmp_path):

@@ -96,8 +96,10 @@ def test_scores_are_shares_of_all_legal_answers_best_first(any_winner):
 
 def test_a_prediction_is_a_json_line(any_winner):
     prediction = answers(any_winner, any_winner.data.corpus.splits["test"])[0]
-    record = json.loads(json.dumps(prediction.to_json()))
-    assert record == {"id": "1", "labels": list(prediction.labels), "scores": dict(prediction.scores)}
+    best = {"id": "1", "labels": list(prediction.labels), "score": max(prediction.scores.values())}
+    assert json.loads(json.dumps(prediction.to_json())) == best
+    two = dict(sorted(prediction.scores.items(), key=lambda pair: -pair[1])[:2])
+    assert json.loads(json.dumps(prediction.to_json(top=2))) == {**best, "scores": two}
 
 
 def test_an_utterance_longer_than_the_lms_positions_is_refused(any_winner):

@@ -15,6 +15,14 @@ def test_every_task_is_found_by_its_own_name():
     assert {name: get_task(name).name for name in TASKS} == {name: name for name in TASKS}
 
 
+def test_a_label_is_a_word_in_the_field_that_is_named_and_so_is_a_keyword():
+    emotion = get_task("label", field="emotion")
+    assert (emotion.field, emotion.slots, emotion.decides) == ("emotion", ("emotion",), "accuracy")
+    assert get_task("keyword").field == get_task("label", field="keyword").field
+    assert get_task("asr", field="said").field == "said"
+    assert get_task("asr").field == "text"
+
+
 def test_an_unknown_task_is_refused_with_its_name_and_the_known_ones():
     with pytest.raises(ConfigError, match=rf"^task: expected one of {', '.join(sorted(TASKS))}, got 'intents'$"):
         get_task("intents")
@@ -61,5 +69,6 @@ def test_a_word_with_the_blank_in_it_cannot_be_spelled():
 def test_what_a_task_measures_is_known_by_its_name():
     assert {name for task in TASKS.values() for name in task.metrics} <= set(MEASURES)
     assert {name: task.decides for name, task in TASKS.items()} == {
-        "keyword": "accuracy", "intent": "accuracy", "asr": "char_accuracy", "slots": "slot_type_f1",
+        "label": "accuracy", "keyword": "accuracy", "intent": "accuracy",
+        "asr": "char_accuracy", "slots": "slot_type_f1",
     }  # fmt: skip

@@ -11,13 +11,21 @@ from sp_search.units.recordings import Recording, read_manifest
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
 WANTED = [
-    Recording(id="a", split="train", path="wavs/a.wav", labels=("change_language", "none", "none"), text="Set it"),
+    Recording(
+        id="a",
+        split="train",
+        path="wavs/a.wav",
+        labels=("change_language", "none", "none"),
+        text="Set it",
+        fields={"speaker": "bob"},
+    ),
     Recording(
         id="3",
         split="test",
         path="/far/b.flac",
         labels=tuple("IT'S|ON"),
         text="it's  on",
+        fields={"speaker": "eve"},
         start_s=1.5,
         duration_s=2.0,
     ),
@@ -41,6 +49,7 @@ def test_csv_and_json_lines_say_the_same_thing(tmp_path):
             "split": "train",
             "labels": ["change language", "none", "none"],
             "text": "Set it",
+            "speaker": "bob",
         },
         {
             "path": "/far/b.flac",
@@ -49,7 +58,8 @@ def test_csv_and_json_lines_say_the_same_thing(tmp_path):
             "start_s": 1.5,
             "duration_s": 2,
             "id": 3,
-            "age": 4,
+            "speaker": "eve",
+            "heights": [4],
         },
     ]
     lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -57,6 +67,28 @@ def test_csv_and_json_lines_say_the_same_thing(tmp_path):
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(lines.encode(), mtime=0))
     for name in ("a.csv", "b.jsonl", "b.jsonl.gz"):
         assert read_manifest(tmp_path / name, LETTERS) == in_folder(tmp_path, WANTED)
+
+
+def test_other_columns_are_answers_in_one_word_and_slots_in_several(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "path,split,emotion,slots,text\na.wav,train,very happy,B-city new  york E-city,caf\u00e9 5\nb.wav,test,,,\n"
+    )
+    (tmp_path / "a.csv").write_text((tmp_path / "a.csv").read_text() + "")
+    with pytest.raises(DataError, match=r"a\.csv line 3: expected text of "):
+        read_manifest(tmp_path / "a.csv", LETTERS)
+    (tmp_path / "a.csv").write_text((tmp_path / "a.csv").read_text().replace("b.wav,test,,,", "b.wav,test,sad,,"))
+    one, other = read_manifest(tmp_path / "a.csv", LETTERS)
+    assert (one.labels, one.text) == ((), "caf\u00e9 5")  # which letters can't spell; there are other answers
+    assert one.fields == {"emotion": "very_happy", "slots": "B-city new york E-city"}
+    assert (other.labels, other.fields) == ((), {"emotion": "sad", "slots": None})
+
+
+def test_a_column_of_units_is_refused_beside_audio(tmp_path):
+    (tmp_path / "a.csv").write_text("path,split,labels,units\na.wav,train,on,1 2\n")
+    with pytest.raises(
+        DataError, match=r'a\.csv line 2: expected no "units" beside audio, got .1 2.; call it otherwise'
+    ):
+        read_manifest(tmp_path / "a.csv", LETTERS)
 
 
 BAD_JSON = {
@@ -111,7 +143,10 @@ def test_ten_bad_lines_are_named_and_the_others_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "expected JSON lines, or CSV whose first line names path, split and labels or text, got ''"),
+        (
+            "",
+            "split and an answer (labels, text, keyword, slots, or a column with one label), got ''",
+        ),
         ("a.wav,train,yes\n", "expected JSON lines, or CSV whose first line names path, split"),
         ("path,split,labels\n", "expected at least one utterance, got none"),
         ("path,split,labels\na.wav,train,yes,no,up\n", "line 2: expected 3 fields, got 5"),

@@ -20,11 +20,14 @@ from typing import Any, Literal
 import torch
 
 from sp_search.bench.speed import FIRST_TIMED, baseline_course, engine_course, medians, peak_memory, speed_ratio
+from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.runtime.device import dtype_name, pick_device, pick_dtype
 from sp_search.engine.trial.hparams import TrialHParams
 
+READS = (*OF_RECIPE, "space", "schedule.trials")
+EXAMPLE = "sp-search bench engine trials=8 baseline=alone"
 STARTS_FROM = ("space=paper", "batch_size=32", "trials=1")
 BOTH = ("utterances_per_s", "tokens_per_s")  # torch counts no work in the fused attention of fairseq's decoder
 

@@ -18,12 +18,15 @@ import torch
 
 from sp_search.bench.device_parity import every_kind_of_prompt, parity
 from sp_search.bench.speed import FIRST_TIMED, engine_course, medians, peak_memory
+from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.runtime.device import DTYPES, dtype_name, pick_device, pick_dtype
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.types import Params
 
+READS = (*OF_RECIPE, "space")
+EXAMPLE = "sp-search bench gpu packs='1 16'"
 STARTS_FROM = ("space=paper", "prompt_length=20", "batch_size=32")
 PARITY_UTTERANCES = 8
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import torch
 
 from sp_search.bench.answering import answering_rates
+from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.runtime.device import dtype_name, pick_device, pick_dtype
 
+READS = (*OF_RECIPE, "space")
+EXAMPLE = "sp-search bench members members=8"
 STARTS_FROM = ("space=paper",)
 
 

@@ -17,10 +17,13 @@ import torch
 
 from sp_search.bench.papers import train_to_early_stop
 from sp_search.bench.speed import baseline_trial
+from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.host import cores
 
+READS = (*OF_RECIPE, "space", "study", "runs")
+EXAMPLE = "sp-search bench papers baseline=engine train_utterances=6000"
 STARTS_FROM = ("space=paper", "batch_size=32")
 
 
@@ -30,7 +33,7 @@ class BenchPapersSettings(Settings):
 
     baseline: str = "fairseq"  # whose forward and backward pass: fairseq or engine
     patience: int = 5  # epochs without a better validation loss
-    max_epochs: int = 40
+    max_epochs: int = 40  # of the training split
 
     def __post_init__(self) -> None:
         super().__post_init__()

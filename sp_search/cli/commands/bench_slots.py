@@ -15,6 +15,17 @@ from sp_search.bench.slots import IdleSearch, measure
 from sp_search.cli.wiring.factories import worker_count
 from sp_search.config import Settings, refuse
 
+READS = (
+    "schedule.trials",
+    "schedule.budget",
+    "schedule.grace",
+    "schedule.reduction_factor",
+    "schedule.confirm",
+    "cluster.workers",
+    "cluster.slots",
+    "engine.device",
+)
+EXAMPLE = "sp-search bench slots trials=128"
 STARTS_FROM = ("trials=256", "cluster.slots=32")
 
 

@@ -14,6 +14,12 @@ import torch
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import matrix_rate, pick_device
 
+READS = (
+    "runs",
+    "cache",
+)
+EXAMPLE = "sp-search doctor"
+
 PACKAGES = ("torch", "ve-fairseq", "ray", "optuna", "mlflow", "hydra-core", "numpy")
 FREE_BYTES = 10**9  # below it a study's database or an imported LM may not fit
 Finding = tuple[str, str, str]  # the part, the finding, and the next step or "" if all is well

@@ -11,31 +11,20 @@ prompt beats it, by a bootstrap over the utterances that both answered.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from sp_search.cli.wiring.factories import data_path, predictor_of
-from sp_search.cli.wiring.unit_checks import origin_of_corpus, say, say_partners
+from sp_search.cli.settings.reads import OF_ANSWERING
+from sp_search.cli.wiring.evaluation import evaluated
+from sp_search.cli.wiring.factories import data_path, prompts_of
+from sp_search.cli.wiring.unit_checks import lines_on_split, origin_of_corpus, say
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
-from sp_search.export.predictor import Prediction, labelled_answers
-from sp_search.metrics.accuracy import Answer
-from sp_search.metrics.eer import eer_with_interval
-from sp_search.metrics.measures import measure, measure_slots, with_intervals
-from sp_search.metrics.parts import Known, deciding, known_answers, part_sizes, with_parts
-from sp_search.rivals.choose import fit_rivals
-from sp_search.rivals.measured import against
-from sp_search.tasks.label_space import LabelSpace
-from sp_search.tasks.near_answers import nearly_known
-from sp_search.tasks.registry import Task
-from sp_search.types import Corpus, Split
-from sp_search.units.manifest import SPLITS, forms_said, load_corpus
-from sp_search.units.repeats import differing_repeats
+from sp_search.units.manifest import SPLITS, load_corpus
+
+READS = (*OF_ANSWERING, "data")
+EXAMPLE = "sp-search evaluate prompt=exports/my lm=lms/my data=units/my split=test"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,63 +42,15 @@ class EvaluateSettings(Settings):
 
 def run(config: EvaluateSettings) -> int:
     """Print the task's metrics and those of its rivals."""
-    predictor, dictionary, document = predictor_of(config, config.prompt)
-    task, data = task_of(document), config.data
+    prompts, data = prompts_of(config, [config.prompt]), config.data
+    (prompt,) = prompts.loaded
     corpus = load_corpus(
-        data_path(config), dictionary, data.name, train_utterances=data.train_utterances, field=task.field
+        data_path(config),
+        prompts.dictionary,
+        data.name,
+        train_utterances=data.train_utterances,
+        field=task_of(prompt.document).field,
     )
-    split = corpus.splits[config.split]
-    wanted = labelled_answers(split)
-    _say_of_units(config, document, corpus)
-    known = LabelSpace.from_json(document["label_space"])
-    training = [known.words(answer, task) for answer in known.answers] or corpus.splits["train"].answers
-    say(nearly_known(split, training))
-    parted = known_answers(task, corpus.splits)
-    found = list(predictor.predict(split))
-    answers = [prediction.labels for prediction in found]
-    result = {
-        "task": task.name,
-        "data": {"name": corpus.name, "fingerprint": corpus.fingerprint},
-        "split": config.split,
-        "utterances": len(split),
-        "parts": part_sizes(wanted, parted),
-        **_measured(task, answers, wanted, parted),
-        **_taken_by_score(found, wanted),
-        **_rivals(task, corpus, split, answers, parted),
-    }
-    print(json.dumps(result, indent=2))
+    say(*prompts.check_units(origin_of_corpus(config)), *lines_on_split(prompt, corpus, config.split))
+    print(json.dumps(evaluated(prompt, corpus, config.split), indent=2))
     return 0
-
-
-def _say_of_units(config: EvaluateSettings, document: Mapping[str, Any], corpus: Corpus) -> None:
-    """Check the units of the split, and print on stderr what may be wrong with them."""
-    prompt = say_partners(config, config.prompt, document, origin_of_corpus(config))
-    say(*forms_said(corpus))
-    say(differing_repeats(corpus.splits[config.split], prompt.repeats, f"{prompt.who} was trained on"))
-
-
-def _measured(task: Task, found: Sequence[Answer], wanted: Sequence[Answer], parted: Known) -> dict[str, Any]:
-    slots = task.slots if len(task.slots) > 1 else ()
-    whole = measure(task.metrics, found, wanted) | measure_slots(slots, found, wanted)
-    return with_intervals(with_parts(whole, wanted, parted))
-
-
-def _rivals(task: Task, corpus: Corpus, split: Split, ours: Sequence[Answer], parted: Known) -> dict[str, Any]:
-    """Each rival's metrics, and how far ours are ahead of it in the metric that decides."""
-    decides, wanted, found = deciding(task, corpus.splits, parted), split.answers, []
-    if decides not in (own := with_parts(measure(task.metrics, ours, wanted), wanted, parted)):
-        decides = task.decides  # no new sentence is in this split
-    for rival in fit_rivals(task, corpus.splits):
-        answers = rival.answers(split)
-        theirs = with_parts(measure(task.metrics, answers, wanted), wanted, parted)
-        told = {"name": rival.name, "settings": dict(rival.settings.params())}
-        measured = _measured(task, answers, wanted, parted)
-        found.append({**told, **measured, "against": against(rival.name, decides, own[decides], theirs[decides])})
-    baseline, *others = found
-    return {"baseline": baseline, "other_rivals": others}
-
-
-def _taken_by_score(found: Sequence[Prediction], wanted: Sequence[Answer]) -> dict[str, Any]:
-    scores = [next(iter(prediction.scores.values())) for prediction in found]
-    right = [prediction.labels == answer for prediction, answer in zip(found, wanted, strict=True)]
-    return eer_with_interval(np.array(scores), np.array(right))

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.export.folder import best_folder, copy_export
 from sp_search.files.paths import check_writable
+
+READS = OF_NAME
+EXAMPLE = "sp-search export task=intent lm=lms/my data=units/my to=exports/my"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 
 from sp_search.bench.speed import engine_course, medians
+from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.search_setup import prepare_search, searches_rivals, tell_corpus
@@ -23,6 +24,9 @@ from sp_search.errors import ConfigError
 from sp_search.search.base.cost_estimate import Plan, draws, plan_search
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
+
+READS = OF_SEARCH
+EXAMPLE = "sp-search plan task=intent data=units/my measure=true"
 
 MEASURED_UPDATES, MEASURED_STRETCHES = 5, 3
 

@@ -1,28 +1,37 @@
-"""Answer utterances with an exported prompt: a JSON line each, with id, labels and all scores, best first.
+"""Answer utterances with an exported prompt. Prints a JSON line for each: its id, the best answer, and its score.
 
-input= is a file of unit lines (`12 7 44`, `name|12 7 44` or JSON), or audio: a file, a folder of files, or a text
-file with one path per line. Without input=, unit lines or paths are read from stdin. Audio needs a prompt that names
-its quantizer: one from a search on the demo, or on a corpus that `sp-search prepare` made.
+input= is audio: a file, a folder of files, a pattern such as 'clips/*.wav', or a text file with one path per line. Or
+it is a file of unit lines (`12 7 44`, `name|12 7 44` or JSON). Without input=, unit lines or paths are read from
+stdin. Audio may have any rate and channel count. It needs a prompt that names its quantizer: one from a search on the
+demo, or on a corpus that `sp-search prepare` made.
+
+top=5 adds the scores of the five best answers. prompt=A,B,C answers with several prompts over one LM: the utterances
+are read and go through the LM once, and `prompts` in a line has the answer of each.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from sp_search.cli.wiring.factories import predictor_of, unitizer_of
-from sp_search.cli.wiring.unit_checks import say, say_partners
-from sp_search.config import Settings
+from sp_search.cli.settings.reads import OF_ANSWERING
+from sp_search.cli.wiring.factories import prompts_of
+from sp_search.cli.wiring.prompts import Prompts, answer_record, exported_folders, prompt_names
+from sp_search.cli.wiring.unit_checks import say
+from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import DataError
-from sp_search.export.predictor import Predictor
+from sp_search.export.predictor import Prediction
 from sp_search.files.paths import user_path
 from sp_search.types import Split
-from sp_search.units.clips import Asked, asked_at, asked_by, unit_lines
+from sp_search.units.clips import Asked, asked_at, asked_by
 from sp_search.units.manifest import read_units
 from sp_search.units.partners import UnitOrigin, corpus_origin
 from sp_search.units.repeats import differing_repeats
+
+READS = (*OF_ANSWERING, "units.checkpoint")
+EXAMPLE = "sp-search predict prompt=exports/my lm=lms/my input=clip.wav"
 
 SHOWN = 5
 """How many names of skipped files are printed."""
@@ -32,27 +41,42 @@ SHOWN = 5
 class PredictSettings(Settings):
     """The prompt and its input."""
 
-    prompt: Path  # an exported folder
+    prompt: str  # an exported folder, or several with commas between them
     input: str = "-"  # unit lines or audio, told apart by content; - reads stdin
+    top: int = 1  # answers whose scores are printed, best first; 1 = the best answer and its score alone
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse(below_one(self, "top"))
 
 
 def run(config: PredictSettings) -> int:
-    """Print id, labels and scores of every utterance, in the order of the input."""
+    """Print the answer to every utterance, in the order of the input."""
     place = "stdin" if config.input == "-" else config.input
     asked = _asked(config.input)
-    predictor, dictionary, document = predictor_of(config, config.prompt)
-    prompt = say_partners(config, config.prompt, document, *([] if asked.clips else _known_origin(config.input)))
-    if not asked.clips:
-        split = read_units(asked.lines, dictionary, place)
-        say(f"input: {split.form}", differing_repeats(split, prompt.repeats, f"{prompt.who} was trained on"))
-        _answer(predictor, split)
-        return 0
-    unitizer = unitizer_of(config, config.prompt, document)
-    say(f"input: {place}: audio, {len(asked.clips):,} file{'' if len(asked.clips) == 1 else 's'}")
-    for lines in unit_lines(unitizer, asked.clips, place):
-        if lines:
-            _answer(predictor, read_units(lines, dictionary, place))
+    folders = exported_folders(config.prompt)
+    names = prompt_names(folders)
+    prompts = prompts_of(config, folders, config.units.checkpoint)
+    say(*prompts.check_units(*([] if asked.clips else _known_origin(config.input))))
+    for answers in _answers(prompts, asked, place):
+        print(json.dumps(answer_record(answers, names, config.top), ensure_ascii=False), flush=True)
     return 0
+
+
+def _answers(prompts: Prompts, asked: Asked, place: str) -> Iterator[tuple[Prediction, ...]]:
+    """The answers to what was asked, once stderr has said what the input was read as."""
+    if asked.clips:
+        prompts.check_audio()
+        say(f"input: {place}: audio, {len(asked.clips):,} file{'' if len(asked.clips) == 1 else 's'}")
+        return prompts.of_clips(asked.clips, place)
+    split = read_units(asked.lines, prompts.dictionary, place)
+    say(f"input: {split.form}", *_repeats(prompts, split))
+    return prompts.predict(split)
+
+
+def _repeats(prompts: Prompts, split: Split) -> list[str]:
+    origins = [prompt.origin for prompt in prompts.loaded]
+    return [differing_repeats(split, origin.repeats, f"{origin.who} was trained on") for origin in origins]
 
 
 def _asked(source: str) -> Asked:
@@ -73,8 +97,3 @@ def _known_origin(source: str) -> list[UnitOrigin]:
     """The quantizer of the input, if the folder of its file names one."""
     origin = None if source == "-" else corpus_origin(user_path(source, "input").parent)
     return [origin] if origin is not None and origin.is_known else []
-
-
-def _answer(predictor: Predictor, split: Split) -> None:
-    for prediction in predictor.predict(split):
-        print(json.dumps(prediction.to_json(), ensure_ascii=False), flush=True)

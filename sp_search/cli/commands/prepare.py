@@ -1,7 +1,8 @@
 """Turn a corpus in audio into units, as data for a search. Run it again to continue.
 
-corpus= is a manifest: CSV or JSON lines with path, split (train, valid or test) and labels or text. With form= it is
-the folder of a published corpus. to= is the folder for the result; give it to a search as data=.
+corpus= is a manifest: CSV or JSON lines with path, split (train, valid or test) and answers: labels, text, keyword,
+slots, or any column with one label, such as emotion. With form= it is the folder of a published corpus. to= is the
+folder for the result; give it to a search as data=. In the end the command says which tasks the corpus fits.
 units=hubert, cpc, w2v2 or logmel takes the published speech model and k-means, which are downloaded once.
 lm=gslm_hubert100 has the units of units=hubert, lm=gslm_hubert50 those of units=hubert units.fit.units=50.
 units.quantizer= names another k-means file; with null, clusters are fitted on train.
@@ -10,6 +11,7 @@ units.quantizer= names another k-means file; with null, clusters are fitted on t
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +22,9 @@ import soundfile
 import soxr
 
 from sp_search.cli.settings.from_dict import did_you_mean
+from sp_search.cli.settings.reads import OF_PREPARING
 from sp_search.cli.wiring.factories import worker_count
+from sp_search.cli.wiring.next_steps import next_steps
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.runtime.device import pick_device
 from sp_search.errors import CheckpointError, ConfigError
@@ -41,13 +45,16 @@ from sp_search.units.recordings import Recording
 from sp_search.units.textless import check_frames, published_encoder, published_quantizer, quantizer_on
 from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
 
+READS = OF_PREPARING
+EXAMPLE = "sp-search prepare corpus=my.csv to=units/my units=hubert"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSettings(Settings):
     """The corpus, and the folder for the result."""
 
-    corpus: Path  # a manifest, CSV or JSON lines with path, split and labels or text; else the corpus's folder
-    form: Form = "manifest"
+    corpus: Path  # a manifest, CSV or JSON lines with path, split and an answer; else the corpus's folder
+    form: Form = "manifest"  # of the corpus: a manifest file, or the folder of a published corpus
     to: Path  # the folder for the result; a search takes it as data=FOLDER
     characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # that text may have, apart from blanks, if it becomes the labels
 
@@ -64,6 +71,11 @@ def run(config: PrepareSettings) -> int:
     corpus = {"form": config.form, "path": str(config.corpus)}
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
     write_text(config.to / META, meta + "\n")
+    unread = {name for name, _ in prepared.unreadable}
+    for line in next_steps(
+        [recording for recording in recordings if recording.id not in unread], config.to, config.units.quantizer
+    ):
+        print(f"sp-search: {line}", file=sys.stderr)
     print(config.to)
     return int(bool(prepared.unreadable))
 

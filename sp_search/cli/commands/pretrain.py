@@ -32,6 +32,13 @@ from sp_search.units.partners import check_origins, corpus_origin, units_record
 from sp_search.units.prepare import META
 from sp_search.units.repeats import CLEAR
 
+READS = (
+    "engine.device",
+    "engine.dtype",
+    "engine.threads",
+)
+EXAMPLE = "sp-search pretrain corpus=units/my to=lms/my layers=4 embed_dim=128 ffn_embed_dim=512 attention_heads=4"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainSettings(Settings):
@@ -42,19 +49,19 @@ class PretrainSettings(Settings):
     valid: Path | None = None  # a file to measure on; null = the folder's, or a share of the file
     valid_share: float = 0.01  # of the file's utterances, drawn, where there is no file to measure on
     dictionary: Path | None = None  # a dict.txt of the units; null = units are numbers
-    layers: int = 12
-    embed_dim: int = 1024
-    ffn_embed_dim: int = 4096
-    attention_heads: int = 16
+    layers: int = 12  # of the transformer
+    embed_dim: int = 1024  # width of a layer's states
+    ffn_embed_dim: int = 4096  # width inside a layer's feed-forward part
+    attention_heads: int = 16  # in each layer; embed_dim is a multiple of it
     max_positions: int = 3072  # longest sequence, in units; longer utterances are cut
-    dropout: float = 0.1
+    dropout: float = 0.1  # 0 <= dropout < 1
     lr: float = 5.0e-4  # after the warm-up; then it falls with the inverse square root
-    warmup_updates: int = 4000
+    warmup_updates: int = 4000  # over which the learning rate rises to lr
     updates: int = 100_000  # in total, over all starts
     batch_tokens: int = 131_072  # units an update, over all devices
     pass_tokens: int = 8192  # of these in one micro-batch of a device
     valid_every: int = 1000  # updates between two measurements on valid, each of which saves
-    seed: int = 0
+    seed: int = 0  # of the weights and the batches' order
 
     def __post_init__(self) -> None:
         super().__post_init__()

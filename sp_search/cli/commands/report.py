@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
 from sp_search.report.comparison import alike, comparison, read_summary
@@ -19,6 +20,9 @@ from sp_search.search.study.study import load_study
 from sp_search.tracking.api.attach import attach
 from sp_search.tracking.base.uri import default_uri
 from sp_search.tracking.upload.sync import sync
+
+READS = (*OF_NAME, "tracking.enabled", "tracking.uri", "cluster.storage")
+EXAMPLE = "sp-search report task=intent markdown=true"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sp_search.cli.settings.reads import OF_NAME, OF_RECIPE
 from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
@@ -39,6 +40,9 @@ from sp_search.search.run.replay import replay, summed
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.study import load_study
 from sp_search.search.workers.trainer import Trainer
+
+READS = (*OF_NAME, *OF_RECIPE, "cluster.storage")
+EXAMPLE = "sp-search rerun task=intent trial=3"
 
 
 @dataclass(frozen=True, kw_only=True)

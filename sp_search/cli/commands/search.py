@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.export_document import (
     MeasuredStates,
     export_document,
@@ -25,7 +26,6 @@ from sp_search.cli.wiring.search_setup import (
     prepare_search,
     resolved_dtype,
     searches_rivals,
-    tell_corpus,
 )
 from sp_search.config import Settings
 from sp_search.export.folder import write_export
@@ -35,31 +35,67 @@ from sp_search.rivals.measured import measured_rivals
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.result import TrialResult
+from sp_search.search.base.settings import SearchSettings
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.plots import optuna_figures
 from sp_search.search.study.records import study_record
 from sp_search.search.study.study import OpenStudy, open_study
+from sp_search.search.study.trials import counts
 from sp_search.search.ui.progress import Progress
 from sp_search.search.workers.trainer import TrainerFactory
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
 from sp_search.types import Member
 
+READS = OF_SEARCH
+EXAMPLE = "sp-search search task=intent lm=lms/my data=units/my trials=32"
+
+Watch = Callable[[SearchSettings, int], Observer]
+"""Makes who watches a search, from its settings and the number of trials that ended in earlier starts."""
+
 
 def run(config: Settings) -> int:
     """Search, and print the path of the summary."""
-    torch.set_num_threads(1)  # this process only sends requests and waits
-    check_places(config)
-    with joined(config) as sized:
-        path = _search(sized)
-    print(path)  # after all output of Ray
+    print(search_study(config))  # after all output of Ray
     return 0
 
 
-def _search(config: Settings) -> Path:
-    prepared = prepare_search(config)
+def say(line: str) -> None:
+    """Print a line of the program on stderr."""
+    print(f"sp-search: {line}", file=sys.stderr, flush=True)
+
+
+def search_study(
+    config: Settings, watch: Watch = lambda settings, _: Progress(settings), tell: Callable[[str], None] = say
+) -> Path:
+    """Search to the end, or go on with a search. The command and `sp_search.search` both stand on this.
+
+    Args:
+        config: of the search.
+        watch: who watches it; by default the display of the command.
+        tell: takes a line on the corpus, the rivals, or what is left out.
+
+    Returns:
+        The path of the study's summary.
+
+    Raises:
+        UserError: as `check_places`, `prepare_search` and `run_search`.
+        KeyboardInterrupt: interrupted; the same search again goes on from there.
+    """
+    check_places(config)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # this process only sends requests and waits
+    try:
+        with joined(config) as sized:
+            return _search(sized, watch, tell)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _search(config: Settings, watch: Watch, tell: Callable[[str], None]) -> Path:
+    prepared = prepare_search(config, tell)
     settings, identity = prepared.settings, prepared.identity
     contract = prepared.contract(config) | {"dtype": resolved_dtype(config)}
     opened = open_study(
@@ -67,20 +103,23 @@ def _search(config: Settings) -> Path:
     )
     try:
         if is_finished(opened.study, settings) and (done := _summary_of(settings.folder)) is not None:
-            _say(f"study {config.study} is finished; raise trials= to go on with it")
+            tell(f"study {config.study} is finished; raise trials= to go on with it")
             return done
-        return _run(config, prepared, opened)
+        return _run(config, prepared, opened, watch, tell)
     finally:
         opened.close()
 
 
-def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
-    tell_corpus(prepared)
+def _run(
+    config: Settings, prepared: PreparedSearch, opened: OpenStudy, watch: Watch, tell: Callable[[str], None]
+) -> Path:
+    for line in prepared.corpus_lines:
+        tell(line)
     lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
-    rivals = rivals_of_study(settings.folder, data, _say)
-    observers: list[Observer] = [Progress(settings)]
+    rivals = rivals_of_study(settings.folder, data, tell)
+    observers: list[Observer] = [watch(settings, sum(counts(opened.study).values()))]
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)
@@ -122,10 +161,6 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
     summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, member)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
-
-
-def _say(line: str) -> None:
-    print(f"sp-search: {line}", file=sys.stderr, flush=True)
 
 
 def _summary_of(folder: Path) -> Path | None:

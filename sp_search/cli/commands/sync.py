@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sp_search.cli.settings.reads import OF_MLFLOW
 from sp_search.config import Settings
 from sp_search.tracking.base.uri import default_uri, redact
 from sp_search.tracking.upload.sync import sync
+
+READS = OF_MLFLOW
+EXAMPLE = "sp-search sync tracking.uri=http://127.0.0.1:5000"
 
 
 @dataclass(frozen=True, kw_only=True)

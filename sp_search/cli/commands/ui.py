@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from sp_search.cli.settings.reads import OF_MLFLOW
 from sp_search.config import Settings
 from sp_search.tracking.api.ui import ui_command
 from sp_search.tracking.base.uri import default_uri
+
+READS = OF_MLFLOW
+EXAMPLE = "sp-search ui port=5001"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UiSettings(Settings):
     """Where the UI listens."""
 
-    host: str = "127.0.0.1"
-    port: int = 5000
+    host: str = "127.0.0.1"  # 127.0.0.1 = only this machine can reach it
+    port: int = 5000  # TCP
 
 
 def run(config: UiSettings) -> int:

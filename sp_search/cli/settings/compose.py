@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar, cast
@@ -22,28 +23,42 @@ S = TypeVar("S", bound=Settings)
 HYDRA_NODES = ("hydra", "_dummy_empty_config_.yaml")
 
 
-def load_settings(words: Sequence[str], schema: type[S]) -> S:
+_COMPOSING = threading.Lock()
+"""Hydra composes in a state of the process, so one thread at a time may."""
+
+
+def load_settings(words: Sequence[str], schema: type[S], given: Mapping[str, Mapping[str, Any]] | None = None) -> S:
     """The settings of a command, as its record.
 
     Args:
         words: `key=value` as typed, `~space.PARAMETER` removes one; relative paths start at the current folder.
         schema: the command's record, `Settings` or one that extends it.
+        given: a group's values that are at hand, as if they had been read from a file: {"space": {...}}.
 
     Raises:
         ConfigError: a word, or a file that it names, is wrong.
     """
-    return fill(schema, compose_values(words, schema))
+    return fill(schema, compose_values(words, schema, given))
 
 
-def compose_values(words: Sequence[str], schema: type) -> dict[str, Any]:
+def compose_values(
+    words: Sequence[str], schema: type, given: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """The values of YAML files and words, nested by section, before their types are checked.
 
     Raises:
         ConfigError: as `load_settings`.
     """
     request = sort_overrides(words, schema)
+    for group, values in (given or {}).items():
+        request.given[group] = dict(values)
+        request.hydra.insert(0, f"{group}={GIVEN}")  # words on single values come after it
     try:
-        with _own_store(request.given), initialize_config_module(version_base="1.3", config_module="search_spaces"):
+        with (
+            _COMPOSING,
+            _own_store(request.given),
+            initialize_config_module(version_base="1.3", config_module="search_spaces"),
+        ):
             composed = compose("config", overrides=request.hydra)
         for key, text in request.texts.items():
             OmegaConf.update(composed, key, text, force_add=True)

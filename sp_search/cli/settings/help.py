@@ -1,60 +1,88 @@
-"""The help of `sp-search COMMAND --help`: what the command does, its groups, and every setting with its value."""
+"""The text of `sp-search COMMAND --help` and `--help-all`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import MISSING, fields
-from types import ModuleType
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import wrap
 
-from sp_search.cli.settings.compose import compose_values
-from sp_search.cli.settings.from_dict import leaves, without_null
-from sp_search.cli.settings.overrides import GROUPS, SHORT, TAKES_PATH, options
-from sp_search.config import Settings
+from sp_search.cli.settings.reference import OWN, Group, Reference, Setting
+
+WIDTH = 110
+LONGEST_VALUE = 44
+"""Characters of a value that are shown."""
+INDENT, COLUMN = 2, 40
+"""Where keys begin, and comments."""
 
 
-def command_help(name: str, command: ModuleType, schema: type, words: Sequence[str]) -> str:
-    """The help of one command. It shows the values of settings as the words change them.
+def command_help(reference: Reference, *, everything: bool = False) -> str:
+    """The help of one command.
 
-    Raises:
-        ConfigError: a word is wrong.
+    Args:
+        reference: what it takes.
+        everything: list also the settings that it does not read.
     """
-    groups = [
-        f"  {group}={'|'.join([*options(group), *([TAKES_PATH[group]] if group in TAKES_PATH else [])])}"
-        for group in GROUPS
+    name = reference.command
+    needed = [setting for setting in reference.settings if setting.needed]
+    typed = "".join(f" {setting.key}=..." for setting in needed)
+    sections = reference.of_section
+    own, plain = sections.pop(OWN, []), sections.pop("", [])
+    lines = [
+        f"usage: sp-search {name}{typed} [key=value ...]",
+        f"\n{reference.about}",
+        *_block("needed", needed),
+        *_block("settings of this command", [setting for setting in own if not setting.needed]),
+        *_groups(reference.groups),
+        *_block("places", plain),
     ]
-    values = {field.name: field.default for field in fields(schema)} | compose_values(words, schema)
-    space, common = values["space"], leaves(Settings)
-    lines = {key: _setting(key, hint, values) for key, hint in leaves(schema).items() if key != "space"}
-    own = [f"  {line}" for key in lines if key not in common for line in lines[key]]
-    return "\n".join(
-        [
-            f"usage: sp-search {name} [key=value ...]",
-            f"\n{(command.__doc__ or '').strip()}",
-            *(["\nits own settings:", *own] if own else []),
-            "\ngroups, a set of values each:",
-            *groups,
-            f"\nwithout their section: {', '.join(SHORT)}",
-            "\nsettings:",
-            *(f"  {line}" for key in lines if key in common for line in lines[key]),
-            f"  space.NAME=...  of {', '.join(space)}" if isinstance(space, dict) else "  space=  (needed)",
-        ]
-    )
+    for section, settings in sections.items():
+        about = reference.sections.get(section, "")
+        lines += _block(
+            f"{section}: {about}" if about else f"{section}.NAME: what is searched, or a fixed value", settings
+        )
+    if everything:
+        lines += _block("all other settings: this command does not read them, or a group sets them", reference.others)
+    lines.append(f"\nexample:\n  {reference.example}")
+    more = "" if everything else f"\n\nsp-search {name} --help-all lists all settings."
+    return "\n".join(lines) + more
 
 
-def _setting(key: str, hint: Any, values: dict[str, Any]) -> list[str]:
-    """The line of a setting with its value and choices; a section that may be null has one line per setting in it."""
-    value: Any = values
-    for part in key.split("."):
-        value = value[part]
-    if value is MISSING:
-        return [f"{key}=  (needed)"]
-    if isinstance(value, dict):
-        return [f"{key}.{name}={_shown(inner)}" for name, inner in value.items()]
-    kind, _ = without_null(hint)
-    choices = f"  ({', '.join(get_args(kind))})" if get_origin(kind) is Literal else ""
-    return [f"{key}={_shown(value)}{choices}"]
+def _block(title: str, settings: Sequence[Setting]) -> list[str]:
+    if not settings:
+        return []
+    return [f"\n{title}", *(line for setting in settings for line in _setting(setting))]
 
 
-def _shown(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _setting(setting: Setting) -> Iterator[str]:
+    value = setting.value if len(setting.value) <= LONGEST_VALUE else f"{setting.value[: LONGEST_VALUE - 3]}..."
+    told = [setting.comment] if setting.comment else []
+    if setting.choices and not all(choice in setting.comment for choice in setting.choices):
+        told.append(f"one of {', '.join(setting.choices)}")
+    if setting.short:
+        told.append(f"short: {setting.short}=")
+    yield from _columns(f"{setting.key}={value}", "; ".join(told))
+
+
+def _groups(groups: Iterable[Group]) -> list[str]:
+    found = [line for group in groups for line in _group(group)]
+    return ["\ngroups: a name stands for a set of values", *found] if found else []
+
+
+def _group(group: Group) -> Iterator[str]:
+    names = ", ".join(group.options)
+    choices = f"{names}, or {group.path}" if group.path else names
+    yield from _columns(f"{group.name}={group.value}", choices)
+    if group.comment:
+        yield from _columns("", f"now: {group.comment}")
+
+
+def _columns(key: str, comment: str) -> Iterator[str]:
+    """The key on the left and the comment on the right; a long key has a line of its own."""
+    lines = wrap(comment, WIDTH - COLUMN) or [""]
+    left = " " * INDENT + key
+    if len(left) >= COLUMN - 1:
+        yield left
+        left = ""
+    for number, line in enumerate(lines):
+        text = f"{left if number == 0 else '':<{COLUMN}}{line}".rstrip()
+        if text:
+            yield text

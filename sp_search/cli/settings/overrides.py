@@ -7,8 +7,9 @@ space go through Hydra's grammar.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_origin
@@ -18,6 +19,7 @@ from hydra.errors import HydraException
 
 from sp_search.cli.settings.from_dict import did_you_mean, inside, leaves, without_null
 from sp_search.cli.settings.yaml_file import one_line, read_yaml
+from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.files.paths import is_there, user_path
 from sp_search.published.catalogue import LMS
@@ -65,7 +67,9 @@ def sort_overrides(words: Sequence[str], schema: type) -> Request:
     Raises:
         ConfigError: a word is no override, its key is unknown, or its option or path does not exist; all are named.
     """
-    request, faults, known = Request(), [], leaves(schema)
+    request, faults, known = Request(), _with_blanks(words), leaves(schema)
+    if faults:
+        raise ConfigError("; ".join(faults))
     for word in _last_of_each_key(words):
         try:
             _sort(word, request, known)
@@ -76,16 +80,38 @@ def sort_overrides(words: Sequence[str], schema: type) -> Request:
     return request
 
 
+def is_read(key: str, reads: Collection[str]) -> bool:
+    """Whether a setting is among those that a command reads."""
+    return any(key == read or key.startswith(f"{read}.") for read in reads)
+
+
+def reads_group(group: str, reads: Collection[str]) -> bool:
+    """Whether a command reads a group, or a setting in it."""
+    return any(read == group or read.startswith(f"{group}.") for read in reads)
+
+
+def unread_words(words: Sequence[str], reads: Collection[str], schema: type) -> list[str]:
+    """The keys of words that name a setting which a command does not read."""
+    own = leaves(schema).keys() - leaves(Settings).keys()
+    keys = [full_key(word.partition("=")[0].lstrip("+~")) for word in words]
+    return [
+        key
+        for key in dict.fromkeys(keys)
+        if key not in own and not (reads_group(key, reads) if key in GROUPS else is_read(key, reads))
+    ]
+
+
 def _last_of_each_key(words: Sequence[str]) -> list[str]:
     kept: dict[str, str] = {}
     for word in words:
-        key = _full(word.partition("=")[0].lstrip("+~"))
+        key = full_key(word.partition("=")[0].lstrip("+~"))
         kept.pop(key, None)
         kept[key] = word
     return list(kept.values())
 
 
-def _full(key: str) -> str:
+def full_key(key: str) -> str:
+    """The dotted key of a short one; any other key as it is."""
     return SHORT.get(key, key)
 
 
@@ -94,21 +120,71 @@ def _sort(word: str, request: Request, known: dict[str, Any]) -> None:
     if key.startswith("~space."):
         request.hydra.append(_in_grammar(word))
         return
-    key = _full(key.lstrip("+"))
+    key = full_key(key.lstrip("+"))
     if not equals:
-        raise ConfigError(f"{word}: expected key=value{did_you_mean(key, [*GROUPS, *SHORT, *known])}")
+        raise ConfigError(f"{word}: expected key=value{_meant_without_equals(word, known)}")
     if key in GROUPS:
         _choose(key, value, request)
     elif key.startswith("space."):
         request.hydra.append(_in_grammar(f"++{key}={value}"))
     elif (hint := known.get(key, inside(known, key))) is None:
-        within = [name for name in known if name.startswith(f"{key}.")]
-        hint = f"; expected one of {', '.join(within)}" if within else did_you_mean(key, [*GROUPS, *SHORT, *known])
-        raise ConfigError(f"{key}: no such setting{hint}")
+        raise ConfigError(f"{key}: no such setting{_meant(key, value, known)}")
     elif _is_text(hint, value):
         request.texts[key] = value
     else:
         request.hydra.append(_in_grammar(f"++{key}={value}"))
+
+
+def _with_blanks(words: Sequence[str]) -> list[str]:
+    """A fault for each `key = value`, which a shell hands over as several words."""
+    faults = []
+    for number, word in enumerate(words):
+        before, behind = words[number - 1] if number else "", words[number + 1] if number + 1 < len(words) else ""
+        if word.startswith("="):
+            key, value = before, word[1:] or behind
+        elif word.endswith("=") and word.count("=") == 1 and behind and "=" not in behind:
+            key, value = word[:-1], behind
+        else:
+            continue
+        faults.append(f"{key} = {value}: expected no blanks around =; say {key}={value}")
+    return faults
+
+
+def _meant_without_equals(word: str, known: Mapping[str, Any]) -> str:
+    """What somebody may mean by a word without `=`: the option of a group, a switch, or a key."""
+    if word.startswith("-"):
+        key = word.lstrip("-").replace("-", "_")
+        return f"; settings have no dashes, say {key}=..." if full_key(key) in known or key in GROUPS else ""
+    if groups := [group for group in GROUPS if word in options(group)]:
+        return f"; did you mean {' or '.join(f'{group}={word}' for group in groups)}?"
+    return f"; say {word}=..." if full_key(word) in known or word in GROUPS else did_you_mean(word, _keys(known))
+
+
+def _meant(key: str, value: str, known: Mapping[str, Any]) -> str:
+    """What somebody may mean by a key that is unknown."""
+    if within := [name for name in known if name.startswith(f"{key}.")]:
+        return f"; expected one of {', '.join(within)}"
+    bare = key.lstrip("-").replace("-", "_")
+    if bare != key and (full_key(bare) in known or bare in GROUPS):
+        return f"; settings have no dashes, say {bare}={value}"
+    if key in _space_parameters():
+        return f"; it is searched: say space.{key}={value} to fix it"
+    return did_you_mean(key, _keys(known))
+
+
+def _keys(known: Mapping[str, Any]) -> list[str]:
+    return [*GROUPS, *SHORT, *known]
+
+
+@cache
+def _space_parameters() -> frozenset[str]:
+    """The parameters that the spaces in `search_spaces/` have."""
+    lines = (line for name in options("space") for line in _space_file(name).splitlines())
+    return frozenset(line.partition(":")[0] for line in lines if line[:1].isalpha()) - {"defaults"}
+
+
+def _space_file(name: str) -> str:
+    return (files("search_spaces") / "space" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def _choose(group: str, value: str, request: Request) -> None:

@@ -1,33 +1,27 @@
-"""Builds objects from the settings of the command line: the trainer's recipe, the task, a predictor, a unitizer."""
+"""Builds objects from the settings of the command line: the trainer's recipe, the task, exported prompts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from sp_search.cli.wiring.by_name import demo_data
+from sp_search.cli.wiring.prompts import LMChoice, Prompts, demo_quantizer
 from sp_search.config import Settings
-from sp_search.engine.runtime.device import device_kind, pick_device
+from sp_search.engine.runtime.device import device_kind
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.hparams import parameter_limits
-from sp_search.errors import CheckpointError, ConfigError
-from sp_search.export.folder import exported_quantizer
-from sp_search.export.predictor import Predictor, load_predictor
+from sp_search.errors import ConfigError
 from sp_search.host import cores
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_tokens import GivenTokens
-from sp_search.lm.zoo import load_lm
 from sp_search.search.base.space import read_space
 from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Params
-from sp_search.units.dictionary import Dictionary
 from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer
-from sp_search.units.textless import encoder_of
-from sp_search.units.unitizer import UnitizerRecipe
 
 
 def recipe_of(config: Settings) -> TrainerSpec:
@@ -71,6 +65,7 @@ def task_asked_for(config: Settings) -> Task:
         answer_format=config.task.answer_format,
         decoding=config.task.decoding,
         max_answer=config.task.max_answer,
+        field=config.task.field,
     )
 
 
@@ -83,21 +78,21 @@ def only_trial(config: Settings, architecture: Architecture) -> Params:
     return read_space(config.space, parameter_limits(architecture), architecture.layers).only_trial()
 
 
-def predictor_of(config: Settings, prompt: Path) -> tuple[Predictor, Dictionary, dict[str, Any]]:
-    """A predictor for an exported prompt on the LM of the settings, that LM's dictionary, and the prompt's document.
+def prompts_of(config: Settings, folders: Sequence[Path], encoder: Path | None = None) -> Prompts:
+    """Exported prompts on the LM of the settings, in a process that has all its cores for them.
 
-    With `engine.dtype=auto` it uses the arithmetic of the prompt's training, so that answers are the same everywhere.
+    Args:
+        config: has the LM and the device.
+        folders: the exported folders.
+        encoder: the file of the speech model that audio needs; None = the published one.
 
     Raises:
-        UserError: the LM or the folder is wrong, or they don't belong together.
+        UserError: as `Prompts`.
     """
-    torch.set_num_threads(config.engine.threads or cores())
-    loaded = load_lm(config.lm.name, config.lm.path, config.cache, given_tokens(config))
-    device = pick_device(config.engine.device)
-    predictor, document = load_predictor(
-        prompt, loaded.lm, loaded.dictionary, device=device, dtype=config.engine.dtype
-    )
-    return predictor, loaded.dictionary, document
+    threads = config.engine.threads or cores()
+    torch.set_num_threads(threads)
+    lm = LMChoice(config.lm.name, config.lm.path, config.cache, encoder, given_tokens(config))
+    return Prompts(folders, lm, device=config.engine.device, dtype=config.engine.dtype, threads=threads)
 
 
 def data_path(config: Settings) -> Path:
@@ -110,7 +105,7 @@ def data_path(config: Settings) -> Path:
         return config.data.path
     if config.data.name != "demo":
         raise ConfigError(f"data: expected demo or a path, got {config.data.name!r}")
-    return Path(str(files("sp_search") / "demo" / "assets" / "data"))
+    return demo_data()
 
 
 def corpus_quantizer(config: Settings) -> Quantizer | None:
@@ -122,32 +117,6 @@ def corpus_quantizer(config: Settings) -> Quantizer | None:
     if config.data.path is None:
         return demo_quantizer()
     return quantizer_in(config.data.path)
-
-
-def demo_quantizer() -> Quantizer:
-    """The quantizer of the demo corpus and its LM."""
-    return Quantizer.load(Path(str(files("sp_search") / "demo" / "assets" / "quantizer.safetensors")))
-
-
-def unitizer_of(config: Settings, prompt: Path, document: Mapping[str, Any]) -> UnitizerRecipe:
-    """A recipe that turns audio into units in the same way as for the corpus of a prompt.
-
-    Raises:
-        CheckpointError: the folder names no quantizer, or it is missing.
-        DownloadError: a published speech model can't be downloaded.
-    """
-    quantizer = exported_quantizer(prompt, document)
-    if quantizer is None:
-        raise CheckpointError(
-            f"{prompt}: expected a prompt that names its quantizer, for the input is audio, got one of a corpus in "
-            f"units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
-        )
-    return UnitizerRecipe(
-        quantizer=quantizer,
-        checkpoint=encoder_of(quantizer.features, config.units.checkpoint, config.cache),
-        device=pick_device(config.engine.device).type,
-        threads=config.engine.threads or cores(),
-    )
 
 
 def worker_count(config: Settings) -> int:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
-from sp_search.cli.wiring.factories import demo_quantizer
+from sp_search.cli.wiring.prompts import LoadedPrompt, demo_quantizer
 from sp_search.config import Settings
+from sp_search.export.folder import task_of
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.near_answers import nearly_known
 from sp_search.types import Corpus
 from sp_search.units.manifest import forms_said
-from sp_search.units.partners import UnitOrigin, check_origins, corpus_origin, lm_origin, prompt_origin
+from sp_search.units.partners import UnitOrigin, check_origins, corpus_origin, lm_origin
 from sp_search.units.repeats import differing_repeats, splits_that_differ
 
 
@@ -50,21 +50,14 @@ def origin_of_corpus(config: Settings) -> UnitOrigin:
     return corpus_origin(config.data.path, demo_quantizer() if config.data.path is None else None)
 
 
-def say_partners(config: Settings, prompt: Path, document: Mapping[str, Any], *others: UnitOrigin) -> UnitOrigin:
-    """Compare the quantizers of a prompt, of the LM in the settings and of others; print who does not know its own.
-
-    Args:
-        config: has the LM.
-        prompt: the exported folder.
-        document: of the prompt.
-        others: the origins of a corpus or an input.
-
-    Returns:
-        The origin of the prompt's units.
-
-    Raises:
-        CheckpointError: two are of different quantizers.
-    """
-    known = prompt_origin(prompt, document)
-    say(*check_origins(known, origin_of_lm(config), *others))
-    return known
+def lines_on_split(prompt: LoadedPrompt, corpus: Corpus, name: str) -> list[str]:
+    """The messages about a split before a prompt is measured on it: its form, repeats, answers nearly known."""
+    split, task = corpus.splits[name], task_of(prompt.document)
+    known = LabelSpace.from_json(prompt.document["label_space"])
+    training = [known.words(answer, task) for answer in known.answers] or corpus.splits["train"].answers
+    lines = [
+        *forms_said(corpus),
+        differing_repeats(split, prompt.origin.repeats, f"{prompt.origin.who} was trained on"),
+        nearly_known(split, training),
+    ]
+    return [line for line in lines if line]

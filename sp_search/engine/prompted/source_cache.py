@@ -107,6 +107,11 @@ class SourceCache:
             found |= fresh
         return self._joined(block, [found[b] for b in range(len(names))], levels)
 
+    def clear(self) -> None:
+        """Drop all sources."""
+        self._kept.clear()
+        self.bytes = 0
+
     def _compute(
         self,
         block: SourceBatch,

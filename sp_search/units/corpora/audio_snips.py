@@ -49,7 +49,7 @@ def read_audio_snips(folder: Path, characters: str) -> list[Recording]:
     def recording(row: tuple[str, Path], _: int) -> Recording:
         split, path = row
         labels, text = mark(texts[path.stem][1], characters)
-        return Recording(id=path.stem, split=split, path=path, labels=labels, text=text)
+        return Recording(id=path.stem, split=split, path=path, labels=labels, text=text, fields={"slots": text})
 
     return gather(((texts[path.stem][0], (split, path)) for split, path in ours), str(folder / TEXTS), recording)
 

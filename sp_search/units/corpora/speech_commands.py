@@ -60,7 +60,10 @@ def _words(folder: Path) -> Iterator[Recording]:
     for path in sorted(folder.glob("*/*.wav")):
         word, split = path.parent.name, split_of(path.name)
         if word != NOISE and split != "test":
-            yield Recording(id=f"{word}/{path.stem}", split=split, path=path, labels=(keyword(word),))
+            answer = keyword(word)
+            yield Recording(
+                id=f"{word}/{path.stem}", split=split, path=path, labels=(answer,), fields={"keyword": answer}
+            )
 
 
 def _silence(folder: Path) -> Iterator[Recording]:
@@ -76,6 +79,7 @@ def _silence(folder: Path) -> Iterator[Recording]:
                 split=split,
                 path=path,
                 labels=(SILENCE,),
+                fields={"keyword": SILENCE},
                 start_s=float(second),
                 duration_s=1.0,
             )
@@ -84,7 +88,10 @@ def _silence(folder: Path) -> Iterator[Recording]:
 def _test(folder: Path) -> Iterator[Recording]:
     for path in sorted(folder.glob("*/*.wav")):
         word = path.parent.name
-        yield Recording(id=f"{word}/{path.stem}", split="test", path=path, labels=(keyword(word),))
+        answer = keyword(word)
+        yield Recording(
+            id=f"{word}/{path.stem}", split="test", path=path, labels=(answer,), fields={"keyword": answer}
+        )
 
 
 def _inside(folder: Path, pattern: str) -> Path:

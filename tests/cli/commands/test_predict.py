@@ -83,9 +83,9 @@ def wanted(spoken, predict):
     """The answers to the unit lines of test, as `prepare` wrote them."""
     found = predict(f"input={spoken.units / 'test.jsonl.gz'}")
     assert found.code == 0
-    one, other = (answer["scores"] for answer in found.answers.values())
+    one, other = (answer["score"] for answer in found.answers.values())
     assert one != other
-    assert all(set(answer) == {"labels", "scores"} for answer in found.answers.values())
+    assert all(set(answer) == {"labels", "score"} for answer in found.answers.values())
     return found.answers
 
 
@@ -99,7 +99,7 @@ def test_a_clip_is_answered_as_its_unit_line_is(spoken, predict):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["folder", "list", "stdin"])
+@pytest.mark.parametrize("form", ["folder", "pattern", "list", "stdin"])
 def test_many_clips_are_answered_as_their_unit_lines_are(spoken, predict, wanted, tmp_path, form):
     for clip in spoken.clips:
         shutil.copy(clip, tmp_path)
@@ -107,6 +107,8 @@ def test_many_clips_are_answered_as_their_unit_lines_are(spoken, predict, wanted
     names = [clip.name for clip in spoken.clips]
     if form == "folder":
         found = predict(f"input={tmp_path}")
+    elif form == "pattern":
+        found = predict(f"input={tmp_path}/*.wav")
     elif form == "list":
         (tmp_path / "list").write_text("\n".join(names) + "\n\n")
         found = predict(f"input={tmp_path / 'list'}")
@@ -119,7 +121,46 @@ def test_many_clips_are_answered_as_their_unit_lines_are(spoken, predict, wanted
         name: answer["labels"] for name, answer in wanted.items()
     }
     for name, answer in found.answers.items():
-        assert answer["scores"] == pytest.approx(wanted[name]["scores"], abs=1e-5)
+        assert answer["score"] == pytest.approx(wanted[name]["score"], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_the_best_answers_and_several_prompts_are_printed_as_asked_for(spoken, predict, wanted, tmp_path):
+    lines = f"input={spoken.units / 'test.jsonl.gz'}"
+    both = predict(lines, "top=2").answers
+    assert {name: (answer["labels"], answer["score"]) for name, answer in both.items()} == {
+        name: (answer["labels"], answer["score"]) for name, answer in wanted.items()
+    }
+    for answer in both.values():
+        best, other = answer["scores"].items()
+        assert best == (" ".join(answer["labels"]), answer["score"])
+        assert best[1] + other[1] == pytest.approx(1, abs=2e-6)  # the corpus has two answers
+    copy = shutil.copytree(spoken.prompt, tmp_path / "copy")
+    several = predict(lines, prompt=f"{spoken.prompt},{copy}")
+    assert several.code == 0, several.err
+    assert several.answers == {name: {"prompts": {"best": answer, "copy": answer}} for name, answer in wanted.items()}
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_exported_page_run_as_they_are_pasted(spoken, wanted, tmp_path, monkeypatch, capsys):
+    folder = shutil.copytree(spoken.prompt, tmp_path / "carried")
+    shutil.copy(spoken.clips[0], folder / "clip.wav")
+    monkeypatch.chdir(folder)
+    page = (folder / "README.md").read_text().replace("tiny", LM)  # the name under which this LM is known
+    lines = [line.removeprefix("    ") for line in page.splitlines() if line.startswith("    ")]
+    predict, _, *python = lines
+    assert main(predict.split()[1:]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["labels"] == next(iter(wanted.values()))["labels"]
+    exec("\n".join(python), {})  # noqa: S102
+    assert f"labels={tuple(answer['labels'])}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_pattern_that_nothing_matches_ends_with_2_and_one_line(predict, tmp_path):
+    found = predict(f"input={tmp_path}/*.wav")
+    assert (found.code, found.answers) == (2, {})
+    assert found.err == (f"sp-search: {tmp_path}/*.wav: expected audio files that this pattern matches, found none\n")
 
 
 @pytest.mark.slow

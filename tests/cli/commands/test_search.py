@@ -100,7 +100,11 @@ def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
     lines = [line.partition(" <s> ")[0] for line in (folder / "data" / "test.txt").read_text().splitlines()]
     model = mlflow.pyfunc.load_model(f"runs:/{summary['mlflow_run_id']}/best", model_config={"device": "cpu"})
     done = sp_search(folder, "predict", LM, "prompt=runs/tiny/best", stdin="\n".join(lines))
-    assert model.predict(lines) == [json.loads(line) for line in done.stdout.splitlines()]
+    best = [json.loads(line) for line in done.stdout.splitlines()]
+    assert model.predict(lines) == best
+    more = model.predict(lines, params={"top": 2})
+    assert [{key: line[key] for key in ("id", "labels", "score")} for line in more] == best
+    assert {len(line["scores"]) for line in more} == {2}
     with pytest.raises(mlflow.MlflowException, match="schema"):
         model.predict([[1, 2]])
     with pytest.raises(DataError, match=r"^input line 2: expected units of the LM's dictionary \(.*\), got 'x'"):

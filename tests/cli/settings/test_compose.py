@@ -87,7 +87,11 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("TASK=intent", "TASK: no such setting; did you mean task?"),
         ("seed=3", "seed: no such setting; did you mean units.fit.seed or schedule.seed?"),
         ("schedule.batchsize=8", "schedule.batchsize: no such setting; did you mean schedule.batch_size?"),
-        ("intent", "intent: expected key=value"),
+        ("intent", "intent: expected key=value; did you mean task=intent or space=intent?"),
+        ("trials", "trials: expected key=value; say trials=..."),
+        ("--batch-size", "--batch-size: expected key=value; settings have no dashes, say batch_size=..."),
+        ("--trials=5", "--trials: no such setting; settings have no dashes, say trials=5"),
+        ("lr=1e-3", "lr: no such setting; it is searched: say space.lr=1e-3 to fix it"),
         (
             "schedule.trials=1,2",
             "schedule.trials: expected one value, got 1,2; a list is written schedule.trials=[1,2]",
@@ -131,6 +135,13 @@ def test_all_wrong_words_are_told_at_once(space):
         f"lm: expected {' or '.join(options('lm'))} or a folder or checkpoint that exists, got 'nowhere'",
         "foo.bar: no such setting",
         "x: expected key=value",
+    ]
+    assert faults("task", "=", "intent") == ["task = intent: expected no blanks around =", "say task=intent"]
+    assert faults("task=", "intent", "trials", "=3") == [
+        "task = intent: expected no blanks around =",
+        "say task=intent",
+        "trials = 3: expected no blanks around =",
+        "say trials=3",
     ]
     assert faults(space, "trials=0", "engine.threads=0", "cluster.slots=0.5") == [
         "schedule.trials: expected 1 or more, got 0",

@@ -1,0 +1,91 @@
+"""Answer over HTTP on 127.0.0.1, with one exported prompt or with several over one LM. Utterances that come in
+together go through the LM together.
+
+POST /predict takes JSON, {"units": "71 12 57"} or {"utterances": [{"id": "a", "units": [71, 12, 57]}, ...]}, or the
+bytes of an audio file of any rate. It answers as `sp-search predict` prints. ?top=5 adds the five best answers, and
+?id=clip.wav is the id of audio. A request that can't be answered is a 400 with one line. Where `queue` utterances
+wait already, it is a 429. GET /health says who answers, GET /metrics counts for Prometheus, and POST /reload loads
+the folders again while the old prompts go on answering.
+
+    curl --data-binary @clip.wav http://127.0.0.1:8300/predict
+    curl --json '{"units": "71 12 57"}' http://127.0.0.1:8300/predict
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+import uvicorn
+
+from sp_search.cli.serving.app import make_app
+from sp_search.cli.serving.batcher import Batcher
+from sp_search.cli.serving.metrics import ServerMetrics
+from sp_search.cli.settings.reads import OF_ANSWERING
+from sp_search.cli.wiring.factories import prompts_of
+from sp_search.cli.wiring.prompts import exported_folders, prompt_names
+from sp_search.cli.wiring.unit_checks import say
+from sp_search.config import Settings, below_one, refuse
+from sp_search.errors import ConfigError
+from sp_search.files.paths import reason
+
+BACKLOG = 1024
+"""Connections that may wait to be taken."""
+
+READS = (*OF_ANSWERING, "units.checkpoint")
+EXAMPLE = "sp-search serve prompt=exports/my lm=lms/my"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeSettings(Settings):
+    """The prompts, the address, and the limits."""
+
+    prompt: str  # an exported folder, or several with commas between them
+    host: str = "127.0.0.1"  # 127.0.0.1 = only this machine can reach it; there is no log-in
+    port: int = 8300  # TCP; 0 = one that is free
+    batch: int = 64  # utterances that are answered together at most
+    wait_ms: float = 2.0  # how long the first of a batch waits for others, 0 or more
+    queue: int = 1024  # utterances that may wait; what is beyond is refused with 429
+    most_mb: int = 32  # of a request; what is larger is refused with 413
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        faults = below_one(self, "batch", "queue", "most_mb")
+        if not 0 <= self.wait_ms < 10_000:
+            faults.append(f"wait_ms: expected 0 or more and below 10,000, got {self.wait_ms}")
+        if not 0 <= self.port < 65536:
+            faults.append(f"port: expected 0 to 65535, got {self.port}")
+        refuse(faults)
+
+
+def run(config: ServeSettings) -> int:
+    """Answer until a signal comes; then answer what waits, and end."""
+    folders = exported_folders(config.prompt)
+    names = prompt_names(folders)
+    prompts = prompts_of(config, folders, config.units.checkpoint)
+    say(*prompts.check_units())
+    metrics = ServerMetrics()
+    batcher = Batcher(prompts, metrics, most=config.batch, wait_s=config.wait_ms / 1000, longest_queue=config.queue)
+    app = make_app(batcher, metrics, names, most_bytes=config.most_mb * 10**6)
+    try:
+        with listening(config.host, config.port) as listener:
+            host, port = listener.getsockname()[:2]
+            say(f"answering at http://{host}:{port}/predict, {', '.join(names)}; CTRL-C ends it")
+            uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([listener])
+    finally:
+        batcher.close()
+    return 0
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigError: the address is not this machine's, or another program has the port.
+    """
+    try:
+        return socket.create_server((host, port), backlog=BACKLOG)
+    except OSError as error:
+        raise ConfigError(
+            f"port: expected an address that is free, got {host}:{port} ({reason(error)}); choose another with port="
+        ) from error

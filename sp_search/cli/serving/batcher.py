@@ -1,0 +1,173 @@
+"""Puts utterances that come in together into one pass of the LM. What does not fit into its queue is refused."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from sp_search.cli.serving.metrics import ServerMetrics
+from sp_search.cli.wiring.prompts import Prompts
+from sp_search.errors import DataError, UserError
+from sp_search.export.predictor import Prediction
+from sp_search.units.manifest import read_units
+from sp_search.units.recordings import Recording
+from sp_search.units.unit_line import unit_line
+
+Answers = tuple[Prediction, ...]
+
+
+class QueueFullError(Exception):
+    """As many utterances wait as may wait."""
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance of a request: units, or the bytes of an audio file."""
+
+    id: str
+    units: Any = None  # as a JSON line has them; None for audio
+    audio: bytes = b""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    utterance: Utterance
+    answered: Future[Answers] = field(default_factory=Future)
+    since: float = field(default_factory=time.monotonic)
+
+
+class Batcher:
+    """One thread that answers what waits, together."""
+
+    def __init__(
+        self, prompts: Prompts, metrics: ServerMetrics, *, most: int, wait_s: float, longest_queue: int
+    ) -> None:
+        """Begin to answer.
+
+        Args:
+            prompts: that answer; nobody else uses them.
+            metrics: is told of batches.
+            most: utterances in a batch.
+            wait_s: how long the first of a batch waits for others.
+            longest_queue: utterances that may wait.
+        """
+        self._prompts, self._metrics, self._most, self._wait_s = prompts, metrics, most, wait_s
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(longest_queue)
+        self._thread = threading.Thread(target=self._run, name="sp-search-answers", daemon=True)
+        self._thread.start()
+
+    @property
+    def prompts(self) -> Prompts:
+        """Those that answer now."""
+        return self._prompts
+
+    @property
+    def waiting(self) -> int:
+        """Utterances that wait."""
+        return self._waiting.qsize()
+
+    def submit(self, utterances: Sequence[Utterance]) -> list[Future[Answers]]:
+        """Have utterances answered, all or none.
+
+        Raises:
+            QueueFullError: they don't fit into the queue.
+        """
+        added = [_Waiting(one) for one in utterances]
+        for number, one in enumerate(added):
+            try:
+                self._waiting.put_nowait(one)
+            except queue.Full as error:
+                for before in added[:number]:
+                    before.answered.cancel()  # the thread passes it over
+                raise QueueFullError from error
+        return [one.answered for one in added]
+
+    def reload(self) -> None:
+        """Load the prompts again; the old ones answer until the new ones are ready, and go on if these are faulty.
+
+        Raises:
+            UserError: they can't be loaded.
+        """
+        self._prompts = self._prompts.reloaded()
+
+    def close(self) -> None:
+        """Answer what waits, then end."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch, goes_on = self._with_others(first)
+            live = [one for one in batch if one.answered.set_running_or_notify_cancel()]
+            if live:
+                self._metrics.batch(len(live))
+                self._answer(live)
+            if not goes_on:
+                return
+
+    def _with_others(self, first: _Waiting) -> tuple[list[_Waiting], bool]:
+        """The first and those that come soon after it; and whether more may come."""
+        batch, until = [first], first.since + self._wait_s
+        while len(batch) < self._most:
+            try:
+                one = self._waiting.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                break
+            if one is None:
+                return batch, False
+            batch.append(one)
+        return batch, True
+
+    def _answer(self, batch: Sequence[_Waiting]) -> None:
+        prompts, lines, sound = self._prompts, [], []
+        for one in batch:
+            try:
+                line = _line(prompts, one.utterance)
+                read_units([line], prompts.dictionary, "utterance")
+            except Exception as error:  # noqa: BLE001, whatever it is, it belongs to this request alone
+                one.answered.set_exception(error)
+            else:
+                lines.append(line)
+                sound.append(one)
+        if not sound:
+            return
+        try:
+            found = list(prompts.of_lines(lines, "utterance"))
+        except Exception as error:  # noqa: BLE001, as above
+            if len(sound) == 1:
+                sound[0].answered.set_exception(error)
+                return
+            for one in sound:  # one of them is at fault, and must not spoil the others
+                self._answer([one])
+            return
+        for one, answers in zip(sound, found, strict=True):
+            one.answered.set_result(answers)
+
+
+def _line(prompts: Prompts, utterance: Utterance) -> str:
+    """The utterance as a line of units.
+
+    Raises:
+        DataError: the audio can't be read.
+    """
+    if utterance.units is not None:
+        return unit_line(utterance.id, utterance.units)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "audio"
+        path.write_bytes(utterance.audio)
+        heard = prompts.unitizer(utterance.id, Recording(id=utterance.id, split="", path=path, labels=()))
+        if heard.fault:
+            raise DataError(heard.fault.replace(str(path), utterance.id))
+    return unit_line(utterance.id, list(heard.units))
+
+
+def is_users_fault(error: BaseException) -> bool:
+    """Whether an error is that of a request, not of the server."""
+    return isinstance(error, UserError)

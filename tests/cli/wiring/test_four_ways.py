@@ -1,0 +1,36 @@
+"""The ways to an answer that somebody may carry a prompt into: they agree on units and on a recording."""
+
+import json
+
+import mlflow
+import pytest
+
+import sp_search
+from sp_search.errors import CheckpointError, DataError
+from sp_search.export.folder import write_export
+from tests.cli.shell import sp_search as shell
+from tests.units.speech import write_hum
+
+
+@pytest.fixture
+def model(exported, tmp_path):
+    config = {"lm": exported.lm, "device": "cpu", "cache": str(tmp_path)}
+    return lambda folder: mlflow.pyfunc.load_model(str(folder), model_config=config)
+
+
+def test_python_the_shell_and_mlflow_give_one_answer_to_a_recording(exported, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_hum(tmp_path / "clip.wav")
+    prompt = sp_search.load(exported.folder, lm=exported.lm, device="cpu", cache=tmp_path)
+    by_shell = shell(tmp_path, "predict", f"prompt={exported.folder}", f"lm={exported.lm}", "input=clip.wav").stdout
+    assert json.loads(by_shell) == prompt.predict("clip.wav").to_json()
+    assert model(exported.folder).predict(["clip.wav"]) == [json.loads(by_shell)]
+    with pytest.raises(DataError, match=r"^input: 1 of 2 audio files can't be read: absent\.wav: expected an aud"):
+        model(exported.folder).predict(["clip.wav", "absent.wav"])
+
+
+def test_mlflow_refuses_a_recording_where_nothing_makes_units_of_it(exported, model, tmp_path):
+    write_hum(tmp_path / "clip.wav")
+    write_export(tmp_path / "units", [exported.winner.member], exported.winner.document, None)
+    with pytest.raises(CheckpointError, match=r"units: expected a prompt that names its quantizer, for the "):
+        model(tmp_path / "units").predict([str(tmp_path / "clip.wav")])
