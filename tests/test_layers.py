@@ -38,6 +38,7 @@ OWNERS = {
     "fairseq": {"lm", "pretrain", "units", "demo", "bench"},  # bench: the baseline is fairseq's own decoder
     "fairseq_cli": {"pretrain"},
     "requests": {"published"},
+    "plotly": {"report"},  # Optuna itself draws with it
 }
 DISPATCH = "sp_search/cli/main.py"  # imports a command when it is known which
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60

@@ -30,7 +30,8 @@ from sp_search.cli.wiring.search_setup import (
 from sp_search.config import Settings
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
-from sp_search.report.page import TABLE, write_report
+from sp_search.report.page import TABLE, Ending, write_report
+from sp_search.report.valid_answers import write_answers
 from sp_search.rivals.measured import measured_rivals
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer, Observers
@@ -38,7 +39,7 @@ from sp_search.search.base.result import TrialResult
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
-from sp_search.search.study.plots import optuna_figures
+from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.progress import Progress
@@ -108,9 +109,10 @@ def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
         export(settings.folder / "best", finished.best.members, finished.best)
         single = finished.answers["single"]
         export(settings.folder / "single", single.members, single)
-        compared = comparison(summary, alike(config.runs, summary))
-        record = study_record(opened.study, summary["metric"])
-        write_report(settings.folder, record, optuna_figures(opened.study), summary, compared)
+        write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
+        ending = Ending(summary, comparison(summary, alike(config.runs, summary)))
+        study, metric = opened.study, summary["metric"]
+        write_report(config.runs, study_record(study, metric), study_pictures(study, metric), ending)
         for name in ("best", "single", "report"):
             told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")

@@ -202,16 +202,32 @@ def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(sear
     curves = folder / "runs" / "tiny" / "report" / "curves.png"
     assert curves.read_bytes().startswith(b"\x89PNG")
     curves.unlink()
-    page = Path(sp_search(folder, "report", "study=tiny").stdout.strip())
+    done = sp_search(folder, "report", "study=tiny", "price=3")
+    page = Path(done.stdout.strip())
     assert curves.exists()
+    assert done.stderr == ""
     text = page.read_text()
-    assert text.count("<img") >= 4
-    assert "test accuracy" in text
+    assert "test accuracy, 95 % interval" in text
+    assert " at 3 an hour of a device" in text
+    assert "utterances of valid have a wrong answer" in text
+
+
+def test_the_answers_to_valid_are_kept_and_come_to_the_accuracy_in_the_summary(searched, summary):
+    folder, _ = searched
+    answers = [
+        json.loads(line) for line in (folder / "runs" / "tiny" / "valid_answers.jsonl").read_text().splitlines()
+    ]
+    assert len(answers) == 40
+    right = sum(one["given"] == one["wanted"] for one in answers) / 40
+    assert right == pytest.approx(summary["best"]["valid"]["accuracy"])
+    assert all(0 < one["score"] <= 1 for one in answers)
 
 
 def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
     folder, _ = searched
-    assert "expected the summary of a finished study" in sp_search(folder, "report", "study=no", expect=2).stderr
+    done = sp_search(folder, "report", "study=no", expect=2)
+    assert done.stderr.startswith("sp-search: study no: expected a study in ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
