@@ -45,6 +45,9 @@ COMMANDS = {
 }
 """All commands with their help, in the order in which a user meets them."""
 
+QUICK = {"search": "wiring.finished_study"}
+"""Modules that may answer a command before its own is imported, which takes seconds; None says that they do not."""
+
 GOES_ON = ("prepare", "pretrain", "search")
 """Commands that continue the work of an interrupted run."""
 
@@ -123,6 +126,8 @@ def _dispatch(words: list[str]) -> int:
     name, overrides = " ".join(words[:length]), words[length:]
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
+    if name in QUICK and not set(overrides) & _HELP and (code := _part(QUICK[name]).answered(overrides)) is not None:
+        return int(code)
     command = _part(f"commands.{name.replace(' ', '_')}")
     schema = get_type_hints(command.run)["config"]
     overrides = [*getattr(command, "STARTS_FROM", ()), *overrides]

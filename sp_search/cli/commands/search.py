@@ -17,6 +17,7 @@ from sp_search.cli.wiring.export_document import (
     parts_by_split,
     write_summary,
 )
+from sp_search.cli.wiring.finished_study import SearchCommand, leave_mark
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.rivals import rival_as_member, rivals_of_study
@@ -27,7 +28,7 @@ from sp_search.cli.wiring.search_setup import (
     searches_rivals,
     tell_corpus,
 )
-from sp_search.config import Settings
+from sp_search.cli.wiring.watching import progress_of
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, Ending, write_report
@@ -35,6 +36,7 @@ from sp_search.report.valid_answers import write_answers
 from sp_search.rivals.measured import measured_rivals
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer, Observers
+from sp_search.search.base.protocol import VALID
 from sp_search.search.base.result import TrialResult
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
@@ -42,24 +44,24 @@ from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import study_record
 from sp_search.search.study.study import OpenStudy, open_study
-from sp_search.search.ui.progress import Progress
 from sp_search.search.workers.trainer import TrainerFactory
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
 from sp_search.types import Member
 
 
-def run(config: Settings) -> int:
+def run(config: SearchCommand) -> int:
     """Search, and print the path of the summary."""
     torch.set_num_threads(1)  # this process only sends requests and waits
     check_places(config)
     with joined(config) as sized:
         path = _search(sized)
+    leave_mark(config)
     print(path)  # after all output of Ray
     return 0
 
 
-def _search(config: Settings) -> Path:
+def _search(config: SearchCommand) -> Path:
     prepared = prepare_search(config)
     settings, identity = prepared.settings, prepared.identity
     contract = prepared.contract(config) | {"dtype": resolved_dtype(config)}
@@ -75,13 +77,15 @@ def _search(config: Settings) -> Path:
         opened.close()
 
 
-def _run(config: Settings, prepared: PreparedSearch, opened: OpenStudy) -> Path:
+def _run(config: SearchCommand, prepared: PreparedSearch, opened: OpenStudy) -> Path:
     tell_corpus(prepared)
     lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
     rivals = rivals_of_study(settings.folder, data, _say)
-    observers: list[Observer] = [Progress(settings)]
+    seen_before = study_record(opened.study, settings.metric.removeprefix(VALID))
+    shown = progress_of(settings, seen_before, data, config.schedule.valid_sample, log=config.log, quiet=config.quiet)
+    observers: list[Observer] = [shown]
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)

@@ -185,6 +185,19 @@ def test_sync_has_nothing_left_after_a_search(searched):
     assert "0 left" in sp_search(folder, "sync").stdout
 
 
+def test_a_finished_study_is_told_without_torch_ray_optuna_or_mlflow(searched, summary, monkeypatch):
+    folder, _ = searched
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    done = sp_search_alone(folder, "search", *WORDS)
+    assert done.stdout == f"{folder / 'runs' / 'tiny' / 'summary.json'}\n"
+    assert "sp-search: study tiny is finished; raise trials= to go on with it\nsp-search: winner: " in done.stderr
+    imported = {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")
+    }
+    assert "rich" not in imported
+    assert imported & {"torch", "ray", "optuna", "mlflow"} == set()
+
+
 def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searched, summary, in_ray):
     folder, _ = searched
     words = ("search", *WORDS, "cluster.workers=1")
