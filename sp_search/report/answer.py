@@ -137,8 +137,7 @@ def _of_summary(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     best = summary["best"]
     return [
         ("winning setting", ", ".join(f"{name} {short(value)}" for name, value in best["params"].items())),
-        ("trained parameters", f"{best['trained_parameters']:,}"),
-        ("stored bytes", f"{best['stored_bytes']:,}"),
+        ("the answer's size", f"{best['trained_parameters']:,} trained parameters, {best['stored_bytes']:,} bytes"),
         ("trials", ", ".join(f"{count} {state}" for state, count in summary["trials"].items())),
     ]
 

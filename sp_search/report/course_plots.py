@@ -64,8 +64,8 @@ def learning_curves(record: StudyRecord, winner: int | None, baseline: tuple[str
         )
     made.update_xaxes(type="log", tickvals=points, tickformat="~s")
     about = (
-        "A line is a trial; point at it to see its setting. Dotted lines are the rungs, where ASHA stops trials; a "
-        "cross is where one was stopped. Dashes at the right edge are runs under fresh seeds."
+        "A line is a trial; point at it to see its setting. Dotted lines are the rungs, where trials may be stopped; "
+        "a cross is where one was stopped. Dashes at the right edge are runs under fresh seeds."
     )
     return Plot("curves", "Learning curves", about, made, height=460)
 
@@ -99,7 +99,10 @@ def history(record: StudyRecord, drawn: graph_objects.Figure, winner: int | None
 
 def timeline(record: StudyRecord, stays: Sequence[Stay], winner: int | None) -> Plot:
     """Which trial was on which worker when."""
-    about = "A bar is a trial's time on a worker. Empty stretches are time in which a slot waited."
+    about = (
+        "A bar is a trial's time on a worker. Empty stretches are time in which a slot waited. A worker that was "
+        "started again has rows of its own."
+    )
     if not stays:
         return Plot("timeline", "Workers over time", "No worker of this study has left a record.", None)
     about += f" The last {MOST_BARS:,} of {len(stays):,} bars are shown." if len(stays) > MOST_BARS else ""

@@ -133,7 +133,12 @@ def _row_name(row: Row, rows: Sequence[Row]) -> str:
 
 
 def _answers(metric: str, size: str, summary: Mapping[str, Any]) -> Iterator[Point]:
-    names = {"single": "the best one alone", "prompts": "without n-grams", "all": "with n-grams"}
+    names = {
+        "smallest": "the smallest one that is good enough",
+        "single": "the best one alone",
+        "prompts": "without n-grams",
+        "all": "with n-grams",
+    }
     seen = []
     for key, one in summary["answers"].items():
         if one["members"] in seen:

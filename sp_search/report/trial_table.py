@@ -6,6 +6,7 @@ from sp_search.report.markup import short, text
 from sp_search.search.study.records import StudyRecord, TrialRecord
 from sp_search.search.study.trials import STOPPED
 
+_WHY = ' class="why"'
 SHOWN = 10
 """Failed trials whose reason stands below the table."""
 
@@ -21,7 +22,10 @@ def trial_table(record: StudyRecord, winner: int | None) -> str:
     has_reasons = any(_why(trial) for trial in record.trials)
     columns = ["trial", "state", *(["why"] if has_reasons else [])]
     columns += ["utterances", record.metric.replace("_", " "), "bytes", *names]
-    head = "".join(f'<th scope="col"><button type="button">{text(name)}</button></th>' for name in columns)
+    head = "".join(
+        f'<th scope="col"{_WHY if name == "why" else ""}><button type="button">{text(name)}</button></th>'
+        for name in columns
+    )
     rows = "".join(_row(trial, names, has_reasons, trial.number == winner) for trial in record.trials)
     states = sorted({trial.state for trial in record.trials})
     options = "".join(f"<option>{text(state)}</option>" for state in states)

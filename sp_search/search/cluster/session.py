@@ -39,8 +39,6 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
         return
     if address is None:
         check_temp_folder()
-        # its errors would be written over the screen of a search, past Python; one comes at every start of a worker
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         with no_cluster():
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     else:
