@@ -66,7 +66,8 @@ def running_answer(record: StudyRecord) -> str:
     }
     running = sum(trial.state in ("running", "waiting") for trial in record.trials)
     ended = ", ".join(f"{count} {state}" for state, count in counted.items() if count) or "none has ended"
-    line = f"Not finished: {len(record.trials)} trials so far, {ended}, {running} running."
+    trials = "1 trial" if len(record.trials) == 1 else f"{len(record.trials)} trials"
+    line = f"Not finished: {trials} so far, {ended}, {running} running."
     if not reported:
         return paragraph(line, "state") + paragraph("No trial has reported yet.")
     (seen, value), number = max(reported)

@@ -3,6 +3,7 @@
 import json
 import re
 
+import optuna
 import pytest
 
 from sp_search.errors import DataError
@@ -15,7 +16,7 @@ from sp_search.report.valid_answers import FILE, ValidAnswer, read_answers, writ
 from sp_search.search.study.importances import ENOUGH, importances
 from sp_search.search.study.records import StudyRecord, study_record
 from sp_search.search.study.stays import Stay, read_stays
-from tests.report.studies import answers_to_valid, draw_report, made_study, write_folder
+from tests.report.studies import SPACE, answers_to_valid, draw_report, identity, made_study, write_folder
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,17 @@ def test_few_trials_are_too_few_to_tell():
     plot = importance_bars(importances(made_study(10)))
     assert plot.figure is None
     assert plot.about == "Too few to tell: 10 trials reached 1,000 utterances, and 24 or more are needed."
+
+
+def test_a_search_that_has_just_begun_has_a_page_and_no_warning(tmp_path, capsys):
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(study_name="new", direction="maximize")
+    study.set_user_attr("identity", identity())
+    study.ask(SPACE)
+    text = draw_report(tmp_path, study).read_text()
+    assert "Not finished: 1 trial so far, none has ended, 1 running." in text
+    assert "No trial has reported yet." in text
+    assert capsys.readouterr().err == ""
 
 
 def test_the_front_has_what_no_smaller_answer_beats():

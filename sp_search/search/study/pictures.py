@@ -30,9 +30,7 @@ class StudyPictures:
 def study_pictures(study: optuna.Study, metric: str) -> StudyPictures:
     """Draw a study. `metric` is the deciding one, such as accuracy."""
     label = f"valid {metric.replace('_', ' ')}"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some of these are experimental
-        history = visualization.plot_optimization_history(study, target_name=label)
+    history = _history(study, label)
     found = importances(study)
     rung, reached = fullest_rung(study, ENOUGH)
     reached = [trial for trial in reached if set(MAPPED) <= trial.params.keys()]
@@ -41,3 +39,15 @@ def study_pictures(study: optuna.Study, metric: str) -> StudyPictures:
         values = [trial.intermediate_values[rung] for trial in reached]
         drawn = visualization.plot_contour(as_complete(reached, values), params=list(MAPPED), target_name=label)
     return StudyPictures(history, found, drawn, rung, len(reached))
+
+
+def _history(study: optuna.Study, label: str) -> Any:
+    """Optuna's history; it warns that it is experimental, and on stderr where no trial is complete yet."""
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return visualization.plot_optimization_history(study, target_name=label)
+    finally:
+        optuna.logging.set_verbosity(before)
