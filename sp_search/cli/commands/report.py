@@ -1,9 +1,11 @@
 """Write the page of a study: the answer, learning curves, what mattered, what goes wrong, every trial.
 
-The study may still run: then the page shows how far it is, and watch=true writes it again every minute. Methods are
-compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune and probe,
-and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and markdown=true
-prints it.
+The study may still run: then the page shows how far it is, and watch=true writes it again every minute. price=2.5
+adds the cost at that price of an hour of a device, in any currency.
+
+Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
+and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
+markdown=true prints it.
 """
 
 from __future__ import annotations

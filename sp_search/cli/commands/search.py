@@ -1,4 +1,8 @@
-"""Search prompts: many trials on one frozen LM; the winner is confirmed, tested and left in `runs/STUDY/best`."""
+"""Search prompts: many trials on one frozen LM; the winner is confirmed, tested and left in `runs/STUDY/best`.
+
+Progress is told on stderr: one screen on a terminal, elsewhere a line a report. log=json tells a program, an object a
+line; quiet=true tells nothing. The last line on stdout is the path of the summary.
+"""
 
 from __future__ import annotations
 

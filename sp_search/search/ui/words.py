@@ -16,7 +16,8 @@ def opening(settings: SearchSettings) -> str:
     """What a search will do."""
     final = ""
     if settings.final_seeds:
-        final = f", and the winner is trained {settings.final_seeds} times for {settings.final_budget:,} utterances"
+        often = "once" if settings.final_seeds == 1 else f"{settings.final_seeds} times"
+        final = f", and the winner is trained {often} for {settings.final_budget:,} utterances"
     return (
         f"study {settings.study}: {settings.trials} trials of up to {settings.budget:,} utterances, "
         f"{settings.in_flight} at once; then the best {settings.confirm_top} race under fresh seeds{final}"
