@@ -50,7 +50,7 @@ class PlainLines:
 
     def alive(self, state: SearchState) -> None:
         """How far the search is, and how long it will take."""
-        self._write(f"{_at(state)} {state.phase}: {counted(state)}; {best_so_far(state)}; {time_left(state.left())}")
+        self._write(f"{_at(state)} {state.phase}: {counted(state)}; {best_so_far(state)}; {time_left(state)}")
 
     def finished(self, state: SearchState, summary: Mapping[str, Any]) -> None:
         """Who won."""

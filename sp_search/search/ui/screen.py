@@ -50,7 +50,7 @@ def spark(values: Sequence[float], low: float, high: float) -> str:
 
 def _bar(state: SearchState, width: int) -> Text:
     """How much is done, and the time left; on a narrow terminal the words alone."""
-    words = f"{state.share:4.0%} · {time_left(state.left())}"
+    words = f"{state.share:4.0%} · {time_left(state)}"
     length = max(0, min(BAR, width - len(words) - 1))
     done = round(state.share * length)
     bar = Text("━" * done, style="green").append("─" * (length - done), style="dim")

@@ -15,6 +15,8 @@ SETTINGS = ("prompt_length", "depth", "position", "verbalizer", "lr", "ngrams", 
 """The parameters that a row shows, each with its name, where they are searched."""
 
 PHASES = {"search": "searching", "confirm": "confirming", "final": "final training"}
+CHOOSING = "choosing the answer"
+"""The phase after all training: candidates answer valid, and what is chosen answers test."""
 Z = 1.96
 """Standard errors on each side of a 95 % interval."""
 
@@ -125,7 +127,7 @@ class SearchState:
         if running:
             return PHASES[running[-1]]
         if any(run.role == "final" for run in self.runs.values()):
-            return "choosing the answer"
+            return CHOOSING
         return "starting" if not self.runs else PHASES[next(reversed(self.runs.values())).role]
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 from sp_search.export.words import together
 from sp_search.search.base.settings import SearchSettings
-from sp_search.search.ui.state import Before, Left, SearchState
+from sp_search.search.ui.state import CHOOSING, Before, SearchState
 
 STATES = ("complete", "pruned", "failed")
 
@@ -51,8 +51,11 @@ def best_so_far(state: SearchState) -> str:
     return f"best {value:.4f}{between}, {name} at {seen:,} utterances"
 
 
-def time_left(left: Left | None) -> str:
+def time_left(state: SearchState) -> str:
     """How long it still takes, with a range."""
+    left = state.left()
+    if state.phase == CHOOSING:
+        return "training is done"
     if left is None:
         return "time left not known yet"
     return f"about {clock(left.likely)} left ({clock(left.least)} to {clock(left.most)})"

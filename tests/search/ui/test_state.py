@@ -8,6 +8,7 @@ from rich.console import Console
 from sp_search.search.ui.screen import screen, spark
 from sp_search.search.ui.state import Before, SearchState, wilson
 from sp_search.search.ui.words import clock as said
+from sp_search.search.ui.words import time_left
 from sp_search.types import Report
 from tests.search.searches import settings
 from tests.search.ui.played import Clock
@@ -42,6 +43,7 @@ def test_the_phases_follow_the_runs(state):
     assert state.phase == "final training"
     state.finished(2_000_001, "COMPLETE", "")
     assert state.phase == "choosing the answer"
+    assert time_left(state) == "training is done"
 
 
 def test_the_time_left_is_what_is_to_be_trained_at_the_rate_so_far(state, clock):
