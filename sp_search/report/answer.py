@@ -55,7 +55,8 @@ def finished_answer(summary: Mapping[str, Any]) -> str:
         f"({'one seed' if seeds == 1 else f'mean of {seeds} seeds'})"
     )
     alone = "" if is_alone else f", the best one alone {single['test'][metric]:.3f}"
-    return answer + paragraph(who) + paragraph(f"{setting}{alone}.")
+    early = f"Ended early: {summary['ended_early']}." if summary.get("ended_early") else ""
+    return answer + paragraph(who) + paragraph(f"{setting}{alone}.") + paragraph(early)
 
 
 def running_answer(record: StudyRecord) -> str:

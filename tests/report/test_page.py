@@ -36,6 +36,7 @@ def test_the_answer_stands_on_top_with_its_rivals_cost_version_and_the_next_line
     assert f"95 % interval {best.value + 0.005:.3f} to {best.value + 0.034:.3f}" in top
     assert "2 prompts answer together. On test, the answer beats n-grams by 0.080" in top
     assert "beats nearest training utterance by 0.080" in top
+    assert "Ended early: no better trial among the last 20 (budget.flat)." in top
     assert "1.11 at 2 an hour of a device" in top, "1,900 s at an engine share of 0.95"
     assert "0.1.0 at commit 0123456789ab" in top
     assert "sp-search export task=intent study=&#x27;a &lt;b&gt; &amp; c&#x27;" in top

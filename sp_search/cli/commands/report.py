@@ -1,7 +1,7 @@
 """Write the page of a study: the answer, learning curves, what mattered, what goes wrong, every trial.
 
-The study may still run: then the page shows how far it is, and watch=true writes it again every minute. price=2.5
-adds the cost at that price of an hour of a device, in any currency.
+The study may still run: then the page shows how far it is, and watch=true writes it again every minute. With
+budget.rate=2.5 it has the cost at that price of an hour of a device.
 
 Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
 and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
@@ -10,14 +10,13 @@ markdown=true prints it.
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.config import Settings
-from sp_search.errors import ConfigError, StudyError
+from sp_search.errors import StudyError
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.search.study.pictures import study_pictures
@@ -36,12 +35,6 @@ class ReportSettings(Settings):
 
     markdown: bool = False  # the comparison as Markdown, instead of the page's path
     watch: bool = False  # write the page again every minute, until the search has ended
-    price: float | None = None  # of an hour of one device; null = the page says nothing about money
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.price is not None and not 0 < self.price < math.inf:
-            raise ConfigError(f"price: expected above 0, got {self.price}")
 
 
 def run(config: ReportSettings) -> int:
@@ -72,7 +65,7 @@ def _write(config: ReportSettings) -> tuple[Path, Ending | None]:
     metric = ending.summary["metric"] if ending else deciding_metric(study)
     again_s = int(EVERY_S) if config.watch and ending is None else 0
     record, pictures = study_record(study, metric), study_pictures(study, metric)
-    return write_report(config.runs, record, pictures, ending, price=config.price, again_s=again_s), ending
+    return write_report(config.runs, record, pictures, ending, price=config.budget.rate, again_s=again_s), ending
 
 
 def _ending(path: Path, runs: Path) -> Ending | None:

@@ -120,7 +120,8 @@ def _run(config: SearchCommand, prepared: PreparedSearch, opened: OpenStudy) -> 
         write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
         ending = Ending(summary, comparison(summary, alike(config.runs, summary)))
         study, metric = opened.study, summary["metric"]
-        write_report(config.runs, study_record(study, metric), study_pictures(study, metric), ending)
+        record, pictures = study_record(study, metric), study_pictures(study, metric)
+        write_report(config.runs, record, pictures, ending, price=config.budget.rate)
         for name in ("best", "single", "report"):
             told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")

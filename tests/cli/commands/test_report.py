@@ -59,8 +59,3 @@ def test_a_page_that_is_watched_is_drawn_until_the_search_has_ended(running, mon
     last = page.read_text()
     assert "refresh" not in last[: last.index("<title>")]
     assert "test accuracy, 95 % interval" in last
-
-
-def test_a_price_below_nothing_is_refused(tmp_path):
-    done = sp_search(tmp_path, "report", "study=s", "price=-1", expect=2)
-    assert done.stderr == "sp-search: price: expected above 0, got -1.0\n"

@@ -47,7 +47,7 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
         "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
-        "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals",
+        "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals", "ended_early",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}
@@ -216,7 +216,7 @@ def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(sear
     curves = folder / "runs" / "tiny" / "report" / "curves.png"
     assert curves.read_bytes().startswith(b"\x89PNG")
     curves.unlink()
-    done = sp_search(folder, "report", "study=tiny", "price=3")
+    done = sp_search(folder, "report", "study=tiny", "budget.rate=3")
     page = Path(done.stdout.strip())
     assert curves.exists()
     assert done.stderr == ""
