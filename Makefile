@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui bench bench-gpu bench-headline demo-assets lint mutants test
+.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline demo-assets lint mutants test
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -53,6 +53,12 @@ export: $(STAMP) ## Export the best prompt of a study: TASK=intent [METHOD= LM= 
 
 ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=5001"]
 	@set -f; $(RUN) sp_search.cli ui $(OVERRIDES)
+
+dashboard: $(STAMP) ## Show a study's trials in Optuna's dashboard on 127.0.0.1: STUDY=NAME [PORT=8080]
+	@test -n '$(STUDY)' || { echo "make: expected the name of a study, got none; say STUDY=NAME, one of: $$(ls runs 2>/dev/null | tr '\n' ' ')" >&2; exit 2; }
+	@test -f 'runs/$(STUDY)/journal.log' || { echo "make: runs/$(STUDY)/journal.log: expected the journal of a study, found none; say STUDY=NAME" >&2; exit 2; }
+	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[dashboard]'
+	@exec $(VENV)/bin/optuna-dashboard 'runs/$(STUDY)/journal.log' --host 127.0.0.1 --port $(or $(PORT),8080)
 
 bench: $(STAMP) ## Measure the engine beside fairseq's decoder, then trials beside a plain Tuner's, a JSON line each [LM= DATA= OVERRIDES=]
 	@set -f; $(ENGINE) dtype=float32 baseline=fairseq $(CORPUS) $(OVERRIDES)

@@ -74,6 +74,15 @@ class Report:
     diverged: str = ""  # why the trial can't go on, else empty
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The answer to one utterance, and how likely it was taken to be."""
+
+    words: tuple[str, ...]
+    score: float | None  # its probability: among all legal answers, or as it was written; None where not known
+    right: float | None  # that of the wanted answer; None where answers are written or the wanted one is not legal
+
+
 @dataclass(frozen=True, kw_only=True)
 class Member:
     """A trained state among those that answer together. One alone has a share of 1."""

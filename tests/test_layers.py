@@ -40,6 +40,7 @@ OWNERS = {
     "requests": {"published"},
     "starlette": {"cli/serving"},
     "uvicorn": {"cli/commands/serve"},
+    "plotly": {"report"},  # Optuna itself draws with it
 }
 DISPATCH = {"sp_search/cli/main.py", "sp_search/__init__.py"}  # import a command or a verb when it is known which
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 60

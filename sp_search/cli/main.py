@@ -36,7 +36,7 @@ COMMANDS = {
     "rerun": "train again what a study or an exported prompt trained, and compare the numbers",
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
-    "report": "draw the page of a finished study, its winner beside other methods",
+    "report": "draw the page of a study: who won, what mattered, what goes wrong; watch=true while it runs",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
     "bench gpu": "measure a GPU: its parity with the CPU, and the speed of packs of trials",
@@ -46,6 +46,9 @@ COMMANDS = {
     "doctor": "say what this machine has, and what is missing",
 }
 """All commands with their help, in the order in which a user meets them."""
+
+QUICK = {"search": "wiring.finished_study"}
+"""Modules that may answer a command before its own is imported, which takes seconds; None says that they do not."""
 
 GOES_ON = ("prepare", "pretrain", "search")
 """Commands that continue the work of an interrupted run."""
@@ -135,6 +138,10 @@ def _dispatch(words: list[str]) -> int:
     name, overrides = " ".join(words[:length]), words[length:]
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
+    if name in QUICK and not {*overrides} & {*_HELP, _HELP_ALL}:
+        code = _part(QUICK[name]).answered(overrides)
+        if code is not None:
+            return int(code)
     command, schema = _command(name)
     starts = list(getattr(command, "STARTS_FROM", ()))
     if asked := {*overrides} & {*_HELP, _HELP_ALL}:

@@ -1,29 +1,43 @@
-"""A study on one page: who won, beside other methods, every trial, pictures; one HTML file that needs no network."""
+"""A study on one page: the answer, how the search went, what mattered, what goes wrong, every trial.
+
+One HTML file with its script inside. The browser is forbidden to load anything else.
+"""
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from matplotlib import pyplot
+from plotly.offline import get_plotlyjs
 
-from sp_search.export.words import together
+from sp_search.files.write import write_text
+from sp_search.report.answer import finished_answer, made_by, next_steps, running_answer, study_facts
 from sp_search.report.comparison import Comparison
-from sp_search.report.plots import learning_curves
-from sp_search.search.study.records import StudyRecord
-
-STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0;font-size:13px}td,th{border-bottom:1px solid #ddd;padding:3px 9px;"
-    "text-align:left}tr.won{background:#fff3e0}img{max-width:100%;margin:.5rem 0}"
+from sp_search.report.course_plots import history, learning_curves, timeline
+from sp_search.report.curves_image import curves_image
+from sp_search.report.markup import paragraph, short, table, text
+from sp_search.report.mistakes import Confusions, confusion_matrix, confusions, mistake_tables
+from sp_search.report.plot import Plot, setting
+from sp_search.report.setting_plots import (
+    against_settings,
+    importance_bars,
+    prompt_map,
+    sorted_by_importance,
+    verbalizers,
 )
-
+from sp_search.report.size_plots import SIZES, methods_on_test, metric_against_size
+from sp_search.report.trial_table import trial_table
+from sp_search.report.valid_answers import read_answers
+from sp_search.search.study.pictures import StudyPictures
+from sp_search.search.study.records import StudyRecord
+from sp_search.search.study.stays import read_stays
+from sp_search.tasks.registry import get_task
 
 PAGE, CURVES, MARKDOWN, TABLE = "index.html", "curves.png", "comparison.md", "comparison.json"
 """The files of a report; the last is the comparison in the form of MLflow's tables."""
@@ -33,108 +47,166 @@ COMPARED = (
     "over the utterances of test; beside it the mean of all its seeds. Training is that of one run to its full "
     "budget on the machine of its search, and its share of the time where trials shared passes."
 )
+AGAINST = (
+    "The metric on valid at the last report of each trial. The fainter a dot, the earlier its trial was stopped; the "
+    "star is the winner's setting."
+)
+SAFE = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a finished search has beside its trials."""
+
+    summary: Mapping[str, Any]  # as the search wrote it
+    compared: Comparison  # the study beside other methods
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with what stands below it."""
+
+    key: str
+    title: str
+    plots: Sequence[Plot]
+    small: Sequence[Plot] = ()  # a grid of small plots
+    below: str = ""  # HTML
 
 
 def write_report(
-    folder: Path,
-    history: StudyRecord,
-    figures: Iterable[tuple[str, Any]],
-    summary: Mapping[str, Any],
-    compared: Comparison,
+    runs: Path,
+    record: StudyRecord,
+    pictures: StudyPictures,
+    ending: Ending | None,
+    *,
+    price: float | None = None,
+    again_s: int = 0,
 ) -> Path:
-    """Write the report of a finished study into its folder `report`.
+    """Write the report of a study into the folder `report` of its own.
 
     Args:
-        folder: of the study.
-        history: of the study.
-        figures: more Matplotlib figures by name.
-        summary: as the search wrote it.
-        compared: the study beside other methods.
+        runs: the folder that has the study's.
+        record: of the study.
+        pictures: of the study, drawn by Optuna.
+        ending: of a finished search; None while it runs.
+        price: of an hour of one device; None leaves money out.
+        again_s: after how many seconds the page loads itself again; 0 = never.
 
     Returns:
         The page.
+
+    Raises:
+        DataError: the answers to valid that the search left are damaged.
     """
-    matplotlib.use("Agg")
+    folder = runs / record.name
     target = folder / "report"
     target.mkdir(parents=True, exist_ok=True)
-    winner = summary["best"]["trial"]
-    baseline = summary["baseline"]
-    curves = learning_curves(history, winner, (baseline["name"], baseline["valid"][history.metric]))
-    curves.savefig(target / CURVES, dpi=120)
-    pictures = [("learning curves", _embedded(curves))]
-    pictures += [(name, _embedded(figure)) for name, figure in figures]
+    winner = ending.summary["best"]["trial"] if ending else None
+    baseline = _baseline(ending, record.metric)
+    matplotlib.use("Agg")
+    curves_image(record, winner, baseline).savefig(target / CURVES, dpi=120)
     pyplot.close("all")
-    (target / MARKDOWN).write_text(compared.markdown())
-    (target / TABLE).write_text(json.dumps(compared.table()))
-    page = target / PAGE
-    page.write_text(_page(history, winner, _facts(summary), compared, pictures))
-    return page
+    if ending is not None:
+        (target / MARKDOWN).write_text(ending.compared.markdown())
+        (target / TABLE).write_text(json.dumps(ending.compared.table()))
+    sections = list(_sections(folder, record, pictures, ending))
+    top = _top(runs, record, ending, price)
+    write_text(target / PAGE, _page(record, winner, top, sections, again_s))
+    return target / PAGE
 
 
-def _facts(summary: Mapping[str, Any]) -> dict[str, Any]:
-    best, baseline = summary["best"], summary["baseline"]
-    return {
-        "winner": f"the setting of trial {best['trial']}; {together([m['method'] for m in best['members']])} answer",
-        **{
-            f"{split} {name.replace('_', ' ')}": f"{best[split][name]:.4f} ({baseline['name']} {value:.4f})"
-            for split in ("valid", "test")
-            for name, value in baseline[split].items()
-        },
-        "settings": ", ".join(f"{name} {_short(value)}" for name, value in best["params"].items()),
-        "trained parameters": f"{best['trained_parameters']:,}",
-        "trials": ", ".join(f"{count} {state}" for state, count in summary["trials"].items()),
-        "task, LM, data": ", ".join((summary["task"], summary["lm"]["name"], summary["data"]["name"])),
-        "time": f"{summary['wall_s']:.0f} s",
-    }
+def _baseline(ending: Ending | None, metric: str) -> tuple[str, float] | None:
+    if ending is None:
+        return None
+    baseline = ending.summary["baseline"]
+    return baseline["name"], baseline["valid"][metric]
 
 
-def _page(
-    history: StudyRecord,
-    winner: int,
-    facts: Mapping[str, Any],
-    compared: Comparison,
-    pictures: Iterable[tuple[str, str]],
-) -> str:
-    facts_rows = "".join(f"<tr><th>{_text(key)}</th><td>{_text(value)}</td></tr>" for key, value in facts.items())
-    images = "".join(f'<h2>{_text(name)}</h2><img alt="{_text(name)}" src="{data}">' for name, data in pictures)
+def _top(runs: Path, record: StudyRecord, ending: Ending | None, price: float | None) -> str:
+    stays = read_stays(runs / record.name / "workers")
+    summary = ending.summary if ending else None
+    answer = finished_answer(summary) if summary else running_answer(record)
+    about = study_facts(record, summary, stays, made_by(runs / record.name), price)
+    steps = next_steps(record.name, summary["task"], runs) if summary else ""
+    return f'<section class="top">{answer}{about}</section>{steps}'
+
+
+def _sections(folder: Path, record: StudyRecord, pictures: StudyPictures, ending: Ending | None) -> list[Section]:
+    summary = ending.summary if ending else None
+    winner = summary["best"]["trial"] if summary else None
+    found = []
+    if ending is not None:
+        seeds = [run["test"][record.metric] for run in ending.summary["setting"].get("runs", ())]
+        methods = methods_on_test(ending.compared, seeds, record.name)
+        below = table(ending.compared.columns, ending.compared.cells()) + paragraph(COMPARED, "about")
+        found.append(Section("methods", "Methods", [methods], below=below))
+    course = [
+        learning_curves(record, winner, _baseline(ending, record.metric)),
+        history(record, pictures.history, winner),
+        timeline(record, read_stays(folder / "workers"), winner),
+    ]
+    small = sorted_by_importance(against_settings(record, winner), pictures.importances)
+    sizes = [metric_against_size(record, size, summary, winner) for size in SIZES]
+    return [
+        *found,
+        Section("course", "How the search went", course),
+        Section("settings", "Settings", [importance_bars(pictures.importances)], small),
+        Section("prompts", "Prompts and labels", [prompt_map(pictures, record), verbalizers(record)]),
+        Section("sizes", "Size", sizes),
+        _mistakes(folder, record),
+    ]
+
+
+def _mistakes(folder: Path, record: StudyRecord) -> Section:
+    answers = read_answers(folder)
+    task = record.identity.get("task")
+    are_written = task is not None and not get_task(task).slots
+    found: Confusions = confusions(answers, are_written=are_written)
+    return Section("wrong", "What goes wrong", [confusion_matrix(found)], below=mistake_tables(found, answers))
+
+
+def _page(record: StudyRecord, winner: int | None, top: str, sections: Sequence[Section], again_s: int) -> str:
+    drawn = [plot for one in sections for plot in (*one.plots, *one.small) if plot.figure is not None]
+    names = record.varying
+    labels = {t.number: f"trial {t.number}, {t.state}<br>{setting(t.params, names, short)}" for t in record.trials}
+    links = "".join(f'<a href="#{one.key}">{text(one.title)}</a>' for one in sections)
+    again = f'<meta http-equiv="refresh" content="{again_s}">' if again_s else ""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(history.name)}</title>'
-        f"<style>{STYLE}</style></head><body><h1>{_text(history.name)}</h1><table>{facts_rows}</table>"
-        f"<h2>methods</h2>{_method_table(compared)}{images}"
-        f"<h2>trials</h2>{_trial_table(history, winner)}</body></html>\n"
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">{again}'
+        f'<meta http-equiv="Content-Security-Policy" content="{SAFE}"><link rel="icon" href="data:,">'
+        f"<title>{text(record.name)}</title><style>{_asset('page.css')}</style></head><body>"
+        f'<h1>{text(record.name)}</h1><nav>{links}<a href="#every">Trials</a></nav>{top}'
+        f"{''.join(map(_section, sections))}"
+        f'<h2 id="every">Trials</h2>{trial_table(record, winner)}'
+        f"{_data('plots', [plot.to_json() for plot in drawn])}{_data('labels', labels)}"
+        f"<script>{get_plotlyjs()}</script><script>{_asset('page.js')}</script></body></html>\n"
     )
 
 
-def _method_table(compared: Comparison) -> str:
-    head = "".join(f"<th>{_text(name)}</th>" for name in compared.columns)
-    rows = ["".join(f"<td>{_text(cell)}</td>" for cell in row) for row in compared.cells()]
-    return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table><p>{COMPARED}</p>"
+def _section(one: Section) -> str:
+    small = "".join(map(_figure, one.small))
+    grid = (
+        f'<h3>Against each setting</h3>{paragraph(AGAINST, "about")}<div class="small">{small}</div>' if small else ""
+    )
+    return f'<h2 id="{one.key}">{text(one.title)}</h2>{"".join(map(_figure, one.plots))}{grid}{one.below}'
 
 
-def _trial_table(history: StudyRecord, winner: int) -> str:
-    metric = history.metric.replace("_", " ")
-    names = sorted({name for trial in history.trials for name in trial.params})
-    head = "".join(f"<th>{_text(name)}</th>" for name in ("trial", "state", "seen", metric, *names, "why"))
-    rows = []
-    for trial in history.trials:
-        seen = max(trial.reports, default=0)
-        value = f"{trial.reports[seen]:.4f}" if seen else ""
-        cells = [trial.number, trial.state, seen, value]
-        cells += [_short(trial.params.get(name, "")) for name in names] + [trial.reason]
-        row = "".join(f"<td>{_text(value)}</td>" for value in cells)
-        rows.append(f'<tr class="{"won" if trial.number == winner else ""}">{row}</tr>')
-    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+def _figure(plot: Plot) -> str:
+    about = paragraph(plot.about, "about")
+    if plot.figure is None:
+        return f"<h3>{text(plot.title)}</h3>{about}"
+    place = f'<div class="plot" id="plot-{text(plot.key)}" style="height:{plot.height}px"></div>'
+    if not plot.about:
+        return f"<figure>{place}</figure>"
+    return f'<figure aria-label="{text(plot.title)}"><h3>{text(plot.title)}</h3>{about}{place}</figure>'
 
 
-def _embedded(figure: Any) -> str:
-    raw = io.BytesIO()
-    figure.savefig(raw, format="png", dpi=110, bbox_inches="tight")
-    return "data:image/png;base64," + base64.b64encode(raw.getvalue()).decode()
+def _data(key: str, value: Any) -> str:
+    """JSON for the page's script; `</` would end the element."""
+    raw = json.dumps(value, separators=(",", ":")).replace("</", "<\\/")
+    return f'<script type="application/json" id="{key}">{raw}</script>'
 
 
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+def _asset(name: str) -> str:
+    return (files("sp_search.report") / "assets" / name).read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ from sp_search.rivals.file import load_rivals, save_rivals
 from sp_search.rivals.rival import CountedCorpus, LogProbs, Numbers, Rival, answer_numbers, log_loss
 from sp_search.rivals.settings import RivalMethod, RivalSettings
 from sp_search.tasks.registry import Task
-from sp_search.types import RIVAL_FILE, Corpus, Params, Report
+from sp_search.types import RIVAL_FILE, Answered, Corpus, Params, Report
 
 COUNTED_AT_ONCE = 4
 """Ways of counting n-grams whose corpora are kept for the trials to come."""
@@ -102,12 +102,14 @@ class RivalTrainer:
         assert not given
         began = time.perf_counter()
         summed = sum(share * self.scores(number, split) for number, share in shares.items())
-        metrics, tallies = self._measured(self.rival(next(iter(shares))), np.asarray(summed), split)
+        rival = self.rival(next(iter(shares)))
+        metrics, tallies = self._measured(rival, np.asarray(summed), split)
         rate = len(self._splits[split]) / (time.perf_counter() - began)
         return {
             "metrics": metrics,
             "intervals": {name: tally.interval() for name, tally in tallies.items()},
             "tally": tallies[self._decides],
+            "answers": self._answered(rival, np.asarray(summed), split),
             "train_s": round(sum(self.rival(number).train_s for number in shares), 3),
             "utterances_per_s": round(rate, 1),
         }
@@ -156,6 +158,15 @@ class RivalTrainer:
 
     def _fitted(self, settings: RivalSettings) -> Rival:
         return self._counted(settings.method, *settings.counted.items()).fit(settings)[0]
+
+    def _answered(self, rival: Rival, log_probs: LogProbs, name: str) -> list[Answered]:
+        """Each answer to a split with its probability and that of the wanted answer; log_probs is (N, A)."""
+        gold = answer_numbers(rival.legal, self._splits[name].answers)
+        given, wanted = np.exp(log_probs.max(-1)), np.exp(log_probs[np.arange(len(gold)), np.maximum(gold, 0)])
+        return [
+            Answered(words, round(float(p), 6), round(float(q), 6) if number >= 0 else None)
+            for words, p, q, number in zip(rival.named(log_probs), given, wanted, gold, strict=True)
+        ]
 
     def _count(self, method: RivalMethod, *counted: tuple[str, Any]) -> CountedCorpus:
         return CountedCorpus.of(dict(counted), fitted_on(method, self._splits["train"]), self._splits["valid"])

@@ -113,6 +113,11 @@ def test_what_a_trial_comes_to_and_weighs(params):
     assert told["metrics"]["accuracy"] == tally.value
     assert told["intervals"] == {"accuracy": tally.interval()}
     assert told["train_s"] > 0
+    assert [one.words for one in told["answers"]] == list(rival.answers(test))
+    log_probs = rival.log_probs(test)
+    assert [one.score for one in told["answers"]] == pytest.approx(np.exp(log_probs).max(-1), abs=1e-5)
+    wanted = [np.exp(row[rival.legal.index(answer)]) for row, answer in zip(log_probs, test.answers, strict=True)]
+    assert [one.right for one in told["answers"]] == pytest.approx(wanted, abs=1e-5)
     assert trainer.facts(0) == {
         "method": params["method"],
         "trained_parameters": rival.trained_parameters,

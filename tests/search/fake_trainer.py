@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sp_search.metrics.tally import Tally
-from sp_search.types import Params, Report
+from sp_search.types import Answered, Params, Report
 
 CHUNK = 100
 
@@ -60,6 +60,7 @@ class FakeTrainer:
             "metrics": {"accuracy": value, "loss": 1.0},
             "intervals": {"accuracy": (value - 0.01, value + 0.01)},
             "tally": Tally(np.array([0.0, value, 2 * value]), np.ones(3)),
+            "answers": [Answered(("on",), 0.75, 0.75), Answered(("off",), 0.6, 0.25), Answered(("on",), 0.5, None)],
             "train_s": 0.5 * len(shares),
             "utterances_per_s": 100.0,
         }

@@ -1,4 +1,7 @@
-"""Write the page of a finished study again: comparison with other methods, learning curves, Optuna's plots, trials.
+"""Write the page of a study: the answer, learning curves, what mattered, what goes wrong, every trial.
+
+The study may still run: then the page shows how far it is, and watch=true writes it again every minute. With
+budget.rate=2.5 it has the cost at that price of an hour of a device.
 
 Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
 and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
@@ -7,22 +10,27 @@ markdown=true prints it.
 
 from __future__ import annotations
 
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
 from sp_search.report.comparison import alike, comparison, read_summary
-from sp_search.report.page import TABLE, write_report
-from sp_search.search.study.plots import optuna_figures
-from sp_search.search.study.records import study_record
+from sp_search.report.page import TABLE, Ending, write_report
+from sp_search.search.study.pictures import study_pictures
+from sp_search.search.study.records import deciding_metric, study_record
 from sp_search.search.study.study import load_study
 from sp_search.tracking.api.attach import attach
 from sp_search.tracking.base.uri import default_uri
 from sp_search.tracking.upload.sync import sync
 
-READS = (*OF_NAME, "tracking.enabled", "tracking.uri", "cluster.storage")
+READS = (*OF_NAME, "tracking.enabled", "tracking.uri", "cluster.storage", "budget.rate")
 EXAMPLE = "sp-search report task=intent markdown=true"
+
+EVERY_S = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +38,49 @@ class ReportSettings(Settings):
     """The form of the output."""
 
     markdown: bool = False  # the comparison as Markdown, instead of the page's path
+    watch: bool = False  # write the page again every minute, until the search has ended
 
 
 def run(config: ReportSettings) -> int:
     """Write the study's folder `report` and send it to MLflow; print the path of the page, or the comparison."""
-    folder = config.runs / config.study
-    summary = folder / "summary.json"
-    if not summary.exists():
+    page, ending = _write(config)
+    if config.markdown and ending is None:
         raise StudyError(
-            f"{summary}: expected the summary of a finished study, found none; run the search to its end"
+            f"study {config.study}: expected a finished study to compare, got one that runs; wait for its end"
         )
+    if config.watch and ending is None:
+        print(f"sp-search: {page} is written again every minute; Ctrl-C ends that", file=sys.stderr, flush=True)
+    while config.watch and ending is None:
+        time.sleep(EVERY_S)
+        page, ending = _write(config)
+    folder = config.runs / config.study
+    if ending is not None and config.tracking.enabled and attach(folder, page.parent, "report", TABLE):
+        sync(config.runs, config.tracking.uri or default_uri(config.runs), study=config.study)
+    shown = ending.compared.markdown() if config.markdown and ending is not None else f"{page}\n"
+    print(shown, end="")
+    return 0
+
+
+def _write(config: ReportSettings) -> tuple[Path, Ending | None]:
+    """Write the page; the ending is None while the search runs."""
+    folder = config.runs / config.study
     study = load_study(config.study, config.cluster.storage, folder)
-    told, fault = read_summary(summary)
+    ending = _ending(folder / "summary.json", config.runs)
+    metric = ending.summary["metric"] if ending else deciding_metric(study)
+    again_s = int(EVERY_S) if config.watch and ending is None else 0
+    record, pictures = study_record(study, metric), study_pictures(study, metric)
+    return write_report(config.runs, record, pictures, ending, price=config.budget.rate, again_s=again_s), ending
+
+
+def _ending(path: Path, runs: Path) -> Ending | None:
+    """What a finished search has left; None where it has left no summary yet.
+
+    Raises:
+        StudyError: the summary is damaged.
+    """
+    if not path.exists():
+        return None
+    summary, fault = read_summary(path)
     if fault:
         raise StudyError(f"{fault}; run the same search again to write it anew")
-    compared = comparison(told, alike(config.runs, told))
-    page = write_report(folder, study_record(study, told["metric"]), optuna_figures(study), told, compared)
-    if config.tracking.enabled and attach(folder, page.parent, "report", TABLE):
-        sync(config.runs, config.tracking.uri or default_uri(config.runs), study=config.study)
-    print(compared.markdown() if config.markdown else page, end="" if config.markdown else "\n")
-    return 0
+    return Ending(summary, comparison(summary, alike(runs, summary)))

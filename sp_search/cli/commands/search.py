@@ -1,4 +1,8 @@
-"""Search prompts: many trials on one frozen LM; the winner is confirmed, tested and left in `runs/STUDY/best`."""
+"""Search prompts: many trials on one frozen LM; the winner is confirmed, tested and left in `runs/STUDY/best`.
+
+Progress is told on stderr: one screen on a terminal, elsewhere a line a report. log=json tells a program, an object a
+line; quiet=true tells nothing. The last line on stdout is the path of the summary.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from sp_search.cli.wiring.export_document import (
     parts_by_split,
     write_summary,
 )
+from sp_search.cli.wiring.finished_study import SearchCommand, leave_mark
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.rivals import rival_as_member, rivals_of_study
@@ -27,23 +32,25 @@ from sp_search.cli.wiring.search_setup import (
     resolved_dtype,
     searches_rivals,
 )
+from sp_search.cli.wiring.watching import progress_of
 from sp_search.config import Settings
+from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
 from sp_search.report.comparison import alike, comparison, read_summary
-from sp_search.report.page import TABLE, write_report
+from sp_search.report.page import TABLE, Ending, write_report
+from sp_search.report.valid_answers import write_answers
 from sp_search.rivals.measured import measured_rivals
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer, Observers
+from sp_search.search.base.protocol import VALID
 from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
-from sp_search.search.study.plots import optuna_figures
-from sp_search.search.study.records import study_record
+from sp_search.search.study.pictures import study_pictures
+from sp_search.search.study.records import StudyRecord, study_record
 from sp_search.search.study.study import OpenStudy, open_study
-from sp_search.search.study.trials import counts
-from sp_search.search.ui.progress import Progress
 from sp_search.search.workers.trainer import TrainerFactory
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
@@ -52,14 +59,22 @@ from sp_search.types import Member
 READS = OF_SEARCH
 EXAMPLE = "sp-search search task=intent lm=lms/my data=units/my trials=32"
 
-Watch = Callable[[SearchSettings, int], Observer]
-"""Makes who watches a search, from its settings and the number of trials that ended in earlier starts."""
+Watch = Callable[[SearchSettings, StudyRecord, TaskData], Observer]
+"""Makes who watches a search, from its settings, what earlier starts have left of its study, and the corpus."""
 
 
-def run(config: Settings) -> int:
+def run(config: SearchCommand) -> int:
     """Search, and print the path of the summary."""
-    print(search_study(config))  # after all output of Ray
+    path = search_study(config, partial(displayed, config))
+    leave_mark(config)
+    print(path)  # after all output of Ray
     return 0
+
+
+def displayed(config: SearchCommand, settings: SearchSettings, before: StudyRecord, data: TaskData) -> Observer:
+    """The display of the command."""
+    sample = config.schedule.valid_sample
+    return progress_of(settings, before, data, sample, log=config.log, quiet=config.quiet)
 
 
 def say(line: str) -> None:
@@ -67,14 +82,12 @@ def say(line: str) -> None:
     print(f"sp-search: {line}", file=sys.stderr, flush=True)
 
 
-def search_study(
-    config: Settings, watch: Watch = lambda settings, _: Progress(settings), tell: Callable[[str], None] = say
-) -> Path:
+def search_study(config: Settings, watch: Watch, tell: Callable[[str], None] = say) -> Path:
     """Search to the end, or go on with a search. The command and `sp_search.search` both stand on this.
 
     Args:
         config: of the search.
-        watch: who watches it; by default the display of the command.
+        watch: makes who watches it.
         tell: takes a line on the corpus, the rivals, or what is left out.
 
     Returns:
@@ -119,7 +132,8 @@ def _run(
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
     rivals = rivals_of_study(settings.folder, data, tell)
-    observers: list[Observer] = [watch(settings, sum(counts(opened.study).values()))]
+    before = study_record(opened.study, settings.metric.removeprefix(VALID))
+    observers: list[Observer] = [watch(settings, before, data)]
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)
@@ -147,9 +161,11 @@ def _run(
         export(settings.folder / "best", finished.best.members, finished.best)
         single = finished.answers["single"]
         export(settings.folder / "single", single.members, single)
-        compared = comparison(summary, alike(config.runs, summary))
-        record = study_record(opened.study, summary["metric"])
-        write_report(settings.folder, record, optuna_figures(opened.study), summary, compared)
+        write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
+        ending = Ending(summary, comparison(summary, alike(config.runs, summary)))
+        study, metric = opened.study, summary["metric"]
+        record, pictures = study_record(study, metric), study_pictures(study, metric)
+        write_report(config.runs, record, pictures, ending, price=config.budget.rate)
         for name in ("best", "single", "report"):
             told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")

@@ -1,4 +1,4 @@
-"""Show all trials in MLflow's UI; by default only this machine can reach it."""
+"""Show all trials in MLflow's UI, the best first; by default only this machine can reach it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sp_search.cli.settings.reads import OF_MLFLOW
 from sp_search.config import Settings
+from sp_search.tasks.registry import get_task
 from sp_search.tracking.api.ui import ui_command
 from sp_search.tracking.base.uri import default_uri
 
@@ -24,7 +25,13 @@ class UiSettings(Settings):
 
 def run(config: UiSettings) -> int:
     """Print the address of the UI, and become its process."""
-    command = ui_command(config.tracking.uri or default_uri(config.runs), config.host, config.port)
+    command = ui_command(
+        config.tracking.uri or default_uri(config.runs),
+        config.host,
+        config.port,
+        experiment=config.tracking.experiment,
+        metric=f"valid_{get_task(config.task.name).decides}",
+    )
     print(command.message, flush=True)
     if command.argv:
         os.execve(command.argv[0], command.argv, {**os.environ, **command.env})

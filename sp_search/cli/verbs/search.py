@@ -13,10 +13,12 @@ from sp_search.cli.commands.search import Watch, say, search_study
 from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.verbs.search_progress import ProgressTeller, SearchProgress, notebook_display
 from sp_search.cli.verbs.study import Study, load_study
+from sp_search.cli.wiring.watching import progress_of
 from sp_search.config import Settings
+from sp_search.engine.trial.task_data import TaskData
 from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.settings import SearchSettings
-from sp_search.search.ui.progress import Progress
+from sp_search.search.study.records import StudyRecord
 
 _LOG = logging.getLogger("sp_search")
 _ONE_AT_A_TIME = threading.Lock()
@@ -100,12 +102,14 @@ def _watch(progress: bool | Callable[[SearchProgress], object]) -> tuple[Watch, 
     return partial(_told, callback), _LOG.info
 
 
-def _on_a_terminal(settings: SearchSettings, _: int) -> Observer:
-    return Progress(settings)
+def _on_a_terminal(settings: SearchSettings, before: StudyRecord, data: TaskData) -> Observer:
+    return progress_of(settings, before, data, 0, log="text", quiet=False)
 
 
-def _told(callback: Callable[[SearchProgress], object], settings: SearchSettings, ended_before: int) -> Observer:
-    return ProgressTeller(settings, callback, ended_before)
+def _told(
+    callback: Callable[[SearchProgress], object], settings: SearchSettings, before: StudyRecord, _: TaskData
+) -> Observer:
+    return ProgressTeller(settings, callback, sum(trial.state != "running" for trial in before.trials))
 
 
 def _unheard(progress: SearchProgress) -> None:

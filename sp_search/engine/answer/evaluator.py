@@ -31,7 +31,7 @@ from sp_search.metrics.tally import Tally
 from sp_search.tasks.label_space import NOTHING, LabelSpace
 from sp_search.tasks.registry import Task
 from sp_search.tasks.trie import AnswerTrie
-from sp_search.types import Split
+from sp_search.types import Answered, Split
 
 Words = tuple[str, ...]
 Symbols = npt.NDArray[np.int32]
@@ -55,6 +55,14 @@ class SplitAnswers:
 
     words: Sequence[Words]
     loss: float | None
+    shares: Sequence[tuple[float, float | None]] = ()  # probabilities of the given and the wanted answer, if known
+
+    @property
+    def answered(self) -> list[Answered]:
+        """Each answer with its probability and that of the wanted one."""
+        if not self.shares:
+            return [Answered(words, None, None) for words in self.words]
+        return [Answered(words, *share) for words, share in zip(self.words, self.shares, strict=True)]
 
     def metrics(self, task: Task, split: Split, known: Known = frozenset()) -> dict[str, float]:
         """The task's metrics, also over each part of a parted split, and `loss` beside them where there is one."""
@@ -163,8 +171,17 @@ class AnswerModel:
 
     def chosen(self, scores: Tensor, answers: Symbols) -> SplitAnswers:
         """The same for a labelled split, whose answers are (N, M) label symbols; with the loss, see `evaluated`."""
+        assert self._tree is not None
         (loss,) = self._legal_loss(scores[None], answers)
-        return SplitAnswers([self._names[k] for k in scores.argmax(-1).tolist()], loss)
+        log_probs = scores.log_softmax(-1)
+        gold = answer_numbers(self._tree.legal, answers)  # (N,), -1 where training lacks the answer
+        wanted = log_probs.gather(-1, gold.clamp(min=0)[:, None])[:, 0].exp().tolist()
+        given = log_probs.max(-1).values.exp().tolist()
+        shares = [
+            (round(p, 6), round(q, 6) if number >= 0 else None)
+            for p, q, number in zip(given, wanted, gold.tolist(), strict=True)
+        ]
+        return SplitAnswers([self._names[k] for k in scores.argmax(-1).tolist()], loss, shares)
 
     def symbol_log_probs(self, split: Split, answers: Symbols, candidate: Candidate) -> Tensor:
         """What a prompt expects at every symbol of the split's own answers; see `score.symbol_log_probs`."""
@@ -193,7 +210,7 @@ class AnswerModel:
             nll = answer_nll(self._weights, split, answers, candidates, self._size, self._source_cache)
             losses: list[float | None] = (nll.sum(-1) / count).tolist()
             return [
-                SplitAnswers([one.words for one in of_prompt], loss)
+                SplitAnswers([one.words for one in of_prompt], loss, written_shares(of_prompt))
                 for of_prompt, loss in zip(written, losses, strict=True)
             ]
         return [self.chosen(scores, answers) for scores in self.scores(split, candidates)]
@@ -224,6 +241,11 @@ class AnswerModel:
         symbols = int(self._tree.scored_symbols.cpu()[numbers].sum())
         picked = scores[:, is_legal].gather(-1, numbers.expand(len(scores), -1)[..., None])[..., 0]  # (K, L)
         return [-total / symbols for total in picked.sum(-1).tolist()]
+
+
+def written_shares(written: Sequence[ScoredAnswer]) -> list[tuple[float, float | None]]:
+    """The probability of each written answer; that of the wanted one is not known."""
+    return [(next(iter(one.scores.values())), None) for one in written]
 
 
 def best_answers(logp: Tensor, words: Sequence[Words]) -> list[ScoredAnswer]:

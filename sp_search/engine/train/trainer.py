@@ -187,7 +187,8 @@ class MultiTrialTrainer:
         Returns:
             `metrics`, the task's, and loss where there is one; `intervals`, the 95 % confidence interval of each of
             the task's by bootstrap over utterances; `tally`, the metric that decides, utterance by utterance;
-            `train_s`, the trials' share of the training seconds; `utterances_per_s`, the rate of answering.
+            `answers`, what was answered, in the split's order; `train_s`, the trials' share of the training seconds;
+            `utterances_per_s`, the rate of answering.
         """
         began = time.perf_counter()
         trials = [(self._trials[number], share) for number, share in shares.items()]
@@ -198,6 +199,7 @@ class MultiTrialTrainer:
             "metrics": found.metrics(self._data.task, asked, self._data.known),
             "intervals": found.intervals(self._data.task, asked, self._data.known),
             "tally": found.tallies(self._data.task, asked, self._data.known)[self._data.decides],
+            "answers": found.answered,
             "train_s": round(sum(trial.train_s for trial, _ in trials), 3),
             "utterances_per_s": round(rate, 1),
         }

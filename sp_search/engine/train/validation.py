@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_numbers
-from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers, Symbols
+from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers, Symbols, written_shares
 from sp_search.engine.answer.score import gold_choices
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
@@ -82,7 +82,8 @@ class Validator:
         if len(trials) == 1:
             return self._evaluated([trials[0][0]], split, answers)[0]
         candidates, shares = zip(*[(trial.candidate(), share) for trial, share in trials], strict=True)
-        return SplitAnswers([one.words for one in self._answerer.write(split, candidates, shares)], None)
+        written = self._answerer.write(split, candidates, shares)
+        return SplitAnswers([one.words for one in written], None, written_shares(written))
 
     def scores(self, trial: LiveTrial, name: str) -> Tensor:
         """Log-probabilities of what a trial may answer to a split, (E, choices), float32 on the CPU.

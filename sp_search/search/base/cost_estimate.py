@@ -53,21 +53,45 @@ class Plan:
         return estimated + self.final_utterances, most + self.final_utterances
 
 
+@dataclass(frozen=True)
+class Amounts:
+    """How much a search trains, in utterances: estimated, and at most."""
+
+    search: int
+    most_search: int
+    confirm: int
+    most_confirm: int
+    final: int
+
+
+def amounts(settings: SearchSettings) -> Amounts:
+    """The training of a new study; the same every time."""
+    ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
+    reached = estimated_reach(settings.trials, len(ends), settings.reduction_factor)
+    least, most = _confirm_runs(settings)
+    return Amounts(
+        search=round(sum((end - start) * n for start, end, n in zip((0, *ends), ends, reached, strict=False))),
+        most_search=settings.trials * settings.budget,
+        confirm=min(least + 1, most) * settings.budget,
+        most_confirm=most * settings.budget,
+        final=settings.final_seeds * settings.final_budget,
+    )
+
+
 def plan_search(settings: SearchSettings, space: Space) -> Plan:
     """The plan of a search; the same every time."""
     ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
     points = tuple(map(RungEstimate, ends, estimated_reach(settings.trials, len(ends), settings.reduction_factor)))
-    steps = zip((0, *ends), points, strict=False)
-    least, most = _confirm_runs(settings)
+    amount = amounts(settings)
     return Plan(
         ranges={r.name: _shown(r) for r in space.ranges},
         first_trials=tuple(space.suggest(_Given(given)) for given in settings.first_trials[: settings.trials]),
         points=points,
-        search_utterances=round(sum((point.utterances - start) * point.trials for start, point in steps)),
-        most_search_utterances=settings.trials * settings.budget,
-        confirm_utterances=min(least + 1, most) * settings.budget,
-        most_confirm_utterances=most * settings.budget,
-        final_utterances=settings.final_seeds * settings.final_budget,
+        search_utterances=amount.search,
+        most_search_utterances=amount.most_search,
+        confirm_utterances=amount.confirm,
+        most_confirm_utterances=amount.most_confirm,
+        final_utterances=amount.final,
     )
 
 

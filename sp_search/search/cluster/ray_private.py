@@ -5,6 +5,8 @@
   as it tells itself on Windows and macOS.
 - Where the cluster is that `auto` or RAY_ADDRESS names: `ray.init` itself tries an address where nobody answers for a
   quarter of an hour, so the address is looked up and knocked at first.
+- What Ray's processes print here, also with `log_to_driver=False`: on stdout, in yellow, a line for every task of a
+  worker that ends. A search says itself what it does about a lost worker.
 - Where Ray keeps its sockets: Linux takes no more than 107 bytes as the path of one, and Ray says so only in the
   traceback of a search that has begun.
 
@@ -14,11 +16,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 CHECKED = "2.60"
+NOISE = ("retries remaining", "worker died or was killed")
+"""In messages on tasks of a worker that was lost, or that the search ended itself."""
 SOCKET_BYTES = 107
 """Of the path of a socket."""
 
@@ -39,6 +45,23 @@ def no_cluster() -> Iterator[None]:
             del os.environ[switch]
         else:
             os.environ[switch] = before[0]
+
+
+@contextmanager
+def without_noise() -> Iterator[None]:
+    """Ray's messages go to stderr, a line each, but those on tasks of a worker that ends go nowhere."""
+    from ray._private import worker
+
+    def tell(data: Mapping[str, Any], *_: object, **__: object) -> None:
+        for line in data.get("lines", ()):
+            if not any(noise in line for noise in NOISE):
+                print(f"sp-search: ray: {' '.join(str(line).split())}", file=sys.stderr)
+
+    before, worker.print_to_stdstream = worker.print_to_stdstream, tell
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = before
 
 
 def temp_folder() -> tuple[str, str]:

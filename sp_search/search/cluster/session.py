@@ -11,7 +11,13 @@ from pathlib import Path
 
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_writable
-from sp_search.search.cluster.ray_private import cluster_place, longest_temp_folder, no_cluster, temp_folder
+from sp_search.search.cluster.ray_private import (
+    cluster_place,
+    longest_temp_folder,
+    no_cluster,
+    temp_folder,
+    without_noise,
+)
 
 KNOCK_S = 10.0
 
@@ -37,11 +43,12 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
             ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     else:
         _join(address)
-    try:
-        yield
-    finally:
-        with _uncollected():
-            ray.shutdown()
+    with without_noise():
+        try:
+            yield
+        finally:
+            with _uncollected():
+                ray.shutdown()
 
 
 def check_temp_folder() -> None:

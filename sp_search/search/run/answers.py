@@ -22,7 +22,7 @@ from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
 from sp_search.search.study.ensemble import greedy_ensembles
 from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
 from sp_search.search.workers.trainer import LogProbs
-from sp_search.types import RIVAL_FILE, STATE_FILE, Member
+from sp_search.types import RIVAL_FILE, STATE_FILE, Answered, Member
 
 ADDED = ("trained_parameters", "stored_bytes")
 """Facts of which those of members are added up."""
@@ -76,6 +76,7 @@ class Measured:
     facts: Mapping[str, Any]  # method, trained_parameters, stored_bytes: of all together
     train_s: float
     utterances_per_s: float  # of test, answered on the search's own worker
+    answers: Sequence[Answered]  # to valid, utterance by utterance
 
 
 def seed_runs_of(study: optuna.Study, winner: FrozenTrial, settings: SearchSettings) -> list[SeedRun]:
@@ -187,6 +188,7 @@ def _measured(
         facts=_facts(form, of_states),
         train_s=test["train_s"],
         utterances_per_s=test["utterances_per_s"],
+        answers=valid["answers"],
     )
 
 

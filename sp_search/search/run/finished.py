@@ -43,8 +43,12 @@ class Finished:
                 "method": self.winner.user_attrs[PARAMS].get("method", "prompt"),  # of the study, whoever answers
             },
             "answers": {name: _told(of_name) for name, of_name in self.answers.items()},
-            "setting": {split: self._means(split) for split in ("valid", "test")},
+            "setting": {split: self._means(split) for split in ("valid", "test")} | {"runs": self._runs()},
         }
+
+    def _runs(self) -> list[dict[str, Any]]:
+        """The winning setting's metrics under each seed."""
+        return [{"seed": run.members[0].seed, **{s: dict(m) for s, m in run.metrics.items()}} for run in self.seeds]
 
     def _means(self, split: str) -> dict[str, float]:
         """The winning setting's metrics, means over its seeds."""

@@ -100,6 +100,7 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
     Raises:
         StudyError: there is none of that name, or it can't be read.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     missing = StudyError(f"study {name}: expected a study in {redact(storage or str(folder))}, found none")
     if storage is None and not (folder / JOURNAL).exists():
         raise missing

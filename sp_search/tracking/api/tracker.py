@@ -27,7 +27,9 @@ from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
 from sp_search.tracking.store.run_store import RunStore
 from sp_search.tracking.store.schema import (
     IDENTITY,
+    NAME_TAG,
     PREFIX,
+    ended_name,
     study_tags,
     summary_points,
     table_tags,
@@ -73,6 +75,7 @@ class MlflowTracker:
         self._experiment = experiment
         self._history = StudyAggregates(objective, maximize)
         self._study: dict[str, str] = {}
+        self._started: dict[int, tuple[str, dict[str, ParamValue]]] = {}  # name and searched parameters
         self._ended, self._closed = True, False
 
     @property
@@ -118,6 +121,7 @@ class MlflowTracker:
         carried = trial_tags(self._study, number, tags or {})
         self._history.started(number, carried[f"{PREFIX}role"])
         told = {"name": trial_name(number, carried), "params": dict(params), "tags": carried}
+        self._started[number] = trial_name(number, carried), dict(params)
         self._writer.append("trial_started", number, told)
 
     def reported(self, number: int, report: Report) -> None:
@@ -142,6 +146,8 @@ class MlflowTracker:
         final = {name: float(value) for name, value in (metrics or {}).items()}
         points = self._history.finished(number, state, final)
         tags = {f"{PREFIX}state": state} | ({f"{PREFIX}reason": reason} if reason else {})
+        name, params = self._started[number]
+        tags[NAME_TAG] = ended_name(name, state, self._history.steps_of(number), params)
         self._tell("trial_finished", number, points, tags)
 
     def artifact(self, number: int | None, path: Path, artifact_path: str = "") -> None:

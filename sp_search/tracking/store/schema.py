@@ -26,6 +26,7 @@ _ON_CHILDREN = (*IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "g
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
+NAME_TAG = "mlflow.runName"
 _SHOWN_PARAMETER = 6000  # characters that MLflow keeps
 
 
@@ -66,6 +67,21 @@ def trial_name(number: int, tags: Mapping[str, str]) -> str:
     if role not in ("confirm", "final"):
         return f"trial {number}"
     return f"{role} trial {tags.get(f'{PREFIX}of_trial', number)} seed {tags.get(f'{PREFIX}seed', '?')}"
+
+
+def ended_name(name: str, state: str, utterances_seen: int, params: Mapping[str, Any]) -> str:
+    """What the MLflow UI lists a run as when it has ended: `trial 8 · pruned at 4,000 · prefix 137`.
+
+    Args:
+        name: its name so far.
+        state: COMPLETE, PRUNED or FAIL.
+        utterances_seen: at its last report.
+        params: the searched ones; the name has the position and the length of a prompt, or the n-grams.
+    """
+    ended = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(state, state.lower())
+    setting = " ".join(as_text(params[key]) for key in ("position", "prompt_length") if key in params)
+    setting = setting or (f"{params['ngrams']}-grams" if "ngrams" in params else "")
+    return " · ".join(part for part in (name, f"{ended} at {utterances_seen:,}", setting) if part)
 
 
 def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:

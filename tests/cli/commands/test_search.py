@@ -18,7 +18,7 @@ WORDS = [LM, "data=data", *SHORT, "study=tiny", "trials=4"]
 EXPORTED = ["MLmodel", "README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
 BEST = {
     "trial", "params", "seeds", "members", "valid", "test", "intervals", "method", "trained_parameters",
-    "stored_bytes", "train_s",
+    "stored_bytes", "train_s", "utterances_per_s",
 }  # fmt: skip
 
 
@@ -47,7 +47,7 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
         "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
-        "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals",
+        "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals", "ended_early",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}
@@ -189,6 +189,20 @@ def test_sync_has_nothing_left_after_a_search(searched):
     assert "0 left" in sp_search(folder, "sync").stdout
 
 
+def test_a_finished_study_is_told_without_torch_ray_optuna_or_mlflow(searched, summary, monkeypatch):
+    folder, _ = searched
+    sp_search(folder, "search", *WORDS)  # another test has opened the study since
+    monkeypatch.setenv("PYTHONPROFILEIMPORTTIME", "1")
+    done = sp_search_alone(folder, "search", *WORDS)
+    assert done.stdout == f"{folder / 'runs' / 'tiny' / 'summary.json'}\n"
+    assert "sp-search: study tiny is finished; raise trials= to go on with it\nsp-search: winner: " in done.stderr
+    imported = {
+        line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time")
+    }
+    assert "rich" not in imported
+    assert imported & {"torch", "ray", "optuna", "mlflow"} == set()
+
+
 def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searched, summary, in_ray):
     folder, _ = searched
     words = ("search", *WORDS, "cluster.workers=1")
@@ -206,16 +220,32 @@ def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(sear
     curves = folder / "runs" / "tiny" / "report" / "curves.png"
     assert curves.read_bytes().startswith(b"\x89PNG")
     curves.unlink()
-    page = Path(sp_search(folder, "report", "study=tiny").stdout.strip())
+    done = sp_search(folder, "report", "study=tiny", "budget.rate=3")
+    page = Path(done.stdout.strip())
     assert curves.exists()
+    assert done.stderr == ""
     text = page.read_text()
-    assert text.count("<img") >= 4
-    assert "test accuracy" in text
+    assert "test accuracy, 95 % interval" in text
+    assert " at 3 an hour of a device" in text
+    assert "utterances of valid have a wrong answer" in text
+
+
+def test_the_answers_to_valid_are_kept_and_come_to_the_accuracy_in_the_summary(searched, summary):
+    folder, _ = searched
+    answers = [
+        json.loads(line) for line in (folder / "runs" / "tiny" / "valid_answers.jsonl").read_text().splitlines()
+    ]
+    assert len(answers) == 40
+    right = sum(one["given"] == one["wanted"] for one in answers) / 40
+    assert right == pytest.approx(summary["best"]["valid"]["accuracy"])
+    assert all(0 < one["score"] <= 1 for one in answers)
 
 
 def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
     folder, _ = searched
-    assert "expected the summary of a finished study" in sp_search(folder, "report", "study=no", expect=2).stderr
+    done = sp_search(folder, "report", "study=no", expect=2)
+    assert done.stderr.startswith("sp-search: study no: expected a study in ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):

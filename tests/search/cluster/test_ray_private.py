@@ -3,7 +3,7 @@
 import ray
 from ray._private import ray_constants, services
 
-from sp_search.search.cluster.ray_private import CHECKED, cluster_place, no_cluster
+from sp_search.search.cluster.ray_private import CHECKED, cluster_place, no_cluster, without_noise
 
 
 def test_ray_is_a_version_whose_inside_was_checked():
@@ -16,6 +16,22 @@ def test_the_switch_that_keeps_ray_on_loopback_is_there_and_is_put_back():
         assert ray_constants.ENABLE_RAY_CLUSTER is False
     assert ray_constants.ENABLE_RAY_CLUSTER is before
     assert isinstance(ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR, str)
+
+
+def test_messages_on_tasks_of_an_ended_worker_are_left_out_and_others_go_to_stderr(capsys):
+    from ray._private import worker
+
+    assert "print_to_stdstream" in worker.listen_error_messages.__code__.co_names
+    before = worker.print_to_stdstream
+    lines = [
+        "Task Worker.tune_result failed. There are infinite retries remaining, so the task will be retried.",
+        "A worker died or was killed while executing a task by an unexpected system error.",
+        "The node ran\nout of memory.",
+    ]
+    with without_noise():
+        worker.print_to_stdstream({"lines": lines, "pid": "raylet", "is_err": False}, ignore_prefix=False)
+    assert worker.print_to_stdstream is before
+    assert capsys.readouterr() == ("", "sp-search: ray: The node ran out of memory.\n")
 
 
 def test_the_place_of_a_cluster_can_be_looked_up():

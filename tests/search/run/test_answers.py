@@ -19,7 +19,7 @@ from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
 from sp_search.search.study.trials import best_trials, record_run
-from sp_search.types import Member
+from sp_search.types import Answered, Member
 from tests.search.searches import new_study, run_of, settings, study_of_three
 
 EVENTS, CHOICES = 60, 4
@@ -53,6 +53,7 @@ class Worker:
             "metrics": {"accuracy": float(hits.mean())},
             "intervals": {"accuracy": (0.1, 0.9)},
             "tally": Tally(hits, np.ones(EVENTS)),
+            "answers": [Answered((split,), 0.5, None)] * EVENTS,
             "train_s": 2.0 * len(members),
             "utterances_per_s": 100.0,
         }
@@ -227,6 +228,10 @@ def test_the_summary_has_the_exported_answer_the_others_and_the_mean_over_seeds(
     ]
     mean = np.mean([found[name].metrics["test"]["accuracy"] for name in ("a", "b")])
     assert told["setting"]["test"]["accuracy"] == pytest.approx(mean)
+    assert [(run["seed"], run["test"]["accuracy"]) for run in told["setting"]["runs"]] == [
+        (of_run.members[0].seed, of_run.metrics["test"]["accuracy"]) for of_run in (found["a"], found["b"])
+    ]
+    assert {one.words for one in found["single"].answers} == {("valid",)}, "test is not kept answer by answer"
 
 
 @pytest.mark.parametrize(

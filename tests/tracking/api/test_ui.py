@@ -1,4 +1,5 @@
 import pytest
+from mlflow import MlflowClient
 
 from sp_search.errors import StudyError
 from sp_search.tracking.api.ui import ui_command
@@ -11,6 +12,17 @@ def test_a_file_is_shown_on_this_machine_alone(tmp_path):
     assert command.argv[1:] == ("-m", "mlflow", "server", "--host", "127.0.0.1", "--port", "5000", "--workers", "1")
     assert command.env["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{database}"
     assert command.message == f"MLflow UI: http://127.0.0.1:5000, showing sqlite:///{database} (Ctrl-C ends it)"
+
+
+def test_the_address_shows_the_training_runs_of_the_experiment_with_the_best_first(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    number = MlflowClient(uri).create_experiment("sp-search")
+    command = ui_command(uri, experiment="sp-search", metric="valid_accuracy")
+    assert command.url == (
+        f"http://127.0.0.1:5000/#/experiments/{number}/runs?workflowType=machine_learning"
+        "&orderByKey=metrics.%60valid_accuracy%60&orderByAsc=false"
+    )
+    assert ui_command(uri, experiment="another").url == "http://127.0.0.1:5000"
 
 
 def test_another_host_comes_with_a_warning(tmp_path):

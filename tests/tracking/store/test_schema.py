@@ -1,7 +1,14 @@
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.tracking.store.schema import shown_parameter, study_tags, summary_points, trial_name, trial_tags
+from sp_search.tracking.store.schema import (
+    ended_name,
+    shown_parameter,
+    study_tags,
+    summary_points,
+    trial_name,
+    trial_tags,
+)
 from tests.tracking.fakes import INFO, SUMMARY
 
 PACKAGES = ("python", "torch", "ray", "optuna", "mlflow", "fairseq", "sp_search")
@@ -68,3 +75,10 @@ def test_a_parameter_too_long_for_mlflow_is_cut_and_says_so():
     cut = shown_parameter("x" * 6001)
     assert len(cut) == 6000
     assert cut.endswith("x... (cut, 6001 characters in all)")
+
+
+def test_an_ended_trial_says_in_its_name_how_far_it_came_and_with_what():
+    params = {"lr": 0.1, "prompt_length": 137, "position": "prefix"}
+    assert ended_name("trial 8", "PRUNED", 4000, params) == "trial 8 · pruned at 4,000 · prefix 137"
+    assert ended_name("trial 9", "COMPLETE", 16000, {"lr": 0.1}) == "trial 9 · complete at 16,000"
+    assert ended_name("trial 1", "FAIL", 0, {"ngrams": 3}) == "trial 1 · failed at 0 · 3-grams"

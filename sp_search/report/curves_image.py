@@ -1,4 +1,4 @@
-"""The learning curves of a study in one picture."""
+"""The learning curves of a study in one picture, for a README."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ COLOURS = {"complete": "tab:blue", "pruned": "tab:grey", "fail": "tab:red"}
 WINNER_COLOUR = "tab:orange"
 
 
-def learning_curves(history: StudyRecord, winner: int, baseline: tuple[str, float]) -> Figure:
+def curves_image(history: StudyRecord, winner: int | None, baseline: tuple[str, float] | None) -> Figure:
     """The deciding metric of every trial on valid against utterances seen, and the confirm runs at the right edge.
 
     Args:
         history: of the study.
-        winner: number of the trial that won.
-        baseline: what it is called, and what it comes to on the same split, drawn as a line.
+        winner: number of the trial that won; None while the search runs.
+        baseline: what it is called, and what it comes to on the same split, drawn as a line; None for no line.
     """
     figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
     for trial in history.trials:
@@ -29,10 +29,11 @@ def learning_curves(history: StudyRecord, winner: int, baseline: tuple[str, floa
     for key, reached in history.confirmed.items():
         colour = WINNER_COLOUR if key.partition(":")[0] == str(winner) else COLOURS["complete"]
         axes.plot(last * 1.06, reached, marker="_", markersize=14, markeredgewidth=2, color=colour)
-    name, level = baseline
-    axes.axhline(level, color="black", linestyle=":", linewidth=1, label=name)
+    if baseline is not None:
+        name, level = baseline
+        axes.axhline(level, color="black", linestyle=":", linewidth=1, label=name)
     for label, colour in {"winner": WINNER_COLOUR, **COLOURS}.items():
-        if label == "winner" or any(trial.state == label for trial in history.trials):
+        if (label == "winner" and winner is not None) or any(trial.state == label for trial in history.trials):
             axes.plot([], [], color=colour, label=label)
     axes.plot([], [], marker="_", linestyle="", color=COLOURS["complete"], label="confirm runs, fresh seeds")
     axes.set(
