@@ -18,7 +18,7 @@ GROUPS = {  # each imports only from those before it, and two of one set not fro
     "engine": [{"batch", "runtime"}, {"transformer"}, {"prompted"}, {"answer"}, {"trial"}, {"train"}],
     "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
     "tracking": [{"base"}, {"spool"}, {"store"}, {"upload"}, {"api"}],
-    "cli": [{"settings"}, {"wiring"}, {"serving"}, {"commands"}, {"verbs"}],
+    "cli": [{"settings"}, {"exported"}, {"wiring"}, {"serving"}, {"commands"}, {"verbs"}],
 }
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 STOREY = {

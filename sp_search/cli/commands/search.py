@@ -22,7 +22,7 @@ from sp_search.cli.wiring.export_document import (
     parts_by_split,
     write_summary,
 )
-from sp_search.cli.wiring.finished_study import SearchCommand, leave_mark
+from sp_search.cli.wiring.finished_study import SearchCommand, finished_summary, leave_mark
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.rivals import rival_as_member, rivals_of_study
@@ -32,11 +32,11 @@ from sp_search.cli.wiring.search_setup import (
     resolved_dtype,
     searches_rivals,
 )
-from sp_search.cli.wiring.watching import progress_of
+from sp_search.cli.wiring.watching import displayed
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
-from sp_search.report.comparison import alike, comparison, read_summary
+from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.report.valid_answers import write_answers
 from sp_search.rivals.measured import measured_rivals
@@ -69,12 +69,6 @@ def run(config: SearchCommand) -> int:
     leave_mark(config)
     print(path)  # after all output of Ray
     return 0
-
-
-def displayed(config: SearchCommand, settings: SearchSettings, before: StudyRecord, data: TaskData) -> Observer:
-    """The display of the command."""
-    sample = config.schedule.valid_sample
-    return progress_of(settings, before, data, sample, log=config.log, quiet=config.quiet)
 
 
 def say(line: str) -> None:
@@ -115,7 +109,7 @@ def _search(config: Settings, watch: Watch, tell: Callable[[str], None]) -> Path
         config.study, config.cluster.storage, settings.folder, identity, contract, config.engine.dtype
     )
     try:
-        if is_finished(opened.study, settings) and (done := _summary_of(settings.folder)) is not None:
+        if is_finished(opened.study, settings) and (done := finished_summary(settings.folder)) is not None:
             tell(f"study {config.study} is finished; raise trials= to go on with it")
             return done
         return _run(config, prepared, opened, watch, tell)
@@ -177,10 +171,3 @@ def _run(
     summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, member)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
-
-
-def _summary_of(folder: Path) -> Path | None:
-    """The path of a finished study's summary; None if the summary or the winner's folder is missing or damaged."""
-    path = folder / "summary.json"
-    _, fault = read_summary(path)
-    return path if not fault and (folder / "best" / "prompt.json").exists() else None

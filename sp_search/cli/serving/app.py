@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from sp_search.cli.exported.prompts import answer_record
 from sp_search.cli.serving.batcher import Batcher, QueueFullError, Utterance, is_users_fault
 from sp_search.cli.serving.metrics import ServerMetrics
-from sp_search.cli.wiring.prompts import answer_record
 from sp_search.errors import DataError, UserError
 
 RETRY_S = 1

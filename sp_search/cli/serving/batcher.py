@@ -12,8 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from sp_search.cli.exported.prompts import Prompts
 from sp_search.cli.serving.metrics import ServerMetrics
-from sp_search.cli.wiring.prompts import Prompts
 from sp_search.errors import DataError, UserError
 from sp_search.export.predictor import Prediction
 from sp_search.units.manifest import read_units

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from sp_search.cli.wiring.by_name import demo_data
-from sp_search.cli.wiring.prompts import LMChoice, Prompts, demo_quantizer
+from sp_search.cli.exported.by_name import demo_data
+from sp_search.cli.exported.prompts import LMChoice, Prompts, demo_quantizer
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import device_kind
 from sp_search.engine.train.factory import TrainerSpec

@@ -54,6 +54,13 @@ def answered(overrides: Sequence[str]) -> int | None:
     return 0
 
 
+def finished_summary(folder: Path) -> Path | None:
+    """The path of a finished study's summary; None if the summary or the winner's folder is missing or damaged."""
+    path = folder / "summary.json"
+    _, fault = read_summary(path)
+    return path if not fault and (folder / "best" / "prompt.json").exists() else None
+
+
 def leave_mark(config: SearchCommand) -> None:
     """Leave the mark of a search that has ended."""
     write_text(config.runs / config.study / MARK, json.dumps(_mark(config)) + "\n")

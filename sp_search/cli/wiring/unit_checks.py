@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from sp_search.cli.wiring.prompts import LoadedPrompt, demo_quantizer
+from sp_search.cli.exported.prompts import LoadedPrompt, demo_quantizer
 from sp_search.config import Settings
 from sp_search.export.folder import task_of
 from sp_search.tasks.label_space import LabelSpace

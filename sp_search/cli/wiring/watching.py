@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from sp_search.cli.wiring.finished_study import SearchCommand
 from sp_search.engine.trial.task_data import TaskData
+from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.ui.progress import Log, Progress
 from sp_search.search.ui.state import Before
 
 STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
+
+
+def displayed(config: SearchCommand, settings: SearchSettings, before: StudyRecord, data: TaskData) -> Observer:
+    """The display of the command."""
+    sample = config.schedule.valid_sample
+    return progress_of(settings, before, data, sample, log=config.log, quiet=config.quiet)
 
 
 def progress_of(

@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 
+from sp_search.cli.exported.prompts import LMChoice, Prompts
 from sp_search.cli.serving.app import make_app
 from sp_search.cli.serving.batcher import Batcher, QueueFullError, Utterance
 from sp_search.cli.serving.metrics import ServerMetrics
-from sp_search.cli.wiring.prompts import LMChoice, Prompts
 from sp_search.units.audio import load_audio
 from tests.tiny import UNITS
 from tests.units.speech import quantizer, write_hum

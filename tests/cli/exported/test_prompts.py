@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from sp_search.cli.wiring.prompts import LMChoice, Prompts
+from sp_search.cli.exported.prompts import LMChoice, Prompts
 from sp_search.engine.prompted import source_cache
 from tests.export.winner import train_and_export
 from tests.tiny import UNITS
@@ -28,7 +28,7 @@ def prompts(exported, tmp_path):
 
 
 def test_several_prompts_answer_as_each_does_alone(prompts, folders, monkeypatch):
-    monkeypatch.setattr("sp_search.cli.wiring.prompts.TOGETHER", 40)
+    monkeypatch.setattr("sp_search.cli.exported.prompts.TOGETHER", 40)
     together = list(prompts(folders).of_lines(LINES, "here"))
     assert len(together) == len(LINES)
     for at, folder in enumerate(folders):

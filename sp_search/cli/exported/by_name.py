@@ -6,7 +6,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from sp_search.cli.wiring.prompts import demo_quantizer
+from sp_search.cli.exported.prompts import demo_quantizer
 from sp_search.errors import ConfigError
 from sp_search.files.paths import is_there, user_path
 from sp_search.lm.zoo import RANDOM

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sp_search.cli.wiring.prompts import LoadedPrompt
+from sp_search.cli.exported.prompts import LoadedPrompt
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import Prediction, labelled_answers
 from sp_search.metrics.accuracy import Answer
