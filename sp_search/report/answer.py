@@ -124,9 +124,9 @@ def next_steps(study: str, task: str, runs: Path) -> str:
         f"sp-search predict prompt={shlex.quote(str(best))} input=units.txt",
     ]
     python = [
-        "import mlflow",
-        f"model = mlflow.pyfunc.load_model({str(best)!r})",
-        'print(model.predict(["71 12 57"]))',
+        "import sp_search",
+        f"prompt = sp_search.load({str(best)!r})",
+        'print(prompt.predict("71 12 57"))',
     ]
     return (
         "<h3>What next</h3>"

@@ -40,7 +40,7 @@ def test_the_answer_stands_on_top_with_its_rivals_cost_version_and_the_next_line
     assert "1.11 at 2 an hour of a device" in top, "1,900 s at an engine share of 0.95"
     assert "0.1.0 at commit 0123456789ab" in top
     assert "sp-search export task=intent study=&#x27;a &lt;b&gt; &amp; c&#x27;" in top
-    assert "mlflow.pyfunc.load_model" in top
+    assert "sp_search.load(" in top
 
 
 def test_text_of_others_is_escaped(page):

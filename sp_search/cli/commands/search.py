@@ -32,7 +32,7 @@ from sp_search.cli.wiring.search_setup import (
     resolved_dtype,
     searches_rivals,
 )
-from sp_search.cli.wiring.watching import displayed
+from sp_search.cli.wiring.watching import displayed, left_before
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
@@ -51,6 +51,7 @@ from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import StudyRecord, study_record
 from sp_search.search.study.study import OpenStudy, open_study
+from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers.trainer import TrainerFactory
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
@@ -127,7 +128,7 @@ def _run(
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
     rivals = rivals_of_study(settings.folder, data, tell)
     before = study_record(opened.study, settings.metric.removeprefix(VALID))
-    observers: list[Observer] = [watch(settings, before, data)]
+    observers: list[Observer] = [watch(settings, before, data), Heartbeat(settings, left_before(before))]
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)

@@ -35,10 +35,10 @@ def progress_of(
     whole = len(data.corpus.splits["valid"])
     is_share = data.decides == "accuracy"  # right answers of all utterances, so that its interval follows from both
     valid = (min(valid_sample or whole, whole), whole) if is_share else None
-    return Progress(settings, log=log, quiet=quiet, before=before(record), valid=valid)
+    return Progress(settings, log=log, quiet=quiet, before=left_before(record), valid=valid)
 
 
-def before(record: StudyRecord) -> Before:
+def left_before(record: StudyRecord) -> Before:
     """What an earlier start of a study has left."""
     ended: dict[str, int] = {}
     for trial in record.trials:
