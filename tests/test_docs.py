@@ -13,6 +13,8 @@ import pytest
 from sp_search.cli.main import COMMANDS
 from sp_search.cli.settings.from_dict import leaves
 from sp_search.cli.settings.overrides import GROUPS, SHORT, is_read
+from sp_search.cli.wiring.next_steps import next_steps
+from sp_search.units.recordings import read_manifest
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,7 +32,7 @@ def hook():
 
 
 def typed_commands():
-    """(page, words) of each line in a block of code that calls sp-search or make search."""
+    """(page, words) of each line in a block of code that calls sp-search."""
     for page in PAGES:
         if page == RECORD:
             continue
@@ -65,6 +67,21 @@ def test_every_command_on_a_page_exists_and_reads_its_settings():
     found = [*typed_commands()]
     assert len(found) > 30
     assert [(str(page), fault) for page, words in found for fault in faults_of(words)] == []
+
+
+def test_the_five_commands_are_the_same_in_readme_and_tutorial_and_as_prepare_prints_them(tmp_path, monkeypatch):
+    tutorial = (ROOT / "docs/tutorial.md").read_text()
+    (table,) = re.findall(r"^```\n(path,split.*?)^```", tutorial, re.DOTALL | re.MULTILINE)
+    (tmp_path / "my.csv").write_text(table)
+    monkeypatch.chdir(tmp_path)
+    recordings = read_manifest(tmp_path / "my.csv", "")
+    _, printed = next_steps(recordings, tmp_path / "units/my", None)
+    pretrain, search = printed.removeprefix("next: ").split(" ; then: ")
+    readme = (ROOT / "README.md").read_text()
+    (five,) = re.findall(r"^```\n(sp-search prepare.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert five.splitlines()[1:3] == [pretrain, search]
+    assert len(five.splitlines()) == 5
+    assert [line for line in five.splitlines() if f"```\n{line}\n```" not in tutorial] == []
 
 
 def test_a_wrong_command_on_a_page_would_be_found():
