@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline demo-assets lint mutants test
+.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline demo-assets docs lint mutants test
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -79,6 +79,12 @@ bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= 
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo
+
+# --quiet would also hide warnings from --strict, and the build would pass with them.
+docs: $(STAMP) ## Build the documentation into build/site; a warning is an error
+	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+	@echo build/site/index.html
 
 lint: $(STAMP) ## Formatter, linter and types
 	@$(RUN) ruff format --check --quiet .

@@ -9,6 +9,8 @@ from sp_search.published import transfer
 from sp_search.search.cluster.session import ray_session
 from tests.file_server import FileServer
 
+torch.set_num_threads(1)  # for fixtures that come before the first test
+
 
 @pytest.fixture(autouse=True)
 def _one_torch_thread():

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import time
@@ -16,11 +17,13 @@ from sp_search.bench.idle_trainer import IdleTrainer
 from sp_search.bench.slots import IdleSearch
 from sp_search.prompts.limits import Limits
 from sp_search.search.base.callbacks import Observers
+from sp_search.search.base.choices import Choice
 from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import run_search
+from sp_search.search.study.sampler import read_sampler
 from sp_search.search.study.study import StudyIdentity, open_study
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.spool.offsets import StoreOffset
@@ -45,6 +48,11 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         final_budget=asked.budget,
         most_members=1,
         smallest=False,
+        sampler=read_sampler("tpe"),
+        pruner=Choice("asha", {"brackets": 1}),
+        wall_s=math.inf,
+        flat=None,
+        save_every_s=math.inf,
         metric="valid_accuracy",
         seed=0,
         first_trials=(),

@@ -55,8 +55,8 @@ class IdleTrainer:
         value = sum(share * curve(*self._trials[number], self._half) for number, share in shares.items())
         tally = Tally(np.array([value, value]), np.ones(2))
         interval = {"accuracy": (value, value)}
-        times = {"train_s": 0.0, "utterances_per_s": 0.0}
-        return {"metrics": {"accuracy": value}, "intervals": interval, "tally": tally, **times}
+        rest = {"train_s": 0.0, "utterances_per_s": 0.0, "answers": ()}
+        return {"metrics": {"accuracy": value}, "intervals": interval, "tally": tally, **rest}
 
     def scores(self, number: int, split: str) -> LogProbs:
         """Two answers to two utterances, the right one as likely as its curve is high."""

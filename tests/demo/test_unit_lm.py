@@ -1,6 +1,5 @@
 """The unit LM of the demo is fairseq's, and so is its file."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -17,6 +16,7 @@ from sp_search.demo.unit_lm import (
     train,
     unit_dictionary,
 )
+from sp_search.lm.architecture import Architecture
 from sp_search.lm.checkpoint import import_checkpoint
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.units.dictionary import Dictionary
@@ -71,10 +71,9 @@ def test_the_saved_file_is_a_checkpoint_that_the_importer_reads_to_the_same_logi
     no_prompt = PromptTensors(separator=lm.embedding[0])
     ours = plain_logits(lm, no_prompt, range(0), tokens[0, 1:4].tolist(), tokens[0, 5:].tolist())
     torch.testing.assert_close(ours, model(tokens)[0][0], rtol=1e-4, atol=1e-5)
-    assert dataclasses.asdict(lm.architecture) == {
-        "layers": 2, "embed_dim": 16, "ffn_embed_dim": 64, "attention_heads": 2,
-        "vocab_size": 10, "max_positions": 64, "final_norm": True,
-    }  # fmt: skip
+    assert lm.architecture == Architecture(
+        layers=2, embed_dim=16, ffn_embed_dim=64, attention_heads=2, vocab_size=10, max_positions=64, final_norm=True
+    )
 
 
 def test_the_dictionary_file_has_unit_u_at_id_u_plus_4_for_us_and_for_fairseq(tmp_path):

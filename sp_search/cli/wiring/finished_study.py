@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 from sp_search.cli.settings.compose import load_settings
+from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.config import Settings
 from sp_search.files.write import write_text
 from sp_search.report.comparison import read_summary
@@ -67,7 +68,12 @@ def leave_mark(config: SearchCommand) -> None:
 
 
 def _mark(config: SearchCommand) -> dict[str, Any]:
-    settings = {key: value for key, value in asdict(config).items() if key not in SHOWN_ONLY}
+    known = [name for name in get_type_hints(type(config)) if name in OF_SEARCH and name not in SHOWN_ONLY]
+    values = {name: getattr(config, name) for name in known}
+    settings = {
+        name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        for name, value in values.items()
+    }
     files = {str(path): _state(path) for path in (config.runs / config.study / JOURNAL, *_inputs(config))}
     return json.loads(json.dumps({"settings": settings, "files": files}, default=str))
 

@@ -103,12 +103,12 @@ class Worker:
         def errand() -> tuple[dict[str, Any], list[dict[str, Any]]]:
             return trainer.measure(shares, split, given), [trainer.facts(number) for number in shares]
 
-        return self._in_trainer(lambda: self._saving.as_saved(requests, errand))
+        return self._in_trainer(lambda: self._as_saved(requests, errand))
 
     def scores(self, request: TrialRequest, split: str) -> LogProbs:
         """The log-probabilities of what a trial as it was saved may answer to a split."""
         scores = partial(self._saving.trainer.scores, request.number, split)
-        return self._in_trainer(lambda: self._saving.as_saved([request], scores))
+        return self._in_trainer(lambda: self._as_saved([request], scores))
 
     def events(self, split: str) -> tuple[Numbers, Numbers]:
         """What is right at each event of `scores`, and the utterance it belongs to."""
@@ -168,10 +168,11 @@ class Worker:
         with self._turn:
             self._wait()
             leaving, self._leaving = self._leaving, set()
-            errands, self._errands = self._errands, []
-            asked = dict(self._asked)
         for number in leaving & self._live.keys():
             self._drop(number)
+        with self._turn:
+            errands, self._errands = self._errands, []
+            asked = dict(self._asked)
         for errand in errands:
             with self._clock.piece(is_errand=True):
                 errand()
@@ -235,6 +236,12 @@ class Worker:
             asked = [one.request for number, one in self._asked.items() if number in self._live]
         for request in asked:
             self._saving.save(request)
+
+    def _as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
+        """Do something with trials as they were saved. One that is live leaves first, until it is asked for again."""
+        for number in {request.number for request in requests} & self._live.keys():
+            self._drop(number)
+        return self._saving.as_saved(requests, errand)
 
     def _hand_over(self, number: int, to: Ask) -> None:
         asked = self._asked.get(number)

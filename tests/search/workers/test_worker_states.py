@@ -128,3 +128,26 @@ def test_a_worker_saves_all_live_trials_when_it_is_asked_to(worker, trainer, wan
     saving.result(WAIT_S)
     assert (tmp_path / "trials" / "1" / "state.pt").exists()
     assert not (tmp_path / "trials" / "2" / "state.pt").exists(), "it waits since its report, which saved it"
+
+
+def test_a_trial_that_is_still_live_answers_as_it_was_saved_and_goes_on_when_it_is_asked_to(worker, wanted, calls):
+    """As where a run has ended, and its worker is asked for its answers before it is told to remove it."""
+    worker.report(wanted(1), 300)
+    answered = calls.submit(worker.answer, [(wanted(1), 1.0)], "valid").result(WAIT_S)
+    assert answered[0]["metrics"]["accuracy"] == curve(PARAMS, 400)
+    worker.remove(1)
+    assert calls.submit(worker.scores, wanted(1), "valid").result(WAIT_S).shape == (3, 2)
+    assert seen(calls.submit(worker.report, wanted(1), 400).result(WAIT_S)) == 1600
+
+
+def test_an_errand_is_not_lost_where_removing_a_trial_fails(worker, trainer, wanted, calls, monkeypatch):
+    worker.report(wanted(1), 0)
+    trainer.gate.clear()
+    training = calls.submit(worker.report, wanted(2), 0)
+    until(lambda: 2 in trainer.joined)
+    monkeypatch.setattr(trainer, "remove", lambda number: 1 / 0)
+    worker.remove(1)
+    events = calls.submit(worker.events, "valid")
+    trainer.gate.set()
+    assert len(events.result(WAIT_S)) == 2
+    assert seen(training.result(WAIT_S)) == 100

@@ -115,7 +115,7 @@ def test_a_sqlite_file_holds_the_study_and_nothing_else(sqlite, tmp_path):
         **{f"sp_search.version.{name}": version for name, version in versions().items()},
     }
     assert trial.data.tags == identity | {
-        "mlflow.runName": "trial 0",
+        "mlflow.runName": "trial 0 · complete at 960",
         "mlflow.parentRunId": parent.info.run_id,
         "sp_search.trial": "0",
         "sp_search.role": "search",
