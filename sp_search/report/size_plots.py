@@ -44,7 +44,7 @@ def metric_against_size(
     trials = [trial for trial in record.trials if trial.reports and trial.facts.get(size)]
     points = list(_answers(record.metric, size, summary)) if summary else []
     if not trials and not points:
-        return Plot(size, title, "No trial has reported its size yet.", None)
+        return Plot(size, title, f"Nothing with {SIZES[size]} is known yet.", None)
     made = figure(x=SIZES[size], y=said(record.metric))
     hover = HOVER_SIZE.replace("UNIT", SIZES[size])
     members = {member["trial"] for member in summary["best"]["members"]} if summary else set()
@@ -146,7 +146,10 @@ def _answers(metric: str, size: str, summary: Mapping[str, Any]) -> Iterator[Poi
         seen.append(one["members"])
         kinds = together([member["method"] for member in one["members"]])
         symbol = ALONE if len(one["members"]) == 1 else AMONG
-        yield Point(f"{kinds} ({names.get(key, key)})", one[size], one["valid"][metric], COLOURS["winner"], symbol)
+        if one[size] > 0:  # the axis is a logarithm: who looks answers up has trained nothing
+            yield Point(
+                f"{kinds} ({names.get(key, key)})", one[size], one["valid"][metric], COLOURS["winner"], symbol
+            )
     for rival in (summary["baseline"], *summary.get("other_rivals", ())):
         if rival[size] > 0:
             yield Point(rival["name"], rival[size], rival["valid"][metric], COLOURS["fail"], ALONE)

@@ -64,7 +64,7 @@ def test_evaluate_finds_the_exported_metrics_and_their_intervals(searched, metho
 def test_export_copies_a_folder_that_answers_and_says_what_it_is(searched, method):
     folder, _ = searched
     sp_search(folder, "export", LM, "data=data", f"method={method}", f"to={method}")
-    answered = json.loads(sp_search(folder, "predict", LM, f"prompt={method}", stdin="1 2 3\n").stdout)
+    answered = json.loads(sp_search(folder, "predict", LM, f"prompt={method}", "top=9", stdin="1 2 3\n").stdout)
     assert len(answered["scores"]) == 5
     title = {
         "finetune": "Fine-tuned LM", "probe": "Linear probe", "ngram": "N-gram model",

@@ -28,7 +28,15 @@ def test_a_port_that_is_taken_is_told_in_one_line():
 def test_a_server_answers_and_ends_with_a_signal(exported, tmp_path):
     words = [f"prompt={exported.folder}", f"lm={exported.lm}", "port=0", f"cache={tmp_path}"]
     command = [sys.executable, "-m", "sp_search.cli", "serve", *words]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        ),  # a shell's job in the back lacks it
+    )
     try:
         first = next(line for line in process.stderr if "answering" in line)
         found = re.search(r"answering at http://127\.0\.0\.1:(\d+)/predict, best; CTRL-C ends it$", first)

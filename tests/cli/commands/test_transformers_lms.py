@@ -68,7 +68,7 @@ def test_answers_are_the_same_in_batches_of_1_and_64(searched):
     assert {tuple(found["labels"]) for found in together} <= set(ANSWERS)
     for one, among in zip(alone, together, strict=False):
         assert one["labels"] == among["labels"]
-        assert one["scores"] == pytest.approx(among["scores"], abs=1e-4)
+        assert one["score"] == pytest.approx(among["score"], abs=1e-4)
 
 
 def test_evaluate_finds_what_the_search_found(searched):
