@@ -46,7 +46,6 @@ class Heartbeat:
         """
         self._state, self._now = SearchState(settings, clock, before), now
         self._path = settings.folder / HEARTBEAT_FILE
-        self._rate = settings.workers
         self._last_error = ""
         self._how = "running"
         self._turn, self._over = threading.RLock(), threading.Event()
@@ -116,7 +115,7 @@ class Heartbeat:
             "trials": counted(state),
             "best": best_so_far(state),
             "time_left": time_left(state),
-            "utterances_per_s": round(state.rate * self._rate, 1),
+            "utterances_per_s": round(state.rate * state.settings.workers, 1),
             "running": [{"trial": run.name, "seen": run.seen, "value": run.value} for run in state.running],
             "last_error": self._last_error,
         }
