@@ -22,6 +22,7 @@ from torch import Tensor
 from sp_search.engine.answer.candidate import Candidate
 from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer
 from sp_search.engine.answer.label_map import LabelMap
+from sp_search.engine.answer.recall import Recalled
 from sp_search.engine.batch.collate import check_lengths
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.runtime.device import DtypeName
@@ -213,7 +214,7 @@ def _scorer_of_one(
 
 
 def _written(folder: Path, members: Sequence[SavedMember], model: AnswerModel, lm: UnitLM) -> Answer:
-    """What prompts, or one fine-tuned LM, write; or what a rival has heard before."""
+    """What prompts write, with rivals among them; or one fine-tuned LM; or what a rival alone has heard before."""
     first = members[0].trained
     if isinstance(first, Rival):
         return lambda split, *, tokens_per_pass: _remembered(first, split)
@@ -222,7 +223,17 @@ def _written(folder: Path, members: Sequence[SavedMember], model: AnswerModel, l
         return partial(model.write, candidates=[candidate], shares=[1.0])
     trained = [(one.share, one.trained) for one in members if isinstance(one.trained, TrainedMember)]
     candidates = [_candidate(folder, of, of.tensors, model, lm) for _, of in trained]
-    return partial(model.write, candidates=candidates, shares=[share for share, _ in trained])
+    rivals = [(one.share, one.trained) for one in members if isinstance(one.trained, Rival)]
+    tables = [model.table_of(rival.legal) for _, rival in rivals]
+
+    def answer(split: Split, *, tokens_per_pass: int | None) -> list[ScoredAnswer]:
+        recalled = [
+            Recalled(share, table, torch.from_numpy(rival.log_probs(split)).to(model.device))
+            for (share, rival), table in zip(rivals, tables, strict=True)
+        ]
+        return model.write(split, candidates, [share for share, _ in trained], tokens_per_pass, recalled)
+
+    return answer
 
 
 def _remembered(rival: Rival, split: Split) -> list[ScoredAnswer]:

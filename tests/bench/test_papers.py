@@ -48,7 +48,7 @@ def test_a_prompt_is_measured_as_a_pack_measures_it():
     data = tiny_data()
     trial, trainer = papers_trial(PAPERS, data), tiny_trainer(data=data)
     trainer.add(1, PAPERS, seed=5, budget=1000)
-    assert trial.metrics("test") == pytest.approx(trainer.evaluate(1, "test"))
+    assert trial.metrics("test") == pytest.approx(trainer.evaluate([1], "test")[1])
 
 
 def train(trial, folder, *, patience=2, max_epochs=30, tell=lambda _: None):

@@ -69,7 +69,7 @@ def test_answers_are_those_of_the_cpu(data, tmp_path):
     trainers[0].save(0, tmp_path / "state")
     trainers[1].remove(0)
     trainers[1].add(0, TRIALS["short, all layers"], seed=100, budget=160, state=tmp_path / "state")
-    on_gpu, on_cpu = (trainer.evaluate(0, "test") for trainer in trainers)
+    on_gpu, on_cpu = (trainer.evaluate([0], "test")[0] for trainer in trainers)
     assert on_gpu == pytest.approx(on_cpu, abs=1e-4)
 
 

@@ -53,7 +53,7 @@ def one_utterance(split, i):
 def test_an_export_is_as_accurate_as_the_trial_was(each):
     test = each.data.corpus.splits["test"]
     predicted = [prediction.labels for prediction in answers(each, test)]
-    assert hits(predicted, test.answers).value == pytest.approx(each.trainer.evaluate(0, "test")["accuracy"])
+    assert hits(predicted, test.answers).value == pytest.approx(each.trainer.evaluate([0], "test")[0]["accuracy"])
 
 
 def test_an_export_answers_every_utterance_as_the_trial_does(each, monkeypatch):
@@ -63,7 +63,7 @@ def test_an_export_answers_every_utterance_as_the_trial_does(each, monkeypatch):
     relabelled = replace(valid, answers=tuple(prediction.labels for prediction in predicted))
     corpus = replace(data.corpus, splits={**data.corpus.splits, "valid": relabelled})
     monkeypatch.setattr(data, "corpus", corpus)
-    assert each.trainer.evaluate(0, "valid")["accuracy"] == 1.0
+    assert each.trainer.evaluate([0], "valid")[0]["accuracy"] == 1.0
 
 
 def test_one_utterance_a_pass_answers_as_many_do(each):

@@ -1,6 +1,7 @@
 """An exported rival: it answers as the trial did, without its LM, however long an utterance is."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sp_search.export.predictor import load_predictor
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.types import Member
+from tests.export.winner import DEEP, train_and_export
 from tests.rivals.test_trainer import BOTH, NGRAM, RETRIEVAL
 from tests.tiny import ANSWERS, CPU, split_of, tiny_data, tiny_lm, tiny_texts
 
@@ -102,3 +104,24 @@ def test_a_trial_that_was_never_fitted_is_not_exported(tmp_path):
     trainer.save(0, tmp_path / "state")
     with pytest.raises(CheckpointError, match=r"state/rival\.safetensors: expected a saved rival of method ngram"):
         write_export(tmp_path / "best", [member_of(tmp_path / "state", NGRAM)], {}, None)
+
+
+@BOTH
+@pytest.mark.parametrize("tokens_per_pass", [None, 1])
+def test_a_rival_among_prompts_that_write_is_heard_as_the_trainer_heard_it(tmp_path, params, tokens_per_pass):
+    data = tiny_texts()
+    rival, _ = exported(tmp_path / "rival", params, data)
+    prompt = train_and_export(tmp_path / "prompt", {**DEEP, "verbalizer": "linear"}, data=data)
+    members = [
+        replace(prompt.member, share=0.3),
+        replace(member_of(tmp_path / "rival" / "state", params), share=0.7),
+    ]
+    write_export(tmp_path / "both", members, prompt.document, None)
+    test = data.corpus.splits["test"]
+    legal = [data.space.words(answer, data.task) for answer in data.space.answers]
+    given = [(rival.scores(test, legal), 0.7)]
+    wanted = [one.words for one in prompt.trainer.measure({0: 0.3}, "test", given)["answers"]]
+    alone = [one.words for one in prompt.trainer.measure({0: 1.0}, "test")["answers"]]
+    made = load_predictor(tmp_path / "both", prompt.lm, data.dictionary, device=CPU, dtype="float32")[0]
+    assert [one.labels for one in made.predict(test, tokens_per_pass)] == wanted
+    assert wanted != alone, "else the rival would not be heard"

@@ -35,7 +35,7 @@ def answers(winner, split):
 def test_an_export_is_as_good_as_the_trial_was(each):
     test = each.data.corpus.splits["test"]
     predicted = [prediction.labels for prediction in answers(each, test)]
-    wanted = {name: value for name, value in each.trainer.evaluate(0, "test").items() if name != "loss"}
+    wanted = {name: value for name, value in each.trainer.evaluate([0], "test")[0].items() if name != "loss"}
     found = measure(each.data.task.metrics, predicted, test.answers)
     assert {name: tally.value for name, tally in found.items()} == pytest.approx(wanted)
 

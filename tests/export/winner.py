@@ -43,7 +43,7 @@ def train_and_export(
         "lm": {"name": "tiny", "fingerprint": lm.fingerprint},
         "data": {"name": "tiny", "fingerprint": data.corpus.fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
-        "metrics": {"valid": {"accuracy": 0.5}, "test": trainer.evaluate(0, "test")},
+        "metrics": {"valid": {"accuracy": 0.5}, "test": trainer.evaluate([0], "test")[0]},
         "versions": {"python": "3.11.7", "mlflow": "3.17.2"},
     }
     member = Member(share=1.0, trial=0, seed=0, params=params, budget=10**6, state=folder / "state")

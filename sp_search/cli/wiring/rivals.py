@@ -18,6 +18,10 @@ from sp_search.types import RIVAL_FILE, Member
 KEPT = Path("rival")
 """Where they lie below the study's folder."""
 
+HEARD_SHARE, MOST_ANSWERS = 0.05, 5_000
+"""A rival is a member where answers are written, if training has the answers of this share of valid, and no more
+different answers than that: each symbol costs a sum over all of them."""
+
 
 def rivals_of_study(folder: Path, data: TaskData, tell: Callable[[str], None]) -> tuple[Rival, ...]:
     """The rivals of a study, the strongest on valid first.
@@ -59,25 +63,37 @@ def _on_valid(rivals: Sequence[Rival], data: TaskData) -> str:
 
 
 def rival_as_member(rivals: Sequence[Rival], folder: Path, data: TaskData) -> RivalMember | None:
-    """The n-gram model as one that may answer among prompts; None where there is none, or answers are written.
+    """The rival that may answer among prompts: the n-gram model, or the strongest where answers are written.
 
     Args:
-        rivals: those of the study.
+        rivals: those of the study, the strongest first.
         folder: of the study, where they are kept.
         data: the corpus and its task.
+
+    Returns:
+        None where there is none, or where too few of valid's written answers are known for it to be of use.
     """
-    found = next((rival for rival in rivals if rival.settings.method == "ngram"), None)
-    if found is None or data.task.decoding != "best":
+    writes = data.task.decoding != "best"
+    found = next((rival for rival in rivals if writes or rival.settings.method == "ngram"), None)
+    if found is None or (writes and not _knows_some(data)):
         return None
     legal = [data.space.words(answer, data.task) for answer in data.space.answers]
     splits = {name: data.corpus.splits[name] for name in ("valid", "test")}
     params = dict(found.settings.params())
     return RivalMember(
         log_probs={name: found.scores(split, legal) for name, split in splits.items()},
+        recalls=writes,
         member=Member(share=1.0, trial=0, seed=0, params=params, budget=0, state=folder / KEPT),
         facts={
-            "method": "ngram",
+            "method": found.settings.method,
             "trained_parameters": found.trained_parameters,
             "stored_bytes": found.stored_bytes,
         },
     )
+
+
+def _knows_some(data: TaskData) -> bool:
+    """Whether training has the answers of some of valid, in a table of answers that is not too large."""
+    valid, known = data.corpus.splits["valid"], set(data.corpus.splits["train"].answers)
+    heard = sum(answer in known for answer in valid.answers) / len(valid)
+    return heard >= HEARD_SHARE and len(known) <= MOST_ANSWERS

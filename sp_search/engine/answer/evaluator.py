@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from torch import Tensor
 from sp_search.engine.answer.answer_tree import answer_numbers, answer_tree
 from sp_search.engine.answer.candidate import Candidate
 from sp_search.engine.answer.generate import generate_answers
+from sp_search.engine.answer.recall import Recalled, answer_table
 from sp_search.engine.answer.score import answer_nll, score_answers, symbol_log_probs
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
@@ -123,6 +125,16 @@ class AnswerModel:
         """The answers that are chosen among, in words; none where answers are written."""
         return self._names
 
+    @cached_property
+    def answer_table(self) -> Tensor:
+        """Training's answers as label symbols, (A, M), for `Recalled`."""
+        return answer_table(self._space.answers, self.device)
+
+    def table_of(self, answers: Sequence[Words]) -> Tensor:
+        """Answers in words as label symbols, (A, M), for `Recalled`."""
+        numbers = self._space.numbers
+        return answer_table([[numbers[label] for label in self._task.spell(one)] for one in answers], self.device)
+
     def on(self, lm: UnitLM) -> AnswerModel:
         """The same task on another LM, one that was fine-tuned."""
         own = fold_weights(lm, self._weights.device, self._weights.dtype, self._weights.backend)
@@ -150,8 +162,9 @@ class AnswerModel:
         candidates: Sequence[Candidate],
         shares: Sequence[float],
         tokens_per_pass: int | None = None,
+        recalled: Sequence[Recalled] = (),
     ) -> list[ScoredAnswer]:
-        """Answers that prompts write together, weighted by their shares, and the probability of each."""
+        """Answers that prompts, and models that know whole answers, write together, and the probability of each."""
         written = generate_answers(
             self._weights,
             split,
@@ -159,6 +172,7 @@ class AnswerModel:
             shares,
             longest=self.longest,
             trie=self._trie,
+            recalled=recalled,
             size=self._writing if tokens_per_pass is None else MicrobatchSize(tokens_per_pass),
             source_cache=self._source_cache,
         )

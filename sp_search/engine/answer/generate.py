@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from sp_search.engine.answer.cached_rows import CachedRows
 from sp_search.engine.answer.candidate import AnswerBatch, Candidate, each_candidate, for_each_batch
+from sp_search.engine.answer.recall import Recalled, RecalledRows
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.transformer.folded_weights import FoldedWeights
@@ -44,6 +46,7 @@ def generate_answers(
     *,
     longest: int,
     trie: AnswerTrie | None = None,
+    recalled: Sequence[Recalled] = (),
     size: MicrobatchSize | None = None,
     source_cache: SourceCache | None = None,
 ) -> list[GeneratedAnswer]:
@@ -53,9 +56,10 @@ def generate_answers(
         weights: the frozen LM.
         split: utterances; their own answers are not looked at.
         candidates: K prompts of one label space.
-        shares: K weights of their log-probabilities, that sum to 1.
+        shares: K weights of their log-probabilities, that sum to 1 with those of `recalled`.
         longest: symbols of an answer, at most; 1 or more.
         trie: answers that are legal, none longer than `longest`; None lets any symbol follow any.
+        recalled: models that know whole answers, and write among the prompts.
         size: source units of a batch and the room for its answers; by default the usual size for the device.
         source_cache: keeps the source states of these weights; None computes them each time.
 
@@ -66,19 +70,36 @@ def generate_answers(
 
     def write(batches: list[AnswerBatch]) -> None:
         rows = {k: CachedRows(weights, candidates[k], batch, longest) for batch, k in each_candidate(batches)}
-        written = _Generation([(shares[k], of_k) for k, of_k in sorted(rows.items())], longest, trie).to_the_end()
-        for utterance, answer in zip(batches[0].utterances.tolist(), written, strict=True):
+        members: list[tuple[float, Rows]] = [(shares[k], of_k) for k, of_k in sorted(rows.items())]
+        utterances = batches[0].utterances
+        members += [(one.share, RecalledRows(one.of(utterances), symbols)) for one in recalled]
+        written = _Generation(members, longest, trie).to_the_end()
+        for utterance, answer in zip(utterances.tolist(), written, strict=True):
             found[utterance] = answer
 
+    symbols = len(candidates[0].verbalized.outputs)
     size = size or MicrobatchSize.for_writing(weights.device)
     for_each_batch(weights, split, candidates, size, source_cache, write, behind=longest)
     return found
 
 
+class Rows(Protocol):
+    """Who writes: what comes next in every utterance's answer."""
+
+    def log_probs(self) -> Tensor:
+        """Log-probability of each symbol to come next, and of `</s>` last: (B, C + 1), nats."""
+
+    def feed(self, symbols: Tensor) -> None:
+        """Add one symbol to each utterance's answer, (B,)."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Drop all utterances but these, by number."""
+
+
 class _Generation:
     """The answers of one batch, a symbol longer each step."""
 
-    def __init__(self, members: Sequence[tuple[float, CachedRows]], longest: int, trie: AnswerTrie | None) -> None:
+    def __init__(self, members: Sequence[tuple[float, Rows]], longest: int, trie: AnswerTrie | None) -> None:
         """Begin with the rows up to `<s>`."""
         self._members, self._longest, self._trie = members, longest, trie
 

@@ -170,9 +170,9 @@ class MultiTrialTrainer:
         }
         return self._reports(due, rate)
 
-    def evaluate(self, number: int, split: str) -> dict[str, float]:
-        """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
-        return self._validator.on_split(self._trials[number], split)
+    def evaluate(self, numbers: Sequence[int], split: str) -> dict[int, dict[str, float]]:
+        """The task's metrics, and loss in nats per answer symbol, of each of these trials on a split."""
+        return self._validator.on_split({number: self._trials[number] for number in numbers}, split)
 
     def measure(
         self, shares: Mapping[int, float], split: str, given: Sequence[tuple[npt.NDArray[np.float32], float]] = ()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_numbers
 from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers, Symbols, written_shares
+from sp_search.engine.answer.recall import Recalled
 from sp_search.engine.answer.score import gold_choices
 from sp_search.engine.prompted.source_cache import SourceCache
 from sp_search.engine.runtime.microbatch import MicrobatchSize
@@ -55,10 +56,11 @@ class Validator:
         """The most symbols of an answer."""
         return self._answerer.longest
 
-    def on_split(self, trial: LiveTrial, name: str) -> dict[str, float]:
-        """The task's metrics, and loss in nats per answer symbol, of a trial on a split."""
+    def on_split(self, trials: Mapping[int, LiveTrial], name: str) -> dict[int, dict[str, float]]:
+        """The task's metrics, and loss in nats per answer symbol, of trials on a split, by their numbers."""
         split, data = self._data.corpus.splits[name], self._data
-        return self._evaluated([trial], split, data.answers[name])[0].metrics(data.task, split, data.known)
+        found = self._evaluated(list(trials.values()), split, data.answers[name])
+        return {n: one.metrics(data.task, split, data.known) for n, one in zip(trials, found, strict=True)}
 
     def together(
         self, trials: Sequence[tuple[LiveTrial, float]], given: Sequence[tuple[Tensor, float]], name: str
@@ -67,8 +69,8 @@ class Validator:
 
         Args:
             trials: each with its weight; prompts alone where answers are written.
-            given: log-probabilities of legal answers, (N, answers), that others have given to the same split, each
-                with its weight; only where answers are chosen.
+            given: log-probabilities of training's answers, (N, answers), that others have given to the same split,
+                each with its weight. Where answers are written, they say what comes next (`engine.answer.recall`).
             name: of the split.
 
         Returns:
@@ -79,10 +81,12 @@ class Validator:
         if not self._answerer.writes:
             scored = [(self._scores(trial, split), share) for trial, share in trials] + list(given)
             return self._answerer.chosen(torch.stack([share * scores for scores, share in scored]).sum(0), answers)
-        if len(trials) == 1:
+        if len(trials) == 1 and not given:
             return self._evaluated([trials[0][0]], split, answers)[0]
         candidates, shares = zip(*[(trial.candidate(), share) for trial, share in trials], strict=True)
-        written = self._answerer.write(split, candidates, shares)
+        table, device = self._answerer.answer_table, self._weights.device
+        recalled = [Recalled(share, table, log_probs.to(device)) for log_probs, share in given]
+        written = self._answerer.write(split, candidates, shares, recalled=recalled)
         return SplitAnswers([one.words for one in written], None, written_shares(written))
 
     def scores(self, trial: LiveTrial, name: str) -> Tensor:

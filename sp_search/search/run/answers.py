@@ -14,8 +14,9 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
+from sp_search.metrics.parts import NEW
 from sp_search.metrics.tally import Tally
-from sp_search.search.base.protocol import TrialRequest
+from sp_search.search.base.protocol import VALID, TrialRequest
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.run.race import survivors
 from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
@@ -23,6 +24,9 @@ from sp_search.search.study.ensemble import greedy_ensembles
 from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
 from sp_search.search.workers.trainer import LogProbs
 from sp_search.types import RIVAL_FILE, STATE_FILE, Answered, Member
+
+RECALL_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""Weights that are tried for a rival among states that write."""
 
 ADDED = ("trained_parameters", "stored_bytes")
 """Facts of which those of members are added up."""
@@ -42,6 +46,7 @@ class RivalMember:
     """What answers without the LM: log-probabilities of legal answers by split, and how it is exported."""
 
     log_probs: Mapping[str, LogProbs]  # (N, answers)
+    recalls: bool  # answers are written: it says what comes next by the answers that it knows
     member: Member
     facts: Mapping[str, Any]  # method, trained_parameters, stored_bytes
 
@@ -58,6 +63,10 @@ class Together:
         """As they are exported."""
         own = [replace(state.member, share=share) for state, share in self.states]
         return (*own, *([replace(self.rival[0].member, share=self.rival[1])] if self.rival else []))
+
+    def beside(self, rival: RivalMember, share: float) -> Together:
+        """The same states, with a rival that has this share of the weight."""
+        return Together(tuple((state, (1 - share) * own) for state, own in self.states), (rival, share))
 
     def ask(self, worker: Any, split: str) -> Any:
         """Have a worker answer a split; an object reference."""
@@ -132,14 +141,29 @@ def greedy_answers(
     scores = ray.get(asked)
     known = gold >= 0
     candidates: dict[str, list[LogProbs]] = {"prompts": scores}
-    if rival is not None:
+    if rival is not None and not rival.recalls:
         candidates["all"] = [*scores, rival.log_probs["valid"]]
     for name, of_each in candidates.items():
         way = greedy_ensembles(
             [one[known] for one in of_each], gold[known], utterances[known], most=settings.most_members
         )
         found[name] = [_together(choice.shares, states, rival) for choice in way]
+    if rival is not None and rival.recalls:
+        found["all"] = [_recalling(found["prompts"][-1], rival, settings, workers)]
     return found
+
+
+def _recalling(form: Together, rival: RivalMember, settings: SearchSettings, workers: Sequence[Any]) -> Together:
+    """States with a rival that recalls answers, if that pays: its weight is chosen by what is written on valid.
+
+    Of the weights that are not behind where valid decides, by more than one standard error, the one is taken that is
+    best on all of valid: where new sentences decide, sentences heard before are what a rival knows.
+    """
+    forms = [form, *(form.beside(rival, share) for share in RECALL_SHARES)]
+    answered = ray.get([one.ask(workers[i % len(workers)], "valid") for i, one in enumerate(forms)])
+    near = survivors({i: [found["tally"]] for i, (found, _) in enumerate(answered)})
+    whole = settings.metric.removeprefix(VALID).removesuffix(f"_{NEW}")
+    return forms[max(near, key=lambda i: answered[i][0]["metrics"][whole])]
 
 
 def _together(shares: Mapping[int, float], states: Sequence[TrainedState], rival: RivalMember | None) -> Together:

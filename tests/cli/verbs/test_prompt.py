@@ -122,7 +122,7 @@ def test_a_process_that_was_forked_off_answers_as_its_parent(prompt):
 
 def test_a_prompt_measures_itself_as_its_training_did(prompt, exported):
     found = prompt.evaluate(exported.data, split="test")
-    assert found["metrics"]["accuracy"] == pytest.approx(exported.winner.trainer.evaluate(0, "test")["accuracy"])
+    assert found["metrics"]["accuracy"] == pytest.approx(exported.winner.trainer.evaluate([0], "test")[0]["accuracy"])
     assert {"baseline", "other_rivals", "intervals", "eer"} <= set(found)
     with pytest.raises(ConfigError, match=r"^split: expected train, valid, test, got 'dev'$"):
         prompt.evaluate(exported.data, split="dev")

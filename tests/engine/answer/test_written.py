@@ -90,4 +90,4 @@ def test_the_loss_of_an_update_counts_scored_positions_and_no_padding():
     params = dict(prompt_length=2, depth=2, lr=1e-9, dropout=0.0, score_separator=False)
     trainer.add(1, params, seed=0, budget=1000)
     loss = trainer.advance([1], {1: 0})[1].metrics["train_loss"]
-    assert loss == pytest.approx(trainer.evaluate(1, "train")["loss"], rel=1e-5)
+    assert loss == pytest.approx(trainer.evaluate([1], "train")[1]["loss"], rel=1e-5)

@@ -44,14 +44,14 @@ def test_each_part_is_measured_as_a_split_of_it_alone():
     assert data.known == set(TEXTS) - {NEW}
     names = data.task.metrics
     for split in ("valid", "test"):
-        found = trainer.evaluate(0, split)
+        found = trainer.evaluate([0], split)[0]
         assert set(found) == {*names, *(f"{name}_{part}" for name in names for part in ("heard", "new")), "loss"}
         for part in ("heard", "new"):
             alone = trained(only(data, part == "new"))[0].measure({0: 1.0}, split)
             assert {name: found[f"{name}_{part}"] for name in names} == {n: alone["metrics"][n] for n in names}
             intervals = trainer.measure({0: 1.0}, split)["intervals"]
             assert {name: intervals[f"{name}_{part}"] for name in names} == alone["intervals"]
-    assert {name: told[f"valid_{name}"] for name in found} == trainer.evaluate(0, "valid")
+    assert {name: told[f"valid_{name}"] for name in found} == trainer.evaluate([0], "valid")[0]
 
 
 @pytest.mark.parametrize("sample", [2, 5])

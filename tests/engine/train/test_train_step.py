@@ -124,7 +124,7 @@ def test_a_probe_reads_the_same_states_where_memory_runs_out(monkeypatch):
     for trainer in (roomy, tiny_trainer()):
         add_all(trainer, {1: PROBES["probe"]})
         trainer.advance([1], {1: 10**6})
-        metrics.append(trainer.evaluate(1, "valid"))
+        metrics.append(trainer.evaluate([1], "valid")[1])
         monkeypatch.setattr(linear_probe, "_states", small)
     assert small.refused
     assert metrics[1] == pytest.approx(metrics[0], rel=1e-5)
@@ -147,11 +147,11 @@ def test_a_pack_whose_passes_were_halved_keeps_to_it(tmp_path, monkeypatch):
 def test_validation_where_memory_runs_out_measures_the_same(tmp_path, monkeypatch):
     trainer = tiny_trainer()
     add_all(trainer, {1: TRIALS["deep infix"], 2: TRIALS["linear, decaying"]})
-    wanted = {number: trainer.evaluate(number, "valid") for number in (1, 2)}
+    wanted = {number: trainer.evaluate([number], "valid")[number] for number in (1, 2)}
     device = SmallDevice(forward=3, backward=10**9)
     monkeypatch.setattr(score, "target_logits", device)
     for number, metrics in wanted.items():
-        assert trainer.evaluate(number, "valid") == pytest.approx(metrics, rel=1e-5)
+        assert trainer.evaluate([number], "valid")[number] == pytest.approx(metrics, rel=1e-5)
     assert device.refused
 
 
@@ -160,10 +160,10 @@ def test_validation_that_runs_out_of_memory_leaves_training_its_size(monkeypatch
     add_all(trainer, {1: TRIALS["deep infix"]})
     device = SmallDevice(forward=3, backward=10**9)
     monkeypatch.setattr(score, "target_logits", device)
-    trainer.evaluate(1, "valid")
+    trainer.evaluate([1], "valid")[1]
     assert trainer.facts(1)["tokens_per_pass"] == 10**6
     refused = device.refused
-    trainer.evaluate(1, "valid")
+    trainer.evaluate([1], "valid")[1]
     assert device.refused <= refused + 1  # scoring keeps to its own halved size
 
 
@@ -174,7 +174,7 @@ def test_training_that_runs_out_of_memory_leaves_validation_its_size(monkeypatch
     monkeypatch.setattr(score, "target_logits", watched := SmallDevice(forward=12, backward=10**9))
     trainer.advance([1], {1: 10**6})
     assert trainer.facts(1)["tokens_per_pass"] < 10**6
-    trainer.evaluate(1, "valid")
+    trainer.evaluate([1], "valid")[1]
     assert watched.most_rows == 12  # all of valid at once
 
 

@@ -143,7 +143,7 @@ def test_a_diverged_trial_touches_no_other(alone):
     assert math.isnan(reports[1].metrics["train_loss"])
     for number in (0, 2):
         assert reports[number].metrics["train_loss"] == pytest.approx(alone[number].train_loss, rel=1e-5)
-        assert trainer.evaluate(number, "valid")["loss"] == pytest.approx(
+        assert trainer.evaluate([number], "valid")[number]["loss"] == pytest.approx(
             alone[number].metrics["valid_loss"], rel=1e-5
         )
 
@@ -234,7 +234,7 @@ def test_evaluate_is_what_a_report_says_of_the_validation_split():
     wanted = {
         name.removeprefix("valid_"): value for name, value in report.metrics.items() if name.startswith("valid_")
     }
-    assert trainer.evaluate(1, "valid") == pytest.approx(wanted, rel=1e-6)
+    assert trainer.evaluate([1], "valid")[1] == pytest.approx(wanted, rel=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["deep infix", "long, top layers", "cut sources"])
@@ -243,9 +243,12 @@ def test_what_an_evaluation_keeps_changes_neither_training_nor_the_next_evaluati
     for kept in (0, 10**9):
         trainer = tiny_trainer(source_cache_bytes=kept)
         add_all(trainer, {1: TRIALS[kind]})
-        first = [trainer.evaluate(1, split) for split in ("train", "valid")]
+        first = [trainer.evaluate([1], split)[1] for split in ("train", "valid")]
         after = trained(trainer, [1], UPDATES, tmp_path / str(kept))[1]
-        found[kept] = [*first, after.metrics, *(trainer.evaluate(1, split) for split in ("train", "valid"))], after
+        found[kept] = (
+            [*first, after.metrics, *(trainer.evaluate([1], split)[1] for split in ("train", "valid"))],
+            after,
+        )
     for plain, cached in zip(found[0][0], found[10**9][0], strict=True):
         assert cached == pytest.approx(plain, rel=1e-5)
     assert_same(found[10**9][1], found[0][1])
@@ -264,7 +267,7 @@ def test_a_trial_is_measured_on_a_sample_of_valid_until_its_full_budget():
     trainer = tiny_trainer(valid_sample=5, chunk_updates=1)
     trainer.add(0, {"prompt_length": 2, "depth": 1, "lr": 0.01}, seed=0, budget=16)
     early, final = (trainer.advance([0], {0: seen})[0].metrics["valid_accuracy"] for seen in (8, 16))
-    assert final == trainer.evaluate(0, "valid")["accuracy"]
+    assert final == trainer.evaluate([0], "valid")[0]["accuracy"]
     assert early * 5 == pytest.approx(round(early * 5), abs=1e-6)
 
 

@@ -42,7 +42,7 @@ def build_trainer(shared):
 def trained(trainer):
     trainer.add(1, PARAMS, seed=0, budget=100)
     report = trainer.advance([1], {1: 16})[1]
-    return {**report.metrics, "utterances_per_s": 0, **trainer.evaluate(1, "test")}
+    return {**report.metrics, "utterances_per_s": 0, **trainer.evaluate([1], "test")[1]}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

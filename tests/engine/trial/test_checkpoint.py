@@ -47,7 +47,7 @@ def test_a_restored_trial_answers_as_it_did(interrupted):
     trainer.save(1, folder / "again")
     other = tiny_trainer()
     other.add(2, params, seed=100 + number, budget=BUDGET, state=folder / "again")
-    assert other.evaluate(2, "test") == trainer.evaluate(1, "test")
+    assert other.evaluate([2], "test")[2] == trainer.evaluate([1], "test")[1]
 
 
 def test_a_disk_that_is_full_is_told_as_such_and_the_older_state_stays(tmp_path, monkeypatch):

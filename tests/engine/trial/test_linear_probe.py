@@ -96,16 +96,16 @@ def test_updates_leave_the_layer_that_a_plain_loop_leaves(tmp_path):
     names = [" ".join(data.space.words(answer, data.task)) for answer in data.space.answers]
     assert names == [" ".join(answer) for answer in ANSWERS]
     best = linear(inputs).argmax(-1)
-    assert trainer.evaluate(1, "train")["accuracy"] == pytest.approx(float((best == gold).float().mean()))
+    assert trainer.evaluate([1], "train")[1]["accuracy"] == pytest.approx(float((best == gold).float().mean()))
     loss = F.cross_entropy(linear(inputs), gold).item() / 3  # an answer has three symbols
-    assert trainer.evaluate(1, "train")["loss"] == pytest.approx(loss, rel=1e-4)
+    assert trainer.evaluate([1], "train")[1]["loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_a_probe_learns_what_shows_in_the_units():
     trainer = tiny_trainer(chunk_updates=200)
     trainer.add(1, PROBE, seed=0, budget=10**6)
     trainer.advance([1], {1: 0})
-    assert trainer.evaluate(1, "train")["accuracy"] > 0.9
+    assert trainer.evaluate([1], "train")[1]["accuracy"] > 0.9
 
 
 def test_the_outcome_has_an_interval_around_the_value_and_the_time_of_the_states_too():
@@ -113,7 +113,7 @@ def test_the_outcome_has_an_interval_around_the_value_and_the_time_of_the_states
     trainer.add(1, PROBE, seed=0, budget=10**6)
     before = trainer.measure({1: 1.0}, "test")["train_s"]
     trainer.advance([1], {1: 0})
-    outcome, value = trainer.measure({1: 1.0}, "test"), trainer.evaluate(1, "test")["accuracy"]
+    outcome, value = trainer.measure({1: 1.0}, "test"), trainer.evaluate([1], "test")[1]["accuracy"]
     low, high = outcome["intervals"]["accuracy"]
     assert low <= value <= high
     assert 0 < before < outcome["train_s"]
@@ -150,7 +150,7 @@ def test_a_probe_has_no_loss_on_a_split_whose_answers_training_never_had():
     data.answers = {**data.answers, "valid": np.full((12, 3), 8, dtype=np.int32)}
     trainer = tiny_trainer(data=data)
     trainer.add(1, PROBE, seed=0, budget=BUDGET)
-    assert set(trainer.evaluate(1, "valid")) == {"accuracy"}
+    assert set(trainer.evaluate([1], "valid")[1]) == {"accuracy"}
 
 
 def test_tensors_of_another_kind_are_refused():

@@ -75,7 +75,7 @@ def test_the_shared_lm_and_the_prompts_beside_it_are_left_alone():
     beside.add(2, dict(method="finetune", lr=0.1), seed=0, budget=BUDGET)
     beside.advance([1, 2], {1: 0, 2: 0})
     alone.advance([1], {1: 0})
-    assert beside.evaluate(1, "test") == alone.evaluate(1, "test")
+    assert beside.evaluate([1], "test")[1] == alone.evaluate([1], "test")[1]
     assert all(torch.equal(tensor, weights[name]) for name, tensor in lm.tensors().items())
 
 
@@ -83,9 +83,9 @@ def test_the_shared_lm_and_the_prompts_beside_it_are_left_alone():
 def test_training_lowers_the_loss_on_what_it_has_seen(make_data):
     trainer = tiny_trainer(data=make_data(), chunk_updates=40)
     trainer.add(1, dict(method="finetune", lr=0.003), seed=0, budget=10**6)
-    before = trainer.evaluate(1, "train")["loss"]
+    before = trainer.evaluate([1], "train")[1]["loss"]
     trainer.advance([1], {1: 0})
-    assert trainer.evaluate(1, "train")["loss"] < 0.5 * before
+    assert trainer.evaluate([1], "train")[1]["loss"] < 0.5 * before
 
 
 def test_facts_count_every_weight_and_a_vector_for_the_separator():

@@ -127,11 +127,11 @@ def test_one_member_at_most_is_the_best_state_by_the_metric_alone(ended):
     assert list(forms) == ["single"]
 
 
-def rival(skill=1.5):
+def rival(skill=1.5, *, recalls=False):
     scores = leaning(99, skill)
     member = Member(share=1.0, trial=0, seed=0, params={"method": "ngram"}, budget=0, state="rival")
     facts = {"method": "ngram", "trained_parameters": 100, "stored_bytes": 400}
-    return RivalMember({"valid": scores, "test": scores}, member, facts)
+    return RivalMember({"valid": scores, "test": scores}, recalls, member, facts)
 
 
 def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
@@ -152,6 +152,38 @@ def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
 def test_a_rival_without_skill_is_left_out(ended):
     forms = chosen_answers(ended.states, rival(skill=-2.0), ended.config, [Worker(RUNS)])
     assert forms["all"].rival is None
+
+
+class Writer(Worker):
+    """New sentences get worse with the weight of who recalls, those heard before get better."""
+
+    def __init__(self, skills, lost):
+        super().__init__(skills)
+        self.lost = lost  # hits of 60 new sentences, by weight
+
+    def answers(self, members, split, given):
+        told, facts = super().answers(members, split, given=())
+        share = round(sum(weight for _, weight in given), 1)
+        assert sum(own for _, own in members) + share == pytest.approx(1.0)
+        hits = np.ones(EVENTS)
+        hits[: self.lost[share]] = 0
+        return {**told, "tally": Tally(hits, np.ones(EVENTS)), "metrics": {"accuracy": 0.5 + share}}, facts
+
+
+@pytest.mark.parametrize(
+    ("lost", "share"),
+    [
+        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 5, 0.4: 5, 0.5: 5}, 0.5),
+        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 6, 0.4: 9, 0.5: 20}, 0.3),  # one of 60 is within one standard error
+        ({0.0: 5, 0.1: 9, 0.2: 9, 0.3: 9, 0.4: 9, 0.5: 20}, None),
+    ],
+)
+def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_valid_decides(ended, lost, share):
+    forms = chosen_answers(ended.states, rival(recalls=True), ended.config, [Writer(RUNS, lost)])
+    found = forms["all"]
+    assert (found.rival and found.rival[1]) == share
+    assert [state for state, _ in found.states] == [state for state, _ in forms["prompts"].states]
+    assert sum(member.share for member in found.members) == pytest.approx(1.0)
 
 
 def test_the_steps_of_the_choice_have_ever_more_members(ended):
