@@ -31,8 +31,8 @@ ABOUT_TEN_FILES = 11
 MANY_FILES = {"cli/commands"}  # one a command
 OWNERS = {
     "mlflow": {"tracking"},
-    "ray": {"search", "bench/plain_tune"},  # there as a baseline
-    "optuna": {"search"},
+    "ray": {"search", "bench/plain_tune", "bench/strategies/replay"},  # there as a baseline, and without a cluster
+    "optuna": {"search", "bench/strategies/replay"},  # there in memory
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli", "pretrain", "units/fairseq_file"},  # fairseq's settings and checkpoints hold it
     "fairseq": {"lm", "pretrain", "units", "demo", "bench"},  # bench: the baseline is fairseq's own decoder
@@ -167,7 +167,7 @@ def test_a_file_takes_no_private_name_of_another(path):
         (
             "sp_search/engine/a.py",
             "def f():\n    import ray.tune",
-            "engine imports ray, which bench/plain_tune and search owns",
+            "engine imports ray, which bench/plain_tune and bench/strategies/replay and search owns",
         ),
         (
             "sp_search/lm/a.py",

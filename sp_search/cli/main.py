@@ -42,6 +42,8 @@ COMMANDS = {
     "bench decode": "measure how fast answers are written, with the key/value cache and without",
     "bench gpu": "measure a GPU: its parity with the CPU, and the speed of packs of trials",
     "bench members": "measure how fast prompts answer together",
+    "bench curves": "record learning curves of settings drawn from a whole space",
+    "bench strategies": "compare samplers and pruners on recorded learning curves",
     "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",

@@ -6,19 +6,16 @@ from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.wiring.factories import recipe_of
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import parameter_limits
-from sp_search.lm.architecture import Architecture
 from sp_search.search.base.space import read_params, read_space
 from sp_search.tasks.registry import TASKS
 
 UTTERANCES = 1600
 
-LM4 = Architecture(layers=4, embed_dim=16, ffn_embed_dim=64, attention_heads=2, vocab_size=104, max_positions=3072)
-
 
 def first_trial(settings, layers):
     """What the search tries first, without what the space lacks, and with what it fixes."""
-    space = read_space(settings.space, parameter_limits(LM4), layers)
-    given = read_params(settings.schedule.first_trials[0], parameter_limits(LM4), layers)
+    space = read_space(settings.space, parameter_limits(4), layers)
+    given = read_params(settings.schedule.first_trials[0], parameter_limits(4), layers)
     fixed = {r.name: r.values[0] for r in space.ranges if r.kind == "fixed"}
     return {name: value for name, value in given.items() if name in settings.space} | fixed
 

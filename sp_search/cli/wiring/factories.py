@@ -75,7 +75,7 @@ def only_trial(config: Settings, architecture: Architecture) -> Params:
     Raises:
         ConfigError: the space is wrong, or a parameter is not fixed.
     """
-    return read_space(config.space, parameter_limits(architecture), architecture.layers).only_trial()
+    return read_space(config.space, parameter_limits(architecture.layers), architecture.layers).only_trial()
 
 
 def prompts_of(config: Settings, folders: Sequence[Path], encoder: Path | None = None) -> Prompts:

@@ -195,7 +195,7 @@ def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
     Raises:
         ConfigError: the space is wrong, or has a method that does not suit the task.
     """
-    space = read_space(config.space, parameter_limits(architecture), architecture.layers)
+    space = read_space(config.space, parameter_limits(architecture.layers), architecture.layers)
     methods = _methods(space)
     if "probe" in methods:
         check_probe(task)
@@ -256,7 +256,7 @@ def _first_trials(
         StudyError: the study in `warm_start` does not exist, or none of its trials reached its full budget.
     """
     found = [*_warm_trials(config, space, tell)]
-    limits = parameter_limits(architecture)
+    limits = parameter_limits(architecture.layers)
     for number, given in enumerate(config.schedule.first_trials):
         params, faults = fitting(space, read_params(given, limits, architecture.layers))
         if faults:

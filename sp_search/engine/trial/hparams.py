@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sp_search.errors import ConfigError
-from sp_search.lm.architecture import Architecture
 from sp_search.prompts.limits import Limits, limits_of, refuse_outside
 from sp_search.prompts.settings import PROMPT_LIMITS, PromptSettings
 from sp_search.rivals.settings import RIVAL_LIMITS, RIVALS
@@ -96,12 +95,12 @@ TRIAL_LIMITS = limits_of(
 """The legal values of all settings but the prompt's, on any LM."""
 
 
-def parameter_limits(architecture: Architecture) -> dict[str, Limits]:
-    """Every parameter that a search space may name, and what it may be on an LM."""
+def parameter_limits(layers: int) -> dict[str, Limits]:
+    """Every parameter that a search space may name, and what it may be on an LM of so many layers."""
     limits = {**PROMPT_LIMITS, **RIVAL_LIMITS, **TRIAL_LIMITS, "method": Limits(str, (*METHODS, *RIVALS))}
     ends = {
-        "depth": architecture.layers,
-        "probe_layer": architecture.layers,
+        "depth": layers,
+        "probe_layer": layers,
     }
     return limits | {name: limits[name].at_most(end) for name, end in ends.items()}
 

@@ -67,11 +67,12 @@ def race(
     return max(left.values(), key=lambda trial: _mean(tallies[trial.number]) if tallies[trial.number] else 0.0)
 
 
-def survivors(tallies: Mapping[int, Sequence[Tally]]) -> list[int]:
+def survivors(tallies: Mapping[int, Sequence[Tally]], behind: float = BEHIND) -> list[int]:
     """The settings that may still be the best, in their order.
 
     Args:
         tallies: of each setting's runs on valid, of the metric that decides; one a round.
+        behind: standard errors that a setting may be behind the best one.
     """
     means = {number: np.mean([tally.found for tally in of_runs], axis=0) for number, of_runs in tallies.items()}
     totals = {number: np.mean([tally.total for tally in of_runs], axis=0) for number, of_runs in tallies.items()}
@@ -80,7 +81,7 @@ def survivors(tallies: Mapping[int, Sequence[Tally]]) -> list[int]:
     for number in tallies:
         lead = means[best] / totals[best].sum() - means[number] / totals[number].sum()  # (N,), sums to the difference
         error = math.sqrt(len(lead)) * float(lead.std(ddof=1))
-        if number == best or float(lead.sum()) <= BEHIND * error:
+        if number == best or float(lead.sum()) <= behind * error:
             kept.append(number)
     return kept
 

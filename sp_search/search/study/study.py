@@ -42,7 +42,7 @@ class OpenStudy:
 
     study: optuna.Study
     storage: BaseStorage
-    lock: Lock
+    lock: Lock | None  # None in memory, where no other process can search it
     begun_as: Mapping[str, Any]  # the record of `study.contract`
 
     def trial_again(self, number: int) -> optuna.Trial:
@@ -52,7 +52,8 @@ class OpenStudy:
 
     def close(self) -> None:
         """Let another process search it."""
-        self.lock.close()
+        if self.lock is not None:
+            self.lock.close()
 
 
 def open_study(

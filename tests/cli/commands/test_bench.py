@@ -1,10 +1,12 @@
 """`bench engine`, `bench decode` and `bench papers` on a made-up corpus and a random LM; `bench slots`."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from sp_search.bench.fairseq_lm import fairseq_decoder
+from sp_search.bench.strategies.curves import read_curves
 from sp_search.cli.main import main
 from sp_search.errors import ConfigError
 from tests.other_architectures import OTHERS, other_lm
@@ -137,3 +139,30 @@ def test_bench_gpu_refuses_a_pack_of_nothing(words, capsys):
     assert (
         "packs: expected numbers from 1, got '0'; packs: expected numbers from 1, got 'x'" in capsys.readouterr().err
     )
+
+
+@pytest.mark.slow
+def test_curves_are_recorded_once_and_ways_to_search_compared_on_them(words, capsys, tmp_path):
+    """Four settings and the hand-set ones, then two of them under three seeds; the second start has nothing to do."""
+    file = f"{tmp_path}/curves.jsonl"
+    sizes = ["trials=4", "schedule.budget=128", "schedule.grace=32", "batch_size=4", "schedule.chunk_updates=2"]
+    record = ["bench", "curves", *words, *sizes, f"to={file}", "pack=4", "processes=1", "top=2", "repeats=3"]
+    assert main(record) == 0
+    _, curves = read_curves(Path(file))
+    assert {len(curve.points) for curve in curves} == {7}
+    assert sum(curve.number >= 0 and curve.valid is None for curve in curves) == 4
+    assert sum(curve.number < 0 and curve.valid is None for curve in curves) == 3
+    assert sum(curve.valid is not None for curve in curves) == 6
+    before = Path(file).read_bytes()
+    assert main(record) == 0
+    assert Path(file).read_bytes() == before
+    capsys.readouterr()
+    compare = ["bench", "strategies", f"curves={file}", "schedule.grace=32", "ways=as set;first trials", "seeds=2"]
+    assert main([*compare, "schedule.confirm.top=2", "races=5", "utterances=2"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["way"] for line in lines if "way" in line] == ["random", "as set", "first trials"]
+    assert [line["behind"] for line in lines if "race" in line] == [0.5, 1.0, 1.5, 2.0, 3.0]
+    assert main([*compare[:-1], "schedule.grace=30"]) == 2
+    assert "schedule.grace: expected one of the points of" in capsys.readouterr().err
+    assert main([*record, "schedule.seed=1", "schedule.budget=64"]) == 2
+    assert "curves.jsonl: expected curves of this search, got some of another" in capsys.readouterr().err

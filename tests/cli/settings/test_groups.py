@@ -9,19 +9,16 @@ from sp_search.cli.wiring.factories import task_asked_for
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
 from sp_search.errors import ConfigError
-from sp_search.lm.architecture import Architecture
 from sp_search.rivals.settings import RivalSettings, is_rival
 from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.space import read_params, read_space
 from sp_search.tasks.registry import TASKS
 
-LM4 = Architecture(layers=4, embed_dim=16, ffn_embed_dim=64, attention_heads=2, vocab_size=104, max_positions=3072)
-
 
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_each_task_has_its_settings_and_a_space_of_its_name(task):
     settings = load_settings([f"task={task}"], Settings)
-    read_space(settings.space, parameter_limits(LM4), layers=4)
+    read_space(settings.space, parameter_limits(4), layers=4)
     asked = task_asked_for(settings)
     assert (settings.task.name, settings.study) == (task, f"{task}-demo-demo")
     assert (asked.decoding, asked.answer_format) == ("best" if asked.slots else "free", "words")
@@ -38,9 +35,9 @@ def test_answers_are_written_in_characters_on_a_corpus_of_ones_own_and_where_it_
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_what_a_task_tries_first_lies_in_its_space(task):
     settings = load_settings([f"task={task}"], Settings)
-    ranges = {r.name: r for r in read_space(settings.space, parameter_limits(LM4), layers=4).ranges}
+    ranges = {r.name: r for r in read_space(settings.space, parameter_limits(4), layers=4).ranges}
     for first in settings.schedule.first_trials:
-        params = read_params(first, parameter_limits(LM4), layers=4)
+        params = read_params(first, parameter_limits(4), layers=4)
         outside = {
             name: value
             for name, value in params.items()
@@ -91,9 +88,9 @@ def test_a_schedule_with_an_unknown_setting_is_refused(tmp_path):
 def test_a_method_has_a_study_and_a_space_of_its_own_for_every_task(task, method):
     settings = load_settings([f"task={task}", f"method={method}"], Settings)
     assert settings.study == f"{task}-demo-demo-{method}"
-    space = read_space(settings.space, parameter_limits(LM4), layers=4)
+    space = read_space(settings.space, parameter_limits(4), layers=4)
     for first in settings.schedule.first_trials:
-        params = read_params(first, parameter_limits(LM4), layers=4)
+        params = read_params(first, parameter_limits(4), layers=4)
         assert set(params) <= {r.name for r in space.ranges}
     drawn = draws(space, 1, seed=0)[0]
     (RivalSettings if is_rival(drawn) else TrialHParams).from_params(drawn)

@@ -195,7 +195,7 @@ def test_places_that_cannot_be_used_are_told_together_before_any_work(tmp_path):
         assert fault in str(caught.value)
 
 
-LIMITS = parameter_limits(tiny_lm().architecture)
+LIMITS = parameter_limits(tiny_lm().architecture.layers)
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.sampled_from(["layers", "layers/2"])
 )

@@ -111,7 +111,7 @@ def test_a_bad_parameter_of_a_probe_is_refused(changes, message):
 
 
 def test_every_setting_may_be_searched():
-    assert set(parameter_limits(tiny_lm().architecture)) == {
+    assert set(parameter_limits(tiny_lm().architecture.layers)) == {
         "prompt_length", "depth", "side", "position", "init", "init_scale", "dropout", "averaging",
         "lr", "verbalizer", "verbalizer_seed", "verbalizer_base", "head_init", "verbalizer_dropout", "schedule",
         "warmup", "score_separator", "score_end", "loss_scale", "label_smoothing", "max_source_units",
@@ -133,5 +133,5 @@ def test_every_setting_may_be_searched():
     ],
 )
 def test_a_parameter_is_held_to_its_lm(name, value, fault):
-    found = parameter_limits(tiny_lm().architecture)[name].fault(value)
+    found = parameter_limits(tiny_lm().architecture.layers)[name].fault(value)
     assert re.fullmatch(fault, found)
