@@ -286,6 +286,12 @@ def below_one(record: Any, *names: str) -> list[str]:
     return [f"{name}: expected 1 or more, got {value}" for name, value in values if value is not None and value < 1]
 
 
+def not_counts(name: str, words: str) -> list[str]:
+    """A fault for each word of a setting that is no number from 1 on."""
+    wrong = (word for word in words.split() if not word.isdecimal() or int(word) < 1)
+    return [f"{name}: expected numbers from 1, got {word!r}" for word in wrong]
+
+
 def refuse(faults: list[str]) -> None:
     """Raise a ConfigError that lists the faults, if there are any."""
     if faults:

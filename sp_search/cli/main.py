@@ -43,6 +43,7 @@ COMMANDS = {
     "bench gpu": "measure a GPU: its parity with the CPU, and the speed of packs of trials",
     "bench members": "measure how fast prompts answer together",
     "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
+    "bench peft": "measure trials through PEFT, and packs of trials in the engine beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",
 }
