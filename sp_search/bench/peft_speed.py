@@ -43,16 +43,12 @@ def measured_packs(
         stretches: timed; the median counts.
     """
     numbers = range(FIRST_TIMED, FIRST_TIMED + stretches)
-    theirs = rival_params(params, layers)
-    speeds: dict[PeftRecipe, float] = {}
+    theirs, best, fastest = rival_params(params, layers), rival, 0.0
     for way in ways(rival, recipe.dtype):
-        with Apart(partial(peft_course, way, recipe.chunk_updates, theirs, stretches)) as course:
-            timed = [course.timed(number) for number in numbers]
-            memory = course.peak_memory()
-        rate = medians(timed, "utterances_per_s")
-        speeds[way] = rate["utterances_per_s"]
-        yield {**_way(way), "trials": 1, "threads": way.threads, **rate, **memory}
-    best = max(speeds, key=lambda way: speeds[way])
+        line = _alone(way, recipe.chunk_updates, theirs, stretches)
+        yield line
+        if line["utterances_per_s"] > fastest:
+            best, fastest = way, line["utterances_per_s"]
     for trials in packs:
         with (
             Apart(partial(peft_course, best, recipe.chunk_updates, theirs, stretches)) as slow,
@@ -65,6 +61,11 @@ def measured_packs(
             **memory,
             "baseline": {**_way(best), **medians([other for _, other in turns], "utterances_per_s")},
         }
+
+
+def fastest_way(rival: PeftRecipe, dtype: str, params: Params, updates: int, stretches: int) -> PeftRecipe:
+    """The fastest of `ways`, each measured by itself."""
+    return max(ways(rival, dtype), key=lambda way: float(_alone(way, updates, params, stretches)["utterances_per_s"]))
 
 
 def rival_params(params: Params, layers: int) -> Params:
@@ -94,6 +95,14 @@ def peft_course(recipe: PeftRecipe, updates: int, params: Params, stretches: int
     sizes = sizes_on(trial.data, trial.stream, updates, [params], stretches)
     dtype = torch.float32 if recipe.arithmetic == "float32" else torch.bfloat16
     return Course(train, sizes, dtype, device)
+
+
+def _alone(way: PeftRecipe, updates: int, params: Params, stretches: int) -> dict[str, Any]:
+    """The record of one trial through PEFT with nothing beside it."""
+    with Apart(partial(peft_course, way, updates, params, stretches)) as course:
+        timed = [course.timed(number) for number in range(FIRST_TIMED, FIRST_TIMED + stretches)]
+        memory = course.peak_memory()
+    return {**_way(way), "trials": 1, "threads": way.threads, **medians(timed, "utterances_per_s"), **memory}
 
 
 def _way(recipe: PeftRecipe) -> dict[str, str]:

@@ -105,6 +105,16 @@ def test_bench_peft_prints_a_line_for_each_way_of_peft_and_each_pack(words, caps
 
 
 @pytest.mark.slow
+def test_bench_peft_searches_beside_a_plain_tuner_around_peft(words, capsys):
+    small = ["lms=qwen2:1x16x2", "trials=2", "schedule.budget=32", "schedule.grace=16", "batch_size=8", "updates=1"]
+    assert main(["bench", "peft", *words[1:], *small, "stretches=1", "dtype=float32", "search=true"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (found["trials"], sum(found["ended"].values()), found["ended"]["failed"]) == (2, 2, 0)
+    assert 32 <= found["plain"]["utterances"] <= 64
+    assert found["ratio"] == pytest.approx(found["plain"]["s"] / found["s"], abs=0.02)
+
+
+@pytest.mark.slow
 def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_same(capsys):
     own = ["trials=6", "cluster.slots=2", "cluster.workers=1", "plain_trials=2"]
     sizes = [*own, "schedule.confirm.top=1", "schedule.confirm.seeds=2"]
