@@ -94,7 +94,7 @@ class UnitSettings:
     name: str  # the option's name, or the file's
     signal: FeatureSettings | None
     encoder: EncoderSettings | None
-    checkpoint: Path | None  # the encoder's file, of fairseq's; null = the published one of its kind
+    checkpoint: Path | None  # the encoder's file of fairseq's, or folder of transformers; null = the published one
     quantizer: str | None  # a published one's name, our .safetensors, or a km.bin; null = fit one on train
     fit: FitSettings
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.config_json import ModelConfig, read_json
+from sp_search.lm.config_json import ModelConfig
 from sp_search.types import EOS, PAD, SEPARATOR, UNK
 from sp_search.units.dictionary import FILLER, Dictionary
+from sp_search.units.transformers_folder import read_json
 
 TOKENISER, DICTIONARY = "tokeniser_config.json", "dict.txt"
 KEYS = "lm.unit_offset, lm.bos and lm.eos"
