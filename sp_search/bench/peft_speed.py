@@ -6,6 +6,7 @@ Every course runs in a process of its own, for its peak memory. A pack and the r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -43,12 +44,9 @@ def measured_packs(
         stretches: timed; the median counts.
     """
     numbers = range(FIRST_TIMED, FIRST_TIMED + stretches)
-    theirs, best, fastest = rival_params(params, layers), rival, 0.0
-    for way in ways(rival, recipe.dtype):
-        line = _alone(way, recipe.chunk_updates, theirs, stretches)
-        yield line
-        if line["utterances_per_s"] > fastest:
-            best, fastest = way, line["utterances_per_s"]
+    theirs = rival_params(params, layers)
+    best, lines = _ways_in_turns(ways(rival, recipe.dtype), recipe.chunk_updates, theirs, stretches)
+    yield from lines
     for trials in packs:
         with (
             Apart(partial(peft_course, best, recipe.chunk_updates, theirs, stretches)) as slow,
@@ -64,8 +62,8 @@ def measured_packs(
 
 
 def fastest_way(rival: PeftRecipe, dtype: str, params: Params, updates: int, stretches: int) -> PeftRecipe:
-    """The fastest of `ways`, each measured by itself."""
-    return max(ways(rival, dtype), key=lambda way: float(_alone(way, updates, params, stretches)["utterances_per_s"]))
+    """The fastest of `ways`."""
+    return _ways_in_turns(ways(rival, dtype), updates, params, stretches)[0]
 
 
 def rival_params(params: Params, layers: int) -> Params:
@@ -97,12 +95,23 @@ def peft_course(recipe: PeftRecipe, updates: int, params: Params, stretches: int
     return Course(train, sizes, dtype, device)
 
 
-def _alone(way: PeftRecipe, updates: int, params: Params, stretches: int) -> dict[str, Any]:
-    """The record of one trial through PEFT with nothing beside it."""
-    with Apart(partial(peft_course, way, updates, params, stretches)) as course:
-        timed = [course.timed(number) for number in range(FIRST_TIMED, FIRST_TIMED + stretches)]
-        memory = course.peak_memory()
-    return {**_way(way), "trials": 1, "threads": way.threads, **medians(timed, "utterances_per_s"), **memory}
+def _ways_in_turns(
+    tried: Sequence[PeftRecipe], updates: int, params: Params, stretches: int
+) -> tuple[PeftRecipe, list[dict[str, Any]]]:
+    """The fastest of some ways to train one trial through PEFT, and a record of each; they take turns."""
+    with ExitStack() as running:
+        courses = [
+            running.enter_context(Apart(partial(peft_course, way, updates, params, stretches))) for way in tried
+        ]
+        numbers = range(FIRST_TIMED, FIRST_TIMED + stretches)
+        turns = [[course.timed(number) for course in courses] for number in numbers]
+        memory = [course.peak_memory() for course in courses]
+    by_way = list(zip(*turns, strict=True))
+    best = max(zip(tried, by_way, strict=True), key=lambda one: speed_ratio(one[1], by_way[0]))[0]
+    return best, [
+        {**_way(way), "trials": 1, "threads": way.threads, **medians(timed, "utterances_per_s"), **peak}
+        for way, timed, peak in zip(tried, by_way, memory, strict=True)
+    ]
 
 
 def _way(recipe: PeftRecipe) -> dict[str, str]:
