@@ -156,7 +156,8 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
 
 def method_name(method: str) -> str:
     """A method as people call it."""
-    return {**NAMES, **RIVALS}[method]
+    known: dict[str, str] = {**NAMES, **RIVALS}
+    return known[method]
 
 
 def parted_names(metric: str) -> dict[str, str]:
