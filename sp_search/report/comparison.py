@@ -156,8 +156,7 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
 
 def method_name(method: str) -> str:
     """A method as people call it."""
-    known: dict[str, str] = {**NAMES, **RIVALS}
-    return known[method]
+    return {**NAMES, **{str(rival): name for rival, name in RIVALS.items()}}[method]
 
 
 def parted_names(metric: str) -> dict[str, str]:
