@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline demo-assets docs lint mutants test
+.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline bench-peft demo-assets docs lint mutants test
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -32,6 +32,7 @@ export_READS := $(SEARCHED)
 ui_READS := OVERRIDES
 bench_READS := LM DATA OVERRIDES
 bench-gpu_READS := DATA OVERRIDES
+bench-peft_READS := DATA OVERRIDES
 bench-headline_READS := LM DATA TRIALS OVERRIDES PAPERS
 mutants_READS := FILES
 GOALS := $(or $(MAKECMDGOALS),help)
@@ -76,6 +77,11 @@ bench-headline: $(STAMP) ## The papers' training, then a search on as much [LM= 
 	@set -f; $(RUN) sp_search.cli bench papers train_utterances=6000 $(CORPUS) $(PAPERS)
 	@set -f; summary=$$($(RUN) sp_search.cli search train_utterances=6000 trials=$(or $(TRIALS),64) \
 		$(SHORTER) study=headline-$$(date +%Y%m%d-%H%M%S) $(CORPUS) $(OVERRIDES)) && cat "$$summary"
+
+bench-peft: $(STAMP) ## Measure trials through PEFT beside packs in the engine, a JSON line each [DATA= OVERRIDES="lms=... packs=..."]
+	@set -f; for dtype in float32 auto; do for batch in 8 32; do for prompt in depth=layers depth=0 position=infix; do \
+		$(RUN) sp_search.cli bench peft dtype=$$dtype batch_size=$$batch $$prompt $(call set,data,$(DATA)) $(OVERRIDES) || exit; \
+	done; done; done
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo

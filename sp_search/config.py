@@ -94,7 +94,7 @@ class UnitSettings:
     name: str  # the option's name, or the file's
     signal: FeatureSettings | None
     encoder: EncoderSettings | None
-    checkpoint: Path | None  # the encoder's file, of fairseq's; null = the published one of its kind
+    checkpoint: Path | None  # the encoder's file of fairseq's, or folder of transformers; null = the published one
     quantizer: str | None  # a published one's name, our .safetensors, or a km.bin; null = fit one on train
     fit: FitSettings
 
@@ -284,6 +284,12 @@ def below_one(record: Any, *names: str) -> list[str]:
     """A fault for each named number that is neither null nor 1 or more."""
     values = ((name, getattr(record, name)) for name in names)
     return [f"{name}: expected 1 or more, got {value}" for name, value in values if value is not None and value < 1]
+
+
+def not_counts(name: str, words: str) -> list[str]:
+    """A fault for each word of a setting that is no number from 1 on."""
+    wrong = (word for word in words.split() if not word.isdecimal() or int(word) < 1)
+    return [f"{name}: expected numbers from 1, got {word!r}" for word in wrong]
 
 
 def refuse(faults: list[str]) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from pathlib import Path
 
 import psutil
@@ -36,12 +37,27 @@ def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
 
     Where it has neither flag, bfloat16 is emulated: one such machine ran at 16 GFLOP/s beside 100 in float32.
     """
-    try:
-        lines = cpuinfo.read_text().splitlines()
-    except OSError:  # no Linux
-        return False
+    return bool(_bfloat16_flags(_lines(cpuinfo)))
+
+
+def processor(cpuinfo: Path = CPUINFO) -> str:
+    """The processor, with what it has for bfloat16, for a measurement: `AMD EPYC (avx512_bf16)`."""
+    lines = _lines(cpuinfo)
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return f"{name} ({' '.join(_bfloat16_flags(lines)) or 'no bfloat16'})"
+
+
+def _bfloat16_flags(lines: list[str]) -> list[str]:
     flags = {word for line in lines if line.startswith(("flags", "Features")) for word in line.split()}
-    return not flags.isdisjoint(BFLOAT16_FLAGS)
+    return [flag for flag in BFLOAT16_FLAGS if flag in flags]
+
+
+def _lines(cpuinfo: Path) -> list[str]:
+    try:
+        return cpuinfo.read_text().splitlines()
+    except OSError:  # no Linux
+        return []
 
 
 def _folders(root: Path, own: Path, controller: str) -> list[Path]:

@@ -86,3 +86,11 @@ def test_affinity_counts(monkeypatch):
         assert host.cores() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_a_processor_is_named_with_what_it_has_for_bfloat16(tmp_path):
+    (tmp_path / "cpuinfo").write_text("model name\t: AMD EPYC\nflags\t: avx2 avx512_bf16 amx_bf16\n" * 2)
+    (tmp_path / "older").write_text("model name\t: Some Xeon\nflags\t: avx2\n")
+    assert host.processor(tmp_path / "cpuinfo") == "AMD EPYC (amx_bf16 avx512_bf16)"
+    assert host.processor(tmp_path / "older") == "Some Xeon (no bfloat16)"
+    assert host.processor(tmp_path / "none").endswith("(no bfloat16)")

@@ -40,6 +40,8 @@ OWNERS = {
     "requests": {"published"},
     "starlette": {"cli/serving"},
     "uvicorn": {"cli/commands/serve"},
+    "transformers": {"bench"},  # there as a rival: no dependency of the package
+    "peft": {"bench"},
     "plotly": {"report"},  # Optuna itself draws with it
 }
 DISPATCH = {"sp_search/cli/main.py", "sp_search/__init__.py"}  # import a command or a verb when it is known which

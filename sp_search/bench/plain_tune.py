@@ -1,6 +1,7 @@
-"""The baseline: `tune.Tuner` as its guide has it, OptunaSearch, ASHAScheduler, a function that computes nothing.
+"""The baseline: `tune.Tuner` as its guide has it, OptunaSearch, ASHAScheduler and one function per trial.
 
-`python -m sp_search.bench.plain_tune '{"trials": 24, ...}'`, as `bench/slots.py` calls it.
+`python -m sp_search.bench.plain_tune '{"trials": 24, ...}'`, as `bench/slots.py` calls it, runs a function that
+computes nothing. `bench/plain_tune_peft.py` runs one that trains a prompt through PEFT.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import ray
 from ray import tune
@@ -26,29 +28,67 @@ from sp_search.search.base.rungs import report_points
 def main(order: str) -> None:
     """Tune, and print the seconds a trial takes behind the first one's end."""
     asked = IdleSearch(**json.loads(order))
+    points = report_points(asked.budget, asked.grace, asked.reduction_factor)
+    _, ends = tuned(
+        partial(idle, asked.budget, points),
+        {"ceiling": tune.uniform(0.1, 0.9)},
+        metric="accuracy",
+        mode="max",
+        trials=asked.trials,
+        budget=asked.budget,
+        grace=asked.grace,
+        reduction_factor=asked.reduction_factor,
+    )
+    print(json.dumps({"s_per_trial": (ends[-1] - ends[0]) / (len(ends) - 1)}))
+
+
+def tuned(
+    trial: Callable[[dict[str, Any]], None],
+    space: dict[str, Any],
+    *,
+    metric: str,
+    mode: Literal["min", "max"],
+    trials: int,
+    budget: int,
+    grace: int,
+    reduction_factor: int,
+    cpus: float = 1,
+    gpus: float = 0,
+) -> tuple[tune.ResultGrid, list[float]]:
+    """What trials report, and when each ended (monotonic seconds).
+
+    Args:
+        trial: trains with settings of the space, and reports `metric` and `seen`.
+        space: of the settings, as Tune takes it.
+        metric: that decides, and `mode` how.
+        mode: see there.
+        trials: how many.
+        budget: the largest `seen`, `grace` that of the first rung.
+        grace: see there.
+        reduction_factor: one trial in so many goes on from a rung.
+        cpus: of a trial.
+        gpus: of a trial.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     ray.init(address="local", log_to_driver=False, logging_level="ERROR")
     ends = _Ends()
     with tempfile.TemporaryDirectory() as folder:
-        tune.Tuner(
-            partial(idle, asked.budget, report_points(asked.budget, asked.grace, asked.reduction_factor)),
-            param_space={"ceiling": tune.uniform(0.1, 0.9)},
+        found = tune.Tuner(
+            tune.with_resources(trial, {"cpu": cpus, "gpu": gpus}),
+            param_space=space,
             tune_config=tune.TuneConfig(
-                metric="accuracy",
-                mode="max",
-                num_samples=asked.trials,
+                metric=metric,
+                mode=mode,
+                num_samples=trials,
                 search_alg=OptunaSearch(),
                 scheduler=ASHAScheduler(
-                    time_attr="seen",
-                    max_t=asked.budget,
-                    grace_period=asked.grace,
-                    reduction_factor=asked.reduction_factor,
+                    time_attr="seen", max_t=budget, grace_period=grace, reduction_factor=reduction_factor
                 ),
             ),
             run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[ends]),
         ).fit()
     ray.shutdown()
-    print(json.dumps({"s_per_trial": (ends.at[-1] - ends.at[0]) / (len(ends.at) - 1)}))
+    return found, ends.at
 
 
 def idle(budget: int, points: tuple[int, ...], config: dict[str, Any]) -> None:

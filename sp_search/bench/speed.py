@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -34,6 +35,7 @@ from sp_search.types import Params
 NEVER = sys.maxsize
 RATE_S = 0.1
 SEED = 0
+STATUS = Path("/proc/self/status")
 FIRST_TIMED = 2
 """Number of the first stretch against the clock."""
 
@@ -86,7 +88,7 @@ class Course:
             dtype: of the products that the machine's rate is measured in.
             device: where it trains.
         """
-        self._train, self._sizes, self._dtype, self._device = train, sizes, dtype, device
+        self._train, self._sizes, self._dtype, self.device = train, sizes, dtype, device
         train(0)
         with FlopCounterMode(display=False, custom_mapping=LAID_OUT) as counter:
             train(1)
@@ -94,11 +96,11 @@ class Course:
 
     def timed(self, number: int) -> Timed:
         """Train on a stretch against the clock."""
-        rate = matrix_rate(self._dtype, self._device, RATE_S)
+        rate = matrix_rate(self._dtype, self.device, RATE_S)
         began = time.perf_counter()
         self._train(number)
         seconds = time.perf_counter() - began
-        rate = (rate + matrix_rate(self._dtype, self._device, RATE_S)) / 2
+        rate = (rate + matrix_rate(self._dtype, self.device, RATE_S)) / 2
         size = self._sizes[number]
         gflop = self._work_per_token * size.tokens / 1e9
         return Timed(size.utterances / seconds, size.tokens / seconds, gflop / seconds, rate / 1e9)
@@ -184,13 +186,20 @@ def stretch_sizes(recipe: TrainerSpec, trials: Sequence[Params], stretches: int)
     It reads the corpus for itself and lets it go, with the LM that comes along, before anything is measured.
     """
     _, data = recipe.data()
+    stream = BatchStream(np.diff(data.train.offsets), recipe.batch_size, recipe.stream_seed)
+    return sizes_on(data, stream, recipe.chunk_updates, trials, stretches)
+
+
+def sizes_on(
+    data: TaskData, stream: BatchStream, updates: int, trials: Sequence[Params], stretches: int
+) -> list[Stretch]:
+    """The same for stretches of so many updates on a stream of batches."""
     lengths = np.diff(data.train.offsets)
     limits = [int(params.get("max_source_units", 0)) or int(lengths.max()) for params in trials]
     behind = (data.answers["train"] != NOTHING).sum(axis=1) + 2
-    stream = BatchStream(lengths, recipe.batch_size, recipe.stream_seed)
     sizes = []
-    for first in range(0, (FIRST_TIMED + stretches) * recipe.chunk_updates, recipe.chunk_updates):
-        chosen = np.concatenate([stream.batch(first + update) for update in range(recipe.chunk_updates)])
+    for first in range(0, (FIRST_TIMED + stretches) * updates, updates):
+        chosen = np.concatenate([stream.batch(first + update) for update in range(updates)])
         units = sum(int(lengths[chosen].clip(max=longest).sum()) for longest in limits)
         utterances = len(trials) * len(chosen)
         sizes.append(Stretch(utterances, units + len(trials) * int(behind[chosen].sum())))
@@ -199,8 +208,15 @@ def stretch_sizes(recipe: TrainerSpec, trials: Sequence[Params], stretches: int)
 
 def peak_memory(device: torch.device) -> dict[str, int]:
     """Bytes: the most that this process had resident, and on a GPU the most that torch had allocated there."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    found = {"peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    found = {"peak_memory_bytes": _peak_resident()}
     if device.type == "cuda":
         found["peak_gpu_memory_bytes"] = torch.cuda.max_memory_allocated(device)
     return found
+
+
+def _peak_resident() -> int:
+    """Linux hands `ru_maxrss` on to the processes that a process starts, so their own figure is read there."""
+    if STATUS.exists():
+        (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -45,6 +45,7 @@ COMMANDS = {
     "bench curves": "record learning curves of settings drawn from a whole space",
     "bench strategies": "compare samplers and pruners on recorded learning curves",
     "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
+    "bench peft": "measure trials through PEFT, and packs of trials in the engine beside them",
     "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
     "doctor": "say what this machine has, and what is missing",
 }

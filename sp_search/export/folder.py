@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.members import packed_members
 from sp_search.export.page import readme
 from sp_search.files.write import write_text
+from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task, get_task
@@ -132,6 +134,22 @@ def needed_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer:
             f"units; give unit lines, or search on a corpus that sp-search prepare has made of audio"
         )
     return quantizer
+
+
+def lm_tokens_in(folder: Path, document: Mapping[str, Any]) -> GivenTokens:
+    """What the search of an exported folder was told of its LM's tokens; nothing where the LM's own folder says all.
+
+    Raises:
+        CheckpointError: the document says it in another form.
+    """
+    found, names = document["lm"].get("tokens", {}), [field.name for field in fields(GivenTokens)]
+    if not isinstance(found, dict) or any(
+        name not in names or not (value is None or type(value) is int) for name, value in found.items()
+    ):
+        raise CheckpointError(
+            f"{folder}: expected the LM's {', '.join(names)} as numbers, got {found!r:.80}; export it again"
+        )
+    return GivenTokens(**found)
 
 
 def best_folder(runs: Path, study: str) -> Path:

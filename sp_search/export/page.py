@@ -60,7 +60,7 @@ def _needs(document: Mapping[str, Any]) -> str:
     if name == "demo":
         of_lm = f"The LM `{name}` comes with sp_search."
     elif name in LMS:
-        of_lm = f"The LM `{name}` is published: sp_search downloads it once."
+        of_lm = f"The LM `{name}` is published: sp_search downloads it once. Its licence: {LMS[name].licence}."
     else:
         of_lm = f"The LM `{name}` is one of your own: write the path of its folder for `lm={name}`."
     known = ", ".join(f"{library} {versions[library]}" for library in ("sp_search", "torch") if library in versions)

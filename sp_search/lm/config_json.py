@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.errors import CheckpointError
-from sp_search.files.json_keys import json_document
+from sp_search.units.transformers_folder import CONFIG, read_json, unreadable_parts
 
-CONFIG = "config.json"
 WRAPPER = "speech_language_model"
 """SlamKit's model type: the real one is inside, under `base_config`, and its weights' names begin with `lm.`."""
 
@@ -60,15 +59,12 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 """What each known model type has where its config is silent."""
 
 _NEVER: Mapping[str, str] = {
-    "auto_map": "custom code, which is never run; save the LM as one of the known model types",
-    "quantization_config": "quantised weights; save it in float32, float16 or bfloat16",
-    "compression_config": "compressed weights; save it in float32, float16 or bfloat16",
     "num_local_experts": "a mixture of experts",
     "num_experts": "a mixture of experts",
     "final_logit_softcapping": "capped logits",
     "attn_logit_softcapping": "capped attention scores",
 }
-"""Keys that must be absent or null, and what they say of an LM."""
+"""Keys of an LM that must be absent or null, and what they say of it."""
 
 
 class ModelConfig:
@@ -144,21 +140,6 @@ def read_config(folder: Path) -> ModelConfig:
     return config
 
 
-def read_json(place: Path) -> dict[str, Any]:
-    """A JSON file that holds an object.
-
-    Raises:
-        CheckpointError: it can't be read, or holds something else.
-    """
-    try:
-        found = json_document(place.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{place}: expected a JSON object, got {str(error) or 'none'}") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{place}: expected a JSON object, got {found!r:.80}")
-    return found
-
-
 def rotation_settings(config: ModelConfig) -> Mapping[str, Any]:
     """What the config says of rotary positions, in its newer form or an older one."""
     found: dict[str, Any] = {}
@@ -172,8 +153,7 @@ def rotation_settings(config: ModelConfig) -> Mapping[str, Any]:
 
 
 def _refuse_unknown_parts(settings: Mapping[str, Any], place: Path) -> None:
-    faults = [f"{what} ({name})" for name, what in _NEVER.items() if settings.get(name)]
-    if faults:
+    if faults := unreadable_parts(settings, _NEVER):
         raise CheckpointError(f"{place}: expected an LM that this engine runs exactly, got {'; '.join(faults)}")
 
 

@@ -1,32 +1,19 @@
-"""The weights of a folder in the `transformers` format, by our names.
-
-They are read from safetensors, whole or in shards, or from `pytorch_model.bin` through the same restricted unpickler
-as fairseq's checkpoints.
+"""The weights of an LM in the `transformers` format, by our names.
 
 V dictionary ids   E width of a token's embedding   H heads   d head width   D embedding size
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture
-from sp_search.lm.config_json import ModelConfig, read_json
-from sp_search.units.fairseq_file import read_pickle
+from sp_search.lm.config_json import ModelConfig
 
-STEMS = ("model.safetensors", "pytorch_model.bin")
-BUFFERS = re.compile(
-    r"(^|\.)(rotary_emb\.inv_freq|attn\.bias|attn\.masked_bias|attention\.bias|attention\.masked_bias)$"
-)
-"""What older versions saved beside weights: masks and rates that follow from the config."""
 WHOLE = ("model.decoder.", "decoder.", "transformer.", "gpt_neox.", "model.", "")
 """What the names of an LM's body begin with, with or without its head."""
 
@@ -51,54 +38,6 @@ LLAMA: Layers = {
     "fc1": ("mlp.gate_proj", "mlp.up_proj"), "fc2": ("mlp.down_proj",),
     "query_norm": ("self_attn.q_norm",), "key_norm": ("self_attn.k_norm",),
 }  # fmt: skip
-
-
-def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights.
-
-    Raises:
-        CheckpointError: there are none, or a shard that the index names is missing.
-    """
-    for stem in STEMS:
-        if (folder / stem).is_file():
-            return [folder / stem]
-        index = folder / f"{stem}.index.json"
-        if index.is_file():
-            named = read_json(index).get("weight_map")
-            if not isinstance(named, dict) or not named:
-                raise CheckpointError(f"{index}: expected a weight_map of names to files, got {named!r:.80}")
-            shards = [folder / Path(str(name)).name for name in sorted({str(name) for name in named.values()})]
-            if missing := [shard.name for shard in shards if not shard.is_file()]:
-                raise CheckpointError(f"{folder}: expected all shards of {index.name}, missing {', '.join(missing)}")
-            return shards
-    raise CheckpointError(f"{folder}: expected {' or '.join(STEMS)}, or an index of shards, found none of them")
-
-
-def read_weights(files: Sequence[Path]) -> dict[str, Tensor]:
-    """All weights of some files by their names there, float32.
-
-    Raises:
-        CheckpointError: a file is damaged, or holds other things than plain floating-point tensors.
-    """
-    found: dict[str, Tensor] = {}
-    for file in files:
-        try:
-            named = load_file(file) if file.suffix == ".safetensors" else read_pickle(file, "file of weights")
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{file}: expected safetensors, got a damaged or cut-off file") from error
-        if not isinstance(named, Mapping):
-            raise CheckpointError(f"{file}: expected weights by name, got another kind of file")
-        for name, tensor in named.items():
-            if BUFFERS.search(name):
-                continue
-            if not isinstance(tensor, Tensor) or not tensor.is_floating_point() or tensor.dtype.itemsize < 2:
-                kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-                raise CheckpointError(
-                    f"{file}: expected weights in float32, float16 or bfloat16, got {name} of {kind}; quantised "
-                    f"weights are not read"
-                )
-            found[name] = tensor.float()
-    return found
 
 
 class _Weights:

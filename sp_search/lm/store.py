@@ -23,12 +23,13 @@ from sp_search.lm.architecture import Architecture
 from sp_search.lm.checkpoint import import_checkpoint
 from sp_search.lm.config_json import ModelConfig, read_config
 from sp_search.lm.model_types import architecture_of
-from sp_search.lm.model_weights import engine_weights, read_weights, weight_files
+from sp_search.lm.model_weights import engine_weights
 from sp_search.lm.unit_lm import UnitLM, tensors_fingerprint
 from sp_search.lm.unit_tokens import GivenTokens, UnitTokens, unit_tokens
 from sp_search.published.download import cannot_keep
 from sp_search.published.pins import sha256_of
 from sp_search.units.dictionary import Dictionary
+from sp_search.units.transformers_folder import read_weights, weight_files
 
 FORMAT = 2
 

@@ -63,6 +63,11 @@ class UnitLM:
         """What matrix products run in."""
         return self.embedding.dtype
 
+    @property
+    def parameters(self) -> int:
+        """How many weights it has."""
+        return sum(tensor.numel() for tensor in self.tensors().values())
+
     def to(self, device: torch.device | str, dtype: torch.dtype) -> UnitLM:
         """The same LM on another device, matrices in another dtype; shares what needs no change."""
         moved = {

@@ -6,14 +6,16 @@ units. What maps one to the other is read from the folder, or given in the setti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.config_json import ModelConfig, read_json
+from sp_search.lm.config_json import ModelConfig
 from sp_search.types import EOS, PAD, SEPARATOR, UNK
 from sp_search.units.dictionary import FILLER, Dictionary
+from sp_search.units.transformers_folder import read_json
 
 TOKENISER, DICTIONARY = "tokeniser_config.json", "dict.txt"
 KEYS = "lm.unit_offset, lm.bos and lm.eos"
@@ -31,6 +33,28 @@ class GivenTokens:
     def described(self) -> str:
         """What is given, for messages: `lm.bos=1 lm.eos=1`."""
         return " ".join(f"lm.{name}={value}" for name, value in asdict(self).items() if value is not None)
+
+
+def agreed_tokens(given: GivenTokens, recorded: Mapping[Path, GivenTokens]) -> GivenTokens:
+    """What is said of an LM's tokens by the settings and by exported prompts together, where both agree.
+
+    Args:
+        given: by the settings.
+        recorded: by each prompt's folder, that its search was given.
+
+    Raises:
+        CheckpointError: two differ.
+    """
+    agreed = {name: (value, "the settings") for name, value in asdict(given).items() if value is not None}
+    for folder, tokens in recorded.items():
+        for name, value in asdict(tokens).items():
+            known, who = agreed.setdefault(name, (value, str(folder))) if value is not None else (None, "")
+            if known != value:
+                raise CheckpointError(
+                    f"{folder}: expected lm.{name}={value}, which it was trained with, got {known} from {who}; "
+                    f"take it out, or take the prompt that belongs to it"
+                )
+    return GivenTokens(**{name: value for name, (value, _) in agreed.items()})
 
 
 @dataclass(frozen=True)

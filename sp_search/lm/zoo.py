@@ -13,7 +13,7 @@ from sp_search.lm.config_json import has_config
 from sp_search.lm.store import load_checkpoint, load_folder
 from sp_search.lm.unit_lm import UnitLM, random_lm
 from sp_search.lm.unit_tokens import GivenTokens
-from sp_search.published.archive import fetch_members
+from sp_search.published.archive import fetch_lm
 from sp_search.published.catalogue import LMS
 from sp_search.units.dictionary import Dictionary
 
@@ -69,7 +69,7 @@ def _folder_of(name: str, cache: Path) -> Path:
     if name == "demo":
         return Path(str(files("sp_search") / "demo" / "assets" / "lm"))
     if name in LMS:
-        return fetch_members(LMS[name], (CHECKPOINT, DICTIONARY), cache)
+        return fetch_lm(LMS[name], cache)
     known = ", ".join(("demo", "random:LAYERSxWIDTHxHEADS", *LMS))
     raise CheckpointError(f"lm: expected {known} or a path, got {name!r}")
 

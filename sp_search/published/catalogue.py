@@ -1,6 +1,7 @@
-"""What the textless NLP project published for its GSLM: unit LMs, quantizers, speech encoders, and where they are.
+"""Unit LMs that others published, with the quantizers and speech encoders of their units, and where they are.
 
-Addresses: fairseq, `examples/textless_nlp/gslm/ulm/README.md` and `.../speech2unit/README.md`.
+Addresses: of the textless NLP project's GSLM, fairseq, `examples/textless_nlp/gslm/ulm/README.md` and
+`.../speech2unit/README.md`; of TWIST, textlesslib, `examples/twist/speech_lm.py`; of Slam, slamkit, `README.md`.
 Checksums: textlesslib, `textless/checkpoint_manager/__init__.py`; none of the LMs, of log-mel or of wav2vec 2.0.
 """
 
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 
 _HOST = "https://dl.fbaipublicfiles.com"
 _GSLM = f"{_HOST}/textless_nlp/gslm"
+_TWIST = f"{_HOST}/textless_nlp/twist"
+_SLAM = "https://huggingface.co/slprl"
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,16 @@ class PublishedFile:
 
     url: str
     sha256: str | None = None  # hex; None: its publisher gives none, so it is pinned on first use
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedLM:
+    """A unit LM that others published."""
+
+    files: tuple[PublishedFile, ...]  # those of its folder, or one archive
+    members: tuple[str, ...] = ()  # what is taken of the archive, as patterns of names; none: `files` are the folder
+    units: str  # what it was trained on, by the name in UNITS
+    licence: str  # of its weights, as far as the publisher says it
 
 
 ENCODERS: Mapping[str, PublishedFile] = {
@@ -31,6 +44,10 @@ ENCODERS: Mapping[str, PublishedFile] = {
         "73155dad5d7c986fe7b7f548050060a8e9cc9a0ffd111a22932f38c3e617c5b8",
     ),
     "w2v2": PublishedFile(f"{_HOST}/fairseq/wav2vec/wav2vec_vox_new.pt"),
+    "mhubert25": PublishedFile(
+        f"{_TWIST}/speech_tokenizer/mhubert_base_25hz_cp_mls_cv_sp_fisher.pt",
+        "edf0f5be2581a568a236aeb2781a5607c5af25806e12f40f7f2391e861fe3cf0",
+    ),
 }
 """Speech encoders by kind; log-mel needs none."""
 
@@ -43,21 +60,60 @@ _QUANTIZER_SHA256 = {
     "hubert200": "b3c46c9cdd1707ad852dd53c359aa73942e79d53c432a9a8a419ed046408024b",
 }
 
-UNITS = {
+_GSLM_UNITS = {
     f"{stem}{size}": (kind, size)
     for kind, stem in {"hubert": "hubert", "cpc": "cpc", "w2v2": "w2v2_", "logmel": "logmel"}.items()
     for size in (50, 100, 200)
 }
+
+UNITS = {**_GSLM_UNITS, "mhubert25": ("mhubert25", 500)}
 """Kinds of units as their publisher abbreviates them, hubert100, w2v2_50, with encoder and number of clusters."""
 
 QUANTIZERS: Mapping[str, PublishedFile] = {
     units: PublishedFile(f"{_GSLM}/{kind}/km{size}/km.bin", _QUANTIZER_SHA256.get(units))
-    for units, (kind, size) in UNITS.items()
+    for units, (kind, size) in _GSLM_UNITS.items()
+} | {
+    "mhubert25": PublishedFile(
+        f"{_TWIST}/speech_tokenizer/mhubert_base_25hz_cp_mls_cv_sp_fisher_L11_km500.bin",
+        "03cc04a9c24fec4285e73e709c485756d8f116aa8e724eac555de6a7cf8d28ad",
+    )
 }
 """k-means by kind of units: a joblib pickle of scikit-learn's."""
 
-LMS: Mapping[str, PublishedFile] = {
-    f"gslm_{units}": PublishedFile(f"{_GSLM}/{kind}/lm_km{size}/{units}_lm.tgz")
-    for units, (kind, size) in UNITS.items()
+CONFIG = "config.json"
+_FAIRSEQ = ("checkpoint_best.pt", "dict.txt")
+_FOLDER = (CONFIG, "*.safetensors", "pytorch_model*.bin", "*.index.json")
+_MIT = "MIT"
+_OF_START = "MIT (textlesslib); it was started from {}, whose licence the publisher does not repeat"
+
+LMS: Mapping[str, PublishedLM] = {
+    **{
+        f"gslm_{units}": PublishedLM(
+            files=(PublishedFile(f"{_GSLM}/{kind}/lm_km{size}/{units}_lm.tgz"),),
+            members=_FAIRSEQ,
+            units=units,
+            licence=_MIT,
+        )
+        for units, (kind, size) in _GSLM_UNITS.items()
+    },
+    **{
+        name: PublishedLM(
+            files=tuple(
+                PublishedFile(f"{_SLAM}/{name}/resolve/main/{file}") for file in (CONFIG, "model.safetensors")
+            ),
+            units="mhubert25",
+            licence=_MIT,
+        )
+        for name in ("slam", "slam_scaled")
+    },
+    **{
+        f"twist_{size.lower().replace('.', '_')}": PublishedLM(
+            files=(PublishedFile(f"{_TWIST}/lms/TWIST-{size}.zip"),),
+            members=_FOLDER,
+            units="mhubert25",
+            licence=_OF_START.format(start),
+        )
+        for size, start in {"350M": "OPT", "1.3B": "OPT", "7B": "LLaMA"}.items()
+    },
 }
-"""Unit LMs by the name that `lm=` takes: gzipped tars with `checkpoint_best.pt` and `dict.txt`."""
+"""Unit LMs by the name that `lm=` takes."""

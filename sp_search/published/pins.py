@@ -10,6 +10,9 @@ from sp_search.errors import DownloadError
 from sp_search.files.write import write_text
 from sp_search.published.catalogue import PublishedFile
 
+PIN = ".pin.json"
+"""Behind a file's name, the name of its pin."""
+
 
 def wrong_content(content: Path, path: Path, file: PublishedFile) -> str:
     """Compare a file with what it must be, and pin what nothing is known of.
@@ -37,7 +40,7 @@ def wrong_content(content: Path, path: Path, file: PublishedFile) -> str:
 
 def pin_of(path: Path) -> Path:
     """Where the sha256 of a file's first download is kept."""
-    return path.with_name(f"{path.name}.pin.json")
+    return path.with_name(f"{path.name}{PIN}")
 
 
 def sha256_of(path: Path) -> str:

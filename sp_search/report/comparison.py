@@ -45,6 +45,7 @@ class Row:
     trained_parameters: int | None = None
     stored_bytes: int | None = None
     train_s: float | None = None  # of one training to its full budget; its share where trials share passes
+    utterances_per_s: float | None = None  # of answering, on the search's machine
     note: str = ""  # why there is nothing
     beside: tuple[Measured | None, ...] = ()  # the metrics of `Comparison.beside`
 
@@ -127,7 +128,7 @@ def read_summary(path: Path) -> tuple[dict[str, Any], str]:
         numbers = (best["test"][metric], *best["intervals"][metric])
         known = isinstance(found["study"], str) and isinstance(best["method"], str) and _subject(found)
         whole = known and all(isinstance(number, int | float) for number in numbers)
-        _rows("", found, metric, ())
+        study_rows("", found, metric)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return {}, f"{expected}, got one that lacks {error}"
     return (found, "") if whole else ({}, f"{expected}, got another kind of file")
@@ -142,15 +143,20 @@ def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) 
     studies = sorted([summary, *others], key=lambda one: one["study"])
     for method, name in NAMES.items():
         of_method = [one for one in studies if one["best"].get("method") == method]
-        rows += [row for one in of_method for row in _rows(name, one, metric, beside)]
+        rows += [row for one in of_method for row in study_rows(name, one, metric, beside)]
         if not of_method:
             rows.append(Row(name, "", note=_why_nothing(method, summary["task"])))
     of_rivals = [(RIVALS[method], one) for one in studies if (method := one["best"].get("method")) in RIVALS]
-    rows += [row for name, one in of_rivals for row in _rows(name, one, metric, beside)]
+    rows += [row for name, one in of_rivals for row in study_rows(name, one, metric, beside)]
     rows += [_rivals_row(rival, metric, beside) for rival in (summary["baseline"], *summary.get("other_rivals", ()))]
     sizes = summary.get("parts", {}).get("test", {})
     utterances = {name: sizes[part] for name, part in of_parts.items() if part in sizes}
     return Comparison(metric, tuple(rows), beside, utterances)
+
+
+def method_name(method: str) -> str:
+    """A method as people call it."""
+    return {**NAMES, **{str(rival): name for rival, name in RIVALS.items()}}[method]
 
 
 def parted_names(metric: str) -> dict[str, str]:
@@ -159,8 +165,8 @@ def parted_names(metric: str) -> dict[str, str]:
     return {whole: "", f"{whole}_{HEARD}": HEARD, f"{whole}_{NEW}": NEW}
 
 
-def _rows(name: str, summary: Mapping[str, Any], metric: str, beside: Sequence[str]) -> list[Row]:
-    """Of a study: what it exports and, where that is several states, the best one alone."""
+def study_rows(name: str, summary: Mapping[str, Any], metric: str, beside: Sequence[str] = ()) -> list[Row]:
+    """Of a study: what it exports and, where that is several states, the best one alone, under the method's name."""
     best, single = summary["best"], summary["answers"]["single"]
     alone = _row(name, summary["study"], single, metric, beside)
     alone = replace(alone, mean=summary["setting"]["test"][metric], seeds=len(best["seeds"]))
@@ -179,6 +185,7 @@ def _row(name: str, study: str, answer: Mapping[str, Any], metric: str, beside: 
         trained_parameters=answer["trained_parameters"],
         stored_bytes=answer["stored_bytes"],
         train_s=answer["train_s"],
+        utterances_per_s=answer.get("utterances_per_s"),
     )
 
 

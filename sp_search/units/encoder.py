@@ -1,7 +1,9 @@
-"""A frozen speech model of fairseq's: 16 kHz samples in, the frames of one of its layers out.
+"""A frozen speech model: 16 kHz samples in, the frames of one of its layers out.
 
-One utterance at a time, unpadded, for padding changes units. What each reader of fairseq's quantizer does is done
-here as well: HuBERT's input is normalised where its task says so, wav2vec 2.0's never, and CPC starts anew every 4 s.
+It is fairseq's file, or a folder in the `transformers` format. One utterance at a time, unpadded, for padding changes
+units. What each reader of fairseq's quantizer does is done here as well: HuBERT's input is normalised where its task
+says so, wav2vec 2.0's never, and CPC starts anew every 4 s. A folder does not tell how its model was trained; what
+fairseq's recipes normalise is what they norm frame by frame in every convolution (large models), and so is it here.
 
 S samples   T frames   D features a frame
 """
@@ -12,6 +14,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +22,8 @@ from sp_search.errors import CheckpointError, ConfigError, ShapeError
 from sp_search.units.fairseq_file import model_settings, read_checkpoint
 from sp_search.units.features import SAMPLE_RATE, Floats
 from sp_search.units.group_norm import normed_over_all
+from sp_search.units.transformers_encoder import load_encoder
+from sp_search.units.transformers_frames import encoder_frames
 from sp_search.units.windows import Window, in_windows
 
 if TYPE_CHECKING:
@@ -40,10 +45,11 @@ UNBUILT = (RuntimeError, TypeError, ValueError, LookupError, AttributeError, Ass
 class EncoderSettings:
     """Which frames of which speech model."""
 
-    kind: Literal["hubert", "w2v2", "cpc"]
-    layer: int  # as fairseq's quantizer counts: HuBERT's and CPC's first is 1, wav2vec 2.0's is 0
-    window_s: float  # hubert, w2v2: seconds kept of what the model hears at once, above 0; CPC carries its state on
-    overlap_s: float  # hubert, w2v2: seconds that it hears on either side of a window besides, 0 or more
+    kind: Literal["hubert", "mhubert25", "w2v2", "wavlm", "cpc"]  # mhubert25: HuBERT of 25 frames a second
+    layer: int  # as fairseq's quantizer counts: the first is 1, wav2vec 2.0's is 0
+    window_s: float  # all but cpc: seconds kept of what the model hears at once, above 0; CPC carries its state on
+    overlap_s: float  # all but cpc: seconds that it hears on either side of a window besides, 0 or more
+    pad: int = 0  # samples of silence before and behind an utterance, 0 or more
 
     def __post_init__(self) -> None:
         faults = []
@@ -51,8 +57,11 @@ class EncoderSettings:
             faults.append(f"layer: expected {0 if self.kind == 'w2v2' else 1} or more, got {self.layer}")
         if not self.window_s > 0:
             faults.append(f"window_s: expected above 0, got {self.window_s}")
-        if not self.overlap_s >= 0:
-            faults.append(f"overlap_s: expected 0 or more, got {self.overlap_s}")
+        faults += [
+            f"{name}: expected 0 or more, got {value}"
+            for name, value in (("overlap_s", self.overlap_s), ("pad", self.pad))
+            if not value >= 0
+        ]
         if faults:
             raise ConfigError("; ".join(faults))
 
@@ -67,7 +76,7 @@ class Encoder:
             CheckpointError: the file is absent, damaged, holds what is not on the allow-list, is another kind of
                 model, or has fewer layers.
         """
-        build = {"hubert": _hubert, "w2v2": _wav2vec2, "cpc": _cpc}[settings.kind]
+        build = _of_folder if checkpoint.is_dir() else FILES.get(settings.kind, _no_file)
         logging.getLogger("fairseq").setLevel(logging.WARNING)  # it tells every model's settings
         try:
             model, self.size, self._shortest, self._frames = build(settings, checkpoint)
@@ -76,7 +85,7 @@ class Encoder:
                 f"{checkpoint}: expected settings that a {settings.kind} model can be built from, got {error}"
             ) from error
         self._model = model.to(device).eval().requires_grad_(False)
-        self._device = device
+        self._device, self._pad = device, settings.pad
 
     def __call__(self, audio: Floats) -> Floats:
         """The frames of one utterance: (S,) to (T, D), float32.
@@ -86,10 +95,12 @@ class Encoder:
         """
         import torch
 
-        if audio.ndim != 1 or len(audio) < self._shortest:
-            raise ShapeError(f"audio: expected one channel of {self._shortest} samples or more, got {audio.shape}")
+        shortest = self._shortest - 2 * self._pad
+        if audio.ndim != 1 or len(audio) < shortest:
+            raise ShapeError(f"audio: expected one channel of {shortest} samples or more, got {audio.shape}")
         with torch.inference_mode():
-            return self._frames(torch.from_numpy(audio).to(self._device)).float().cpu().numpy()
+            heard = torch.nn.functional.pad(torch.from_numpy(audio).to(self._device), (self._pad, self._pad))
+            return self._frames(heard).float().cpu().numpy()
 
 
 Built = tuple["nn.Module", int, int, Callable[["Tensor"], "Tensor"]]
@@ -177,6 +188,34 @@ def _cpc(settings: EncoderSettings, path: Path) -> Built:
         return torch.cat(found)
 
     return model, size, hop, frames
+
+
+FILES = {"hubert": _hubert, "mhubert25": _hubert, "w2v2": _wav2vec2, "cpc": _cpc}
+"""What reads fairseq's file of each kind."""
+FOLDERS = {"hubert": "hubert", "mhubert25": "hubert", "w2v2": "wav2vec2", "wavlm": "wavlm"}
+"""What `transformers` calls each kind."""
+
+
+def _no_file(settings: EncoderSettings, path: Path) -> Built:
+    raise CheckpointError(
+        f"{path}: expected the folder of a {settings.kind} model in the transformers format, got a file"
+    )
+
+
+def _of_folder(settings: EncoderSettings, folder: Path) -> Built:
+    import torch.nn.functional as F
+
+    if settings.kind not in FOLDERS:
+        raise CheckpointError(f"{folder}: expected fairseq's file of a {settings.kind} model, got a folder")
+    layer = settings.layer + 1 if settings.kind == "w2v2" else settings.layer
+    model, shape = load_encoder(folder, FOLDERS[settings.kind], layer)
+
+    def frames(audio: Tensor) -> Tensor:
+        heard = F.layer_norm(audio, audio.shape) if shape.feat_extract_norm == "layer" else audio
+        return _in_windows(model, heard, partial(encoder_frames, model, shape), windows)
+
+    windows = _windows(model, settings)
+    return model, shape.hidden_size, windows.field, frames
 
 
 def _windows(model: Any, settings: EncoderSettings) -> Window:

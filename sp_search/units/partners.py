@@ -16,8 +16,6 @@ from sp_search.published.catalogue import LMS, QUANTIZERS, UNITS
 from sp_search.units.prepare import meta_in
 from sp_search.units.quantizer import EncoderFeatures, Quantizer
 
-PREFIX = "gslm_"
-"""Before the units' name in the name of a published LM."""
 ANY = "any"
 """Stands for an LM that was trained on nothing, and so on no quantizer's units."""
 
@@ -71,7 +69,7 @@ def lm_origin(name: str, path: Path | None, built_in: Quantizer | None = None) -
     if path is not None:
         return _of_meta(f"the LM {path}", meta_in(path if path.is_dir() else path.parent))
     if name in LMS:
-        units = name.removeprefix(PREFIX)
+        units = LMS[name].units
         kind, clusters = UNITS[units]
         return UnitOrigin(who=who, published=units, features=kind, clusters=clusters, repeats=0.0)
     if name.startswith("random:"):

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,7 @@ class Quantizer:
 
     def describe(self) -> dict[str, object]:
         """What its features are, and how many units it tells apart, as JSON has it."""
-        return {"features": asdict(self.features), "count": len(self.centroids)}
+        return {"features": self._record(), "count": len(self.centroids)}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -76,7 +77,14 @@ class Quantizer:
         write_bytes(path, save({"centroids": self.centroids}, {"features": self._metadata()}))
 
     def _metadata(self) -> str:
-        return json.dumps(asdict(self.features), sort_keys=True)
+        return json.dumps(self._record(), sort_keys=True)
+
+    def _record(self) -> dict[str, Any]:
+        """What its features are. No padding is not said, as in quantizers from before there was any."""
+        record = asdict(self.features)
+        if isinstance(self.features, EncoderFeatures) and not self.features.settings.pad:
+            del record["settings"]["pad"]
+        return record
 
     @classmethod
     def load(cls, path: Path) -> Quantizer:

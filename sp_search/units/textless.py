@@ -1,4 +1,4 @@
-"""The units of the textless NLP project: its speech models and k-means, downloaded when they are first asked for."""
+"""The units of GSLM and of TWIST: their speech models and k-means, downloaded when they are first asked for."""
 
 from __future__ import annotations
 
@@ -18,14 +18,28 @@ CLUSTERED: Mapping[str, Mapping[str, object]] = {
     "hubert": {"kind": "hubert", "layer": 6},
     "cpc": {"kind": "cpc", "layer": 2},
     "w2v2": {"kind": "w2v2", "layer": 14},
+    "mhubert25": {"kind": "mhubert25", "layer": 11},
     "logmel": {"kind": "fbank", "mels": 80, "window": 400, "hop": 160, "delta_reach": 0, "normalise": False},
 }
-"""What decides the frames that each kind of k-means was made of: fairseq, `gslm/speech2unit/README.md`."""
+"""What decides the frames that each kind of k-means was made of: fairseq, `gslm/speech2unit/README.md`; of mHuBERT's,
+textlesslib."""
+TWICE = ("mhubert25",)
+"""Kinds whose model is also published as a folder (slprl/mhubert-base-25hz), of which no sha256 is known."""
 OWN = "for units of your own say units.quantizer=FILE, or units.quantizer=null to find clusters on train"
 
 
 def published_encoder(features: EncoderSettings, cache: Path) -> Path:
-    """The file of a published speech model; DownloadError where it can't be had."""
+    """The file of a published speech model.
+
+    Raises:
+        CheckpointError: none of its kind is in the table.
+        DownloadError: it can't be had.
+    """
+    if features.kind not in ENCODERS:
+        raise CheckpointError(
+            f"units.checkpoint: expected the folder of a {features.kind} model, got none; name it with "
+            f"units.checkpoint=PATH"
+        )
     return fetch(ENCODERS[features.kind], cache)
 
 
@@ -50,7 +64,7 @@ def published_quantizer(name: str, features: Features, cache: Path) -> Quantizer
     """
     if isinstance(features, EncoderFeatures):
         model = ENCODERS[features.settings.kind]
-        if model.sha256 not in (None, features.checkpoint):
+        if features.settings.kind not in TWICE and model.sha256 not in (None, features.checkpoint):
             raise CheckpointError(
                 f"units.checkpoint: {name} expects the model of {model.url}, sha256 {str(model.sha256)[:12]}..., "
                 f"got {features.checkpoint[:12]}...; {OWN}"
@@ -70,8 +84,8 @@ def encoder_of(features: Features, given: Path | None, cache: Path) -> Path | No
     """
     if not isinstance(features, EncoderFeatures):
         return None
-    published = ENCODERS[features.settings.kind].sha256
-    if given is None and published in (None, features.checkpoint):
+    published = ENCODERS.get(features.settings.kind)
+    if given is None and published is not None and published.sha256 in (None, features.checkpoint):
         return published_encoder(features.settings, cache)
     return given
 

@@ -5,6 +5,7 @@ A batch padded to one length would change units: the padding is heard.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from sp_search.units.encoder import Encoder, EncoderSettings
 from sp_search.units.features import FeatureSettings, Floats, frames
 from sp_search.units.quantizer import EncoderFeatures, Features, Quantizer
 from sp_search.units.recordings import Recording
+from sp_search.units.transformers_folder import CONFIG, weight_files
 
 Extract = Callable[[Floats], Floats]
 """(S,) samples at 16 kHz to (T, D) frames; ShapeError where the audio is too short for one."""
@@ -125,8 +127,12 @@ def hear_frames(extract: Extract, recording: Recording) -> Floats:
         raise DataError(f"{recording.path}: {error}") from error
 
 
-def _sha256(path: Path) -> str:
+def _sha256(checkpoint: Path) -> str:
+    """sha256 of a model's file; of a folder, over those of its settings and weights."""
     try:
-        return sha256_of(path)
+        if not checkpoint.is_dir():
+            return sha256_of(checkpoint)
+        parts = [sha256_of(file) for file in (checkpoint / CONFIG, *weight_files(checkpoint))]
     except OSError as error:
-        raise CheckpointError(f"{path}: expected a speech model's checkpoint, got {error.strerror}") from error
+        raise CheckpointError(f"{checkpoint}: expected a speech model's checkpoint, got {error.strerror}") from error
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -70,7 +70,7 @@ def test_the_page_names_lm_data_metrics_and_settings(winner):
     ("name", "told"),
     [
         ("demo", "The LM `demo` comes with sp_search."),
-        ("gslm_hubert100", "The LM `gslm_hubert100` is published: sp_search downloads it once."),
+        ("gslm_hubert100", "The LM `gslm_hubert100` is published: sp_search downloads it once. Its licence: MIT."),
         ("mine", "The LM `mine` is one of your own: write the path of its folder for `lm=mine`."),
     ],
 )

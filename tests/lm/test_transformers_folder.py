@@ -3,14 +3,16 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from sp_search.errors import CheckpointError
+from sp_search.export.folder import lm_tokens_in
 from sp_search.lm import store
-from sp_search.lm.unit_tokens import GivenTokens
+from sp_search.lm.unit_tokens import GivenTokens, agreed_tokens
 from sp_search.lm.zoo import load_lm
 from sp_search.units.dictionary import Dictionary
 from tests.tiny import UNITS, write_dictionary
@@ -247,3 +249,19 @@ def test_the_numbers_of_slamkit_are_its_own(folder):
     architecture = load(folder).lm.architecture
     assert (architecture.start, architecture.absent, architecture.columns) == (2, (0, 3), UNITS + 2)
     assert [architecture.column(index) for index in (0, 1, 2, 4)] == [1, 0, 1, 2]
+
+
+def test_what_settings_and_prompts_say_of_tokens_is_taken_together():
+    told = GivenTokens(unit_offset=2, bos=1, eos=1)
+    assert agreed_tokens(GivenTokens(), {}) == GivenTokens()
+    assert agreed_tokens(GivenTokens(bos=1), {Path("a"): told, Path("b"): GivenTokens()}) == told
+    with pytest.raises(
+        CheckpointError, match=r"^b: expected lm\.eos=3, which it was trained with, got 1 from a; take"
+    ):
+        agreed_tokens(GivenTokens(), {Path("a"): told, Path("b"): GivenTokens(eos=3)})
+
+
+@pytest.mark.parametrize("found", [[1], {"offset": 1}, {"bos": "1"}])
+def test_a_prompt_that_says_it_in_another_form_is_refused(found):
+    with pytest.raises(CheckpointError, match=r"^p: expected the LM's unit_offset, bos, eos as numbers, got "):
+        lm_tokens_in(Path("p"), {"lm": {"tokens": found}})

@@ -1,4 +1,6 @@
 import tarfile
+import zipfile
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from sp_search.lm.zoo import load_lm
 from sp_search.published.catalogue import LMS, PublishedFile
 from tests.fairseq_models import fairseq_args, fairseq_dictionary, fairseq_lm
 from tests.shared import shared
+from tests.transformers_models import CONFIGS, save_as_slamkit, tiny_model
 
 
 def write_lm_folder(folder, *, units=20, padding_factor=1, width=16, name="checkpoint_best.pt"):
@@ -36,7 +39,7 @@ def published(file_server, monkeypatch, tmp_path):
     with tarfile.open(packed, "w:gz") as tar:
         tar.add(write_lm_folder(tmp_path / "lm"), "hubert100_lm")
     url = file_server.put("/gslm/hubert/lm_km100/hubert100_lm.tgz", packed.read_bytes())
-    monkeypatch.setitem(LMS, "gslm_hubert100", PublishedFile(url))
+    monkeypatch.setitem(LMS, "gslm_hubert100", replace(LMS["gslm_hubert100"], files=(PublishedFile(url),)))
     return "gslm_hubert100"
 
 
@@ -48,8 +51,63 @@ def test_a_published_lm_is_downloaded_once(published, file_server, folder, tmp_p
     assert first.dictionary.symbols == tuple(map(str, range(20)))
 
 
+def served(name, monkeypatch, *files):
+    """A published LM at other addresses."""
+    monkeypatch.setitem(LMS, name, replace(LMS[name], files=tuple(map(PublishedFile, files))))
+
+
+def test_slam_is_a_folder_of_files_that_are_downloaded_one_by_one(file_server, monkeypatch, tmp_path):
+    made = tmp_path / "made"
+    save_as_slamkit(tiny_model(CONFIGS["qwen2"]()), made)
+    names = [file.url.rpartition("/")[2] for file in LMS["slam"].files]
+    at = [file_server.put(f"/slprl/slam/resolve/main/{name}", (made / name).read_bytes()) for name in names]
+    served("slam", monkeypatch, *at)
+    first, again = (load_lm("slam", None, tmp_path / "cache") for _ in range(2))
+    assert len(file_server.asked) == len(names) == 2
+    wanted = load_lm("mine", made, tmp_path / "cache")
+    assert first.lm.fingerprint == again.lm.fingerprint == wanted.lm.fingerprint
+    assert first.dictionary.symbols == wanted.dictionary.symbols
+
+
+@pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "pytorch_model.bin"])
+def test_twist_is_a_zip_whose_folder_has_any_name(file_server, monkeypatch, tmp_path, safe):
+    made = tmp_path / "made"
+    model = tiny_model(CONFIGS["opt, norm behind, projected"]())
+    model.save_pretrained(made)
+    if not safe:
+        (made / "model.safetensors").unlink()
+        torch.save(model.state_dict(), made / "pytorch_model.bin")
+    with zipfile.ZipFile(tmp_path / "TWIST-350M.zip", "w") as zipped:
+        for file in made.iterdir():
+            zipped.write(file, f"some/folder/{file.name}")
+        zipped.writestr("some/folder/evil.py", "raise SystemExit")
+    at = file_server.put("/twist/lms/TWIST-350M.zip", (tmp_path / "TWIST-350M.zip").read_bytes())
+    served("twist_350m", monkeypatch, at)
+    loaded = load_lm("twist_350m", None, tmp_path / "cache")
+    assert loaded.lm.fingerprint == load_lm("mine", made, tmp_path / "cache").lm.fingerprint
+    folder = tmp_path / "cache/published/127.0.0.1/twist/lms/TWIST-350M"
+    weights = "model.safetensors" if safe else "pytorch_model.bin"
+    assert {path.name for path in folder.iterdir() if not path.name.endswith(".pin.json")} == {"config.json", weights}
+    (folder / weights).unlink()
+    with pytest.raises(
+        DownloadError, match=rf"{weights}: expected the unpacked file, found none; remove {folder} to"
+    ):
+        load_lm("twist_350m", None, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("name", ["slam", "twist_1_3b"])
+def test_without_a_network_a_published_lm_says_what_to_download_and_where_to_put_it(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    nowhere = "http://127.0.0.1:9/lms/file.zip"  # the port of `discard`, where nothing listens
+    served(name, monkeypatch, nowhere)
+    place = tmp_path / "published/127.0.0.1/lms/file.zip"
+    with pytest.raises(DownloadError, match=rf"^{nowhere}: expected a file, got no connection .* put it at {place}$"):
+        load_lm(name, None, tmp_path)
+
+
 def test_a_published_lm_that_can_t_be_had_is_told(file_server, monkeypatch, tmp_path):
-    monkeypatch.setitem(LMS, "gslm_cpc50", PublishedFile(f"{file_server.url}/gone.tgz"))
+    gone = PublishedFile(f"{file_server.url}/gone.tgz")
+    monkeypatch.setitem(LMS, "gslm_cpc50", replace(LMS["gslm_cpc50"], files=(gone,)))
     with pytest.raises(DownloadError, match=r"gone\.tgz: expected a file, got 404 Not Found$"):
         load_lm("gslm_cpc50", None, tmp_path)
 

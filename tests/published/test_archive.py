@@ -6,9 +6,10 @@ import tarfile
 import pytest
 
 from sp_search.errors import DownloadError
-from sp_search.published.archive import fetch_members, unpack
+from sp_search.published.archive import fetch_members
 from sp_search.published.catalogue import PublishedFile
 from sp_search.published.download import place_of
+from sp_search.published.unpack import untar
 from tests.file_server import cut_after
 
 NAMES = ("checkpoint_best.pt", "dict.txt")
@@ -47,7 +48,7 @@ def everything_below(folder):
 
 
 def test_only_the_named_members_are_written_wherever_they_lie(archive, tmp_path):
-    unpack(archive, NAMES, tmp_path / "out")
+    untar(archive, NAMES, tmp_path / "out")
     assert everything_below(tmp_path / "out") == set(NAMES)
     assert (tmp_path / "out" / "checkpoint_best.pt").read_bytes() == b"weights"
     assert (tmp_path / "out" / "dict.txt").read_bytes() == b"0 1\n"
@@ -71,7 +72,7 @@ def test_an_archive_with_a_hostile_member_is_refused_in_one_line(archive, tmp_pa
         match=rf"^{archive}: expected a tar with checkpoint_best\.pt, dict\.txt, got .*{said}.*; "
         r"nothing of it is used, remove it to download it again$",
     ):
-        unpack(archive, NAMES, tmp_path / "deep" / "out")
+        untar(archive, NAMES, tmp_path / "deep" / "out")
     assert everything_below(tmp_path) == {"lm.tgz", "deep", "deep/out"}
 
 
@@ -79,19 +80,19 @@ def test_a_link_under_a_wanted_name_is_not_taken_for_the_file(archive, tmp_path)
     link = member("lm/dict.txt", kind=tarfile.SYMTYPE, link="train.log")
     archive.write_bytes(tgz(("lm/checkpoint_best.pt", b"weights"), ("lm/train.log", b"log"), (link, b"")))
     with pytest.raises(DownloadError, match=r"found no dict\.txt; remove it to download it again$"):
-        unpack(archive, NAMES, tmp_path / "out")
+        untar(archive, NAMES, tmp_path / "out")
 
 
 def test_two_members_of_a_wanted_name_are_refused(archive, tmp_path):
     archive.write_bytes(tgz(*CONTENT.items(), ("other/dict.txt", b"1 1\n")))
     with pytest.raises(DownloadError, match=r"expected one dict\.txt, got a second, other/dict\.txt"):
-        unpack(archive, NAMES, tmp_path / "out")
+        untar(archive, NAMES, tmp_path / "out")
 
 
 def test_a_member_is_never_run_as_a_program(archive, tmp_path):
     wild = member("dict.txt", mode=0o6777)
     archive.write_bytes(tgz((wild, b"0 1\n"), ("checkpoint_best.pt", b"weights")))
-    unpack(archive, NAMES, tmp_path / "out")
+    untar(archive, NAMES, tmp_path / "out")
     assert (tmp_path / "out" / "dict.txt").stat().st_mode & 0o7022 == 0
 
 
@@ -113,7 +114,7 @@ def test_a_damaged_archive_is_told(archive, tmp_path, content, said):
     with pytest.raises(
         DownloadError, match=rf"^{archive}: expected a tar with .*, {said}; remove it to download it again$"
     ):
-        unpack(archive, NAMES, tmp_path / "out")
+        untar(archive, NAMES, tmp_path / "out")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from sp_search.published.catalogue import ENCODERS, LMS, QUANTIZERS
+from sp_search.published.catalogue import ENCODERS, LMS, QUANTIZERS, UNITS
 from tests.shared import shared
 
 GSLM = "https://dl.fbaipublicfiles.com/textless_nlp/gslm"
@@ -40,19 +40,50 @@ QUANTIZER_LINKS = {
 """As the table in speech2unit/README.md links them."""
 
 
+TWIST = "https://dl.fbaipublicfiles.com/textless_nlp/twist"
+OTHER_LMS = {
+    **{
+        name: [
+            f"https://huggingface.co/slprl/{name}/resolve/main/{file}"
+            for file in ("config.json", "model.safetensors")
+        ]
+        for name in ("slam", "slam_scaled")
+    },
+    "twist_350m": [f"{TWIST}/lms/TWIST-350M.zip"],
+    "twist_1_3b": [f"{TWIST}/lms/TWIST-1.3B.zip"],
+    "twist_7b": [f"{TWIST}/lms/TWIST-7B.zip"],
+}
+SIZES = (50, 100, 200)
+
+
 def test_every_address_is_the_one_that_is_published():
-    assert {name: file.url for name, file in LMS.items()} == {n: f"{GSLM}/{at}" for n, at in LM_LINKS.items()}
-    assert {n: file.url for n, file in QUANTIZERS.items()} == {n: f"{GSLM}/{at}" for n, at in QUANTIZER_LINKS.items()}
+    assert {name: [file.url for file in lm.files] for name, lm in LMS.items()} == {
+        **{name: [f"{GSLM}/{at}"] for name, at in LM_LINKS.items()}, **OTHER_LMS,
+    }  # fmt: skip
+    assert {name: file.url for name, file in QUANTIZERS.items()} == {
+        **{name: f"{GSLM}/{at}" for name, at in QUANTIZER_LINKS.items()},
+        "mhubert25": f"{TWIST}/speech_tokenizer/mhubert_base_25hz_cp_mls_cv_sp_fisher_L11_km500.bin",
+    }
     assert {name: file.url for name, file in ENCODERS.items()} == {
         "hubert": "https://dl.fbaipublicfiles.com/hubert/hubert_base_ls960.pt",
         "cpc": f"{GSLM}/cpc/cpc_big_ll6kh_top_ctc.pt",
         "w2v2": "https://dl.fbaipublicfiles.com/fairseq/wav2vec/wav2vec_vox_new.pt",
+        "mhubert25": f"{TWIST}/speech_tokenizer/mhubert_base_25hz_cp_mls_cv_sp_fisher.pt",
     }
 
 
-def test_the_checksums_of_hubert_and_cpc_are_known():
-    known = {name for files in (LMS, QUANTIZERS, ENCODERS) for name, file in files.items() if file.sha256}
-    assert known == {"hubert", "cpc", "hubert50", "hubert100", "hubert200", "cpc50", "cpc100", "cpc200"}
+def test_every_lm_says_its_units_and_its_licence():
+    assert {name: lm.units for name, lm in LMS.items()} == {
+        **{f"gslm_{units}": units for units in QUANTIZER_LINKS}, **dict.fromkeys(OTHER_LMS, "mhubert25"),
+    }  # fmt: skip
+    assert {lm.units for lm in LMS.values()} == set(UNITS) == set(QUANTIZERS)
+    assert all(lm.licence.startswith("MIT") for lm in LMS.values())
+
+
+def test_the_checksums_of_hubert_mhubert_and_cpc_are_known():
+    known = {name for files in (QUANTIZERS, ENCODERS) for name, file in files.items() if file.sha256}
+    assert known == {"hubert", "cpc", "mhubert25", *(f"{kind}{size}" for kind in ("hubert", "cpc") for size in SIZES)}
+    assert not any(file.sha256 for lm in LMS.values() for file in lm.files)
 
 
 @pytest.mark.parametrize("file", [f for files in (QUANTIZERS, ENCODERS) for f in files.values() if f.sha256])

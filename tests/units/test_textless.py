@@ -90,7 +90,7 @@ def test_a_published_speech_model_is_downloaded_once(file_server, monkeypatch, t
     assert len(file_server.asked) == 1
 
 
-@pytest.mark.parametrize("kind", ["hubert", "cpc", "w2v2", "logmel"])
+@pytest.mark.parametrize("kind", ["hubert", "cpc", "w2v2", "mhubert25", "logmel"])
 def test_without_a_network_prepare_says_what_to_download_and_where_to_put_it(tmp_path, capsys, monkeypatch, kind):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     nowhere = "http://127.0.0.1:9/gslm/file"  # the port of `discard`, where nothing listens
@@ -129,3 +129,18 @@ def test_the_speech_model_of_a_quantizer_is_the_one_given_else_the_published_one
     assert encoder_of(of_another, None, tmp_path) is None
     assert file_server.asked == []
     assert encoder_of(of_published, None, tmp_path).read_bytes() == b"weights"
+
+
+def test_the_settings_of_mhubert25_are_those_of_its_published_clusters():
+    units = load_settings(["units=mhubert25"], Settings).units
+    assert units.quantizer == "mhubert25"
+    check_frames("mhubert25", units.encoder)
+    with pytest.raises(CheckpointError, match=r"mhubert25 expects frames of layer 11, got 9"):
+        check_frames("mhubert25", load_settings(["units=mhubert25", "units.encoder.layer=9"], Settings).units.encoder)
+
+
+def test_a_kind_without_a_published_model_asks_for_a_folder(tmp_path):
+    wavlm = load_settings(["units=wavlm"], Settings).units.encoder
+    with pytest.raises(CheckpointError, match=r"units\.checkpoint: expected the folder of a wavlm model, got none"):
+        published_encoder(wavlm, tmp_path)
+    assert encoder_of(EncoderFeatures(settings=wavlm, checkpoint="ab" * 32, size=8), None, tmp_path) is None

@@ -20,7 +20,7 @@ from sp_search.bench.device_parity import every_kind_of_prompt, parity
 from sp_search.bench.speed import FIRST_TIMED, engine_course, medians, peak_memory
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
-from sp_search.config import Settings, below_one, refuse
+from sp_search.config import Settings, below_one, not_counts, refuse
 from sp_search.engine.runtime.device import DTYPES, dtype_name, pick_device, pick_dtype
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.types import Params
@@ -42,13 +42,7 @@ class BenchGpuSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        faults = below_one(self, "updates", "stretches")
-        faults += [
-            f"packs: expected numbers from 1, got {size!r}"
-            for size in self.packs.split()
-            if not size.isdecimal() or size == "0"
-        ]
-        refuse(faults)
+        refuse(below_one(self, "updates", "stretches") + not_counts("packs", self.packs))
 
 
 def run(config: BenchGpuSettings) -> int:

@@ -3,9 +3,12 @@
 corpus= is a manifest: CSV or JSON lines with path, split (train, valid or test) and answers: labels, text, keyword,
 slots, or any column with one label, such as emotion. With form= it is the folder of a published corpus. to= is the
 folder for the result; give it to a search as data=. In the end the command says which tasks the corpus fits.
-units=hubert, cpc, w2v2 or logmel takes the published speech model and k-means, which are downloaded once.
-lm=gslm_hubert100 has the units of units=hubert, lm=gslm_hubert50 those of units=hubert units.fit.units=50.
-units.quantizer= names another k-means file; with null, clusters are fitted on train.
+units=hubert, cpc, w2v2, mhubert25 or logmel takes the published speech model and k-means, which are downloaded once.
+lm=gslm_hubert100 has the units of units=hubert, lm=gslm_hubert50 those of units=hubert units.fit.units=50, lm=slam
+those of units=mhubert25, and lm=twist_350m the same without padding, units.encoder.pad=0.
+units.checkpoint= names another speech model: fairseq's file, or a folder in the transformers format of HuBERT,
+wav2vec 2.0 (units=w2v2) or WavLM (units=wavlm); units.encoder.layer= is its layer. units.quantizer= names another
+k-means file; with null, clusters are fitted on train.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ budget.rate=2.5 it has the cost at that price of an hour of a device.
 
 Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
 and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
-markdown=true prints it.
+markdown=true prints it. lms=true prints all finished studies of the task side by side, on whatever LM and corpus:
+metric, stored bytes, answers a second, and the size of the LM.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
 from sp_search.report.comparison import alike, comparison, read_summary
+from sp_search.report.lm_comparison import lm_tables
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import deciding_metric, study_record
@@ -38,11 +40,15 @@ class ReportSettings(Settings):
     """The form of the output."""
 
     markdown: bool = False  # the comparison as Markdown, instead of the page's path
+    lms: bool = False  # all finished studies of the task side by side, whatever their LM; as Markdown, no page
     watch: bool = False  # write the page again every minute, until the search has ended
 
 
 def run(config: ReportSettings) -> int:
     """Write the study's folder `report` and send it to MLflow; print the path of the page, or the comparison."""
+    if config.lms:
+        print(lm_tables(config.runs, config.task.name), end="")
+        return 0
     page, ending = _write(config)
     if config.markdown and ending is None:
         raise StudyError(

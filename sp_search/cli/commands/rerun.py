@@ -30,9 +30,10 @@ from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError
-from sp_search.export.folder import task_of
+from sp_search.export.folder import lm_tokens_in, task_of
 from sp_search.export.members import tensors_of
 from sp_search.export.predictor import check_partner, trained_in
+from sp_search.lm.unit_tokens import agreed_tokens
 from sp_search.prompts.file import load_prompt
 from sp_search.rivals.settings import is_rival
 from sp_search.rivals.trainer import RivalTrainer
@@ -93,7 +94,7 @@ def _study(config: RerunSettings) -> dict[str, Any]:
 def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
     """The members of an exported folder, each trained alone, beside what was exported."""
     tensors, document = load_prompt(prompt)
-    recipe = _recipe_of_export(config, document)
+    recipe = _recipe_of_export(config, prompt, document)
     lm, data = recipe.data()
     check_partner(prompt, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(prompt, "data", document["data"]["fingerprint"], data.corpus.fingerprint)
@@ -121,11 +122,13 @@ def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
     }
 
 
-def _recipe_of_export(config: RerunSettings, document: Mapping[str, Any]) -> TrainerSpec:
+def _recipe_of_export(config: RerunSettings, prompt: Path, document: Mapping[str, Any]) -> TrainerSpec:
     """What the members were trained with, as far as the settings leave it open."""
     training = document["training"]
     batches = {name: training[name] for name in ("batch_size", "stream_seed")}
     recipe = replace(recipe_of(config), task=task_of(document), **batches)
+    tokens = agreed_tokens(recipe.lm_tokens, {prompt: lm_tokens_in(prompt, document)})
+    recipe = replace(recipe, lm_tokens=tokens)
     if config.engine.dtype == "auto":
         recipe = replace(recipe, dtype=trained_in(document))
     if (

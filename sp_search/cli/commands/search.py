@@ -153,6 +153,7 @@ def _run(
             rivals, data.task, data.corpus.splits, data.known, data.decides, finished.best.tally
         )
         summary["parts"] = parts_by_split(data)
+        summary["lm"]["parameters"] = lm.parameters
         export(settings.folder / "best", finished.best.members, finished.best)
         single = finished.answers["single"]
         export(settings.folder / "single", single.members, single)

@@ -28,10 +28,10 @@ def next_steps(recordings: Sequence[Recording], folder: Path, quantizer: str | N
             "the corpus fits no task yet: train, valid and test need answers, and training all those of the others "
             "(labels, keyword, text, slots, or a column with one label)"
         ]
-    published = f"gslm_{quantizer}"
-    lm = published if published in LMS else "lms/my"
+    published = [name for name, lm in LMS.items() if lm.units == quantizer]
+    lm = published[0] if published else "lms/my"
     steps = [f"sp-search search {tasks[0].words} lm={lm} data={_shell_word(folder)}"]
-    if published not in LMS:
+    if not published:
         steps.insert(0, f"sp-search pretrain corpus={_shell_word(folder)} to={lm} {SMALL}")
     return [f"tasks that it fits: {', '.join(map(str, tasks))}", f"next: {' ; then: '.join(steps)}"]
 

@@ -88,6 +88,35 @@ def test_bench_decode_writes_the_same_with_the_cache_and_without(words, capsys, 
 
 
 @pytest.mark.slow
+def test_bench_peft_prints_a_line_for_each_way_of_peft_and_each_pack(words, capsys):
+    own = ["lms=opt:1x16x2", "packs=2", "batch_size=4", "updates=1", "stretches=1", "dtype=float32", "depth=1"]
+    assert main(["bench", "peft", *words[1:], *own]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    about = {"lm", "processor", "prompt_length", "depth", "side", "position", "batch_size"}
+    counted = {"by", "arithmetic", "trials", "threads", "utterances_per_s", "peak_memory_bytes"}
+    rates = {"gflop_per_s", "matrix_gflop_per_s", "matrix_share"}
+    assert [set(line) for line in lines] == [
+        about | counted | {"attention"}, about | counted | {"attention"},
+        about | counted | rates | {"ratio", "baseline"},
+    ]  # fmt: skip
+    assert [(line["by"], line["arithmetic"], line["trials"]) for line in lines] == [
+        ("peft", "float32", 1), ("peft", "float32", 1), ("engine", "float32", 2),
+    ]  # fmt: skip
+    ratio = lines[2]["utterances_per_s"] / lines[2]["baseline"]["utterances_per_s"]
+    assert lines[2]["ratio"] == pytest.approx(ratio, rel=0.02)
+
+
+@pytest.mark.slow
+def test_bench_peft_searches_beside_a_plain_tuner_around_peft(words, capsys):
+    small = ["lms=qwen2:1x16x2", "trials=2", "schedule.budget=32", "schedule.grace=16", "batch_size=8", "updates=1"]
+    assert main(["bench", "peft", *words[1:], *small, "stretches=1", "dtype=float32", "search=true"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (found["trials"], sum(found["ended"].values()), found["ended"]["failed"]) == (2, 2, 0)
+    assert 32 <= found["plain"]["utterances"] <= 64
+    assert found["ratio"] == pytest.approx(found["plain"]["s"] / found["s"], abs=0.02)
+
+
+@pytest.mark.slow
 def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_same(capsys):
     own = ["trials=6", "cluster.slots=2", "cluster.workers=1", "plain_trials=2"]
     sizes = [*own, "schedule.confirm.top=1", "schedule.confirm.seeds=2"]
@@ -113,6 +142,7 @@ def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_sam
         ("decode", "symbols=0", "symbols: expected 1 or more, got 0"),
         ("papers", "baseline=ours", "baseline: expected fairseq or engine, got 'ours'"),
         ("slots", "plain_trials=1", "plain_trials: expected 0, or 2 or more, got 1"),
+        ("peft", "lms=bert:1x16x2", "lms: expected a folder, or a shape as qwen2:4x256x4, got 'bert:1x16x2'"),
         ("papers", "patience=0", "patience: expected 1 or more, got 0"),
     ],
 )

@@ -59,3 +59,14 @@ def test_a_page_that_is_watched_is_drawn_until_the_search_has_ended(running, mon
     last = page.read_text()
     assert "refresh" not in last[: last.index("<title>")]
     assert "test accuracy, 95 % interval" in last
+
+
+def test_studies_on_several_lms_are_printed_side_by_side(tmp_path):
+    made = made_study(9)
+    for name, lm in (("one", "slam"), ("two", "gslm_hubert100")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        told = {**summary_of(made), "study": name, "lm": {"name": lm, "fingerprint": lm, "parameters": 1234}}
+        (tmp_path / "runs" / name / "summary.json").write_text(json.dumps(told))
+    lines = sp_search(tmp_path, "report", "task=intent", "lms=true").stdout.splitlines()
+    assert lines[0].startswith("| LM | its weights |")
+    assert {line.split(" | ")[0] for line in lines[2:]} == {"| slam", "| gslm_hubert100"}

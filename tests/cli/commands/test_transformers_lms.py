@@ -1,6 +1,7 @@
 """LMs as SlamKit and TWIST publish them, from end to end on a made-up corpus: search, export, predict, evaluate."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -77,22 +78,56 @@ def test_evaluate_finds_what_the_search_found(searched):
     assert found["metrics"]["accuracy"] == pytest.approx(summary["best"]["test"]["accuracy"], abs=1e-6)
 
 
-def test_what_the_folder_does_not_say_is_asked_for_by_key(searched):
+def with_tokens(folder, name, tokens):
+    """A copy of the exported folder whose search was told what the LM's tokens are."""
+    place = shutil.copytree(folder / "exported", folder / name) / "prompt.json"
+    document = json.loads(place.read_text())
+    place.write_text(json.dumps({**document, "lm": {**document["lm"], "tokens": tokens}}))
+
+
+@pytest.fixture
+def silent(searched):
+    """The folder, its LM's no longer saying which tokens are units, and the keys that say it."""
     folder, _ = searched
     place = folder / "lm/config.json"
     whole = place.read_text()
     bare = json.loads(whole)
-    inner = bare.get("base_config", bare)
-    inner.pop("offset", None)
-    inner["pad_token_id"] = None
-    (folder / "lm/tokeniser_config.json").unlink(missing_ok=True)
-    try:
-        place.write_text(json.dumps(bare))
-        failed = sp_search(folder, "plan", "task=intent", "lm=lm", "data=data", expect=2).stderr
-        assert "give lm.unit_offset, lm.bos and lm.eos" in failed
-        assert failed.count("\n") == 1
-        offset, end = (2, 1) if "base_config" in bare else (4, 2)
-        words = [f"lm.unit_offset={offset}", f"lm.bos={end}", f"lm.eos={end}"]
-        assert "2 layers x 32" in sp_search(folder, "plan", "task=intent", "lm=lm", "data=data", *words).stdout
-    finally:
-        place.write_text(whole)
+    if "base_config" in bare:
+        bare["base_config"]["pad_token_id"] = None  # of which SlamKit's rule makes the offset
+        (folder / "lm/tokeniser_config.json").unlink(missing_ok=True)
+        tokens = {"unit_offset": 2, "bos": 1, "eos": 1}
+    else:
+        del bare["offset"]
+        tokens = {"unit_offset": 4, "bos": 2, "eos": 2}
+    place.write_text(json.dumps(bare))
+    yield folder, tokens
+    place.write_text(whole)
+
+
+def test_what_the_folder_does_not_say_is_asked_for_by_key(silent):
+    folder, tokens = silent
+    failed = sp_search(folder, "plan", "task=intent", "lm=lm", "data=data", expect=2).stderr
+    assert "give lm.unit_offset, lm.bos and lm.eos" in failed
+    assert failed.count("\n") == 1
+    words = [f"lm.{name}={token}" for name, token in tokens.items()]
+    assert "2 layers x 32" in sp_search(folder, "plan", "task=intent", "lm=lm", "data=data", *words).stdout
+
+
+def test_a_prompt_whose_search_was_told_the_tokens_need_not_be_told_again(silent):
+    folder, tokens = silent
+    if tokens["unit_offset"] == 2:
+        pytest.skip("Slam's folder without its pad is another LM")
+    place = shutil.copytree(folder / "exported", folder / "told") / "prompt.json"
+    document = json.loads(place.read_text())
+    place.write_text(json.dumps({**document, "lm": {**document["lm"], "tokens": tokens}}))
+    asked, line = ["predict", "lm=lm", "input=-"], "3 1 4\n"
+    assert "give lm.unit_offset" in sp_search(folder, *asked, "prompt=exported", stdin=line, expect=2).stderr
+    words = [f"lm.{name}={token}" for name, token in tokens.items()]
+    wanted = sp_search(folder, *asked, "prompt=exported", *words, stdin=line).stdout
+    assert sp_search(folder, *asked, "prompt=told", stdin=line).stdout == wanted
+    assert json.loads(sp_search(folder, "evaluate", "prompt=told", "lm=lm", "data=data").stdout)["metrics"]
+    failed = sp_search(folder, *asked, "prompt=told", "lm.bos=7", stdin=line, expect=2).stderr
+    assert failed == (
+        f"sp-search: {folder}/told: expected lm.bos=2, which it was trained with, got 7 from the settings; "
+        f"take it out, or take the prompt that belongs to it\n"
+    )
