@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sp_search.export.words import together
 from sp_search.metrics.parts import HEARD, NEW
 from sp_search.rivals.settings import RIVALS
+from sp_search.rivals.words import together
 from sp_search.tasks.registry import get_task
 
 NAMES = {"prompt": "prompt", "finetune": "fine-tuned LM", "probe": "linear probe on the frozen LM"}

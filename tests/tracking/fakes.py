@@ -7,7 +7,7 @@ from pathlib import Path
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef
 from sp_search.tracking.store.run_updates import MetricPoint, Start
-from sp_search.tracking.store.schema import PARENT_TAG
+from sp_search.tracking.store.schema import PARENT_TAG, DatasetUse
 from sp_search.types import Report
 
 INFO = {"study": "demo", "task": "intent", "data_fingerprint": "d" * 64, "data": "tiny", "seed": 0}
@@ -37,6 +37,7 @@ class FakeRun:
     params: dict[str, str] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    datasets: list[DatasetUse] = field(default_factory=list)
 
 
 class FakeStore:
@@ -78,6 +79,12 @@ class FakeStore:
         run.tags |= tags
         self.disturb("after log")
 
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUse]) -> None:
+        self._begin("log_datasets")
+        run = self._run(run_id)
+        run.datasets += [one for one in datasets if one not in run.datasets]
+        self.disturb("after log_datasets")
+
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         self._begin("set_status")
         self._run(run_id).status = status
@@ -97,7 +104,15 @@ class FakeStore:
     def content(self) -> object:
         """All that matters of all runs, to be compared."""
         return {
-            number: (run.name, run.status, run.params, sorted(run.points, key=repr), run.tags, run.files)
+            number: (
+                run.name,
+                run.status,
+                run.params,
+                sorted(run.points, key=repr),
+                run.tags,
+                run.files,
+                run.datasets,
+            )
             for number, run in self.by_trial().items()
         }
 

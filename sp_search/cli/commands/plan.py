@@ -17,7 +17,7 @@ from sp_search.bench.speed import engine_course, medians
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.search_setup import prepare_search, searches_rivals, tell_corpus
+from sp_search.cli.wiring.search_setup import PreparedSearch, prepare_search, searches_rivals, tell_corpus
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError
@@ -59,22 +59,38 @@ def run(config: PlanSettings) -> int:
 def _planned(config: PlanSettings) -> Planned:
     prepared = prepare_search(config)
     tell_corpus(prepared)
-    recipe, lm, data, settings, space = (
-        prepared.recipe, prepared.lm, prepared.data, prepared.settings, prepared.space,
-    )  # fmt: skip
+    settings, space = prepared.settings, prepared.space
     if config.measure and searches_rivals(space):
         raise ConfigError("measure: expected a method that trains on the LM, got rivals, which are fitted in seconds")
+    rate = worker_rate(prepared.recipe, settings, space) * settings.workers if config.measure else config.rate
+    is_new = not settings.folder.exists()
+    return planned_search(config, prepared, rate, is_new=is_new, is_measured=config.measure)
+
+
+def planned_search(
+    config: Settings, prepared: PreparedSearch, rate: float | None = None, *, is_new: bool, is_measured: bool = False
+) -> Planned:
+    """What a checked search will do.
+
+    Args:
+        config: of the command.
+        prepared: of the same settings.
+        rate: trial-utterances/s of all workers, where it is known.
+        is_new: whether the study has no trials yet.
+        is_measured: whether the rate was.
+    """
+    lm, data, settings = prepared.lm, prepared.data, prepared.settings
     return Planned(
         study=settings.study,
-        is_new=not settings.folder.exists(),
+        is_new=is_new,
         trials=settings.trials,
         workers=settings.workers,
         slots=settings.slots,
         lm={"name": config.lm.name, "layers": lm.architecture.layers, "embed_dim": lm.architecture.embed_dim},
         utterances={"data": config.data.name, **{name: len(split) for name, split in data.corpus.splits.items()}},
-        plan=plan_search(settings, space),
-        rate=worker_rate(recipe, settings, space) * settings.workers if config.measure else config.rate,
-        is_measured=config.measure,
+        plan=plan_search(settings, prepared.space),
+        rate=rate,
+        is_measured=is_measured,
     )
 
 

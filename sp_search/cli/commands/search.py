@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from sp_search.cli.commands.plan import lines as plan_lines
+from sp_search.cli.commands.plan import planned_search
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.export_document import (
     MeasuredStates,
@@ -36,6 +38,7 @@ from sp_search.cli.wiring.watching import displayed, left_before
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
+from sp_search.files.write import write_text
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.report.valid_answers import write_answers
@@ -59,6 +62,9 @@ from sp_search.types import Member
 
 READS = OF_SEARCH
 EXAMPLE = "sp-search search task=intent lm=lms/my data=units/my trials=32"
+
+PLAN = "plan.txt"
+"""In a tracked study's folder and among the files of its run: what the last start was to do."""
 
 Watch = Callable[[SearchSettings, StudyRecord, TaskData], Observer]
 """Makes who watches a search, from its settings, what earlier starts have left of its study, and the corpus."""
@@ -132,9 +138,11 @@ def _run(
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)
-        tracker = MlflowTracker(
-            settings.folder, uri, experiment=config.tracking.experiment, objective=settings.metric
-        )
+        experiment, metric = config.tracking.experiment, settings.metric
+        tracker = MlflowTracker(settings.folder, uri, experiment=experiment, objective=metric, corpus=data.corpus)
+        planned = planned_search(config, prepared, is_new=not before.trials)
+        write_text(settings.folder / PLAN, "\n".join(plan_lines(planned)) + "\n")
+        tracker.artifact(None, settings.folder / PLAN)
         observers.append(tracker)
 
     def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:

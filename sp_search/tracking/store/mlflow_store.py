@@ -6,6 +6,7 @@ store is made: the import takes 2 s, and the search must not wait for it.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from sp_search.tracking.base.mlflow_env import CLIENT
 from sp_search.tracking.base.uri import artifact_location, sqlite_path
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.store.run_updates import RUNNING, MetricPoint, Start
-from sp_search.tracking.store.schema import PARENT_TAG, PREFIX
+from sp_search.tracking.store.schema import KIND_TAGS, PARENT_TAG, PREFIX, DatasetUse
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -86,6 +87,20 @@ class MlflowStore:
                 tags=[RunTag(name, _cut(value)) for name, value in tags.items()],
             )
 
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUse]) -> None:
+        """Say what data a run uses; what is said already is not said again."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(one.name, one.digest, "sp_search", json.dumps(one.source), profile=json.dumps(one.profile)),
+                [InputTag("mlflow.data.context", one.context)],
+            )
+            for one in datasets
+        ]
+        with _refusals():
+            self._client.log_inputs(run_id, inputs)
+
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         """Set the status of a run."""
         with _refusals():
@@ -102,7 +117,7 @@ class MlflowStore:
     def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            return str(self._client.create_experiment(name, self._artifact_location))
+            return str(self._client.create_experiment(name, self._artifact_location, tags=KIND_TAGS))
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)

@@ -1,4 +1,4 @@
-"""The interface of a store of runs: five methods, and two errors that are final. Any other error may pass."""
+"""The interface of a store of runs: six methods, and two errors that are final. Any other error may pass."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from sp_search.tracking.store.run_updates import MetricPoint, Start
+from sp_search.tracking.store.schema import DatasetUse
 
 
 class RejectedError(Exception):
@@ -39,6 +40,9 @@ class RunStore(Protocol):
         self, run_id: str, params: Mapping[str, str], metrics: Sequence[MetricPoint], tags: Mapping[str, str]
     ) -> None:
         """Add points, parameters and tags to a run; those that exist are not added again."""
+
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUse]) -> None:
+        """Say what data a run uses; what is said already is not said again."""
 
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         """Set the status of a run."""

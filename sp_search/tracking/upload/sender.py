@@ -119,6 +119,8 @@ class Sender:
         run = self._runs[number]
         if update.params or update.metrics or tags:
             self._log(number, run.run_id, update, tags)
+        if update.datasets:
+            self._store.log_datasets(run.run_id, update.datasets)
         if update.status is not None and update.status != run.status:
             self._store.set_status(run.run_id, update.status, update.end_ms)
             self._runs[number] = RunRef(run.run_id, update.status)

@@ -8,6 +8,7 @@ from sp_search.tracking.spool.spool import Spool, open_writer
 from sp_search.tracking.store.run_store import RunMissingError
 from sp_search.tracking.store.run_updates import Start
 from sp_search.tracking.upload.sender import Sender
+from tests.tiny import tiny_corpus
 from tests.tracking.fakes import INFO, FakeStore, report, tell_a_study
 
 URI = "http://user:secret@127.0.0.1:5000"
@@ -24,7 +25,7 @@ class Unreachable(FakeStore):
 
 def spool_of(tmp_path, tell=tell_a_study):
     """The spool of a study whose MLflow was away from beginning to end."""
-    tracker = MlflowTracker(tmp_path / "demo", URI, connect=Unreachable, interval_s=60)
+    tracker = MlflowTracker(tmp_path / "demo", URI, connect=Unreachable, interval_s=60, corpus=tiny_corpus())
     tell(tracker, tmp_path)
     tracker.close(0)
     return Spool(tmp_path / "demo" / "spool")
