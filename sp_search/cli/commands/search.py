@@ -39,6 +39,7 @@ from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
 from sp_search.files.write import write_text
+from sp_search.metrics.tally_file import TALLY_FILE, write_tally
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.report.valid_answers import write_answers
@@ -162,6 +163,7 @@ def _run(
         )
         summary["parts"] = parts_by_split(data)
         export(settings.folder / "best", finished.best.members, finished.best)
+        write_tally(settings.folder / "best" / TALLY_FILE, finished.best.tally)
         single = finished.answers["single"]
         export(settings.folder / "single", single.members, single)
         write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
@@ -169,7 +171,7 @@ def _run(
         study, metric = opened.study, summary["metric"]
         record, pictures = study_record(study, metric), study_pictures(study, metric)
         write_report(config.runs, record, pictures, ending, price=config.budget.rate)
-        for name in ("best", "single", "report"):
+        for name in ("single", "report"):
             told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")
 

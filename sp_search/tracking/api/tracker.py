@@ -23,8 +23,9 @@ from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.jsonl_log import plain
-from sp_search.tracking.spool.spool import Spool, open_writer
+from sp_search.tracking.spool.spool import TENSORS, Spool, open_writer
 from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
+from sp_search.tracking.store.model import MODEL_NAME, winner_of
 from sp_search.tracking.store.note import finished_note, opened_note
 from sp_search.tracking.store.run_store import RunStore
 from sp_search.tracking.store.schema import (
@@ -76,7 +77,7 @@ class MlflowTracker:
         connect: Callable[[str], RunStore] = connect_to_mlflow,
     ) -> None:
         uri = checked_uri(tracking_uri)
-        self._spool = Spool(study_dir / "spool")
+        self._spool, self._winner = Spool(study_dir / "spool"), study_dir / MODEL_NAME
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
         self._experiment = experiment
@@ -178,7 +179,7 @@ class MlflowTracker:
         self._writer.append("tabled", None, {"tags": table_tags(artifact)})
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
-        """The search ended with this summary."""
+        """The search ended with this summary; the winner that it left is to be logged as a model, and registered."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "summary.json"
             path.write_text(json.dumps(plain(summary), indent=2) + "\n")
@@ -192,6 +193,8 @@ class MlflowTracker:
             "names": ranked_names(self._ended_names, order, winner),
         }
         self._writer.append("study_finished", None, told)
+        if (self._winner / TENSORS).exists():
+            self._writer.append_model(self._winner, winner_of(summary, finished_note(summary)))
         self._ended = True
 
     def abandon(self, reason: str) -> None:

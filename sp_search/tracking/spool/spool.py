@@ -1,7 +1,7 @@
 """The spool of a study, `runs/<study>/spool`: everything for MLflow is written to the disk first.
 
 events.jsonl       the events of the study and its trials, in order
-artifacts.jsonl    files to upload; a log of their own, so that a store that refuses files still gets all metrics
+artifacts.jsonl    files and models to upload; apart, so that a store that refuses files still gets all metrics
 files/<sha256>/    copies of those files, so that the originals may change or go
 cursor-<uri>.json  how much of it one MLflow store has (offsets.py)
 rejected.jsonl     what a store refused for good, and why
@@ -23,6 +23,7 @@ from sp_search.files.write import atomic_write
 from sp_search.tracking.spool.jsonl_log import Event, LogWriter, read_chunk
 
 _CHUNK_BYTES = 1 << 20
+TENSORS = "prompt.safetensors"
 LOCK_WAIT_S = 5.0  # `sync` holds the writer's lock for milliseconds
 
 
@@ -107,6 +108,18 @@ class SpoolWriter:
         kept = self._keep(path)
         data = {"file": str(kept.relative_to(self.spool.folder)), "artifact_path": artifact_path}
         self._artifacts.append(Event("artifact", now_ms(), number, data))
+
+    def append_model(self, folder: Path, data: Mapping[str, Any]) -> None:
+        """Copy the files of a folder, and record that they are a model of the study.
+
+        Args:
+            folder: its files; prompt.safetensors says which model it is.
+            data: of `winner_of`.
+        """
+        kept = [self._keep(path) for path in sorted(folder.iterdir()) if path.is_file()]
+        digest = next(path.parent.name for path in kept if path.name == TENSORS)
+        files = [str(path.relative_to(self.spool.folder)) for path in kept]
+        self._artifacts.append(Event("model", now_ms(), None, {**data, "digest": digest, "files": files}))
 
     def close(self) -> None:
         """Make both logs durable and release the lock."""

@@ -1,5 +1,5 @@
-"""Writes runs to MLflow, with at most one request per method. The only file that imports mlflow, and only when a
-store is made: the import takes 2 s, and the search must not wait for it.
+"""Writes runs to MLflow, with at most one request per method but `publish`. mlflow is imported only when a store is
+made: the import takes 2 s, and the search must not wait for it.
 
 `log_batch` does not add points, tags or parameters that exist already, so sending them again is harmless.
 """
@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 from sp_search.tracking.base.mlflow_env import CLIENT
 from sp_search.tracking.base.uri import artifact_location, sqlite_path
+from sp_search.tracking.store.mlflow_models import MlflowModels
+from sp_search.tracking.store.model import WinnerModel
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.store.run_updates import RUNNING, MetricPoint, Start
 from sp_search.tracking.store.schema import KIND_TAGS, PARENT_TAG, PREFIX, DatasetUse
@@ -23,7 +25,7 @@ from sp_search.tracking.store.schema import KIND_TAGS, PARENT_TAG, PREFIX, Datas
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE")
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE", "ENDPOINT_NOT_FOUND")
 _REFUSED_UPLOAD = (400, 413, 415, 422)  # HTTP: malformed, too large, wrong kind
 _TAG_CHARACTERS = 5000  # a tag of any MLflow server since 1.0
 
@@ -108,6 +110,11 @@ class MlflowStore:
                 self._client.update_run(run_id, status)
             else:
                 self._client.set_terminated(run_id, status, end_ms)
+
+    def publish(self, run_id: str, folder: Path, model: WinnerModel) -> str:
+        """Log the winner as a model and register it; see `MlflowModels`."""
+        with _refusals():
+            return MlflowModels(self._client, self._experiment_id).publish(run_id, folder, model)
 
     def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
         """Upload a file into a folder of the run's artifacts; it replaces a file of the same name."""
