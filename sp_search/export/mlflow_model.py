@@ -35,6 +35,7 @@ from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import read_units
 from sp_search.units.recordings import Recording
 from sp_search.units.textless import encoder_of
+from sp_search.units.unit_line import unit_line
 from sp_search.units.unitizer import Unitizer, UnitizerRecipe
 
 LM_VARIABLE = "SP_SEARCH_LM"
@@ -103,8 +104,15 @@ class UnitModel:
                     heard = [line for some in unit_lines(self._unitizer, [*clips.values()], "input") for line in some]
             except UserError as error:
                 raise type(error)(str(error).replace(f"{folder}/", "audio ")) from error
-        lines = dict(enumerate(given)) | dict(zip(clips, heard, strict=True))
-        return [lines[at] for at in range(len(given))]
+        if not clips:
+            return list(given)
+        lines = dict(zip(clips, heard, strict=True))
+        return [lines.get(at) or _as_json(str(at + 1), text) for at, text in enumerate(given)]
+
+
+def _as_json(name: str, text: str) -> str:
+    """A line of units in the form of those that audio became."""
+    return text if text.lstrip().startswith("{") else unit_line(name, text)
 
 
 def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:

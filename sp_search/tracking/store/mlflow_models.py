@@ -115,9 +115,10 @@ class MlflowModels:
         """What a version found in each utterance of test; None for one that did not keep it."""
         from mlflow.artifacts import download_artifacts
 
-        model_id = version.tags.get(_MODEL_TAG)
-        files = self._client.list_logged_model_artifacts(model_id) if model_id else []
-        if TALLY_FILE not in {file.path for file in files}:
+        model_id = version.tags.get(_MODEL_TAG, "")
+        if not model_id or not any(
+            file.path == TALLY_FILE for file in self._client.list_logged_model_artifacts(model_id)
+        ):
             return None
         with TemporaryDirectory() as folder:
             uri = f"{self._client.get_logged_model(model_id).artifact_location}/{TALLY_FILE}"
