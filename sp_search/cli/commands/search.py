@@ -15,8 +15,6 @@ from typing import Any
 
 import torch
 
-from sp_search.cli.commands.plan import lines as plan_lines
-from sp_search.cli.commands.plan import planned_search
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.export_document import (
     MeasuredStates,
@@ -34,11 +32,11 @@ from sp_search.cli.wiring.search_setup import (
     resolved_dtype,
     searches_rivals,
 )
+from sp_search.cli.wiring.tracked import tracker_of
 from sp_search.cli.wiring.watching import displayed, left_before
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
-from sp_search.files.write import write_text
 from sp_search.metrics.tally_file import TALLY_FILE, write_tally
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
@@ -57,15 +55,10 @@ from sp_search.search.study.records import StudyRecord, study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers.trainer import TrainerFactory
-from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.base.uri import default_uri
 from sp_search.types import Member
 
 READS = OF_SEARCH
 EXAMPLE = "sp-search search task=intent lm=lms/my data=units/my trials=32"
-
-PLAN = "plan.txt"
-"""In a tracked study's folder and among the files of its run: what the last start was to do."""
 
 Watch = Callable[[SearchSettings, StudyRecord, TaskData], Observer]
 """Makes who watches a search, from its settings, what earlier starts have left of its study, and the corpus."""
@@ -136,14 +129,7 @@ def _run(
     rivals = rivals_of_study(settings.folder, data, tell)
     before = study_record(opened.study, settings.metric.removeprefix(VALID))
     observers: list[Observer] = [watch(settings, before, data), Heartbeat(settings, left_before(before))]
-    tracker = None
-    if config.tracking.enabled:
-        uri = config.tracking.uri or default_uri(config.runs)
-        experiment, metric = config.tracking.experiment, settings.metric
-        tracker = MlflowTracker(settings.folder, uri, experiment=experiment, objective=metric, corpus=data.corpus)
-        planned = planned_search(config, prepared, is_new=not before.trials)
-        write_text(settings.folder / PLAN, "\n".join(plan_lines(planned)) + "\n")
-        tracker.artifact(None, settings.folder / PLAN)
+    if (tracker := tracker_of(config, prepared, is_new=not before.trials)) is not None:
         observers.append(tracker)
 
     def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:
@@ -169,7 +155,7 @@ def _run(
         write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
         ending = Ending(summary, comparison(summary, alike(config.runs, summary)))
         study, metric = opened.study, summary["metric"]
-        record, pictures = study_record(study, metric), study_pictures(study, metric)
+        record, pictures = study_record(study, metric, config.study), study_pictures(study, metric)
         write_report(config.runs, record, pictures, ending, price=config.budget.rate)
         for name in ("single", "report"):
             told.tell("artifact", None, settings.folder / name, name)

@@ -113,6 +113,8 @@ class MlflowTracker:
                 self._history.replay(event)
                 if event.kind == "trial_finished" and event.number is not None:
                     self._ended_names[event.number] = event.data["tags"].get(NAME_TAG, f"trial {event.number}")
+            if self._spool.name() != info["study"]:
+                self._writer.append("renamed", None, {"name": info["study"]})
         self._study = tags
         note = {NOTE_TAG: opened_note(info)}
         told = {"name": info["study"], "tags": tags | note, "datasets": self._datasets}

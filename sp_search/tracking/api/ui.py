@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +10,9 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from sp_search.errors import StudyError
-from sp_search.tracking.base.mlflow_env import CLIENT, SERVER
+from sp_search.tracking.base.mlflow_env import SERVER
 from sp_search.tracking.base.uri import artifact_location, checked_uri, redact, sqlite_path
+from sp_search.tracking.store.mlflow_client import answering
 from sp_search.tracking.store.schema import PREFIX
 
 _VIEW_TAG = "mlflow.sharedViewState."
@@ -76,23 +76,14 @@ def _runs_of(uri: str, experiment: str, metric: str) -> str:
     """
     if not experiment:
         return ""
-    for name, value in CLIENT.items():
-        os.environ.setdefault(name, value)
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-
     asked = {"workflowType": "machine_learning"}
-    try:
-        client = MlflowClient(uri)
+    with answering(uri) as client:
         found = client.get_experiment_by_name(experiment)
         if found is not None and metric:
             asked["viewStateShareKey"] = f"sp-search-{metric}"
             client.set_experiment_tag(
                 found.experiment_id, f"{_VIEW_TAG}{asked['viewStateShareKey']}", json.dumps(_view(metric))
             )
-    except MlflowException as error:
-        why = redact(" ".join(str(error).split()))
-        raise StudyError(f"{redact(uri)}: expected an MLflow store that answers, got: {why:.200}") from error
     return "" if found is None else f"/#/experiments/{found.experiment_id}/runs?{urlencode(asked)}"
 
 

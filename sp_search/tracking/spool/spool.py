@@ -66,9 +66,15 @@ class Spool:
         """The first event that opened the study. Its tags stay, however often the study is continued."""
         return next((event for event in self.all_events() if event.kind == "study_opened"), None)
 
+    def name(self) -> str | None:
+        """What the study is called in its last event that says so."""
+        named = ("study_opened", "renamed")
+        return next((event.data["name"] for event in reversed([*self.all_events()]) if event.kind in named), None)
+
     def is_ended(self) -> bool:
         """Whether the last event of the study itself is its end."""
-        kinds = [event.kind for event in self.all_events() if event.number is None and event.kind != "tabled"]
+        aside = ("tabled", "renamed")
+        kinds = [event.kind for event in self.all_events() if event.number is None and event.kind not in aside]
         return not kinds or kinds[-1] in ("study_finished", "abandoned")
 
     def lock_sender(self) -> Lock | None:

@@ -14,14 +14,14 @@ from sp_search.metrics.tally import Tally
 from sp_search.metrics.tally_file import TALLY_FILE, read_tally
 from sp_search.tracking.store.champion import ALIAS, Decision, decide
 from sp_search.tracking.store.model import MODEL_NAME, WinnerModel, standing_of
-from sp_search.tracking.store.schema import NOTE_TAG, PREFIX
+from sp_search.tracking.store.schema import NOTE_TAG, PREFIX, RUN_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
-_RUN_TAG, _MODEL_TAG, _DECIDED_TAG = f"{PREFIX}run_id", f"{PREFIX}model_id", f"{PREFIX}champion"
+_MODEL_TAG, _DECIDED_TAG = f"{PREFIX}model_id", f"{PREFIX}champion"
 _VERSIONS_TAG = "mlflow.modelVersions"
 """Of a logged model: MLflow's page shows the versions in it."""
 
@@ -61,11 +61,11 @@ class MlflowModels:
         """The logged model; one whose upload was interrupted is uploaded again."""
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 
-        asked = f"tags.`{PREFIX}digest` = '{model.digest}' AND tags.`{_RUN_TAG}` = '{run_id}'"
+        asked = f"tags.`{PREFIX}digest` = '{model.digest}' AND tags.`{RUN_TAG}` = '{run_id}'"
         there = list(self._client.search_logged_models([self._experiment_id], asked))
         if there and there[0].status == LoggedModelStatus.READY:
             return there[0]
-        tags = {**model.tags, _RUN_TAG: run_id, NOTE_TAG: model.description}
+        tags = {**model.tags, RUN_TAG: run_id, NOTE_TAG: model.description}
         logged = (
             there[0]
             if there

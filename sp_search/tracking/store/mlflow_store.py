@@ -7,15 +7,13 @@ made: the import takes 2 s, and the search must not wait for it.
 from __future__ import annotations
 
 import json
-import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sp_search.tracking.base.mlflow_env import CLIENT
-from sp_search.tracking.base.uri import artifact_location, sqlite_path
+from sp_search.tracking.base.uri import artifact_location
+from sp_search.tracking.store.mlflow_client import quiet_client
 from sp_search.tracking.store.mlflow_models import MlflowModels
 from sp_search.tracking.store.model import WinnerModel
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
@@ -23,6 +21,7 @@ from sp_search.tracking.store.run_updates import RUNNING, MetricPoint, Start
 from sp_search.tracking.store.schema import KIND_TAGS, PARENT_TAG, PREFIX, DatasetUse
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
 _REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE", "ENDPOINT_NOT_FOUND")
@@ -36,21 +35,15 @@ def connect(uri: str) -> RunStore:
     Raises:
         Exception: the store can't be reached now, or a package it needs is missing.
     """
-    for name, value in CLIENT.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    if (path := sqlite_path(uri)) is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return MlflowStore(uri, artifact_location(uri))
+    return MlflowStore(quiet_client(uri), artifact_location(uri))
 
 
 class MlflowStore:
     """One tracking server or database."""
 
-    def __init__(self, uri: str, artifact_location: str | None) -> None:
-        from mlflow.tracking import MlflowClient
-
-        self._client = MlflowClient(tracking_uri=uri)
+    def __init__(self, client: MlflowClient, artifact_location: str | None) -> None:
+        """Write through this client; new experiments keep their artifacts there, or None where the server says."""
+        self._client = client
         self._artifact_location = artifact_location
         self._experiment_id = ""
 

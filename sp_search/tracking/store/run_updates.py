@@ -106,6 +106,13 @@ def _study_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
     _set_status(None, FINISHED, event, updates, statuses)
 
 
+def _renamed(event: Event, updates: Updates, statuses: Statuses) -> None:
+    """The study has another name: its run, and a tag of all runs."""
+    for number in (None, *statuses):
+        updates.setdefault(number, RunUpdate()).tags[f"{PREFIX}study"] = event.data["name"]
+    updates[None].tags[NAME_TAG] = event.data["name"]
+
+
 def _tabled(event: Event, updates: Updates, statuses: Statuses) -> None:
     updates[None].tags |= event.data["tags"]
 
@@ -143,5 +150,6 @@ _FOLDS = {
     "trial_finished": _trial_finished,
     "study_finished": _study_finished,
     "tabled": _tabled,
+    "renamed": _renamed,
     "abandoned": _abandoned,
 }

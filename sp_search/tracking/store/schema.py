@@ -4,8 +4,9 @@
     parent      the study, with its name; tags: the search's own information, versions, commit, host
     child       a trial; params: only the searched ones; tags: the identity of the study, number, role, seed
 
-A run is identified by the tags study, study_id and data_fingerprint, and a child also by trial. study_id
-distinguishes two people's studies of the same name. It comes from the search, or is created with the spool.
+A run is identified by the tags study_id and data_fingerprint, and a child also by trial. study_id distinguishes two
+people's studies of the same name, and stays when a study is renamed. It comes from the search, or is created with the
+spool.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from sp_search.units.manifest import corpus_fingerprint
 
 PREFIX = "sp_search."
 REQUIRED = ("study", "task", "data_fingerprint")
-IDENTITY = ("study", "study_id", "data_fingerprint")
-_ON_CHILDREN = (*IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
+IDENTITY = ("study_id", "data_fingerprint")
+_ON_CHILDREN = ("study", *IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"
+RUN_TAG = f"{PREFIX}run_id"
+"""Of a logged model: the run of the study that it won."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
 KIND_TAGS = {"mlflow.experimentKind": "custom_model_development"}

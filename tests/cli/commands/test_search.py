@@ -282,3 +282,19 @@ def test_a_trial_that_no_worker_trained_ends_with_2(searched):
     folder, _ = searched
     done = sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=99", *SHORT, expect=2)
     assert "expected a record of trial 99, found none" in done.stderr
+
+
+def test_a_renamed_study_goes_on_under_its_new_name_and_is_forgotten_whole(searched, summary):
+    folder, _ = searched
+    (folder / "runs" / "tiny").rename(folder / "runs" / "small")
+    done = sp_search(folder, "search", *WORDS, "study=small")
+    assert done.stdout == f"{folder / 'runs' / 'small' / 'summary.json'}\n"
+    sp_search(folder, "report", LM, "data=data", "study=small")
+    assert "<h1>small</h1>" in (folder / "runs" / "small" / "report" / "index.html").read_text()
+    assert not (folder / "runs" / "tiny").exists()
+    refused = sp_search(folder, "forget", "study=small", expect=2)
+    assert "nothing was deleted" in refused.stderr
+    assert sp_search(folder, "forget", "study=small", "yes=true").stdout.endswith("study small is forgotten\n")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+    assert mlflow.MlflowClient().search_registered_models() == []

@@ -1,36 +1,16 @@
 """The winner as a logged model and a version in the registry, in a real store."""
 
-import shutil
-
 import pytest
 from mlflow import MlflowClient
 
-from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.upload.sync import sync
-from tests.tracking.fakes import INFO, leave_winner, won
+from tests.tracking.stores import MODEL, ended_study
 
 pytestmark = pytest.mark.slow
-NAME = "sp-search-intent-tiny"
-
-
-@pytest.fixture
-def sqlite(empty_database, tmp_path):
-    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow.db"
-
-
-def ended_study(tmp_path, uri, name, hits, **summary):
-    """A study whose winner was right in these utterances of test."""
-    leave_winner(tmp_path / "runs" / name, hits, name.encode())
-    tracker = MlflowTracker(tmp_path / "runs" / name, uri, interval_s=0.05)
-    tracker.study_opened({**INFO, "study": name})
-    tracker.study_finished(won(study=name, **summary))
-    assert tracker.close(30) == 0
-    return tracker.run_id
 
 
 def test_the_winner_is_a_model_of_its_run_and_the_first_champion_and_is_sent_once(sqlite, tmp_path):
-    run_id = ended_study(tmp_path, sqlite, "one", [1, 0, 1])
+    run_id = ended_study(tmp_path / "runs", sqlite, "one")
     sync(tmp_path / "runs", sqlite, again=True)
     client = MlflowClient(sqlite)
     run = client.get_run(run_id)
@@ -41,11 +21,11 @@ def test_the_winner_is_a_model_of_its_run_and_the_first_champion_and_is_sent_onc
     assert {file.path for file in client.list_logged_model_artifacts(logged.model_id)} == {
         "MLmodel", "prompt.safetensors", "test_tally.json",
     }  # fmt: skip
-    (version,) = client.search_model_versions(f"name = '{NAME}'")
+    (version,) = client.search_model_versions(f"name = '{MODEL}'")
     assert (version.run_id, version.tags["sp_search.model_id"]) == (run_id, logged.model_id)
-    assert client.get_model_version_by_alias(NAME, "champion").version == version.version
-    assert version.description.startswith(f"{NAME} version 1: champion: the first champion\n\nA search of prompts")
-    assert run.data.tags["sp_search.champion"] == f"{NAME} version 1: champion: the first champion"
+    assert client.get_model_version_by_alias(MODEL, "champion").version == version.version
+    assert version.description.startswith(f"{MODEL} version 1: champion: the first champion\n\nA search of prompts")
+    assert run.data.tags["sp_search.champion"] == f"{MODEL} version 1: champion: the first champion"
 
 
 def test_the_champion_is_another_version_only_where_that_is_better_on_the_same_data(sqlite, tmp_path, caplog):
@@ -56,10 +36,10 @@ def test_the_champion_is_another_version_only_where_that_is_better_on_the_same_d
         ("other", more, {"data": {"name": "tiny", "fingerprint": "e" * 64}}),
         ("better", more, {}),
     ):
-        ended_study(tmp_path, sqlite, name, hits, **changes)
-    said = [record.getMessage().removeprefix(f"MLflow: {NAME} ") for record in caplog.records]
+        ended_study(tmp_path / "runs", sqlite, name, hits, **changes)
+    said = [record.getMessage().removeprefix(f"MLflow: {MODEL} ") for record in caplog.records]
     assert said[0] == "version 1: champion: the first champion"
     assert said[1].startswith("version 2: version 1 stays the champion: the new one is not told apart from version 1")
     assert said[2].startswith("version 3: version 1 stays the champion: it was measured on other data")
     assert said[3].startswith("version 4: champion: the new one beats version 1 by 0.300 (")
-    assert str(MlflowClient(sqlite).get_model_version_by_alias(NAME, "champion").version) == "4"
+    assert str(MlflowClient(sqlite).get_model_version_by_alias(MODEL, "champion").version) == "4"

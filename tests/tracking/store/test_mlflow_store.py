@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -26,12 +25,6 @@ from tests.tracking.servers import free_port
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def sqlite(empty_database, tmp_path):
-    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 class Found:
