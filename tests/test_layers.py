@@ -30,7 +30,7 @@ STOREY = {
 ABOUT_TEN_FILES = 11
 MANY_FILES = {"cli/commands"}  # one a command
 OWNERS = {
-    "mlflow": {"tracking"},
+    "mlflow": {"tracking", "export/mlflow_model"},  # which MLflow itself imports
     "ray": {"search", "bench/plain_tune", "bench/strategies/replay"},  # there as a baseline, and without a cluster
     "optuna": {"search", "bench/strategies/replay"},  # there in memory
     "hydra": {"config", "cli"},

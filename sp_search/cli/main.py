@@ -37,6 +37,7 @@ COMMANDS = {
     "ui": "show every trial in MLflow's UI on 127.0.0.1",
     "sync": "send to MLflow what it missed",
     "status": "say how a search is doing: alive, phase, time left, best, last error",
+    "forget": "delete a study, its folder and its runs in MLflow, all or nothing",
     "report": "draw the page of a study: who won, what mattered, what goes wrong; watch=true while it runs",
     "bench engine": "measure the engine, and fairseq's own decoder beside it",
     "bench decode": "measure how fast answers are written, with the key/value cache and without",

@@ -1,13 +1,13 @@
 """The exported folder: prompts of kilobytes, all that is known of them, and a page for people.
 
 prompt.safetensors holds the tensors of all members (prompts, a fine-tuned LM, linear probes), prompt.json the
-document of `export_document` with an entry for each member. README.md says how to use the folder, MLmodel says it to
-MLflow, and quantizer.safetensors makes units of audio, where it is known how those of training were made.
+document of `export_document` with an entry for each member. README.md says how to use the folder, MLmodel and the
+files that it names say it to MLflow, and quantizer.safetensors makes units of audio, where it is known how those of
+training were made.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -16,6 +16,7 @@ from typing import Any
 
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.members import packed_members
+from sp_search.export.mlflow_files import mlflow_files
 from sp_search.export.page import readme
 from sp_search.files.write import write_text
 from sp_search.lm.unit_tokens import GivenTokens
@@ -26,7 +27,7 @@ from sp_search.types import Member
 from sp_search.units.quantizer import Quantizer
 
 FORMAT = 3
-QUANTIZER, MLMODEL = "quantizer.safetensors", "MLmodel"
+QUANTIZER = "quantizer.safetensors"
 
 
 def write_export(
@@ -168,25 +169,5 @@ def best_folder(runs: Path, study: str) -> Path:
 
 def _write_pages(folder: Path, document: Mapping[str, Any]) -> None:
     write_text(folder / "README.md", readme(document))
-    write_text(folder / MLMODEL, mlmodel(document))
-
-
-def mlmodel(document: Mapping[str, Any]) -> str:
-    """What MLflow reads: who loads the folder, with which LM, and that lines of units are asked. JSON is YAML too."""
-    config = {"lm": document["lm"]["name"], "cache": "~/.cache/sp_search", "device": "auto", "dtype": "auto"}
-    if "tokens" in document["lm"]:  # set by hand, where the LM's own folder does not say what its tokens are
-        config["lm_tokens"] = document["lm"]["tokens"]
-    flavour = {
-        "loader_module": "sp_search.export.mlflow_model",
-        "python_version": document["versions"]["python"],
-        "config": config,
-    }
-    whole = {
-        "flavors": {"python_function": flavour},
-        "mlflow_version": document["versions"]["mlflow"],
-        "signature": {
-            "inputs": json.dumps([{"type": "string", "required": True}]),
-            "params": json.dumps([{"name": "top", "type": "long", "default": 1, "shape": None}]),
-        },
-    }
-    return json.dumps(whole, indent=2) + "\n"
+    for name, text in mlflow_files(document).items():
+        write_text(folder / name, text)

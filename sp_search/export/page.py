@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sp_search.export.words import KINDS, together
 from sp_search.published.catalogue import LMS
+from sp_search.rivals.words import KINDS, together
 
 
 def readme(document: Mapping[str, Any]) -> str:

@@ -22,6 +22,11 @@ def reason(error: OSError | ValueError) -> str:
     return "a NUL byte in the path" if "null" in str(error) else str(error)
 
 
+def default_cache() -> str:
+    """Where downloads and imported LMs are kept, unless a user says another place."""
+    return f"{os.environ.get('XDG_CACHE_HOME') or '~/.cache'}/sp_search"
+
+
 def user_path(text: str, place: str, error: Callable[[str], Exception] = ConfigError) -> Path:
     """A path as a user wrote it, `~` and `~name` expanded; it need not be there.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sp_search.errors import CheckpointError
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.config_json import has_config
+from sp_search.lm.known import keep_dictionary
 from sp_search.lm.store import load_checkpoint, load_folder
 from sp_search.lm.unit_lm import UnitLM, random_lm
 from sp_search.lm.unit_tokens import GivenTokens
@@ -29,6 +30,11 @@ class LoadedLM:
     name: str
     lm: UnitLM
     dictionary: Dictionary
+
+
+def is_known(name: str) -> bool:
+    """Whether an LM is known by this name, and needs no path."""
+    return name == "demo" or name in LMS or RANDOM.fullmatch(name) is not None
 
 
 def load_lm(name: str, path: Path | None, cache: Path, given: GivenTokens | None = None) -> LoadedLM:
@@ -52,6 +58,7 @@ def load_lm(name: str, path: Path | None, cache: Path, given: GivenTokens | None
         path = _folder_of(name, cache)
     if has_config(path if path.is_dir() else path.parent):
         lm, dictionary = load_folder(path if path.is_dir() else path.parent, given or GivenTokens(), cache)
+        keep_dictionary(lm.fingerprint, dictionary, cache)
         return LoadedLM(name, lm, dictionary)
     if given is not None and (said := given.described):
         raise CheckpointError(
@@ -62,6 +69,7 @@ def load_lm(name: str, path: Path | None, cache: Path, given: GivenTokens | None
     dictionary = Dictionary.load(checkpoint.parent / DICTIONARY)
     lm = load_checkpoint(checkpoint, cache)
     dictionary.check_rows(lm.architecture.vocab_size, str(checkpoint))
+    keep_dictionary(lm.fingerprint, dictionary, cache)
     return LoadedLM(name, lm, dictionary)
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sp_search.export.words import together
 from sp_search.report.markup import facts, paragraph, short, text
+from sp_search.rivals.words import together
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.study.stays import Stay
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sp_search.export.words import together
 from sp_search.metrics.parts import HEARD, NEW
 from sp_search.rivals.settings import RIVALS
+from sp_search.rivals.words import together
 from sp_search.tasks.registry import get_task
 
 NAMES = {"prompt": "prompt", "finetune": "fine-tuned LM", "probe": "linear probe on the frozen LM"}
@@ -115,7 +115,10 @@ def alike(runs: Path, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def read_summary(path: Path) -> tuple[dict[str, Any], str]:
-    """A summary as a finished search has left it; else what is wrong with the file, which may be anybody's."""
+    """A summary as a finished search has left it; else what is wrong with the file, which may be anybody's.
+
+    A study is called as its folder is, which may have been renamed since.
+    """
     expected = f"{path}: expected the summary of a finished study"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -131,7 +134,7 @@ def read_summary(path: Path) -> tuple[dict[str, Any], str]:
         study_rows("", found, metric)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         return {}, f"{expected}, got one that lacks {error}"
-    return (found, "") if whole else ({}, f"{expected}, got another kind of file")
+    return (found | {"study": path.parent.name}, "") if whole else ({}, f"{expected}, got another kind of file")
 
 
 def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Comparison:

@@ -8,9 +8,9 @@ from typing import Any
 
 from plotly import graph_objects
 
-from sp_search.export.words import together
 from sp_search.report.comparison import Comparison, Measured, Row
 from sp_search.report.plot import COLOURS, LINE, Plot, by_state, figure, labelled, log_ticks, rounded, said
+from sp_search.rivals.words import together
 from sp_search.search.study.records import StudyRecord, TrialRecord
 
 SIZES = {"stored_bytes": "stored bytes", "trained_parameters": "trained parameters"}

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from sp_search.errors import CheckpointError, DataError
 from sp_search.files.paths import check_file
 from sp_search.files.text import text_lines
+from sp_search.files.write import write_text
 from sp_search.types import SPECIALS
 from sp_search.units.lines import bad_lines
 
@@ -61,6 +62,10 @@ class Dictionary:
         if not symbols:
             raise DataError(f"{path}: expected at least one unit, got an empty file")
         return cls(tuple(symbols))
+
+    def save(self, path: Path) -> None:
+        """Write a `dict.txt` that `load` reads; every count is 1."""
+        write_text(path, "".join(f"{symbol} 1\n" for symbol in self.symbols))
 
     def __len__(self) -> int:
         """How many ids there are, specials included."""

@@ -31,9 +31,13 @@ def is_audio(path: Path) -> bool:
     """Whether a file begins like audio; False where it can't be read."""
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            return begins_as_audio(file.read(16))
     except OSError:
         return False
+
+
+def begins_as_audio(head: bytes) -> bool:
+    """Whether these are the first bytes of an audio file, 16 or more."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM"):
         return head[8:12] in (b"WAVE", b"AIFF", b"AIFC")
     return head.startswith(BEGINNINGS) or _mp3_frame(head[:4]) > 0

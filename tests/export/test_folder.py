@@ -14,7 +14,7 @@ from sp_search.prompts.file import load_prompt
 from tests.export.winner import DEEP, train_and_export
 from tests.units.speech import quantizer
 
-FILES = {"prompt.safetensors", "prompt.json", "README.md", "MLmodel"}
+FILES = {"prompt.safetensors", "prompt.json", "README.md", "MLmodel", "requirements.txt", "python_env.yaml"}
 
 
 def names(folder):

@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 
 from sp_search.tracking.store.mlflow_store import connect
@@ -10,6 +12,13 @@ def empty_database(tmp_path_factory):
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     connect(f"sqlite:///{path}").find_runs("Default", {"sp_search.study_id": "none"})
     return path
+
+
+@pytest.fixture
+def sqlite(empty_database, tmp_path):
+    """A store of a test's own, as a URI."""
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 @pytest.fixture(scope="module")

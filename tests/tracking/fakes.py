@@ -4,10 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sp_search.metrics.tally import Tally
+from sp_search.metrics.tally_file import TALLY_FILE, write_tally
 from sp_search.tracking.api.tracker import MlflowTracker
+from sp_search.tracking.store.model import WinnerModel
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef
 from sp_search.tracking.store.run_updates import MetricPoint, Start
-from sp_search.tracking.store.schema import PARENT_TAG
+from sp_search.tracking.store.schema import PARENT_TAG, DatasetUse
 from sp_search.types import Report
 
 INFO = {"study": "demo", "task": "intent", "data_fingerprint": "d" * 64, "data": "tiny", "seed": 0}
@@ -29,6 +32,27 @@ SUMMARY = {
 }
 
 
+def won(**changes) -> dict:
+    """A summary with all that is said of a winner."""
+    answer = {"valid": {"accuracy": 0.75}, "test": {"accuracy": 0.5}, "intervals": {"accuracy": [0.25, 0.75]}}
+    return SUMMARY | {
+        "task": "intent", "metric": "accuracy", "lm": {"name": "big"},
+        "data": {"name": "tiny", "fingerprint": "d" * 64},
+        "best": SUMMARY["best"] | answer | {"seeds": [1], "members": [{"method": "prompt"}]},
+        "answers": {"single": answer}, "setting": answer,
+        "baseline": SUMMARY["baseline"] | answer | {"against": {"verdict": "beats n-grams by 0.250"}},
+    } | changes  # fmt: skip
+
+
+def leave_winner(study_dir: Path, hits: Sequence[int], tensors: bytes = b"weights") -> None:
+    """The exported folder of a winner that was right in these utterances of test."""
+    folder = study_dir / "best"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "prompt.safetensors").write_bytes(tensors)
+    (folder / "MLmodel").write_text("{}")
+    write_tally(folder / TALLY_FILE, Tally.of([(float(hit), 1.0) for hit in hits]))
+
+
 @dataclass
 class FakeRun:
     name: str
@@ -37,6 +61,7 @@ class FakeRun:
     params: dict[str, str] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
+    datasets: list[DatasetUse] = field(default_factory=list)
 
 
 class FakeStore:
@@ -44,6 +69,7 @@ class FakeStore:
 
     def __init__(self, disturb: Callable[[str], None] = lambda moment: None) -> None:
         self.runs: dict[str, FakeRun] = {}
+        self.models: dict[tuple[str, str], tuple[WinnerModel, dict[str, bytes]]] = {}  # by run and digest
         self.requests: list[str] = []
         self.disturb = disturb
 
@@ -78,10 +104,24 @@ class FakeStore:
         run.tags |= tags
         self.disturb("after log")
 
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUse]) -> None:
+        self._begin("log_datasets")
+        run = self._run(run_id)
+        run.datasets += [one for one in datasets if one not in run.datasets]
+        self.disturb("after log_datasets")
+
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         self._begin("set_status")
         self._run(run_id).status = status
         self.disturb("after set_status")
+
+    def publish(self, run_id: str, folder: Path, model: WinnerModel) -> str:
+        self._begin("publish")
+        self._run(run_id)
+        is_new = (run_id, model.digest) not in self.models
+        self.models[run_id, model.digest] = model, {path.name: path.read_bytes() for path in folder.iterdir()}
+        self.disturb("after publish")
+        return f"{model.registered_as}: published" if is_new else ""
 
     def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
         self._begin("upload")
@@ -95,9 +135,18 @@ class FakeStore:
         return {None if t is None else int(t): run for t, run in zip(trials, self.runs.values(), strict=True)}
 
     def content(self) -> object:
-        """All that matters of all runs, to be compared."""
-        return {
-            number: (run.name, run.status, run.params, sorted(run.points, key=repr), run.tags, run.files)
+        """All that matters of all runs and models, to be compared."""
+        models = [(model.digest, files) for model, files in self.models.values()]
+        return models, {
+            number: (
+                run.name,
+                run.status,
+                run.params,
+                sorted(run.points, key=repr),
+                run.tags,
+                run.files,
+                run.datasets,
+            )
             for number, run in self.by_trial().items()
         }
 
@@ -115,7 +164,13 @@ def report(utterances_seen: int, accuracy: float, diverged: str = "") -> Report:
     return Report(utterances_seen, {"valid_accuracy": accuracy, "valid_loss": 1 - accuracy}, diverged)
 
 
-def tell_a_study(tracker: MlflowTracker, folder: Path) -> None:
+def tell_a_won_study(tracker: MlflowTracker, folder: Path) -> None:
+    """The same with a winner, which is published as a model."""
+    leave_winner(folder / "demo", [0, 1, 1])
+    tell_a_study(tracker, folder, won())
+
+
+def tell_a_study(tracker: MlflowTracker, folder: Path, summary: Mapping = SUMMARY) -> None:
     """Two trials, one confirm run, files, a summary."""
     prompt = folder / "prompt.safetensors"
     prompt.write_bytes(b"weights")
@@ -130,4 +185,4 @@ def tell_a_study(tracker: MlflowTracker, folder: Path) -> None:
     tracker.trial_started(2, {"lr": 0.01, "depth": 6}, {"role": "confirm", "of_trial": 0, "seed": 101})
     tracker.reported(2, report(960, 0.875))
     tracker.trial_finished(2, "COMPLETE")
-    tracker.study_finished(SUMMARY)
+    tracker.study_finished(summary)

@@ -74,7 +74,7 @@ def _write(config: ReportSettings) -> tuple[Path, Ending | None]:
     ending = _ending(folder / "summary.json", config.runs)
     metric = ending.summary["metric"] if ending else deciding_metric(study)
     again_s = int(EVERY_S) if config.watch and ending is None else 0
-    record, pictures = study_record(study, metric), study_pictures(study, metric)
+    record, pictures = study_record(study, metric, config.study), study_pictures(study, metric)
     return write_report(config.runs, record, pictures, ending, price=config.budget.rate, again_s=again_s), ending
 
 

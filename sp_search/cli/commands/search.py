@@ -32,10 +32,12 @@ from sp_search.cli.wiring.search_setup import (
     resolved_dtype,
     searches_rivals,
 )
+from sp_search.cli.wiring.tracked import tracker_of
 from sp_search.cli.wiring.watching import displayed, left_before
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
+from sp_search.metrics.tally_file import TALLY_FILE, write_tally
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.report.valid_answers import write_answers
@@ -53,8 +55,6 @@ from sp_search.search.study.records import StudyRecord, study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers.trainer import TrainerFactory
-from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.base.uri import default_uri
 from sp_search.types import Member
 
 READS = OF_SEARCH
@@ -129,12 +129,7 @@ def _run(
     rivals = rivals_of_study(settings.folder, data, tell)
     before = study_record(opened.study, settings.metric.removeprefix(VALID))
     observers: list[Observer] = [watch(settings, before, data), Heartbeat(settings, left_before(before))]
-    tracker = None
-    if config.tracking.enabled:
-        uri = config.tracking.uri or default_uri(config.runs)
-        tracker = MlflowTracker(
-            settings.folder, uri, experiment=config.tracking.experiment, objective=settings.metric
-        )
+    if (tracker := tracker_of(config, prepared, is_new=not before.trials)) is not None:
         observers.append(tracker)
 
     def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:
@@ -155,14 +150,15 @@ def _run(
         summary["parts"] = parts_by_split(data)
         summary["lm"]["parameters"] = lm.parameters
         export(settings.folder / "best", finished.best.members, finished.best)
+        write_tally(settings.folder / "best" / TALLY_FILE, finished.best.tally)
         single = finished.answers["single"]
         export(settings.folder / "single", single.members, single)
         write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
         ending = Ending(summary, comparison(summary, alike(config.runs, summary)))
         study, metric = opened.study, summary["metric"]
-        record, pictures = study_record(study, metric), study_pictures(study, metric)
+        record, pictures = study_record(study, metric, config.study), study_pictures(study, metric)
         write_report(config.runs, record, pictures, ending, price=config.budget.rate)
-        for name in ("best", "single", "report"):
+        for name in ("single", "report"):
             told.tell("artifact", None, settings.folder / name, name)
         told.tell("table", f"report/{TABLE}")
 

@@ -8,16 +8,14 @@ from pathlib import Path
 
 from sp_search.cli.exported.prompts import demo_quantizer
 from sp_search.errors import ConfigError
-from sp_search.files.paths import is_there, user_path
-from sp_search.lm.zoo import RANDOM
-from sp_search.published.catalogue import LMS
+from sp_search.files.paths import default_cache, is_there, user_path
+from sp_search.lm.zoo import is_known
 from sp_search.units.quantizer import Quantizer
 
 
 def cache_folder(given: str | os.PathLike[str] | None) -> Path:
     """Where downloads and imported LMs are kept: `config.yaml` has the same default for the command line."""
-    default = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return user_path(os.fspath(given) if given is not None else f"{default}/sp_search", "cache").absolute()
+    return user_path(os.fspath(given) if given is not None else default_cache(), "cache").absolute()
 
 
 def lm_choice(given: str | os.PathLike[str], why: str = "") -> tuple[str, Path | None]:
@@ -31,7 +29,7 @@ def lm_choice(given: str | os.PathLike[str], why: str = "") -> tuple[str, Path |
         ConfigError: it is neither.
     """
     text = os.fspath(given)
-    if text == "demo" or text in LMS or RANDOM.fullmatch(text):
+    if is_known(text):
         return text, None
     path = user_path(text, "lm").absolute()
     if not is_there(path):

@@ -129,8 +129,8 @@ def load_study(
     metric = (
         found.user_attrs.get(BEGUN_AS, {}).get("metric", f"valid_{get_task(task).decides}").removeprefix("valid_")
     )
-    record = study_record(found, metric)
-    return Study(found.study_name, folder, task, metric, table(record), summary)
+    record = study_record(found, metric, folder.name)
+    return Study(folder.name, folder, task, metric, table(record), summary)
 
 
 def table(record: StudyRecord) -> pandas.DataFrame:

@@ -42,10 +42,11 @@ def export_document(
     """What an exported folder says of its members, beside what each of them is."""
     git, given = git_state(), recipe.lm_tokens
     tokens = {"tokens": asdict(given)} if given.described else {}
+    own = {} if config.lm.path is None else {"path": str(config.lm.path.absolute())}
     return {
         **of_task(data.task, data.space),
         "study": config.study,
-        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint, **tokens},
+        "lm": {"name": identity.lm, "fingerprint": lm.fingerprint, **tokens, **own},
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "dictionary_fingerprint": data.dictionary.fingerprint,
         "units": {"repeats": repeats_share(data.train)},
@@ -58,9 +59,16 @@ def export_document(
             "stream_seed": config.schedule.seed,
             "dtype": recipe.dtype,
         },
+        "example": _first_utterance(data),
         "versions": versions(),
         "git": {"sha": git.sha, "dirty": git.dirty},
     }
+
+
+def _first_utterance(data: TaskData) -> str:
+    """The units of valid's first utterance as a line: what an input looks like."""
+    units = data.corpus.splits["valid"].source(0)
+    return " ".join(data.dictionary.symbol(int(unit)) for unit in units)
 
 
 def parts_by_split(data: TaskData) -> dict[str, dict[str, int]]:

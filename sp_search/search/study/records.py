@@ -57,8 +57,14 @@ class StudyRecord:
         return [name for name in names if len({repr(trial.params.get(name)) for trial in self.trials}) > 1]
 
 
-def study_record(study: optuna.Study, metric: str) -> StudyRecord:
-    """The current records of a study. `metric` is the deciding one, such as accuracy."""
+def study_record(study: optuna.Study, metric: str, name: str | None = None) -> StudyRecord:
+    """The current records of a study.
+
+    Args:
+        study: the study.
+        metric: the deciding one, such as accuracy.
+        name: of its folder, which may have been renamed; None = as it was created.
+    """
     trials = tuple(
         TrialRecord(
             number=trial.number,
@@ -79,7 +85,7 @@ def study_record(study: optuna.Study, metric: str) -> StudyRecord:
     begun = study.user_attrs.get(BEGUN_AS, {})
     sizes = [begun[name] for name in ("budget", "grace", "reduction_factor") if name in begun]
     return StudyRecord(
-        name=study.study_name,
+        name=name or study.study_name,
         metric=metric,
         trials=trials,
         confirmed=runs["confirm"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ def open_study(
         if storage is None and (cut := _mended(folder / JOURNAL)):
             print(f"sp-search: {cut}", file=sys.stderr)
         kept_in = _storage(storage, folder)
-        study = optuna.create_study(study_name=name, storage=kept_in, direction="maximize", load_if_exists=True)
+        known_as = name if storage is not None else _known_as(name, kept_in)
+        study = optuna.create_study(study_name=known_as, storage=kept_in, direction="maximize", load_if_exists=True)
         if "identity" not in study.user_attrs:
             study.set_user_attr("identity", vars(identity))
         whole = {key: value for key, value in vars(identity).items() if key not in ("lm", "data")} | dict(contract)
@@ -106,9 +108,22 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
     if storage is None and not (folder / JOURNAL).exists():
         raise missing
     try:
-        return optuna.load_study(study_name=name, storage=_storage(storage, folder))
+        kept_in = _storage(storage, folder)
+        return optuna.load_study(study_name=_known_as(name, kept_in) if storage is None else name, storage=kept_in)
     except KeyError as error:
         raise missing from error
+
+
+def delete_study(name: str, storage: str) -> None:
+    """Delete a study from a database; one that is not there is no fault."""
+    with suppress(KeyError):
+        optuna.delete_study(study_name=name, storage=_storage(storage, Path()))
+
+
+def _known_as(name: str, journal: BaseStorage) -> str:
+    """The name in a folder's journal, which holds one study: the folder may have been renamed since."""
+    names = optuna.get_all_study_names(journal)
+    return names[0] if len(names) == 1 else name
 
 
 def _mended(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sp_search.export.words import together
+from sp_search.rivals.words import together
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.ui.state import CHOOSING, Before, SearchState
 

@@ -20,6 +20,7 @@ class _Trial:
     confirms: bool
     utterances_seen: int = 0
     best: float | None = None
+    state: str = ""  # when it has ended
     last: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -71,11 +72,21 @@ class StudyAggregates:
     ) -> tuple[dict[str, float], dict[str, float]]:
         """The points to record for the trial and for the study, without those of its last report."""
         trial = self._trials[number]
+        trial.state = state
         own = {name: value for name, value in metrics.items() if trial.last.get(name) != value}
         if trial.confirms or state not in _COUNTS:
             return own, {}
         self.counts[_COUNTS[state]] += 1
         return own, {_COUNTS[state]: float(self.counts[_COUNTS[state]])}
+
+    def of_full_budget(self) -> list[int]:
+        """The trials that reached their full budget, the best first; runs under fresh seeds are none."""
+        found = [
+            (number, self._sign * trial.last.get(self._objective, -math.inf))
+            for number, trial in self._trials.items()
+            if trial.state == "COMPLETE" and not trial.confirms
+        ]
+        return [number for number, _ in sorted(found, key=lambda one: one[1], reverse=True)]
 
     def replay(self, event: Event) -> None:
         """Take in an event from the spool. The event that started its trial may be lost."""

@@ -15,6 +15,7 @@ import json
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,19 @@ from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.jsonl_log import plain
-from sp_search.tracking.spool.spool import Spool, open_writer
+from sp_search.tracking.spool.spool import TENSORS, Spool, open_writer
 from sp_search.tracking.store.mlflow_store import connect as connect_to_mlflow
+from sp_search.tracking.store.model import MODEL_NAME, winner_of
+from sp_search.tracking.store.note import finished_note, opened_note
 from sp_search.tracking.store.run_store import RunStore
 from sp_search.tracking.store.schema import (
     IDENTITY,
     NAME_TAG,
+    NOTE_TAG,
     PREFIX,
+    datasets_of,
     ended_name,
+    ranked_names,
     study_tags,
     summary_points,
     table_tags,
@@ -37,7 +43,7 @@ from sp_search.tracking.store.schema import (
     trial_tags,
 )
 from sp_search.tracking.upload.uploader import Uploader
-from sp_search.types import ParamValue, Report
+from sp_search.types import Corpus, ParamValue, Report
 
 
 class MlflowTracker:
@@ -50,6 +56,7 @@ class MlflowTracker:
         objective: the metric whose best value is recorded.
         maximize: whether higher is better.
         interval_s: seconds between two uploads.
+        corpus: that the study uses; None leaves the run without inputs.
         connect: opens the store of a URI.
 
     Raises:
@@ -66,16 +73,19 @@ class MlflowTracker:
         objective: str = "valid_accuracy",
         maximize: bool = True,
         interval_s: float = 1.0,
+        corpus: Corpus | None = None,
         connect: Callable[[str], RunStore] = connect_to_mlflow,
     ) -> None:
         uri = checked_uri(tracking_uri)
-        self._spool = Spool(study_dir / "spool")
+        self._spool, self._winner = Spool(study_dir / "spool"), study_dir / MODEL_NAME
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
         self._experiment = experiment
         self._history = StudyAggregates(objective, maximize)
         self._study: dict[str, str] = {}
-        self._started: dict[int, tuple[str, dict[str, ParamValue]]] = {}  # name and searched parameters
+        self._datasets = [] if corpus is None else [asdict(one) for one in datasets_of(corpus)]
+        self._started: dict[int, Callable[[str, int], str]] = {}  # what a trial is called when it has ended
+        self._ended_names: dict[int, str] = {}
         self._ended, self._closed = True, False
 
     @property
@@ -101,8 +111,13 @@ class MlflowTracker:
             self._check_same(first.data["tags"], tags)
             for event in self._spool.all_events():
                 self._history.replay(event)
+                if event.kind == "trial_finished" and event.number is not None:
+                    self._ended_names[event.number] = event.data["tags"].get(NAME_TAG, f"trial {event.number}")
+            if self._spool.name() != info["study"]:
+                self._writer.append("renamed", None, {"name": info["study"]})
         self._study = tags
-        told = {"name": info["study"], "tags": tags}
+        note = {NOTE_TAG: opened_note(info)}
+        told = {"name": info["study"], "tags": tags | note, "datasets": self._datasets}
         told["experiment"] = self._experiment or f"sp_search/{info['task']}"
         self._writer.append("study_opened", None, told)
         self._ended = False
@@ -120,8 +135,11 @@ class MlflowTracker:
         """
         carried = trial_tags(self._study, number, tags or {})
         self._history.started(number, carried[f"{PREFIX}role"])
-        told = {"name": trial_name(number, carried), "params": dict(params), "tags": carried}
-        self._started[number] = trial_name(number, carried), dict(params)
+        name, seed = trial_name(number, carried), None
+        if carried[f"{PREFIX}role"] != "search":
+            seed = carried.get(f"{PREFIX}seed")
+        told = {"name": name, "params": dict(params), "tags": carried}
+        self._started[number] = lambda state, seen: ended_name(name, state, seen, params, seed)
         self._writer.append("trial_started", number, told)
 
     def reported(self, number: int, report: Report) -> None:
@@ -146,8 +164,8 @@ class MlflowTracker:
         final = {name: float(value) for name, value in (metrics or {}).items()}
         points = self._history.finished(number, state, final)
         tags = {f"{PREFIX}state": state} | ({f"{PREFIX}reason": reason} if reason else {})
-        name, params = self._started[number]
-        tags[NAME_TAG] = ended_name(name, state, self._history.steps_of(number), params)
+        tags[NAME_TAG] = self._started[number](state, self._history.steps_of(number))
+        self._ended_names[number] = tags[NAME_TAG]
         self._tell("trial_finished", number, points, tags)
 
     def artifact(self, number: int | None, path: Path, artifact_path: str = "") -> None:
@@ -163,14 +181,22 @@ class MlflowTracker:
         self._writer.append("tabled", None, {"tags": table_tags(artifact)})
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
-        """The search ended with this summary."""
+        """The search ended with this summary; the winner that it left is to be logged as a model, and registered."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "summary.json"
             path.write_text(json.dumps(plain(summary), indent=2) + "\n")
             self.artifact(None, path)
         metrics, tags = summary_points(summary)
-        told = {"metrics": metrics, "step": self._history.utterances_seen, "tags": tags}
+        order, winner = self._history.of_full_budget(), (summary.get("best") or {}).get("trial")
+        told = {
+            "metrics": metrics,
+            "step": self._history.utterances_seen,
+            "tags": tags | {NOTE_TAG: finished_note(summary)},
+            "names": ranked_names(self._ended_names, order, winner),
+        }
         self._writer.append("study_finished", None, told)
+        if (self._winner / TENSORS).exists():
+            self._writer.append_model(self._winner, winner_of(summary, finished_note(summary)))
         self._ended = True
 
     def abandon(self, reason: str) -> None:

@@ -11,6 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_writable
 
+ARTIFACTS = "mlartifacts"
+"""The folder of the artifacts, beside a SQLite file."""
 _SQLITE = "sqlite:///"
 _SCHEMES = (_SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
@@ -119,7 +121,7 @@ def artifact_location(uri: str) -> str | None:
     None for a server, which has its own.
     """
     path = sqlite_path(uri)
-    return None if path is None else (path.parent / "mlartifacts").as_uri()
+    return None if path is None else (path.parent / ARTIFACTS).as_uri()
 
 
 def redact(text: str) -> str:

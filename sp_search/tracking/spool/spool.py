@@ -1,7 +1,7 @@
 """The spool of a study, `runs/<study>/spool`: everything for MLflow is written to the disk first.
 
 events.jsonl       the events of the study and its trials, in order
-artifacts.jsonl    files to upload; a log of their own, so that a store that refuses files still gets all metrics
+artifacts.jsonl    files and models to upload; apart, so that a store that refuses files still gets all metrics
 files/<sha256>/    copies of those files, so that the originals may change or go
 cursor-<uri>.json  how much of it one MLflow store has (offsets.py)
 rejected.jsonl     what a store refused for good, and why
@@ -23,6 +23,7 @@ from sp_search.files.write import atomic_write
 from sp_search.tracking.spool.jsonl_log import Event, LogWriter, read_chunk
 
 _CHUNK_BYTES = 1 << 20
+TENSORS = "prompt.safetensors"
 LOCK_WAIT_S = 5.0  # `sync` holds the writer's lock for milliseconds
 
 
@@ -65,9 +66,15 @@ class Spool:
         """The first event that opened the study. Its tags stay, however often the study is continued."""
         return next((event for event in self.all_events() if event.kind == "study_opened"), None)
 
+    def name(self) -> str | None:
+        """What the study is called in its last event that says so."""
+        named = ("study_opened", "renamed")
+        return next((event.data["name"] for event in reversed([*self.all_events()]) if event.kind in named), None)
+
     def is_ended(self) -> bool:
         """Whether the last event of the study itself is its end."""
-        kinds = [event.kind for event in self.all_events() if event.number is None and event.kind != "tabled"]
+        aside = ("tabled", "renamed")
+        kinds = [event.kind for event in self.all_events() if event.number is None and event.kind not in aside]
         return not kinds or kinds[-1] in ("study_finished", "abandoned")
 
     def lock_sender(self) -> Lock | None:
@@ -107,6 +114,18 @@ class SpoolWriter:
         kept = self._keep(path)
         data = {"file": str(kept.relative_to(self.spool.folder)), "artifact_path": artifact_path}
         self._artifacts.append(Event("artifact", now_ms(), number, data))
+
+    def append_model(self, folder: Path, data: Mapping[str, Any]) -> None:
+        """Copy the files of a folder, and record that they are a model of the study.
+
+        Args:
+            folder: its files; prompt.safetensors says which model it is.
+            data: of `winner_of`.
+        """
+        kept = [self._keep(path) for path in sorted(folder.iterdir()) if path.is_file()]
+        digest = next(path.parent.name for path in kept if path.name == TENSORS)
+        files = [str(path.relative_to(self.spool.folder)) for path in kept]
+        self._artifacts.append(Event("model", now_ms(), None, {**data, "digest": digest, "files": files}))
 
     def close(self) -> None:
         """Make both logs durable and release the lock."""

@@ -1,28 +1,30 @@
-"""Writes runs to MLflow, with at most one request per method. The only file that imports mlflow, and only when a
-store is made: the import takes 2 s, and the search must not wait for it.
+"""Writes runs to MLflow, with at most one request per method but `publish`. mlflow is imported only when a store is
+made: the import takes 2 s, and the search must not wait for it.
 
 `log_batch` does not add points, tags or parameters that exist already, so sending them again is harmless.
 """
 
 from __future__ import annotations
 
-import logging
-import os
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sp_search.tracking.base.mlflow_env import CLIENT
-from sp_search.tracking.base.uri import artifact_location, sqlite_path
+from sp_search.tracking.base.uri import artifact_location
+from sp_search.tracking.store.mlflow_client import quiet_client
+from sp_search.tracking.store.mlflow_models import MlflowModels
+from sp_search.tracking.store.model import WinnerModel
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.store.run_updates import RUNNING, MetricPoint, Start
-from sp_search.tracking.store.schema import PARENT_TAG, PREFIX
+from sp_search.tracking.store.schema import KIND_TAGS, PARENT_TAG, PREFIX, DatasetUse
 
 if TYPE_CHECKING:
+    from mlflow import MlflowClient
     from mlflow.entities import Run
 
-_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE")
+_REFUSALS = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "MALFORMED_REQUEST", "INVALID_STATE", "ENDPOINT_NOT_FOUND")
 _REFUSED_UPLOAD = (400, 413, 415, 422)  # HTTP: malformed, too large, wrong kind
 _TAG_CHARACTERS = 5000  # a tag of any MLflow server since 1.0
 
@@ -33,21 +35,15 @@ def connect(uri: str) -> RunStore:
     Raises:
         Exception: the store can't be reached now, or a package it needs is missing.
     """
-    for name, value in CLIENT.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    if (path := sqlite_path(uri)) is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return MlflowStore(uri, artifact_location(uri))
+    return MlflowStore(quiet_client(uri), artifact_location(uri))
 
 
 class MlflowStore:
     """One tracking server or database."""
 
-    def __init__(self, uri: str, artifact_location: str | None) -> None:
-        from mlflow.tracking import MlflowClient
-
-        self._client = MlflowClient(tracking_uri=uri)
+    def __init__(self, client: MlflowClient, artifact_location: str | None) -> None:
+        """Write through this client; new experiments keep their artifacts there, or None where the server says."""
+        self._client = client
         self._artifact_location = artifact_location
         self._experiment_id = ""
 
@@ -86,6 +82,20 @@ class MlflowStore:
                 tags=[RunTag(name, _cut(value)) for name, value in tags.items()],
             )
 
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUse]) -> None:
+        """Say what data a run uses; what is said already is not said again."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        inputs = [
+            DatasetInput(
+                Dataset(one.name, one.digest, "sp_search", json.dumps(one.source), profile=json.dumps(one.profile)),
+                [InputTag("mlflow.data.context", one.context)],
+            )
+            for one in datasets
+        ]
+        with _refusals():
+            self._client.log_inputs(run_id, inputs)
+
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         """Set the status of a run."""
         with _refusals():
@@ -93,6 +103,11 @@ class MlflowStore:
                 self._client.update_run(run_id, status)
             else:
                 self._client.set_terminated(run_id, status, end_ms)
+
+    def publish(self, run_id: str, folder: Path, model: WinnerModel) -> str:
+        """Log the winner as a model and register it; see `MlflowModels`."""
+        with _refusals():
+            return MlflowModels(self._client, self._experiment_id).publish(run_id, folder, model)
 
     def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
         """Upload a file into a folder of the run's artifacts; it replaces a file of the same name."""
@@ -102,7 +117,7 @@ class MlflowStore:
     def _find_experiment(self, name: str) -> str:
         found = self._client.get_experiment_by_name(name)
         if found is None:
-            return str(self._client.create_experiment(name, self._artifact_location))
+            return str(self._client.create_experiment(name, self._artifact_location, tags=KIND_TAGS))
         if found.lifecycle_stage == "deleted":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)

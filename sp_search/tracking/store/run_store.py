@@ -1,4 +1,4 @@
-"""The interface of a store of runs: five methods, and two errors that are final. Any other error may pass."""
+"""The interface of a store of runs: seven methods, and two errors that are final. Any other error may pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from sp_search.tracking.store.model import WinnerModel
 from sp_search.tracking.store.run_updates import MetricPoint, Start
+from sp_search.tracking.store.schema import DatasetUse
 
 
 class RejectedError(Exception):
@@ -40,8 +42,17 @@ class RunStore(Protocol):
     ) -> None:
         """Add points, parameters and tags to a run; those that exist are not added again."""
 
+    def log_datasets(self, run_id: str, datasets: Sequence[DatasetUse]) -> None:
+        """Say what data a run uses; what is said already is not said again."""
+
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         """Set the status of a run."""
+
+    def publish(self, run_id: str, folder: Path, model: WinnerModel) -> str:
+        """Log the winner of a study as a model, from the files of a folder, and register it.
+
+        Returns a line on its version and the champion; empty where it was there already.
+        """
 
     def upload(self, run_id: str, file: Path, artifact_path: str) -> None:
         """Upload a file into a folder of the run's artifacts; it replaces a file of the same name."""

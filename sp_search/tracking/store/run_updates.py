@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sp_search.tracking.spool.jsonl_log import Event
-from sp_search.tracking.store.schema import PREFIX, STATUS, shown_parameter
+from sp_search.tracking.store.schema import NAME_TAG, PREFIX, STATUS, DatasetUse, shown_parameter
 
 RUNNING, KILLED, FINISHED = "RUNNING", "KILLED", "FINISHED"
 Statuses = dict[int | None, str]
@@ -44,6 +44,7 @@ class RunUpdate:
     params: dict[str, str] = field(default_factory=dict)
     metrics: list[MetricPoint] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
+    datasets: list[DatasetUse] = field(default_factory=list)
     status: str | None = None
     end_ms: int = 0  # if the run ended
 
@@ -73,6 +74,8 @@ def _study_opened(event: Event, updates: Updates, statuses: Statuses) -> None:
     for number in [number for number, status in statuses.items() if status == RUNNING and number is not None]:
         _kill(number, "left running by a search that was stopped", event, updates, statuses)
     updates[None].start = Start(event.data["name"], event.time_ms, event.data["tags"])
+    updates[None].tags[NAME_TAG] = event.data["name"]  # the study may have another one than when its run was created
+    updates[None].datasets = [DatasetUse(**used) for used in event.data.get("datasets", ())]
     _set_status(None, RUNNING, event, updates, statuses)
 
 
@@ -98,7 +101,16 @@ def _trial_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
 def _study_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
     updates[None].metrics += _points(event.data["metrics"], event.time_ms, event.data["step"])
     updates[None].tags |= event.data["tags"] | {f"{PREFIX}state": FINISHED}
+    for number, name in event.data.get("names", {}).items():
+        updates.setdefault(int(number), RunUpdate()).tags[NAME_TAG] = name
     _set_status(None, FINISHED, event, updates, statuses)
+
+
+def _renamed(event: Event, updates: Updates, statuses: Statuses) -> None:
+    """The study has another name: its run, and a tag of all runs."""
+    for number in (None, *statuses):
+        updates.setdefault(number, RunUpdate()).tags[f"{PREFIX}study"] = event.data["name"]
+    updates[None].tags[NAME_TAG] = event.data["name"]
 
 
 def _tabled(event: Event, updates: Updates, statuses: Statuses) -> None:
@@ -138,5 +150,6 @@ _FOLDS = {
     "trial_finished": _trial_finished,
     "study_finished": _study_finished,
     "tabled": _tabled,
+    "renamed": _renamed,
     "abandoned": _abandoned,
 }

@@ -4,30 +4,64 @@
     parent      the study, with its name; tags: the search's own information, versions, commit, host
     child       a trial; params: only the searched ones; tags: the identity of the study, number, role, seed
 
-A run is identified by the tags study, study_id and data_fingerprint, and a child also by trial. study_id
-distinguishes two people's studies of the same name. It comes from the search, or is created with the spool.
+A run is identified by the tags study_id and data_fingerprint, and a child also by trial. study_id distinguishes two
+people's studies of the same name, and stays when a study is renamed. It comes from the search, or is created with the
+spool.
 """
 
 from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sp_search.errors import ConfigError
 from sp_search.tracking.base.provenance import git_state, host, versions
+from sp_search.types import Corpus
+from sp_search.units.manifest import corpus_fingerprint
 
 PREFIX = "sp_search."
 REQUIRED = ("study", "task", "data_fingerprint")
-IDENTITY = ("study", "study_id", "data_fingerprint")
-_ON_CHILDREN = (*IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
+IDENTITY = ("study_id", "data_fingerprint")
+_ON_CHILDREN = ("study", *IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"
+RUN_TAG = f"{PREFIX}run_id"
+"""Of a logged model: the run of the study that it won."""
 STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
-NAME_TAG = "mlflow.runName"
+NAME_TAG, NOTE_TAG = "mlflow.runName", "mlflow.note.content"
+KIND_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Of an experiment: MLflow shows its runs, not the traces of a language model, of which there are none."""
+_DIGEST_CHARACTERS = 12  # of a fingerprint, as everywhere; MLflow takes 36
 _SHOWN_PARAMETER = 6000  # characters that MLflow keeps
+
+
+@dataclass(frozen=True)
+class DatasetUse:
+    """A split of a corpus as the input of a study's run."""
+
+    name: str  # corpus and split
+    digest: str  # of its units and labels
+    context: str  # train, valid or test
+    source: Mapping[str, Any]  # the corpus that it belongs to
+    profile: Mapping[str, Any]  # its size
+
+
+def datasets_of(corpus: Corpus) -> list[DatasetUse]:
+    """The splits of a corpus as inputs."""
+    source = {"corpus": corpus.name, "fingerprint": corpus.fingerprint}
+    return [
+        DatasetUse(
+            name=f"{corpus.name} {name}",
+            digest=corpus_fingerprint({name: split})[:_DIGEST_CHARACTERS],
+            context=name,
+            source=source,
+            profile={"num_rows": len(split), "num_units": len(split.tokens)},
+        )
+        for name, split in corpus.splits.items()
+    ]
 
 
 def study_tags(info: Mapping[str, Any], study_id: str) -> dict[str, str]:
@@ -66,22 +100,39 @@ def trial_name(number: int, tags: Mapping[str, str]) -> str:
     role = tags.get(f"{PREFIX}role")
     if role not in ("confirm", "final"):
         return f"trial {number}"
-    return f"{role} trial {tags.get(f'{PREFIX}of_trial', number)} seed {tags.get(f'{PREFIX}seed', '?')}"
+    return f"{role} of trial {tags.get(f'{PREFIX}of_trial', number)}"
 
 
-def ended_name(name: str, state: str, utterances_seen: int, params: Mapping[str, Any]) -> str:
+def ended_name(name: str, state: str, utterances_seen: int, params: Mapping[str, Any], seed: Any = None) -> str:
     """What the MLflow UI lists a run as when it has ended: `trial 8 · pruned at 4,000 · prefix 137`.
+
+    The list shows some 23 characters of it.
 
     Args:
         name: its name so far.
         state: COMPLETE, PRUNED or FAIL.
         utterances_seen: at its last report.
         params: the searched ones; the name has the position and the length of a prompt, or the n-grams.
+        seed: of a run under a fresh seed.
     """
     ended = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}.get(state, state.lower())
     setting = " ".join(as_text(params[key]) for key in ("position", "prompt_length") if key in params)
     setting = setting or (f"{params['ngrams']}-grams" if "ngrams" in params else "")
-    return " · ".join(part for part in (name, f"{ended} at {utterances_seen:,}", setting) if part)
+    drawn = "" if seed is None else f"seed {seed}"
+    return " · ".join(part for part in (name, f"{ended} at {utterances_seen:,}", setting, drawn) if part)
+
+
+def ranked_names(names: Mapping[int, str], order: Sequence[int], winner: int | None) -> dict[int, str]:
+    """What the UI lists the trials of full budget as when the search has ended: `#2 winner · trial 8 · complete ...`.
+
+    Args:
+        names: of `ended_name`, by trial.
+        order: the trials of full budget, the best on valid first.
+        winner: the trial whose setting won under fresh seeds.
+    """
+    return {
+        number: f"#{place}{' winner' * (number == winner)} · {names[number]}" for place, number in enumerate(order, 1)
+    }
 
 
 def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
@@ -91,6 +142,8 @@ def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[s
     for split in ("valid", "test"):
         metrics |= {f"best_{split}_{name}": value for name, value in (best.get(split) or {}).items()}
         metrics |= {f"rival_{split}_{name}": value for name, value in (rival.get(split) or {}).items()}
+    if (decides := summary.get("metric")) in best.get("valid", {}):
+        metrics[f"valid_{decides}"] = best["valid"][decides]  # in the list's column, above that of its trials
     metrics |= {key: summary[key] for key in ("wall_s", "trial_s") if key in summary}
     metrics |= {key: best[key] for key in ("trained_parameters", "stored_bytes") if key in best}
     tags = {f"{PREFIX}best.{name}": as_text(value) for name, value in (best.get("params") or {}).items()}

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from sp_search.errors import DataError
+from sp_search.metrics.tally_file import TALLY_FILE, read_tally
 from sp_search.tracking.base.uri import redact
 from sp_search.tracking.spool.jsonl_log import Chunk, Event, make_durable, read_chunk
 from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool, now_ms
+from sp_search.tracking.store.model import read_winner
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.store.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold_events
 from sp_search.tracking.store.schema import IDENTITY, PREFIX
@@ -119,6 +124,8 @@ class Sender:
         run = self._runs[number]
         if update.params or update.metrics or tags:
             self._log(number, run.run_id, update, tags)
+        if update.datasets:
+            self._store.log_datasets(run.run_id, update.datasets)
         if update.status is not None and update.status != run.status:
             self._store.set_status(run.run_id, update.status, update.end_ms)
             self._runs[number] = RunRef(run.run_id, update.status)
@@ -162,6 +169,9 @@ class Sender:
             self._offset.move(Offsets(here.events, chunk.end))
 
     def _send_file(self, event: Event, run: RunRef | None) -> None:
+        if event.kind == "model":
+            self._publish(event, run)
+            return
         path = self._spool.folder / event.data["file"]
         try:
             if run is None:
@@ -171,6 +181,23 @@ class Sender:
             self._store.upload(run.run_id, path, event.data["artifact_path"])
         except RejectedError as refused:
             self._reject(event.number, f"{path.name}: {refused}", {})
+
+    def _publish(self, event: Event, run: RunRef | None) -> None:
+        """Log and register the winner, with all that its folder had."""
+        try:
+            if run is None:
+                raise RejectedError("its run is not in the store")
+            with TemporaryDirectory() as name:
+                folder = Path(name)
+                for file in event.data["files"]:
+                    shutil.copyfile(self._spool.folder / file, folder / Path(file).name)
+                tally = read_tally(folder / TALLY_FILE) if (folder / TALLY_FILE).exists() else None
+                said = self._store.publish(run.run_id, folder, read_winner(event.data, tally))
+        except (RejectedError, DataError, FileNotFoundError, KeyError, TypeError) as refused:
+            self._reject(event.number, f"the winner as a model: {refused}", {})
+            return
+        if said:
+            _log.warning("MLflow: %s", said)
 
     def _tell_torn(self, chunk: Chunk, path: Path) -> None:
         for offset in chunk.torn:

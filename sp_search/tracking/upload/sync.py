@@ -66,7 +66,7 @@ def sync(
             if fault := _fault(spool):
                 _log.warning("%s; it is passed over", fault)
                 continue
-            if not _close_killed(spool):
+            if not _brought_up_to_date(spool, folder.parent.name):
                 running.append(folder.parent.name)
                 continue
         except OSError as error:
@@ -99,14 +99,16 @@ def _fault(spool: Spool) -> str:
     return ""
 
 
-def _close_killed(spool: Spool) -> bool:
-    """If the search was killed, record it in the spool. Returns False if the search is running."""
+def _brought_up_to_date(spool: Spool, name: str) -> bool:
+    """Record in the spool that the search was killed, or its folder renamed. False if the search is running."""
     writer = spool.try_writer()
     if writer is None:
         return False
     try:
         if not spool.is_ended():
             writer.append("abandoned", None, {"reason": "the search was killed"})
+        if spool.name() != name:
+            writer.append("renamed", None, {"name": name})
     finally:
         writer.close()
     return True

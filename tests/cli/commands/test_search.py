@@ -7,7 +7,6 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from sp_search.errors import DataError
 from sp_search.units.audio import load_audio
 from tests.cli.shell import LM, SHORT, sp_search, sp_search_alone
 from tests.tiny import UNITS, write_tiny_corpus
@@ -15,7 +14,10 @@ from tests.units.speech import quantizer, write_hum
 
 pytestmark = pytest.mark.slow
 WORDS = [LM, "data=data", *SHORT, "study=tiny", "trials=4"]
-EXPORTED = ["MLmodel", "README.md", "prompt.json", "prompt.safetensors", "quantizer.safetensors"]
+EXPORTED = [
+    "MLmodel", "README.md", "input_example.json", "prompt.json", "prompt.safetensors", "python_env.yaml",
+    "quantizer.safetensors", "requirements.txt", "serving_input_example.json",
+]  # fmt: skip
 BEST = {
     "trial", "params", "seeds", "members", "valid", "test", "intervals", "method", "trained_parameters",
     "stored_bytes", "train_s", "utterances_per_s",
@@ -91,7 +93,7 @@ def test_mlflow_shows_the_study_and_each_trial(searched, summary):
     for run in complete:
         files = [file.path for file in mlflow.MlflowClient().list_artifacts(run.info.run_id, "prompt")]
         assert ("prompt/prompt.safetensors" in files) == (run.data.tags["sp_search.role"] == "search")
-    assert [Path(path).name for path in artifacts] == EXPORTED
+    assert [Path(path).name for path in artifacts] == [*EXPORTED, "test_tally.json"]
 
 
 def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
@@ -107,8 +109,14 @@ def test_mlflow_loads_the_winner_and_answers_as_predict_does(searched, summary):
     assert {len(line["scores"]) for line in more} == {2}
     with pytest.raises(mlflow.MlflowException, match="schema"):
         model.predict([[1, 2]])
-    with pytest.raises(DataError, match=r"^input line 2: expected units of the LM's dictionary \(.*\), got 'x'"):
+    with pytest.raises(
+        mlflow.MlflowException, match=r"^input line 2: expected units of the LM's dictionary \(.*\), got 'x'"
+    ):
         model.predict(["1 2", "x"])
+    (first,) = model.predict(model.input_example)
+    assert first["id"] == "1"
+    champion = mlflow.pyfunc.load_model("models:/sp-search-intent-data@champion", model_config={"device": "cpu"})
+    assert champion.predict(lines) == best
 
 
 def test_evaluate_finds_the_exported_prompts_accuracy_and_its_rivals(searched, summary):
@@ -274,3 +282,19 @@ def test_a_trial_that_no_worker_trained_ends_with_2(searched):
     folder, _ = searched
     done = sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=99", *SHORT, expect=2)
     assert "expected a record of trial 99, found none" in done.stderr
+
+
+def test_a_renamed_study_goes_on_under_its_new_name_and_is_forgotten_whole(searched, summary):
+    folder, _ = searched
+    (folder / "runs" / "tiny").rename(folder / "runs" / "small")
+    done = sp_search(folder, "search", *WORDS, "study=small")
+    assert done.stdout == f"{folder / 'runs' / 'small' / 'summary.json'}\n"
+    sp_search(folder, "report", LM, "data=data", "study=small")
+    assert "<h1>small</h1>" in (folder / "runs" / "small" / "report" / "index.html").read_text()
+    assert not (folder / "runs" / "tiny").exists()
+    refused = sp_search(folder, "forget", "study=small", expect=2)
+    assert "nothing was deleted" in refused.stderr
+    assert sp_search(folder, "forget", "study=small", "yes=true").stdout.endswith("study small is forgotten\n")
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+    assert mlflow.MlflowClient().search_registered_models() == []

@@ -11,7 +11,8 @@ from sp_search.errors import ConfigError, StudyError
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.spool.jsonl_log import read_chunk
 from sp_search.tracking.spool.spool import Spool
-from tests.tracking.fakes import INFO, FakeStore, report, tell_a_study
+from sp_search.tracking.store.note import finished_note
+from tests.tracking.fakes import INFO, SUMMARY, FakeStore, report, tell_a_study
 
 URI = "http://127.0.0.1:5000"
 
@@ -31,8 +32,15 @@ def test_a_study_ends_up_as_exactly_these_runs(tmp_path):
     tracker.close(timeout_s=10)
     runs = store.by_trial()
     assert {number: run.name for number, run in runs.items()} == {
-        None: "demo", 0: "trial 0", 1: "trial 1", 2: "confirm trial 0 seed 101",
+        None: "demo", 0: "trial 0", 1: "trial 1", 2: "confirm of trial 0",
     }  # fmt: skip
+    assert {number: run.tags["mlflow.runName"] for number, run in runs.items()} == {
+        None: "demo",
+        0: "#1 winner · trial 0 · complete at 960",
+        1: "trial 1 · pruned at 320",
+        2: "confirm of trial 0 · complete at 960 · seed 101",
+    }
+    assert runs[None].tags["mlflow.note.content"] == finished_note(SUMMARY)
     assert {number: run.params for number, run in runs.items()} == {
         None: {},
         0: {"lr": "0.01", "depth": "6", "score_separator": "true"},

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 from mlflow import MlflowClient
 
@@ -20,8 +22,12 @@ def test_the_address_shows_the_training_runs_of_the_experiment_with_the_best_fir
     command = ui_command(uri, experiment="sp-search", metric="valid_accuracy")
     assert command.url == (
         f"http://127.0.0.1:5000/#/experiments/{number}/runs?workflowType=machine_learning"
-        "&orderByKey=metrics.%60valid_accuracy%60&orderByAsc=false"
+        "&viewStateShareKey=sp-search-valid_accuracy"
     )
+    tags = MlflowClient(uri).get_experiment(number).tags
+    view = json.loads(tags["mlflow.sharedViewState.sp-search-valid_accuracy"])
+    assert (view["orderByKey"], view["orderByAsc"]) == ("metrics.`valid_accuracy`", False)
+    assert view["selectedColumns"][0] == "metrics.`valid_accuracy`"
     assert ui_command(uri, experiment="another").url == "http://127.0.0.1:5000"
 
 
@@ -40,6 +46,14 @@ def test_a_databases_password_is_in_no_message_and_on_no_command_line():
 def test_a_server_needs_no_command():
     command = ui_command("http://user:secret@host:5000")
     assert (command.argv, command.url) == ((), "http://host:5000")
+
+
+def test_a_server_that_does_not_answer_is_named_without_its_password():
+    with pytest.raises(
+        StudyError, match=r"^http://\*\*\*@127.0.0.1:9: expected an MLflow store that answers"
+    ) as told:
+        ui_command("http://user:secret@127.0.0.1:9", experiment="sp-search")
+    assert "secret" not in str(told.value)
 
 
 def test_before_the_first_search_there_is_nothing_to_show(tmp_path):

@@ -3,7 +3,6 @@
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,19 +15,16 @@ import pytest
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.provenance import git_state, host, versions
 from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.store.note import finished_note
+from sp_search.tracking.store.schema import datasets_of
 from sp_search.tracking.upload.sync import sync
+from tests.tiny import tiny_corpus
 from tests.tracking.fakes import INFO, SUMMARY, FakeStore, report, tell_a_study
 from tests.tracking.servers import free_port
 
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-@pytest.fixture
-def sqlite(empty_database, tmp_path):
-    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
-    return f"sqlite:///{tmp_path}/mlflow.db"
 
 
 class Found:
@@ -83,9 +79,10 @@ def check_the_study(uri, tmp_path, experiment="sp_search/intent"):
 
 
 def test_a_sqlite_file_holds_the_study_and_nothing_else(sqlite, tmp_path):
-    tracker = MlflowTracker(tmp_path / "demo", sqlite, interval_s=0.05)
+    tracker = MlflowTracker(tmp_path / "demo", sqlite, interval_s=0.05, corpus=tiny_corpus())
     tell_a_study(tracker, tmp_path)
     assert tracker.close(30) == 0
+    sync(tmp_path, sqlite, again=True)
     found = check_the_study(sqlite, tmp_path)
     parent, trial = found.runs[None], found.runs[0]
     assert tracker.run_id == parent.info.run_id
@@ -104,6 +101,7 @@ def test_a_sqlite_file_holds_the_study_and_nothing_else(sqlite, tmp_path):
     }
     assert parent.data.tags == identity | {
         "mlflow.runName": "demo",
+        "mlflow.note.content": finished_note(SUMMARY),
         "sp_search.role": "study",
         "sp_search.state": "FINISHED",
         "sp_search.seed": "0",
@@ -115,13 +113,15 @@ def test_a_sqlite_file_holds_the_study_and_nothing_else(sqlite, tmp_path):
         **{f"sp_search.version.{name}": version for name, version in versions().items()},
     }
     assert trial.data.tags == identity | {
-        "mlflow.runName": "trial 0 · complete at 960",
+        "mlflow.runName": "#1 winner · trial 0 · complete at 960",
         "mlflow.parentRunId": parent.info.run_id,
         "sp_search.trial": "0",
         "sp_search.role": "search",
         "sp_search.seed": "7",
         "sp_search.state": "COMPLETE",
     }
+    used = [(one.dataset.name, one.dataset.digest, one.tags[0].value) for one in parent.inputs.dataset_inputs]
+    assert sorted(used) == sorted((one.name, one.digest, one.context) for one in datasets_of(tiny_corpus()))
     folder = tmp_path / "mlartifacts"
     assert json.loads((folder / parent.info.run_id / "artifacts" / "summary.json").read_text()) == SUMMARY
     prompt = folder / trial.info.run_id / "artifacts" / "prompt" / "prompt.safetensors"

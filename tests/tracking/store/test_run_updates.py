@@ -34,7 +34,11 @@ def test_many_events_of_a_run_become_one_update():
     points = updates[0].metrics
     assert list(updates) == [None, 0]
     assert updates[None] == RunUpdate(
-        Start("demo", 1, {"a": "b"}), {}, [MetricPoint("running_best_a", 0.5, 3, 320)], {}, "RUNNING", 1
+        Start("demo", 1, {"a": "b"}),
+        metrics=[MetricPoint("running_best_a", 0.5, 3, 320)],
+        tags={"mlflow.runName": "demo"},
+        status="RUNNING",
+        end_ms=1,
     )
     assert updates[0].params == {"lr": "0.5"}
     assert [(p.name, p.time_ms, p.step) for p in points] == [("a", 3, 32), ("a", 4, 64)]
@@ -72,3 +76,9 @@ def test_an_event_of_another_version_is_named_and_the_rest_goes_on():
     )
     assert [fault.split(":")[0] for fault in faults] == ["celebrated of trial 3", "reported of trial 4"]
     assert updates[0].start is not None
+
+
+def test_the_end_of_a_study_gives_trials_of_earlier_starts_their_names_too():
+    data = {"metrics": {}, "step": 9, "tags": {}, "names": {"4": "#1 · trial 4"}}
+    updates, _ = fold_events([Event("study_finished", 5, None, data)], {})
+    assert updates[4] == RunUpdate(tags={"mlflow.runName": "#1 · trial 4"})

@@ -2,13 +2,16 @@ import pytest
 
 from sp_search.errors import ConfigError
 from sp_search.tracking.store.schema import (
+    datasets_of,
     ended_name,
+    ranked_names,
     shown_parameter,
     study_tags,
     summary_points,
     trial_name,
     trial_tags,
 )
+from tests.tiny import tiny_corpus
 from tests.tracking.fakes import INFO, SUMMARY
 
 PACKAGES = ("python", "torch", "ray", "optuna", "mlflow", "fairseq", "sp_search")
@@ -37,7 +40,7 @@ def test_a_trial_carries_exactly_these_tags():
     }
     assert set(tags) == IDENTITY | told | GIT | SHOWN
     assert (tags["sp_search.trial"], tags["sp_search.seed"], tags["sp_search.role"]) == ("5", "101", "confirm")
-    assert trial_name(5, tags) == "confirm trial 2 seed 101"
+    assert trial_name(5, tags) == "confirm of trial 2"
     assert trial_name(5, trial_tags(study, 5, {})) == "trial 5"
 
 
@@ -66,6 +69,11 @@ def test_a_summary_becomes_exactly_these_metrics_and_tags():
     }
 
 
+def test_the_value_that_decides_stands_in_the_column_of_the_trials():
+    metrics, _ = summary_points({**SUMMARY, "metric": "accuracy"})
+    assert metrics["valid_accuracy"] == metrics["best_valid_accuracy"] == 0.75
+
+
 def test_a_summary_without_a_winner_has_no_best():
     assert summary_points({"trials": {"failed": 3}, "best": None}) == ({"trials_failed": 3.0}, {})
 
@@ -82,3 +90,19 @@ def test_an_ended_trial_says_in_its_name_how_far_it_came_and_with_what():
     assert ended_name("trial 8", "PRUNED", 4000, params) == "trial 8 · pruned at 4,000 · prefix 137"
     assert ended_name("trial 9", "COMPLETE", 16000, {"lr": 0.1}) == "trial 9 · complete at 16,000"
     assert ended_name("trial 1", "FAIL", 0, {"ngrams": 3}) == "trial 1 · failed at 0 · 3-grams"
+    assert ended_name("final of trial 8", "COMPLETE", 960, params, 7) == (
+        "final of trial 8 · complete at 960 · prefix 137 · seed 7"
+    )
+
+
+def test_trials_of_full_budget_begin_with_their_rank_and_the_winner_says_so():
+    names = {8: "trial 8 · complete", 3: "trial 3 · complete", 5: "trial 5 · pruned"}
+    assert ranked_names(names, [3, 8], 8) == {3: "#1 · trial 3 · complete", 8: "#2 winner · trial 8 · complete"}
+
+
+def test_a_split_is_known_by_its_units_and_labels_and_no_digest_is_too_long_for_mlflow():
+    train, *others = datasets_of(tiny_corpus())
+    assert (train.name, train.context, len(train.digest)) == ("tiny train", "train", 12)
+    assert train.profile == {"num_rows": 40, "num_units": len(tiny_corpus().splits["train"].tokens)}
+    assert len({train.digest, *(other.digest for other in others)}) == 3
+    assert datasets_of(tiny_corpus(train=41))[0].digest != train.digest == datasets_of(tiny_corpus())[0].digest

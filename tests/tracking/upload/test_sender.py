@@ -8,7 +8,8 @@ from sp_search.tracking.spool.spool import Spool, open_writer
 from sp_search.tracking.store.run_store import RunMissingError
 from sp_search.tracking.store.run_updates import Start
 from sp_search.tracking.upload.sender import Sender
-from tests.tracking.fakes import INFO, FakeStore, report, tell_a_study
+from tests.tiny import tiny_corpus
+from tests.tracking.fakes import INFO, FakeStore, report, tell_a_won_study
 
 URI = "http://user:secret@127.0.0.1:5000"
 
@@ -22,9 +23,9 @@ class Unreachable(FakeStore):
         raise LostError
 
 
-def spool_of(tmp_path, tell=tell_a_study):
+def spool_of(tmp_path, tell=tell_a_won_study):
     """The spool of a study whose MLflow was away from beginning to end."""
-    tracker = MlflowTracker(tmp_path / "demo", URI, connect=Unreachable, interval_s=60)
+    tracker = MlflowTracker(tmp_path / "demo", URI, connect=Unreachable, interval_s=60, corpus=tiny_corpus())
     tell(tracker, tmp_path)
     tracker.close(0)
     return Spool(tmp_path / "demo" / "spool")
@@ -169,6 +170,6 @@ def test_a_cursor_beyond_a_spool_that_lost_its_end_starts_anew(tmp_path):
     lines = spool.events.read_bytes().splitlines(keepends=True)
     spool.events.write_bytes(b"".join(lines[:-1]))
     before = list(store.by_trial()[0].points)
-    assert StoreOffset(spool, URI).left() == len(lines) - 1 + 2
+    assert StoreOffset(spool, URI).left() == len(lines) - 1 + 3  # two files and the winner
     send(spool, store)
     assert store.by_trial()[0].points == before

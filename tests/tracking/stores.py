@@ -1,0 +1,38 @@
+"""Studies with a winner in a real store, for tests of what becomes of them."""
+
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from sp_search.tracking.api.tracker import MlflowTracker
+from tests.tracking.fakes import INFO, leave_winner, report, won
+
+MODEL = "sp-search-intent-tiny"
+
+
+def ended_study(runs: Path, uri: str, name: str, hits=(0, 1, 1), **summary) -> str:
+    """A study of one trial, whose winner was right in these utterances of test; the id of its run."""
+    leave_winner(runs / name, hits, name.encode())
+    tracker = MlflowTracker(runs / name, uri, interval_s=0.05)
+    tracker.study_opened({**INFO, "study": name})
+    tracker.trial_started(0, {"lr": 0.5})
+    tracker.reported(0, report(320, 0.75))
+    tracker.trial_finished(0, "COMPLETE")
+    tracker.study_finished(won(study=name, **summary))
+    assert tracker.close(30) == 0
+    return tracker.run_id
+
+
+def runs_of(uri: str, experiment: str = "sp_search/intent") -> dict[tuple[str, str], str]:
+    """The ids of the runs that are not deleted, by study and trial."""
+    client = MlflowClient(uri)
+    found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    keys = [(r.data.tags["sp_search.study"], r.data.tags.get("sp_search.trial", "")) for r in found]
+    assert len(set(keys)) == len(keys)
+    return {key: run.info.run_id for key, run in zip(keys, found, strict=True)}
+
+
+def versions_of(uri: str) -> dict[str, str]:
+    """The studies of the registered versions, by version."""
+    found = MlflowClient(uri).search_model_versions(f"name = '{MODEL}'")
+    return {str(version.version): version.tags["sp_search.study"] for version in found}
