@@ -6,8 +6,10 @@ import gc
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import psutil
 
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_writable
@@ -15,6 +17,7 @@ from sp_search.search.cluster.ray_private import (
     cluster_place,
     longest_temp_folder,
     no_cluster,
+    own_signals,
     temp_folder,
     without_noise,
 )
@@ -37,18 +40,36 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if address is None:
-        check_temp_folder()
-        with no_cluster():
-            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    else:
-        _join(address)
-    with without_noise():
-        try:
+    with _ended():
+        if address is None:
+            check_temp_folder()
+            with no_cluster(), own_signals():
+                ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        else:
+            _join(address)
+        with without_noise():
             yield
-        finally:
-            with _uncollected():
-                ray.shutdown()
+
+
+@contextmanager
+def _ended() -> Iterator[None]:
+    """Shut Ray down, also one that is half started. What it started here and does not end with it is killed.
+
+    Its agents wait for a raylet that is gone, some of them for minutes.
+    """
+    import ray
+
+    here = psutil.Process()
+    before = {*here.children(recursive=True)}
+    try:
+        yield
+    finally:
+        started = {*here.children(recursive=True)} - before
+        with _uncollected():
+            ray.shutdown()
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def check_temp_folder() -> None:
@@ -86,7 +107,8 @@ def _join(address: str) -> None:
 
     try:
         socket.create_connection(cluster_place(address), timeout=KNOCK_S).close()
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        with own_signals():
+            ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError, RayError) as error:
         why = " ".join(str(error).split())
         raise ConfigError(

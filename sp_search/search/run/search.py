@@ -6,9 +6,7 @@ Killed at any moment and started again, it goes on from what the study and the s
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -56,7 +54,9 @@ SAVE_S = 5.0
 """How long a search that was asked to stop waits for its trials to be saved."""
 
 WORKER_START_S = 600.0
-CLOSE_S = 20.0
+CLOSE_S, STOPPED_CLOSE_S = 20.0, 1.0
+"""How long a search waits for MLflow at its end, and where it was asked to stop; `sp-search sync` sends the rest."""
+
 SWITCH_S = 0.0005
 
 
@@ -107,7 +107,6 @@ def run_search(
     with (
         _observed(settings, identity, listeners),
         ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker)),
-        _terminable(),
         _workers(settings, make_trainer, shared) as workers,
     ):
         slots, scheduler = SlotPool(workers, settings.slots), _scheduler(settings, study, limits)
@@ -140,28 +139,9 @@ def _observed(settings: SearchSettings, identity: StudyIdentity, observers: Obse
         observers.tell("study_opened", study_info(settings, identity))
         yield
     finally:
-        observers.tell("close", CLOSE_S)
+        was_stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        observers.tell("close", STOPPED_CLOSE_S if was_stopped else CLOSE_S)
         sys.setswitchinterval(before)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a search as an interrupt does; only the main thread may say so.
-
-    Entered after Ray, whose own handler would print its stack and exit.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ It polls the spool once a second, so that appending an event needs no lock. Whil
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -87,7 +88,8 @@ class Uploader:
     def close(self, timeout_s: float) -> int:
         """Send the rest for at most `timeout_s` seconds, then stop. Returns and prints how many are left.
 
-        A store that does not answer is given up after a few tries: it won't be up within seconds.
+        A store that does not answer is given up after a few tries: it won't be up within seconds. Nothing is printed
+        where the user has interrupted the search: that has its own line, and the same command sends the rest.
         """
         self._closing.set()
         deadline, tried = time.monotonic() + timeout_s, self._failures
@@ -97,7 +99,7 @@ class Uploader:
                 break
         self._given_up.set()
         left = self.left()
-        if left:
+        if left and not isinstance(sys.exc_info()[1], KeyboardInterrupt):
             _log.warning(
                 "MLflow at %s has not taken %d events yet; they are safe in %s: run `sp-search sync` to send them",
                 redact(self._uri), left, self._spool.folder,
