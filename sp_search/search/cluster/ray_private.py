@@ -25,8 +25,10 @@ from datetime import datetime
 from typing import Any
 
 CHECKED = "2.60"
-NOISE = ("retries remaining", "worker died or was killed")
-"""In messages on tasks of a worker that was lost, or that the search ended itself."""
+NOISE = ("retries remaining", "worker died or was killed", "Raylet is terminated")
+"""In messages on tasks of a worker that was lost or ended, and on a raylet that was: the search says that itself."""
+LONGEST_LINE = 500
+"""Characters of a message; some of Ray's hold pages of a log."""
 SOCKET_BYTES = 107
 """Of the path of a socket."""
 
@@ -75,7 +77,7 @@ def without_noise() -> Iterator[None]:
     def tell(data: Mapping[str, Any], *_: object, **__: object) -> None:
         for line in data.get("lines", ()):
             if not any(noise in line for noise in NOISE):
-                print(f"sp-search: ray: {' '.join(str(line).split())}", file=sys.stderr)
+                print(f"sp-search: ray: {' '.join(str(line).split()):.{LONGEST_LINE}}", file=sys.stderr)
 
     before, worker.print_to_stdstream = worker.print_to_stdstream, tell
     try:

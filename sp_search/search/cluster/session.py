@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, StudyError
 from sp_search.files.paths import check_writable
 from sp_search.search.cluster.ray_private import (
     cluster_place,
@@ -31,6 +31,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
 
     Raises:
         ConfigError: there is no cluster at the address, or it doesn't let us in; or as `check_temp_folder`.
+        StudyError: Ray has ended while it was used.
     """
     import ray
 
@@ -47,8 +48,29 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
                 ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         else:
             _join(address)
-        with without_noise():
+        with without_noise(), _lost_in_one_line():
             yield
+
+
+@contextmanager
+def _lost_in_one_line() -> Iterator[None]:
+    """Say in one line that Ray has ended under the block.
+
+    Raises:
+        StudyError: a process of Ray is gone.
+    """
+    from ray.exceptions import RaySystemError, RpcError
+
+    try:
+        yield
+    except (OSError, RaySystemError, RpcError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of a file; Ray's own have no number
+        why = " ".join(str(error).split())
+        raise StudyError(
+            f"cluster: expected Ray to live, got {why:.200}, as where its raylet was killed; the same command "
+            f"goes on from here"
+        ) from error
 
 
 @contextmanager

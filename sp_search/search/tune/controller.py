@@ -44,7 +44,7 @@ def run_trials(
         searcher: proposes the trials.
         scheduler: stops some of them.
         slots: of the workers.
-        settings: how many trials are prepared ahead, the deciding metric, and the folder for Tune's empty folders.
+        settings: the deciding metric, and the folder for Tune's empty folders.
         is_over: whether the search is over; its live trials then report behind their next chunk, and stop.
 
     Raises:
@@ -59,8 +59,8 @@ def run_trials(
         storage=experiment.storage,
         resource_manager_factory=lambda: _SlotManager(slots, settings.metric),
     )
-    controller.update_max_pending_trials(max(1, settings.staged))
     while not controller.is_finished():
+        controller.update_max_pending_trials(max(1, slots.staged))  # of the workers that there are now
         try:
             controller.step()
         except TuneError as error:  # Tune turns an exception of its searcher into text

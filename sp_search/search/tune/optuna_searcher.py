@@ -16,7 +16,6 @@ from typing import Any
 
 import optuna
 from optuna.trial import TrialState
-from ray.exceptions import RayError, RayTaskError
 from ray.tune.search import Searcher
 
 from sp_search.errors import StudyError, UserError
@@ -43,6 +42,7 @@ from sp_search.search.study.trials import (
     twin,
 )
 from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler
+from sp_search.search.workers.slots import is_worker_lost
 from sp_search.types import Member, ParamValue, Report
 
 REQUEST, SEEN = "request", "seen"
@@ -80,6 +80,7 @@ class StudySearcher(Searcher):
         observers: Observers,
         keep: Keep,
         why_over: Callable[[], str] = lambda: "",
+        most_live: Callable[[], int] | None = None,
     ) -> None:
         """Serve a study.
 
@@ -91,6 +92,7 @@ class StudySearcher(Searcher):
             observers: get all events.
             keep: writes the prompt of a trial that reached its full budget.
             why_over: says, in words, why no trial may begin any more; empty as long as one may.
+            most_live: how many trials may run or be prepared at once; None = as many as the settings say.
         """
         super().__init__(metric=METRIC, mode="max")
         self._opened, self._study = opened, opened.study
@@ -100,6 +102,7 @@ class StudySearcher(Searcher):
         self._observers = observers
         self._keep = keep
         self._why_over = why_over
+        self._most_live = most_live or (lambda: settings.in_flight + settings.staged)
         self._running: dict[str, _Running] = {}
         self._position = stream_position(self._study)
         self._told = len(past_reports(self._study))
@@ -112,7 +115,7 @@ class StudySearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None if none may start now, FINISHED if none is left."""
-        if len(self._running) >= self._settings.in_flight + self._settings.staged:
+        if len(self._running) >= self._most_live():
             return None
         if self._why_over():
             self._waiting.clear()  # they stay as they are for a start with a larger budget
@@ -152,7 +155,7 @@ class StudySearcher(Searcher):
                 f"{_cause(error)}; free some: the same command goes on from here"
             )
         running = self._running.pop(trial_id)
-        if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        if is_worker_lost(error):
             self._waiting.append(running)
             return
         reason = self._reason(running.number, error)
