@@ -29,14 +29,13 @@ class Search:
     folder: Path
     empty_database: Path
     changes: dict = field(default_factory=dict)
-    uri: str = ""
+    database: Path | None = None
 
     def __post_init__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.uri:
-            database = self.folder / "mlflow.db"
-            database.write_bytes(self.empty_database.read_bytes())
-            self.uri = f"sqlite:///{database}"
+        self.database = self.database or self.folder / "mlflow.db"
+        self.database.write_bytes(self.empty_database.read_bytes())
+        self.uri = f"sqlite:///{self.database}"
 
     def start(self, **changes):
         """A context with the process; whatever is left of it is killed at the end."""
@@ -72,7 +71,7 @@ class Search:
         """What the search came to, once MLflow has the rest."""
         counts = sync(self.folder, self.uri)
         assert (counts.left, counts.rejected) == (0, 0)
-        return outcome(self.folder)
+        return outcome(self.folder, self.database)
 
 
 def ended(process, code=0):
@@ -110,13 +109,13 @@ class Outcome:
     summary: dict
 
 
-def outcome(folder):
+def outcome(folder, database):
     """Read a search's outcome; it must have nothing twice."""
     record = study_record(load_study("s", None, folder / "s"), "accuracy")
     trials = {t.number: (t.state, dict(t.params), dict(t.reports), t.reason) for t in record.trials}
     summary = json.loads((folder / "s" / "summary.json").read_text())
     kept = {name: summary[name] for name in ("trials", "best", "failures", "setting", "answers")}
-    points, statuses = mlflow_points(folder / "mlflow.db")
+    points, statuses = mlflow_points(database)
     return Outcome(trials, dict(record.confirmed), points, statuses, kept)
 
 

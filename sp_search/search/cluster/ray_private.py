@@ -25,8 +25,8 @@ from datetime import datetime
 from typing import Any
 
 CHECKED = "2.60"
-NOISE = ("retries remaining", "worker died or was killed", "Raylet is terminated")
-"""In messages on tasks of a worker that was lost or ended, and on a raylet that was: the search says that itself."""
+NOISE = ("retries remaining", "worker died or was killed", "Raylet is terminated", "has been marked dead")
+"""In messages on tasks of a worker that was lost or ended, and on lost nodes: the search says that itself."""
 LONGEST_LINE = 500
 """Characters of a message; some of Ray's hold pages of a log."""
 SOCKET_BYTES = 107

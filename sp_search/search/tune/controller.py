@@ -11,6 +11,7 @@ public way would be `tune.Tuner` with one thin actor per slot.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,7 @@ def run_trials(
         StudyError: a worker is gone for good.
         Exception: the one that the searcher or the scheduler raised.
     """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would print a traceback for each run that fails
     experiment = Experiment("tune", Trainable, storage_path=str(settings.folder.absolute()))
     controller = _Controller(
         search_alg=_Trials(searcher, experiment),

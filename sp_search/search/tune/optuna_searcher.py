@@ -12,6 +12,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import optuna
@@ -20,6 +21,7 @@ from ray.tune.search import Searcher
 
 from sp_search.errors import StudyError, UserError
 from sp_search.files.paths import is_disk_full
+from sp_search.files.room import once_there_is_room, wait_for_room
 from sp_search.search.base.callbacks import Observers, is_observed
 from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME, VALID
 from sp_search.search.base.result import Keep, TrialResult
@@ -48,6 +50,9 @@ from sp_search.types import Member, ParamValue, Report
 REQUEST, SEEN = "request", "seen"
 """Keys of a Tune trial's config: the request to its worker, and the utterances it saw in an earlier start."""
 
+MOST_FULL = 5
+"""How often in turn a trial may find the disk full: its state may be larger than the room that there is."""
+
 KEPT = 5
 """How many of the best finished trials keep their state on disk."""
 
@@ -61,6 +66,7 @@ class _Running:
     seed: int
     reported: dict[int, float] = field(default_factory=dict)  # utterances seen -> the metric that decides
     reports: dict[str, list[int]] = field(default_factory=dict)  # as REPORTS has them
+    found_full: int = 0  # how often the disk was, since its last report
 
     @property
     def number(self) -> int:
@@ -146,15 +152,22 @@ class StudySearcher(Searcher):
     def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
         """Continue a trial whose worker was lost; retry a trial whose own run raised, or record that it failed.
 
+        Where the disk is full, which is no fault of the trial, nothing else is asked for until it has room.
+
         Raises:
-            StudyError: a disk is full. That is not the trial's fault, so it stays as it is for the next start.
+            StudyError: a trial finds the disk full again and again, though there seems to be room.
         """
-        if is_disk_full(_cause(error)):
-            raise StudyError(
-                f"trial {self._running[trial_id].number}: expected room on the disk of {self._settings.folder}, got "
-                f"{_cause(error)}; free some: the same command goes on from here"
-            )
         running = self._running.pop(trial_id)
+        if is_disk_full(_cause(error)):
+            running.found_full += 1
+            if running.found_full == MOST_FULL:
+                raise StudyError(
+                    f"trial {running.number}: expected room on the disk of {self._settings.folder}, got "
+                    f"{_cause(error)}; free some: the same command goes on from here"
+                )
+            wait_for_room(self._settings.folder)
+            self._waiting.append(running)
+            return
         if is_worker_lost(error):
             self._waiting.append(running)
             return
@@ -242,6 +255,7 @@ class StudySearcher(Searcher):
         if seen in running.reported or not math.isfinite(value):
             return
         running.reported[seen] = value
+        running.found_full = 0
         running.reports[str(seen)] = [self._told, int(result.get(POSITION, 0))]
         self._told += 1
         running.trial.set_user_attr(
@@ -282,7 +296,7 @@ class StudySearcher(Searcher):
             metrics={"valid": metrics or {decides: running.reported[max(running.reported)]}},
             facts=dict(result.get(FACTS, ())),
         )
-        if (folder := self._keep(finished)) is not None:
+        if (folder := once_there_is_room(self._settings.folder, partial(self._keep, finished))) is not None:
             self._observers.tell("artifact", running.number, folder, "prompt")
 
     def _drop_losers(self) -> None:

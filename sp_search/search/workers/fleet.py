@@ -54,6 +54,7 @@ class Fleet:
         self._members = dict(enumerate(workers))
         self._coming: dict[int, tuple[Any, Any]] = {}  # number -> the actor, and a reference that is ready when it is
         self._next_number, self._follow_at = len(workers), clock() + FOLLOW_S
+        self._nodes: Collection[str] = ()
         self._watchdog = Watchdog(clock, tell)
         for number, worker in self._members.items():
             self._watchdog.watch(number, worker)
@@ -87,6 +88,9 @@ class Fleet:
                 self._watchdog.watch(number, worker)
                 self._tell(f"worker {number} joins: the cluster has room for it")
         fitting, nodes = room()
+        for node in [node for node in self._nodes if node not in nodes]:
+            self._tell(f"node {node[:8]} has left the cluster; {len(nodes)} are there")
+        self._nodes = nodes
         wanted = max(1, fitting if self._most is None else min(fitting, self._most))
         for _ in range(wanted - len(self._members) - len(self._coming)):
             worker = start()
@@ -104,6 +108,6 @@ class Fleet:
             ray.kill(self._members.pop(number))
             self._watchdog.forget(number)
             self._tell(
-                f"worker {number} is let go, for its node has left the cluster; its trials go on elsewhere from "
-                f"their last saved states"
+                f"worker {number} is let go: no node has room for it; its trials go on elsewhere from their last "
+                f"saved states"
             )
