@@ -12,16 +12,22 @@ from sp_search.files.write import write_text
 from sp_search.types import Report
 from tests.search.fake_trainer import FakeTrainer
 
-DIVERGES_AT, DIVERGING = 400, 0.111
+DIVERGES_AT, DIVERGING = 400, 0.888
+BREAKING = 0.666
+"""The fake trainer raises at a report of this learning rate."""
+APPETITE_BYTES = 1 << 30
 NOISE = 0.01
 
 
 class ChainedTrainer(FakeTrainer):
-    """A trial of learning rate `DIVERGING` diverges; while the file `hole` is there, every chunk stands still."""
+    """A trial of learning rate `DIVERGING` diverges.
 
-    def __init__(self, hole: str, shared: None = None, pause_s: float = 0.0) -> None:
+    While the file `hole` is there, every chunk stands still; a file `hungry` makes the next one take a lot of memory.
+    """
+
+    def __init__(self, folder: str, shared: None = None, pause_s: float = 0.0) -> None:
         super().__init__(shared, pause_s)
-        self._hole = Path(hole)
+        self._hole, self._hungry = Path(folder, "hole"), Path(folder, "hungry")
         self._chains: dict[int, str] = {}
 
     def add(self, number, params, *, seed, budget, state=None):
@@ -31,6 +37,9 @@ class ChainedTrainer(FakeTrainer):
     def advance(self, numbers, until):
         while self._hole.exists():
             time.sleep(0.05)
+        if self._hungry.exists():
+            self._hungry.unlink()
+            bytearray(APPETITE_BYTES).replace(b"\0", b"\1")
         reports = super().advance(numbers, until)
         for number in numbers:
             self._chains[number] = hashlib.sha256(f"{self._chains[number]} {number}".encode()).hexdigest()

@@ -30,12 +30,14 @@ class Search:
     empty_database: Path
     changes: dict = field(default_factory=dict)
     database: Path | None = None
+    uri: str = ""  # of a server that has the database; else the search writes to it itself
 
     def __post_init__(self):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.database = self.database or self.folder / "mlflow.db"
-        self.database.write_bytes(self.empty_database.read_bytes())
-        self.uri = f"sqlite:///{self.database}"
+        if not self.uri:
+            self.database.write_bytes(self.empty_database.read_bytes())
+            self.uri = f"sqlite:///{self.database}"
 
     def start(self, **changes):
         """A context with the process; whatever is left of it is killed at the end."""
@@ -67,9 +69,9 @@ class Search:
         with self.start(**changes) as process:
             return ended(process)
 
-    def outcome(self):
+    def outcome(self, **how):
         """What the search came to, once MLflow has the rest."""
-        counts = sync(self.folder, self.uri)
+        counts = sync(self.folder, self.uri, **how)
         assert (counts.left, counts.rejected) == (0, 0)
         return outcome(self.folder, self.database)
 
@@ -112,8 +114,11 @@ class Outcome:
 def outcome(folder, database):
     """Read a search's outcome; it must have nothing twice."""
     record = study_record(load_study("s", None, folder / "s"), "accuracy")
-    trials = {t.number: (t.state, dict(t.params), dict(t.reports), t.reason) for t in record.trials}
-    summary = json.loads((folder / "s" / "summary.json").read_text())
+    here = str(folder)
+    trials = {
+        t.number: (t.state, dict(t.params), dict(t.reports), t.reason.replace(here, "runs")) for t in record.trials
+    }
+    summary = json.loads((folder / "s" / "summary.json").read_text().replace(here, "runs"))
     kept = {name: summary[name] for name in ("trials", "best", "failures", "setting", "answers")}
     points, statuses = mlflow_points(database)
     return Outcome(trials, dict(record.confirmed), points, statuses, kept)

@@ -21,7 +21,7 @@ from sp_search.tracking.upload.sender import Sender
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _CLOSING_WAIT_S = 1.0, 60.0, 0.5
-_CLOSING_TRIES = 3
+_CLOSING_TRIES, _TELL_EVERY_S = 3, 5.0
 
 
 class Uploader:
@@ -53,6 +53,10 @@ class Uploader:
         return 0 if self._sender is None else self._sender.sent
 
     @property
+    def _answered(self) -> int:
+        return 0 if self._sender is None else self._sender.answered
+
+    @property
     def rejected(self) -> int:
         """The number of events and files that the store refused for good."""
         return 0 if self._sender is None else self._sender.rejected
@@ -74,16 +78,24 @@ class Uploader:
         """The number of events and files that the store does not have yet."""
         return self._offset.left()
 
-    def drain(self, stall_s: float) -> int:
-        """Send the rest, as long as something arrives every `stall_s` seconds. Returns how many are left."""
+    def drain(self, stall_s: float, tell: Callable[[int], object]) -> int:
+        """Send the rest, as long as the store answers something every `stall_s` seconds. Returns how many are left.
+
+        Args:
+            stall_s: seconds.
+            tell: is told how many are left, every few seconds.
+        """
         self._closing.set()
-        left = self.left()
+        answered, heard_at = self._answered, time.monotonic()
         while True:
-            self._thread.join(stall_s)
-            before, left = left, self.left()
-            if not self._thread.is_alive() or left >= before:
+            self._thread.join(min(stall_s, _TELL_EVERY_S))
+            if self._answered > answered:
+                answered, heard_at = self._answered, time.monotonic()
+            left = self.left()
+            if not self._thread.is_alive() or time.monotonic() - heard_at >= stall_s:
                 self._given_up.set()
                 return left
+            tell(left)
 
     def close(self, timeout_s: float) -> int:
         """Send the rest for at most `timeout_s` seconds, then stop. Returns and prints how many are left.
