@@ -97,7 +97,7 @@ lint: $(STAMP) ## Formatter, linter and types
 	@$(RUN) ruff check --quiet .
 	@$(RUN) mypy
 
-test: lint ## Lint, then the whole test suite
+test: lint ## Lint, then the whole test suite but the faults
 	@$(RUN) pytest
 
 mutants: $(STAMP) ## Change the code where faults would be worst, and list what no test notices [FILES="sp_search/... ..."]

@@ -61,6 +61,7 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         cpus_per_worker=1.0,
         gpus_per_worker=0.0,
         ray_address=None,
+        most_workers=None,
     )
     space = read_space({"ceiling": {"float": [0.1, 0.9]}}, {"ceiling": Limits(float)}, layers=1)
     opened = open_study("idle", None, settings.folder, IDENTITY, {"seed": 0})

@@ -1,7 +1,4 @@
-"""`sp-search COMMAND key=value ...`: finds the command, gives it its settings, turns its end into an exit code.
-
-Exit codes: 0 done; 1 a check failed, or a bug of ours with its traceback; 2 a user's mistake or a full disk, in one
-line; 130 interrupted; 141 the reader of the output ended, as `head` does.
+"""`sp-search COMMAND key=value ...`: finds the command, gives it its settings; `cli.ending` has the exit codes.
 
 Nothing heavy is imported before the command is known. A command is the module `sp_search.cli.commands.NAME`, with `_`
 for a blank. Its function `run` has the annotation `config: SETTINGS`, which defines the keys of the command. The
@@ -13,16 +10,16 @@ from __future__ import annotations
 
 import importlib
 import os
-import select
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import get_type_hints
 
+from sp_search.cli.ending import exit_code
 from sp_search.cli.settings.from_dict import did_you_mean
-from sp_search.errors import ConfigError, UserError
-from sp_search.files.paths import is_disk_full
+from sp_search.errors import ConfigError
 
 COMMANDS = {
     "prepare": "turn a corpus in audio into units that a search takes as its data",
@@ -67,44 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # torch reads this when it is loaded, and Ray's processes inherit it. Threads that spin while they wait for each
     # other starve on a busy machine: 8 trials at once went from 953 utterances/s to 18 (docs/performance.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        code = _dispatch(words)
-        sys.stdout.flush()
-        return code
-    except UserError as error:
-        raised = getattr(error, "cause", None)  # in a worker; Ray's own text has its traceback as well
-        line = " ".join(str(raised if isinstance(raised, UserError) else error).split())
-        print(f"sp-search: {line}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        more = "; the same command goes on from here" if words and words[0] in GOES_ON else ""
-        print(f"sp-search: interrupted{more}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        if _has_reader():
-            raise
-        _write_no_more()
-        return 141
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        more = "; the same command goes on from here" if words and words[0] in GOES_ON else ""
-        place = f"{error.filename}: " if error.filename else ""
-        print(f"sp-search: {place}expected room on the disk, got {error.strerror}; free some{more}", file=sys.stderr)
-        _write_no_more()
-        return 2
-
-
-def _write_no_more() -> None:
-    """Drop the text that stdout still buffers: Python would fail to write it again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _has_reader() -> bool:
-    """Whether the other end of stdout is still there."""
-    output = select.poll()
-    output.register(sys.stdout, select.POLLOUT)
-    return not any(event & select.POLLERR for _, event in output.poll(0))
+    return exit_code(partial(_dispatch, words), goes_on=bool(words) and words[0] in GOES_ON)
 
 
 def usage() -> str:

@@ -173,7 +173,7 @@ def test_a_full_disk_ends_with_2_and_one_line_and_another_fault_of_the_system_ke
     command, space, capfd, monkeypatch
 ):
     monkeypatch.setattr("sp_search.cli.main.GOES_ON", ("try",))
-    monkeypatch.setattr("sp_search.cli.main._write_no_more", lambda: None)
+    monkeypatch.setattr("sp_search.cli.ending._write_no_more", lambda: None)
     command.end = lambda: _raise(OSError(errno.ENOSPC, "No space left on device", "/x/journal.log"))
     assert main(["try", space]) == 2
     assert capfd.readouterr().err == (

@@ -13,9 +13,8 @@ LIMIT_S = 240
 @contextmanager
 def session(command, **options):
     """A command and its output's pipes; what is left of its session at the end, as after a failed test, is killed."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, start_new_session=True, **pipes | options)
     try:
         yield process
     finally:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from sp_search.search.run.search import run_search
+from sp_search.signals import stoppable
 from tests.search.fake_trainer import FakeTrainer
 from tests.search.searches import IDENTITY, lr_space, opened_study, settings
 
@@ -73,4 +74,5 @@ def conclude(finished, summary, told):
 
 
 if __name__ == "__main__":
-    print(json.dumps(search(**json.loads(sys.argv[1]))))
+    with stoppable():
+        print(json.dumps(search(**json.loads(sys.argv[1]))))

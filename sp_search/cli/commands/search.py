@@ -97,13 +97,16 @@ def search_study(config: Settings, watch: Watch, tell: Callable[[str], None] = s
     torch.set_num_threads(1)  # this process only sends requests and waits
     try:
         with joined(config) as sized:
-            return _search(sized, watch, tell)
+            return _search(sized, watch, tell, follows=config.cluster.workers is None)
     finally:
         torch.set_num_threads(threads)
 
 
-def _search(config: Settings, watch: Watch, tell: Callable[[str], None]) -> Path:
+def _search(config: Settings, watch: Watch, tell: Callable[[str], None], *, follows: bool) -> Path:
+    """`follows` says whether the workers become as many as fit on the cluster, when nodes join it."""
     prepared = prepare_search(config, tell)
+    if follows:
+        prepared = replace(prepared, settings=replace(prepared.settings, most_workers=None))
     settings, identity = prepared.settings, prepared.identity
     contract = prepared.contract(config) | {"dtype": resolved_dtype(config)}
     opened = open_study(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from sp_search.cli.settings.reads import OF_MLFLOW
@@ -20,10 +21,15 @@ class SyncSettings(Settings):
     again: bool = False  # everything of every study once more, for a store that was emptied
 
 
+def say(line: str) -> None:
+    """Print a line on stderr."""
+    print(f"sp-search: {line}", file=sys.stderr, flush=True)
+
+
 def run(config: SyncSettings) -> int:
     """Print how many events were sent and how many are left; 1 if some are left."""
     uri = config.tracking.uri or default_uri(config.runs)
-    counts = sync(config.runs, uri, again=config.again)
+    counts = sync(config.runs, uri, again=config.again, tell=say)
     print(
         f"{counts.studies} studies in {config.runs}: {counts.sent} events sent to {redact(uri)}, {counts.left} left, "
         f"{counts.rejected} refused, {counts.torn} cut off by a crash"

@@ -19,6 +19,7 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.study.records import StudyRecord
+from sp_search.signals import stoppable
 
 _LOG = logging.getLogger("sp_search")
 _ONE_AT_A_TIME = threading.Lock()
@@ -67,7 +68,7 @@ def search(
     own_space = {"space": space} if isinstance(space, Mapping) else {}
     named = {} if isinstance(space, Mapping) else {"space": space}
     chosen = {key: value for key, value in {**words, **named}.items() if value is not None}
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, stoppable():
         config = load_settings([*as_words(chosen | dict(settings or {}))], Settings, own_space)
         watch, tell = _watch(progress)
         path = search_study(config, watch, tell)

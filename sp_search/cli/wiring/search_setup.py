@@ -162,6 +162,7 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         retries=schedule.retries,
         begun_as=begun_as,
         workers=worker_count(config),
+        most_workers=worker_count(config),
         slots=cluster.slots,
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus,

@@ -34,7 +34,8 @@ class SearchSettings:
     first_trials: tuple[Params, ...]  # settings to try first, known to be good
     retries: int  # how often a trial whose own run raised is tried again before it has failed
     begun_as: str  # fingerprint of what the study was begun as, `study.contract`
-    workers: int  # one a device
+    workers: int  # one a device, at the start
+    most_workers: int | None  # on a cluster whose nodes come and go; None = as many as fit
     slots: int  # trials in flight on a worker
     cpus_per_worker: float
     gpus_per_worker: float
@@ -55,12 +56,8 @@ class SearchSettings:
 
     @property
     def staged(self) -> int:
-        """How many trials are prepared ahead, so that a free slot is filled at once.
-
-        0 if there is only one slot. Then each trial is drawn when the results of all earlier ones are known, and a
-        search with one seed is the same every time, even if it was killed and continued.
-        """
-        return self.in_flight // 2
+        """How many trials are prepared ahead."""
+        return staged(self.in_flight)
 
     def trial_folder(self, number: int) -> Path:
         """The folder of a trial's saved state."""
@@ -104,3 +101,12 @@ class SearchSettings:
             study=self.begun_as,
             position=position,
         )
+
+
+def staged(in_flight: int) -> int:
+    """How many trials are prepared ahead, so that a free slot is filled at once.
+
+    0 if there is only one slot. Then each trial is drawn when the results of all earlier ones are known, and a search
+    with one seed is the same every time, even if it was killed and continued.
+    """
+    return in_flight // 2

@@ -54,11 +54,7 @@ def nodes(at_least: int | None) -> list[Node]:
     """
     deadline = time.monotonic() + NODES_S
     while True:
-        found = [
-            Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
-            for n in ray.nodes()
-            if n["Alive"]
-        ]
+        found = living()
         if len(found) >= (at_least or 1):
             return found
         if time.monotonic() > deadline:
@@ -67,6 +63,15 @@ def nodes(at_least: int | None) -> list[Node]:
                 f"others, or ask for fewer"
             )
         time.sleep(1)
+
+
+def living() -> list[Node]:
+    """The nodes of the cluster that live now."""
+    return [
+        Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
+        for n in ray.nodes()
+        if n["Alive"]
+    ]
 
 
 def share(there: Sequence[Node], workers: int | None, cpus: float | None, gpus: float) -> Share:
@@ -93,6 +98,12 @@ def share(there: Sequence[Node], workers: int | None, cpus: float | None, gpus: 
             f"ask for less with cluster.workers, cpus_per_worker or gpus_per_worker, or wait with cluster.nodes"
         )
     return Share(workers or room, cpus, gpus)
+
+
+def room_now(cpus: float, gpus: float) -> tuple[int, frozenset[str]]:
+    """How many workers of these CPUs and GPUs fit on the nodes that live now, and Ray's ids of these nodes."""
+    there = living()
+    return sum(node.room(cpus, gpus) for node in there), frozenset(node.node_id for node in there)
 
 
 def check_folder(folder: Path) -> None:

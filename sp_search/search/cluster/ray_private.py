@@ -3,6 +3,7 @@
 - Ray that listens on 127.0.0.1 alone: `ray.init(_node_ip_address=...)` is private as well, and a loopback address
   given there is replaced with the machine's own, open to all who reach it. So Ray is told that it can't be a cluster,
   as it tells itself on Windows and macOS.
+- Who handles SIGTERM: `ray.init` puts a handler of its own there, which ends the program wherever it is.
 - Where the cluster is that `auto` or RAY_ADDRESS names: `ray.init` itself tries an address where nobody answers for a
   quarter of an hour, so the address is looked up and knocked at first.
 - What Ray's processes print here, also with `log_to_driver=False`: on stdout, in yellow, a line for every task of a
@@ -16,6 +17,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +25,10 @@ from datetime import datetime
 from typing import Any
 
 CHECKED = "2.60"
-NOISE = ("retries remaining", "worker died or was killed")
-"""In messages on tasks of a worker that was lost, or that the search ended itself."""
+NOISE = ("retries remaining", "worker died or was killed", "Raylet is terminated", "has been marked dead")
+"""In messages on tasks of a worker that was lost or ended, and on lost nodes: the search says that itself."""
+LONGEST_LINE = 500
+"""Characters of a message; some of Ray's hold pages of a log."""
 SOCKET_BYTES = 107
 """Of the path of a socket."""
 
@@ -48,6 +52,24 @@ def no_cluster() -> Iterator[None]:
 
 
 @contextmanager
+def own_signals() -> Iterator[None]:
+    """Ray that starts meanwhile leaves SIGTERM to this program, and its processes ignore SIGHUP and SIGUSR1.
+
+    A terminal that closes, and SLURM, send their signals to all processes of a job. Those of Ray must outlive them,
+    so that trials can be saved.
+    """
+    from ray._private import utils
+
+    set_handler, utils.set_sigterm_handler = utils.set_sigterm_handler, lambda _: None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGUSR1})  # Ray itself blocks SIGINT
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = set_handler
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
+@contextmanager
 def without_noise() -> Iterator[None]:
     """Ray's messages go to stderr, a line each, but those on tasks of a worker that ends go nowhere."""
     from ray._private import worker
@@ -55,7 +77,7 @@ def without_noise() -> Iterator[None]:
     def tell(data: Mapping[str, Any], *_: object, **__: object) -> None:
         for line in data.get("lines", ()):
             if not any(noise in line for noise in NOISE):
-                print(f"sp-search: ray: {' '.join(str(line).split())}", file=sys.stderr)
+                print(f"sp-search: ray: {' '.join(str(line).split()):.{LONGEST_LINE}}", file=sys.stderr)
 
     before, worker.print_to_stdstream = worker.print_to_stdstream, tell
     try:

@@ -6,15 +6,18 @@ import gc
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sp_search.errors import ConfigError
+import psutil
+
+from sp_search.errors import ConfigError, StudyError
 from sp_search.files.paths import check_writable
 from sp_search.search.cluster.ray_private import (
     cluster_place,
     longest_temp_folder,
     no_cluster,
+    own_signals,
     temp_folder,
     without_noise,
 )
@@ -28,6 +31,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
 
     Raises:
         ConfigError: there is no cluster at the address, or it doesn't let us in; or as `check_temp_folder`.
+        StudyError: Ray has ended while it was used.
     """
     import ray
 
@@ -37,18 +41,57 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    if address is None:
-        check_temp_folder()
-        with no_cluster():
-            ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    else:
-        _join(address)
-    with without_noise():
-        try:
+    with _ended():
+        if address is None:
+            check_temp_folder()
+            with no_cluster(), own_signals():
+                ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        else:
+            _join(address)
+        with without_noise(), _lost_in_one_line():
             yield
-        finally:
-            with _uncollected():
-                ray.shutdown()
+
+
+@contextmanager
+def _lost_in_one_line() -> Iterator[None]:
+    """Say in one line that Ray has ended under the block.
+
+    Raises:
+        StudyError: a process of Ray is gone.
+    """
+    from ray.exceptions import RaySystemError, RpcError
+
+    try:
+        yield
+    except (OSError, RaySystemError, RpcError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of a file; Ray's own have no number
+        why = " ".join(str(error).split())
+        raise StudyError(
+            f"cluster: expected Ray to live, got {why:.200}, as where its raylet was killed; the same command "
+            f"goes on from here"
+        ) from error
+
+
+@contextmanager
+def _ended() -> Iterator[None]:
+    """Shut Ray down, also one that is half started. What it started here and does not end with it is killed.
+
+    Its agents wait for a raylet that is gone, some of them for minutes.
+    """
+    import ray
+
+    here = psutil.Process()
+    before = {*here.children(recursive=True)}
+    try:
+        yield
+    finally:
+        started = {*here.children(recursive=True)} - before
+        with _uncollected():
+            ray.shutdown()
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def check_temp_folder() -> None:
@@ -86,7 +129,8 @@ def _join(address: str) -> None:
 
     try:
         socket.create_connection(cluster_place(address), timeout=KNOCK_S).close()
-        ray.init(address, log_to_driver=False, logging_level="ERROR")
+        with own_signals():
+            ray.init(address, log_to_driver=False, logging_level="ERROR")
     except (OSError, RuntimeError, ValueError, RayError) as error:
         why = " ".join(str(error).split())
         raise ConfigError(

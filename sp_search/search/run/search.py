@@ -6,9 +6,7 @@ Killed at any moment and started again, it goes on from what the study and the s
 from __future__ import annotations
 
 import math
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -26,7 +24,7 @@ from sp_search.search.base.protocol import VALID
 from sp_search.search.base.result import Keep
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.cluster.nodes import check_folder
+from sp_search.search.cluster.nodes import check_folder, room_now
 from sp_search.search.cluster.session import ray_session
 from sp_search.search.run.answers import (
     RivalMember,
@@ -48,6 +46,7 @@ from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
 from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
 from sp_search.search.workers.course import recorded
+from sp_search.search.workers.fleet import Fleet
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.trainer import Trainer, TrainerFactory, build_trainer
 from sp_search.search.workers.worker import Worker
@@ -56,7 +55,9 @@ SAVE_S = 5.0
 """How long a search that was asked to stop waits for its trials to be saved."""
 
 WORKER_START_S = 600.0
-CLOSE_S = 20.0
+CLOSE_S, STOPPED_CLOSE_S = 20.0, 1.0
+"""How long a search waits for MLflow at its end, and where it was asked to stop; `sp-search sync` sends the rest."""
+
 SWITCH_S = 0.0005
 
 
@@ -107,19 +108,19 @@ def run_search(
     with (
         _observed(settings, identity, listeners),
         ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker)),
-        _terminable(),
-        _workers(settings, make_trainer, shared) as workers,
+        _workers(settings, make_trainer, shared) as fleet,
     ):
-        slots, scheduler = SlotPool(workers, settings.slots), _scheduler(settings, study, limits)
-        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep, limits.why_over)
-        wait_for_workers(settings, workers)
-        run_trials(searcher, scheduler, slots, settings, limits.why_over)
+        slots, scheduler = SlotPool(fleet, settings.slots), _scheduler(settings, study, limits)
+        why_over = limits.why_over
+        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep, why_over, slots.most_live)
+        wait_for_workers(settings, slots.workers)
+        run_trials(searcher, scheduler, slots, settings, why_over)
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)
-        finished = _finished(study, best, settings, workers, rival)
-        engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in workers]), strict=True))
-        ended_early = limits.why_over() if was_cut_short(study, settings.trials) else ""
+        finished = _finished(study, best, settings, slots.workers, rival)
+        engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in slots.workers]), strict=True))
+        ended_early = why_over() if was_cut_short(study, settings.trials) else ""
         summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
         listeners.tell("study_finished", summary)
@@ -140,46 +141,29 @@ def _observed(settings: SearchSettings, identity: StudyIdentity, observers: Obse
         observers.tell("study_opened", study_info(settings, identity))
         yield
     finally:
-        observers.tell("close", CLOSE_S)
+        was_stopped = isinstance(sys.exc_info()[1], KeyboardInterrupt)
+        observers.tell("close", STOPPED_CLOSE_S if was_stopped else CLOSE_S)
         sys.setswitchinterval(before)
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends a search as an interrupt does; only the main thread may say so.
-
-    Entered after Ray, whose own handler would print its stack and exit.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any) -> Iterator[list[Any]]:
+def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any) -> Iterator[Fleet]:
     """The workers of a search, gone when it ends: their devices are free for the next one of this process."""
     if settings.ray_address is not None:
         check_folder(settings.folder)
     here = ray.put(shared)  # as long as this name holds it
     make = partial(build_trainer, make_trainer, cloudpickle.dumps(here))
-    workers = start_workers(settings, partial(recorded, make, settings.courses))
+    start = partial(start_worker, settings, partial(recorded, make, settings.courses))
+    room = partial(room_now, settings.cpus_per_worker, settings.gpus_per_worker)
+    workers = [start() for _ in range(settings.workers)]
+    fleet = Fleet(workers, start, room if settings.ray_address is not None else None, settings.most_workers)
     try:
-        yield workers
+        yield fleet
     except BaseException:
-        _save_all(workers)
+        _save_all(list(fleet.members.values()))
         raise
     finally:
-        for worker in workers:
-            ray.kill(worker)
+        fleet.close()
 
 
 def _save_all(workers: Sequence[Any]) -> None:
@@ -188,8 +172,8 @@ def _save_all(workers: Sequence[Any]) -> None:
         ray.wait([w.save_now.remote() for w in workers], num_returns=len(workers), timeout=SAVE_S)
 
 
-def start_workers(settings: SearchSettings, make_trainer: Callable[[], Trainer]) -> list[Any]:
-    """One actor a device, soon ready; started again by Ray when lost, and asked again what it had been asked."""
+def start_worker(settings: SearchSettings, make_trainer: Callable[[], Trainer]) -> Any:
+    """An actor for a device, soon ready; started again by Ray when lost, and asked again what it had been asked."""
     actor = ray.remote(Worker).options(
         num_cpus=settings.cpus_per_worker,
         num_gpus=settings.gpus_per_worker,
@@ -198,7 +182,7 @@ def start_workers(settings: SearchSettings, make_trainer: Callable[[], Trainer])
         max_concurrency=4 * settings.slots + 4,
         scheduling_strategy="SPREAD",
     )
-    return [actor.remote(make_trainer, settings.save_every_s) for _ in range(settings.workers)]
+    return actor.remote(make_trainer, settings.save_every_s)
 
 
 def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:

@@ -8,10 +8,12 @@ also by Optuna's own tools.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from filelock import FileLock
 from optuna.storages.journal import BaseJournalBackend
 
 from sp_search.errors import StudyError
+from sp_search.files.room import once_there_is_room
 from sp_search.files.write import force_to_disk, write_bytes
 
 DURABLE_EVERY_S = 1.0
@@ -35,7 +38,7 @@ class Journal(BaseJournalBackend):
         self._read_to = (0, 0)  # entries that were read, and the byte behind the last of them
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries while holding the lock, which the death of a process releases.
+        """Append entries while holding the lock, which the death of a process releases. Wait while the disk is full.
 
         Raises:
             StudyError: the file system has no locks.
@@ -49,13 +52,23 @@ class Journal(BaseJournalBackend):
                 f"put `runs` on another one, or keep the study in a database with cluster.storage=URL"
             ) from error
         try:
-            with self._path.open("ab") as file:
-                file.write(lines.encode())
+            once_there_is_room(self._path, partial(self._append, lines.encode()))
             if time.monotonic() - self._durable_at > DURABLE_EVERY_S:
-                force_to_disk(self._path)
+                once_there_is_room(self._path, partial(force_to_disk, self._path))
                 self._durable_at = time.monotonic()
         finally:
             self._lock.release()
+
+    def _append(self, lines: bytes) -> None:
+        """All of the lines, or none."""
+        with self._path.open("ab", buffering=0) as file:
+            size = file.tell()
+            try:
+                if file.write(lines) < len(lines):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                file.truncate(size)
+                raise
 
     def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
         """The entries from a number on. Damaged lines are skipped, and so is a last line without its end."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, JournalStorage
+from optuna.trial import FrozenTrial
 from sqlalchemy.engine import create_engine, make_url  # Optuna's own
 
 from sp_search.errors import StudyError
@@ -50,6 +51,11 @@ class OpenStudy:
         """A trial that a killed search left running, ready to be continued."""
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+    def frozen(self, number: int) -> FrozenTrial:
+        """A trial as it is recorded."""
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        return self.storage.get_trial(self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
     def close(self) -> None:
         """Let another process search it."""

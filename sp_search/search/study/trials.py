@@ -10,7 +10,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sp_search.errors import StudyError
 from sp_search.search.base.protocol import PastReport
-from sp_search.types import ParamValue
 
 PARAMS, SEED, REASON, TWIN_OF = "params", "seed", "reason", "twin_of"
 """Attributes of a trial: its parameters, its seed, why it ended early, the trial of its settings whose results
@@ -45,23 +44,6 @@ def stream_position(study: optuna.Study) -> int:
     of_trials = (at for t in study.get_trials(deepcopy=False) for _, at in t.user_attrs.get(REPORTS, {}).values())
     of_runs = (run.get("position", 0) for role in RUNS for run in recorded_runs(study, role).values())
     return max((0, *of_trials, *of_runs))
-
-
-def twin(study: optuna.Study, params: Mapping[str, ParamValue]) -> FrozenTrial | None:
-    """A finished trial with the same settings."""
-    done = (TrialState.COMPLETE, TrialState.PRUNED)
-    for trial in study.get_trials(deepcopy=False, states=done):
-        if trial.user_attrs.get(PARAMS) == params:
-            return trial
-    return None
-
-
-def left_running(study: optuna.Study) -> list[int]:
-    """The numbers of the trials that a stopped search left RUNNING; they are to be continued.
-
-    A trial that stayed RUNNING would influence the sampler for ever (constant liar).
-    """
-    return [trial.number for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
 
 def counts(study: optuna.Study) -> dict[str, int]:

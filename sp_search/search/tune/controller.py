@@ -11,6 +11,7 @@ public way would be `tune.Tuner` with one thin actor per slot.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -44,13 +45,14 @@ def run_trials(
         searcher: proposes the trials.
         scheduler: stops some of them.
         slots: of the workers.
-        settings: how many trials are prepared ahead, the deciding metric, and the folder for Tune's empty folders.
+        settings: the deciding metric, and the folder for Tune's empty folders.
         is_over: whether the search is over; its live trials then report behind their next chunk, and stop.
 
     Raises:
         StudyError: a worker is gone for good.
         Exception: the one that the searcher or the scheduler raised.
     """
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it would print a traceback for each run that fails
     experiment = Experiment("tune", Trainable, storage_path=str(settings.folder.absolute()))
     controller = _Controller(
         search_alg=_Trials(searcher, experiment),
@@ -59,8 +61,8 @@ def run_trials(
         storage=experiment.storage,
         resource_manager_factory=lambda: _SlotManager(slots, settings.metric),
     )
-    controller.update_max_pending_trials(max(1, settings.staged))
     while not controller.is_finished():
+        controller.update_max_pending_trials(max(1, slots.staged))  # of the workers that there are now
         try:
             controller.step()
         except TuneError as error:  # Tune turns an exception of its searcher into text

@@ -11,19 +11,19 @@ import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import optuna
 from optuna.trial import TrialState
-from ray.exceptions import RayError, RayTaskError
 from ray.tune.search import Searcher
 
 from sp_search.errors import StudyError, UserError
 from sp_search.files.paths import is_disk_full
+from sp_search.files.room import once_there_is_room, wait_for_room
 from sp_search.search.base.callbacks import Observers, is_observed
-from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME, VALID
-from sp_search.search.base.result import Keep, TrialResult
+from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME
+from sp_search.search.base.result import Keep
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.sampler import sampler, trial_seed
@@ -37,35 +37,26 @@ from sp_search.search.study.trials import (
     SEED,
     STOPPED,
     TWIN_OF,
-    left_running,
     past_reports,
     stream_position,
-    twin,
 )
+from sp_search.search.tune.bounded import BoundedSampler
+from sp_search.search.tune.index import TrialIndex
+from sp_search.search.tune.running import Running
 from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler
-from sp_search.types import Member, ParamValue, Report
+from sp_search.search.workers.slots import is_worker_lost
+from sp_search.types import Report
 
 REQUEST, SEEN = "request", "seen"
 """Keys of a Tune trial's config: the request to its worker, and the utterances it saw in an earlier start."""
 
+MOST_FULL = 5
+"""How often in turn a trial may find the disk full: its state may be larger than the room that there is."""
+
+BOUNDED = ("tpe", "gp")
+"""Samplers whose proposals cost more with every trial that they see."""
 KEPT = 5
 """How many of the best finished trials keep their state on disk."""
-
-
-@dataclass
-class _Running:
-    """A trial in flight."""
-
-    trial: optuna.Trial
-    params: Mapping[str, ParamValue]
-    seed: int
-    reported: dict[int, float] = field(default_factory=dict)  # utterances seen -> the metric that decides
-    reports: dict[str, list[int]] = field(default_factory=dict)  # as REPORTS has them
-
-    @property
-    def number(self) -> int:
-        """The trial's number in the study."""
-        return self.trial.number
 
 
 class StudySearcher(Searcher):
@@ -80,6 +71,7 @@ class StudySearcher(Searcher):
         observers: Observers,
         keep: Keep,
         why_over: Callable[[], str] = lambda: "",
+        most_live: Callable[[], int] | None = None,
     ) -> None:
         """Serve a study.
 
@@ -91,6 +83,7 @@ class StudySearcher(Searcher):
             observers: get all events.
             keep: writes the prompt of a trial that reached its full budget.
             why_over: says, in words, why no trial may begin any more; empty as long as one may.
+            most_live: how many trials may run or be prepared at once; None = as many as the settings say.
         """
         super().__init__(metric=METRIC, mode="max")
         self._opened, self._study = opened, opened.study
@@ -100,19 +93,21 @@ class StudySearcher(Searcher):
         self._observers = observers
         self._keep = keep
         self._why_over = why_over
-        self._running: dict[str, _Running] = {}
+        self._most_live = most_live or (lambda: settings.in_flight + settings.staged)
+        self._running: dict[str, Running] = {}
         self._position = stream_position(self._study)
         self._told = len(past_reports(self._study))
-        if not self._study.get_trials(deepcopy=False):
+        self._index = TrialIndex(self._study.get_trials(deepcopy=False), KEPT)
+        if not self._index.created:
             for params in settings.first_trials:
                 self._study.enqueue_trial(dict(params))
-        self._waiting: deque[_Running] = deque()
-        for number in left_running(self._study):
+        self._waiting: deque[Running] = deque()
+        for number in self._index.running:
             self._take_up(number)
 
     def suggest(self, trial_id: str) -> Any:
         """The config of the next trial; None if none may start now, FINISHED if none is left."""
-        if len(self._running) >= self._settings.in_flight + self._settings.staged:
+        if len(self._running) >= self._most_live():
             return None
         if self._why_over():
             self._waiting.clear()  # they stay as they are for a start with a larger budget
@@ -143,20 +138,27 @@ class StudySearcher(Searcher):
     def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
         """Continue a trial whose worker was lost; retry a trial whose own run raised, or record that it failed.
 
+        Where the disk is full, which is no fault of the trial, nothing else is asked for until it has room.
+
         Raises:
-            StudyError: a disk is full. That is not the trial's fault, so it stays as it is for the next start.
+            StudyError: a trial finds the disk full again and again, though there seems to be room.
         """
-        if is_disk_full(_cause(error)):
-            raise StudyError(
-                f"trial {self._running[trial_id].number}: expected room on the disk of {self._settings.folder}, got "
-                f"{_cause(error)}; free some: the same command goes on from here"
-            )
         running = self._running.pop(trial_id)
-        if isinstance(error, RayError) and not isinstance(error, RayTaskError):
+        if is_disk_full(_cause(error)):
+            running.found_full += 1
+            if running.found_full == MOST_FULL:
+                raise StudyError(
+                    f"trial {running.number}: expected room on the disk of {self._settings.folder}, got "
+                    f"{_cause(error)}; free some: the same command goes on from here"
+                )
+            wait_for_room(self._settings.folder)
+            self._waiting.append(running)
+            return
+        if is_worker_lost(error):
             self._waiting.append(running)
             return
         reason = self._reason(running.number, error)
-        earlier = self._study.get_trials(deepcopy=False)[running.number].user_attrs.get(FAILURES, [])
+        earlier = self._opened.frozen(running.number).user_attrs.get(FAILURES, [])
         running.trial.set_user_attr(FAILURES, [*earlier, reason])
         is_a_mistake = isinstance(_cause(error), UserError)  # a retry would fail in the same way
         if len(earlier) < self._settings.retries and not is_a_mistake:
@@ -183,13 +185,13 @@ class StudySearcher(Searcher):
     def _take_up(self, number: int) -> None:
         """Queue a trial that a stopped search left, or record its end if its reports show that it had ended."""
         trial = self._opened.trial_again(number)
-        frozen = self._study.get_trials(deepcopy=False)[number]
+        frozen = self._opened.frozen(number)
         if PARAMS not in frozen.user_attrs or SEED not in frozen.user_attrs:  # stopped while it was drawn
             if (drawn := self._drawn(trial)) is not None:
                 self._waiting.append(drawn)
             return
         reported, reports = dict(frozen.intermediate_values), dict(frozen.user_attrs.get(REPORTS, {}))
-        running = _Running(trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], reported, reports)
+        running = Running(trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], reported, reports)
         if max(reported, default=0) >= self._settings.budget:
             self._announce(running)
             self._end(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
@@ -199,46 +201,53 @@ class StudySearcher(Searcher):
         else:
             self._waiting.append(running)
 
-    def _announce(self, running: _Running) -> None:
+    def _announce(self, running: Running) -> None:
         tags = {"role": "search", "seed": str(running.seed)}
         self._observers.tell("trial_started", running.number, self._space.searched(running.params), tags)
 
-    def _asked(self) -> _Running | None:
+    def _asked(self) -> Running | None:
         """A new trial, up to the total. Settings that were tried before get their results from the study."""
-        while not self._why_over() and (asked := self._count()) < self._settings.trials:
-            self._study.sampler = sampler(self._settings.sampler, self._settings.seed, asked)
-            if (running := self._drawn(self._study.ask())) is not None:
+        while not self._why_over() and self._index.created < self._settings.trials:
+            self._study.sampler = self._sampler()
+            trial = self._study.ask()
+            self._index.begun(trial.number)
+            if (running := self._drawn(trial)) is not None:
                 return running
         return None
 
-    def _drawn(self, trial: optuna.Trial) -> _Running | None:
+    def _sampler(self) -> optuna.samplers.BaseSampler:
+        chosen = self._settings.sampler
+        inner = sampler(chosen, self._settings.seed, self._index.created)
+        if not (self._index.is_large and chosen.name in BOUNDED):
+            return inner
+        live = [self._opened.frozen(number) for number in self._index.running]
+        return BoundedSampler(inner, [*self._index.seen_by_sampler(), *live])
+
+    def _drawn(self, trial: optuna.Trial) -> Running | None:
         """A trial with its parameters; None if a finished trial has the same, whose results are copied."""
         params = self._space.suggest(trial)
-        known = twin(self._study, params)
+        known = self._index.twin(params)
         trial.set_user_attr(PARAMS, params)
         if known is None:
             seed = trial_seed(self._settings.seed, trial.number)
             trial.set_user_attr(SEED, seed)
             shutil.rmtree(self._settings.trial_folder(trial.number), ignore_errors=True)  # of a study now gone
-            return _Running(trial, params, seed)
+            return Running(trial, params, seed)
         trial.set_user_attr(REASON, f"same settings as trial {known.number}")
         trial.set_user_attr(TWIN_OF, known.number)
         for seen, value in known.intermediate_values.items():
             trial.report(value, seen)
-        self._study.tell(trial, known.value if known.state == TrialState.COMPLETE else None, state=known.state)
+        complete = known.value if known.state == TrialState.COMPLETE else None
+        self._index.ended(self._study.tell(trial, complete, state=known.state))
         return None
 
-    def _count(self) -> int:
-        """The number of trials created so far. Failed ones count, after their retries."""
-        waiting = (TrialState.WAITING,)
-        return sum(trial.state not in waiting for trial in self._study.get_trials(deepcopy=False))
-
-    def _keep_report(self, running: _Running, result: Mapping[str, Any]) -> None:
+    def _keep_report(self, running: Running, result: Mapping[str, Any]) -> None:
         seen, value = int(result[TIME]), float(result[METRIC])
         self._position = max(self._position, int(result.get(POSITION, 0)))
         if seen in running.reported or not math.isfinite(value):
             return
         running.reported[seen] = value
+        running.found_full = 0
         running.reports[str(seen)] = [self._told, int(result.get(POSITION, 0))]
         self._told += 1
         running.trial.set_user_attr(
@@ -250,45 +259,26 @@ class StudySearcher(Searcher):
         metrics = {name: float(result[name]) for name in result if is_observed(name)}
         self._observers.tell("reported", running.number, Report(seen, metrics))
 
-    def _end(
-        self, running: _Running, state: TrialState, reason: str, result: Mapping[str, Any] | None = None
-    ) -> None:
+    def _end(self, running: Running, state: TrialState, reason: str, result: Mapping[str, Any] | None = None) -> None:
         if reason:
             running.trial.set_user_attr(REASON, reason)
         value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
-        self._study.tell(running.trial, value, state=state)
+        self._index.ended(self._study.tell(running.trial, value, state=state))
         if state == TrialState.COMPLETE:
             self._keep_prompt(running, result or {})
         self._drop_losers()
         last = {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
         self._observers.tell("trial_finished", running.number, state.name, reason, last)
 
-    def _keep_prompt(self, running: _Running, result: Mapping[str, Any]) -> None:
-        metrics = {name.removeprefix(VALID): float(v) for name, v in result.items() if name.startswith(VALID)}
-        decides = self._settings.metric.removeprefix(VALID)
-        finished = TrialResult(
-            number=running.number,
-            member=Member(
-                share=1.0,
-                trial=running.number,
-                seed=running.seed,
-                params=running.params,
-                budget=self._settings.budget,
-                state=self._settings.trial_folder(running.number),
-            ),
-            metrics={"valid": metrics or {decides: running.reported[max(running.reported)]}},
-            facts=dict(result.get(FACTS, ())),
-        )
-        if (folder := self._keep(finished)) is not None:
+    def _keep_prompt(self, running: Running, result: Mapping[str, Any]) -> None:
+        finished = running.result(self._settings, result)
+        if (folder := once_there_is_room(self._settings.folder, partial(self._keep, finished))) is not None:
             self._observers.tell("artifact", running.number, folder, "prompt")
 
     def _drop_losers(self) -> None:
         """Delete the states of ended trials except the best few. The study keeps their reports."""
-        trials = {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
-        done = [trial for trial in trials.values() if trial.state == TrialState.COMPLETE]
-        kept = {trial.number for trial in sorted(done, key=lambda t: -(t.value or 0.0))[:KEPT]}
         for number, folder in self._settings.trial_folders().items():
-            if number not in kept and number in trials and trials[number].state.is_finished():
+            if number not in self._index.kept and self._index.has_ended(number):
                 shutil.rmtree(folder, ignore_errors=True)  # files that NFS still holds open go later
 
 

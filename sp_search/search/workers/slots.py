@@ -11,10 +11,12 @@ from functools import partial
 from typing import Any, cast
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from sp_search.search.base.protocol import TrialReport, TrialRequest
-from sp_search.search.workers.watchdog import EVERY_S, Watchdog
+from sp_search.search.base.settings import staged
+from sp_search.search.workers.fleet import Fleet
+from sp_search.search.workers.watchdog import EVERY_S
 
 
 class TrialSlot:
@@ -31,69 +33,88 @@ class TrialSlot:
 class SlotPool:
     """The slots of a search's workers."""
 
-    def __init__(self, workers: Sequence[Any], slots: int) -> None:
-        """Serve `slots` slots on each of these actors."""
-        self._workers = workers
-        self._watchdog = Watchdog(workers)
-        self._slots = slots
+    def __init__(self, fleet: Fleet, slots: int) -> None:
+        """Serve `slots` slots on each worker of a fleet."""
+        self._fleet, self._slots = fleet, slots
         self._taken: list[TrialSlot] = []
-        self._waiting: dict[Any, TrialSlot] = {}
+        self._waiting: dict[Any, tuple[TrialSlot, int]] = {}  # with the utterances behind which a report is wanted
         self._is_cut_short = False
         self._ready: list[Any] = []  # references of freed slots, to be used again: a new one takes milliseconds
 
     @property
     def workers(self) -> Sequence[Any]:
-        """The actors."""
-        return self._workers
+        """The actors that there are now."""
+        return list(self._fleet.members.values())
+
+    @property
+    def in_flight(self) -> int:
+        """How many trials run at the same time, on the workers that there are now."""
+        return self._slots * len(self._fleet.members)
+
+    @property
+    def staged(self) -> int:
+        """How many trials are prepared ahead."""
+        return staged(self.in_flight)
+
+    def most_live(self) -> int:
+        """How many trials may run or be prepared at once."""
+        return self.in_flight + self.staged
 
     @property
     def is_free(self) -> bool:
         """Whether a slot is free."""
-        return len(self._taken) < self._slots * len(self._workers)
+        return len(self._taken) < self.in_flight
 
     def take(self, request: TrialRequest) -> TrialSlot:
         """Place a trial on the worker with the fewest. Its training begins with the first request for a report."""
-        counts = self._counts()
-        slot = TrialSlot(request, counts.index(min(counts)), self._ready.pop() if self._ready else ray.put(True))
+        slot = TrialSlot(request, self._emptiest(), self._ready.pop() if self._ready else ray.put(True))
         self._taken.append(slot)
         return slot
 
     def ask(self, slot: TrialSlot, after: int) -> None:
         """Start training a trial to its first report after `after` utterances; `next_report` returns it."""
-        self._waiting[self._workers[slot.worker].report.remote(slot.request, after)] = slot
+        self._waiting[self._fleet.members[slot.worker].report.remote(slot.request, after)] = slot, after
 
     def request_tune_result(self, slot: TrialSlot, after: int, metric: str) -> Any:
         """Like `ask`, but returns an object reference to a Tune result."""
-        return self._workers[slot.worker].tune_result.remote(slot.request, after, metric)
+        return self._fleet.members[slot.worker].tune_result.remote(slot.request, after, metric)
 
     def check(self) -> None:
-        """Check that all workers live; call it often while waiting.
+        """Check that all workers live, and follow the nodes of the cluster; call it often while waiting.
 
         Raises:
-            StudyError: as `Watchdog.check`.
+            StudyError: as `Fleet.check`.
         """
-        self._watchdog.check()
+        self._fleet.check()
 
     def next_report(self) -> tuple[TrialSlot, TrialReport | RayError]:
         """Wait for the first requested report. Returns it, or the error that took its place.
 
+        A trial whose worker was let go is asked of another one.
+
         Raises:
             StudyError: as `check`.
         """
-        ready: list[Any] = []
-        while not ready:
+        while True:
             ready, _ = ray.wait(list(self._waiting), num_returns=1, timeout=EVERY_S)
             self.check()
-        slot = self._waiting.pop(ready[0])
-        try:
-            return slot, cast(TrialReport, ray.get(ready[0]))
-        except RayError as error:
-            return slot, error
+            if not ready:
+                continue
+            slot, after = self._waiting.pop(ready[0])
+            try:
+                return slot, cast(TrialReport, ray.get(ready[0]))
+            except RayError as error:
+                if not is_worker_lost(error):
+                    return slot, error
+                slot.worker = self._emptiest()
+                slot.been_at.add(slot.worker)
+                self.ask(slot, after)
 
     def leave(self, slot: TrialSlot) -> Any:
         """End a trial on every worker that had it. The returned reference is ready when the first has done so."""
-        refs = [self._workers[worker].remove.remote(slot.request.number) for worker in slot.been_at]
-        return refs[0]
+        here = [self._fleet.members[number] for number in slot.been_at if number in self._fleet.members]
+        refs = [worker.remove.remote(slot.request.number) for worker in here]
+        return refs[0] if refs else slot.ready
 
     def free(self, slot: TrialSlot, *, is_wanted: bool) -> None:
         """Take a slot back. If no trial waits for it, the remaining trials are spread over the workers."""
@@ -115,20 +136,33 @@ class SlotPool:
 
     def _set_cut_short(self, is_short: bool) -> None:
         self._is_cut_short = is_short
-        ray.get([worker.cut_short.remote(is_short) for worker in self._workers])
+        ray.get([worker.cut_short.remote(is_short) for worker in self.workers])
 
     def _share(self) -> None:
-        while (counts := self._counts()) and max(counts) - min(counts) > 1:
-            full, free = counts.index(max(counts)), counts.index(min(counts))
+        while (counts := self._counts()) and max(counts.values()) - min(counts.values()) > 1:
+            full, free = max(counts, key=lambda number: counts[number]), self._emptiest()
             slot = next(slot for slot in reversed(self._taken) if slot.worker == full)
-            to = partial(report_elsewhere, self._workers[free])
-            self._workers[full].hand_over.remote(slot.request.number, to)
+            to = partial(report_elsewhere, self._fleet.members[free])
+            self._fleet.members[full].hand_over.remote(slot.request.number, to)
             slot.worker = free
             slot.been_at.add(free)
 
-    def _counts(self) -> list[int]:
+    def _emptiest(self) -> int:
+        counts = self._counts()
+        return min(counts, key=lambda number: counts[number])
+
+    def _counts(self) -> dict[int, int]:
         """The number of trials on each worker."""
-        return [sum(slot.worker == worker for slot in self._taken) for worker in range(len(self._workers))]
+        return {number: sum(slot.worker == number for slot in self._taken) for number in self._fleet.members}
+
+
+def is_worker_lost(error: BaseException) -> bool:
+    """Whether it is not the run of a trial that failed, but a worker that had it and is gone.
+
+    A worker that had handed the trial over raises the loss of the other one as its own error.
+    """
+    cause = getattr(error, "cause", None) or error
+    return isinstance(cause, RayError) and not isinstance(cause, RayTaskError)
 
 
 def report_elsewhere(worker: Any, request: TrialRequest, after: int) -> TrialReport:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,12 +32,17 @@ MOST_KILLS = 3
 """How often a worker is killed without having done a chunk in between."""
 
 
+Tell = Callable[[str], None]
+"""Takes a line for people."""
+
+
 @dataclass
 class _Watched:
     """What is known of a worker."""
 
-    asked: Any = None  # the reference of the pulse that was asked for
-    since: float = 0.0  # when
+    worker: Any
+    asked: Any  # the reference of the pulse that was asked for
+    since: float  # when
     pulse: Pulse | None = None  # the last one
     is_starting: bool = False  # killed, and not heard of since
     kills: int = 0  # since its last chunk
@@ -48,16 +51,24 @@ class _Watched:
 class Watchdog:
     """Asks every worker for its pulse now and then."""
 
-    def __init__(
-        self,
-        workers: Sequence[Any],
-        clock: Callable[[], float] = time.monotonic,
-        tell: Callable[[str], None] = lambda line: print(f"sp-search: {line}", file=sys.stderr),
-    ) -> None:
-        """Watch these actors, which live now."""
-        self._workers, self._clock, self._tell = workers, clock, tell
+    def __init__(self, clock: Callable[[], float], tell: Tell) -> None:
+        """Watch nobody yet."""
+        self._clock, self._tell = clock, tell
         self._next = clock() + EVERY_S
-        self._watched = [_Watched() for _ in workers]
+        self._watched: dict[int, _Watched] = {}
+
+    def watch(self, number: int, worker: Any) -> None:
+        """Watch a worker from now on, and ask it at once: what is stopped before the first check was alive then."""
+        self._watched[number] = _Watched(worker, worker.pulse.remote(), self._clock())
+
+    def forget(self, number: int) -> None:
+        """Watch a worker no longer."""
+        del self._watched[number]
+
+    def node_of(self, number: int) -> str:
+        """Ray's id of the node where a worker was last heard; empty if it never was."""
+        pulse = self._watched[number].pulse
+        return "" if pulse is None else pulse.node
 
     def check(self) -> None:
         """Check the workers; cheap enough to be called often.
@@ -69,13 +80,12 @@ class Watchdog:
         if now < self._next:
             return
         self._next = now + EVERY_S
-        for number, worker in enumerate(self._workers):
-            watched = self._watched[number]
-            if watched.asked is None or ray.wait([watched.asked], timeout=0)[0]:
+        for number, watched in self._watched.items():
+            if ray.wait([watched.asked], timeout=0)[0]:
                 self._heard(watched)
                 if why := _stands_still(watched.pulse):
                     self._replace(number, why)
-                watched.asked, watched.since = worker.pulse.remote(), now
+                watched.asked, watched.since = watched.worker.pulse.remote(), now
             elif watched.is_starting or watched.pulse is None:
                 self._wait_for_start(now - watched.since)
             elif now - watched.since > SILENT_S:
@@ -83,8 +93,6 @@ class Watchdog:
                 watched.since = now
 
     def _heard(self, watched: _Watched) -> None:
-        if watched.asked is None:
-            return
         try:
             watched.pulse = ray.get(watched.asked)
         except RayError:
@@ -96,7 +104,7 @@ class Watchdog:
     def _wait_for_start(self, silent_s: float) -> None:
         if silent_s > AWAY_S:
             raise StudyError(
-                f"cluster: expected {len(self._workers)} workers, got no word of one for {AWAY_S:.0f} s, as "
+                f"cluster: expected {len(self._watched)} workers, got no word of one for {AWAY_S:.0f} s, as "
                 f"where its node was lost and no other has room; run the same command again to go "
                 f"on with what is left"
             )
@@ -118,7 +126,7 @@ class Watchdog:
         if pulse.node == ray.get_runtime_context().get_node_id():
             _kill(pulse.pid)  # also where the process is stopped, and can't be asked to end
         else:
-            ray.kill(self._workers[number], no_restart=False)
+            ray.kill(watched.worker, no_restart=False)
 
 
 def _stands_still(pulse: Pulse | None) -> str:

@@ -14,11 +14,13 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import StudyError
 from sp_search.files.lock import Lock, try_lock
+from sp_search.files.room import once_there_is_room
 from sp_search.files.write import atomic_write
 from sp_search.tracking.spool.jsonl_log import Event, LogWriter, read_chunk
 
@@ -97,8 +99,9 @@ class SpoolWriter:
         self._artifacts = LogWriter(spool.artifacts)
 
     def append(self, kind: str, number: int | None, data: Mapping[str, Any]) -> None:
-        """Append an event, in under a millisecond. It survives the death of this process."""
-        self._events.append(Event(kind, now_ms(), number, data))
+        """Append an event, in under a millisecond; it outlives this process. A full disk is waited for."""
+        event = Event(kind, now_ms(), number, data)
+        once_there_is_room(self.spool.events, partial(self._events.append, event))
 
     def append_artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Copy a file, or every file below a folder, and record that it is to be uploaded.
@@ -111,9 +114,10 @@ class SpoolWriter:
                 inner = f"{artifact_path}/{child.name}".lstrip("/") if child.is_dir() else artifact_path
                 self.append_artifact(number, child, inner)
             return
-        kept = self._keep(path)
+        kept = once_there_is_room(self.spool.files, partial(self._keep, path))
         data = {"file": str(kept.relative_to(self.spool.folder)), "artifact_path": artifact_path}
-        self._artifacts.append(Event("artifact", now_ms(), number, data))
+        event = Event("artifact", now_ms(), number, data)
+        once_there_is_room(self.spool.artifacts, partial(self._artifacts.append, event))
 
     def append_model(self, folder: Path, data: Mapping[str, Any]) -> None:
         """Copy the files of a folder, and record that they are a model of the study.

@@ -41,6 +41,7 @@ class Sender:
         fold_events(spool.all_events(until=offset.position.events), self._statuses)
         self._updates: Updates = {}
         self._end = offset.position.events  # the offset after the events in _updates
+        self.answered = 0  # requests to which the store gave an answer: a slow store is told from a dead one
         self.sent = 0  # events and files, also refused ones
         self.rejected = 0
         self.torn = 0
@@ -78,6 +79,7 @@ class Sender:
         """Look up the runs in the store. If it has none of this study, start from the beginning."""
         identity = {f"{PREFIX}{key}": opened.data["tags"][f"{PREFIX}{key}"] for key in IDENTITY}
         self._runs = self._store.find_runs(opened.data["experiment"], identity)
+        self.answered += 1
         if None not in self._runs:
             self._offset.move(Offsets())
             self._updates, self._end, self._statuses = {}, 0, {}
@@ -128,6 +130,7 @@ class Sender:
             self._store.log_datasets(run.run_id, update.datasets)
         if update.status is not None and update.status != run.status:
             self._store.set_status(run.run_id, update.status, update.end_ms)
+            self.answered += 1
             self._runs[number] = RunRef(run.run_id, update.status)
 
     def _create(self, number: int | None, update: RunUpdate) -> None:
@@ -136,6 +139,7 @@ class Sender:
         run_id = self._store.create_run(update.start, self.run_id)
         self._runs[number] = RunRef(run_id, RUNNING)
         self._runs_known = True
+        self.answered += 1
 
     def _log(self, number: int | None, run_id: str, update: RunUpdate, tags: dict[str, str]) -> None:
         """Send an update.
@@ -151,6 +155,7 @@ class Sender:
             except RejectedError as again:
                 points = {point.name: point.value for point in update.metrics}
                 self._reject(number, str(again), {**points, **tags})
+        self.answered += 1
 
     def _send_files(self) -> None:
         make_durable(self._spool.artifacts)
@@ -166,6 +171,7 @@ class Sender:
                     return  # its trial started after the events were read
                 self._send_file(event, run)
                 self.sent += 1
+                self.answered += 1
             self._offset.move(Offsets(here.events, chunk.end))
 
     def _send_file(self, event: Event, run: RunRef | None) -> None:

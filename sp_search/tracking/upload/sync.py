@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from sp_search.files.json_line import SURROGATE
@@ -41,6 +42,7 @@ def sync(
     again: bool = False,
     stall_s: float = STALL_S,
     connect: Callable[[str], RunStore] = connect_to_mlflow,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> SyncCounts:
     """Send the rest of every study below `runs_dir`, and mark the runs of killed searches as KILLED.
 
@@ -49,8 +51,9 @@ def sync(
         tracking_uri: of the store.
         study: send only this one; None sends all.
         again: send everything of every study again, for a store that was emptied.
-        stall_s: seconds without progress after which a study is given up for now.
+        stall_s: seconds without an answer after which a study is given up for now.
         connect: opens the store of a URI.
+        tell: takes a line on how far it is, every few seconds.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -79,10 +82,14 @@ def sync(
             uploader.send_all_again()
         if uploader.left():
             uploader.start()
-            left += uploader.drain(stall_s)
+            left += uploader.drain(stall_s, partial(_tell_left, tell, folder.parent.name))
         sent += uploader.sent
         rejected, torn = rejected + uploader.rejected, torn + uploader.torn
     return SyncCounts(len(folders), sent, left, rejected, torn, tuple(running))
+
+
+def _tell_left(tell: Callable[[str], object], study: str, left: int) -> None:
+    tell(f"study {study}: {left} events left")
 
 
 def _fault(spool: Spool) -> str:

@@ -7,6 +7,7 @@ It polls the spool once a second, so that appending an event needs no lock. Whil
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from sp_search.tracking.upload.sender import Sender
 
 _log = logging.getLogger(__name__)
 _FIRST_WAIT_S, _LONGEST_WAIT_S, _CLOSING_WAIT_S = 1.0, 60.0, 0.5
-_CLOSING_TRIES = 3
+_CLOSING_TRIES, _TELL_EVERY_S = 3, 5.0
 
 
 class Uploader:
@@ -52,6 +53,10 @@ class Uploader:
         return 0 if self._sender is None else self._sender.sent
 
     @property
+    def _answered(self) -> int:
+        return 0 if self._sender is None else self._sender.answered
+
+    @property
     def rejected(self) -> int:
         """The number of events and files that the store refused for good."""
         return 0 if self._sender is None else self._sender.rejected
@@ -73,21 +78,30 @@ class Uploader:
         """The number of events and files that the store does not have yet."""
         return self._offset.left()
 
-    def drain(self, stall_s: float) -> int:
-        """Send the rest, as long as something arrives every `stall_s` seconds. Returns how many are left."""
+    def drain(self, stall_s: float, tell: Callable[[int], object]) -> int:
+        """Send the rest, as long as the store answers something every `stall_s` seconds. Returns how many are left.
+
+        Args:
+            stall_s: seconds.
+            tell: is told how many are left, every few seconds.
+        """
         self._closing.set()
-        left = self.left()
+        answered, heard_at = self._answered, time.monotonic()
         while True:
-            self._thread.join(stall_s)
-            before, left = left, self.left()
-            if not self._thread.is_alive() or left >= before:
+            self._thread.join(min(stall_s, _TELL_EVERY_S))
+            if self._answered > answered:
+                answered, heard_at = self._answered, time.monotonic()
+            left = self.left()
+            if not self._thread.is_alive() or time.monotonic() - heard_at >= stall_s:
                 self._given_up.set()
                 return left
+            tell(left)
 
     def close(self, timeout_s: float) -> int:
         """Send the rest for at most `timeout_s` seconds, then stop. Returns and prints how many are left.
 
-        A store that does not answer is given up after a few tries: it won't be up within seconds.
+        A store that does not answer is given up after a few tries: it won't be up within seconds. Nothing is printed
+        where the user has interrupted the search: that has its own line, and the same command sends the rest.
         """
         self._closing.set()
         deadline, tried = time.monotonic() + timeout_s, self._failures
@@ -97,7 +111,7 @@ class Uploader:
                 break
         self._given_up.set()
         left = self.left()
-        if left:
+        if left and not isinstance(sys.exc_info()[1], KeyboardInterrupt):
             _log.warning(
                 "MLflow at %s has not taken %d events yet; they are safe in %s: run `sp-search sync` to send them",
                 redact(self._uri), left, self._spool.folder,

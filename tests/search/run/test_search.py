@@ -16,7 +16,7 @@ import pytest
 import ray
 from ray import cloudpickle
 
-from sp_search.search.run.search import start_workers
+from sp_search.search.run.search import start_worker
 from sp_search.search.run.seed_runs import FIRST_NUMBER
 from sp_search.search.workers import watchdog
 from sp_search.search.workers.trainer import build_trainer
@@ -156,7 +156,8 @@ def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
 
 def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray, tmp_path, capfd):
     config, here = settings(tmp_path, workers=2), ray.put(np.arange(1_000_000))
-    workers = start_workers(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
+    make = partial(build_trainer, Lender, cloudpickle.dumps(here))
+    workers = [start_worker(config, make) for _ in range(2)]
     told = [worker.report.remote(config.request(n, {"lr": 0.5}, 0), 0) for n, worker in enumerate(workers)]
     (one, other) = (told.facts for told in ray.get(told))
     assert one["place"] == other["place"]
@@ -167,7 +168,7 @@ def test_workers_of_a_machine_see_the_same_memory_and_cannot_write_to_it(in_ray,
 
 def test_a_worker_that_was_started_again_finds_what_is_shared(in_ray, tmp_path):
     config, here = settings(tmp_path, workers=1), ray.put(np.arange(1_000_000))
-    (worker,) = start_workers(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
+    worker = start_worker(config, partial(build_trainer, Lender, cloudpickle.dumps(here)))
     before = ray.get(worker.report.remote(config.request(0, {"lr": 0.5}, 0), 0)).facts
     os.kill(before["pid"], signal.SIGKILL)
     after = ray.get(worker.report.remote(config.request(1, {"lr": 0.5}, 0), 0)).facts
@@ -182,8 +183,9 @@ def test_a_worker_that_stands_still_is_replaced_and_its_trial_goes_on(in_ray, tm
     monkeypatch.setattr(watchdog, "SILENT_S", 2.0)
     told, config, shared = [], settings(tmp_path, workers=1), ray.put(None)
     hole = tmp_path / "stuck"
-    (worker,) = start_workers(config, partial(build_trainer, partial(Sticky, hole), cloudpickle.dumps(shared)))
-    dog = Watchdog([worker], tell=told.append)
+    worker = start_worker(config, partial(build_trainer, partial(Sticky, hole), cloudpickle.dumps(shared)))
+    dog = Watchdog(time.monotonic, told.append)
+    dog.watch(0, worker)
     request = config.request(0, {"lr": 0.5}, 0)
     before = ray.get(worker.report.remote(request, 0))
     for _ in range(20):

@@ -18,10 +18,8 @@ from sp_search.search.study.trials import (
     STOPPED,
     best_trials,
     counts,
-    left_running,
     record_run,
     trials_to_confirm,
-    twin,
 )
 
 ABOUT = StudyIdentity("intent", "demo", "lm-print", "demo", "data-print")
@@ -165,22 +163,6 @@ def test_a_study_moved_to_another_path_is_the_same_study(tmp_path):
     add(opened(tmp_path), 0.5)
     study = opened(tmp_path, dataclasses.replace(ABOUT, data="elsewhere", lm="elsewhere"))
     assert counts(study) == {"complete": 1, "pruned": 0, "failed": 0}
-
-
-def test_trials_left_running_are_to_be_gone_on_with_saved_or_not(tmp_path):
-    study = opened(tmp_path)
-    left = [add(study, state=TrialState.RUNNING) for _ in range(2)]
-    add(study, 0.1)
-    assert left_running(study) == left
-
-
-def test_a_twin_is_a_finished_trial_of_the_same_settings(tmp_path):
-    study = opened(tmp_path)
-    add(study, state=TrialState.RUNNING, params={"lr": 0.3})
-    add(study, 0.1, params={"lr": 0.1})
-    add(study, state=TrialState.PRUNED, params={"lr": 0.2}, reports={100: 0.1})
-    assert twin(study, {"lr": 0.2}).number == 2
-    assert twin(study, {"lr": 0.3}) is None
 
 
 def test_the_best_are_those_of_full_budget_each_setting_once(tmp_path):

@@ -18,7 +18,7 @@ from sp_search.search.study.trials import (
     trials_to_confirm,
     was_cut_short,
 )
-from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
+from sp_search.search.tune.optuna_searcher import KEPT, MOST_FULL, REQUEST, SEEN, StudySearcher
 from sp_search.search.tune.scheduler import NUMBER
 from tests.search.searches import lr_space
 from tests.search.tune.searching import Search, save_state, state_of
@@ -115,8 +115,11 @@ def test_a_users_mistake_is_not_tried_again(tmp_path):
     assert state_of(search, 0) == TrialState.FAIL
 
 
-def test_a_full_disk_ends_the_search_and_is_no_fault_of_the_trial(tmp_path):
+def test_a_trial_that_finds_the_disk_full_again_and_again_ends_the_search_and_is_not_to_blame(tmp_path):
     search = Search(tmp_path, retries=0)
+    for _ in range(MOST_FULL - 1):
+        search.searcher.suggest("a")
+        search.fail("a", OSError(errno.ENOSPC, "No space"))
     search.searcher.suggest("a")
     with pytest.raises(
         StudyError, match=r"^trial 0: expected room on the disk of .*, got \[Errno 28\] No space; free"

@@ -1,11 +1,13 @@
 """Seats: who sits where, and who moves when nobody waits any more."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import ray
 
 from sp_search.search.base.protocol import TrialRequest
+from sp_search.search.workers.fleet import Fleet
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.worker import Worker
 from tests.search.fake_trainer import FakeTrainer, curve
@@ -19,7 +21,11 @@ class Handle:
         self.calls = []
 
     def __getattr__(self, method):
-        return type("Method", (), {"remote": lambda _, *arguments: self.calls.append((method, *arguments))})()
+        def remote(*arguments):
+            if method != "pulse":
+                self.calls.append((method, *arguments))
+
+        return SimpleNamespace(remote=remote)
 
 
 def wanted(number):
@@ -35,7 +41,7 @@ def handles(monkeypatch):
 
 
 def test_a_trial_sits_on_the_worker_with_the_fewest(handles):
-    slots = SlotPool(handles, slots=2)
+    slots = SlotPool(Fleet(handles), slots=2)
     taken = [slots.take(wanted(n)) for n in range(4)]
     assert [slot.worker for slot in taken] == [0, 1, 0, 1]
     assert not slots.is_free
@@ -44,7 +50,7 @@ def test_a_trial_sits_on_the_worker_with_the_fewest(handles):
 
 
 def test_while_trials_wait_none_moves(handles):
-    slots = SlotPool(handles, slots=2)
+    slots = SlotPool(Fleet(handles), slots=2)
     taken = [slots.take(wanted(n)) for n in range(4)]
     for slot in (taken[1], taken[3]):
         slots.free(slot, is_wanted=True)
@@ -52,7 +58,7 @@ def test_while_trials_wait_none_moves(handles):
 
 
 def test_when_none_waits_the_last_ones_are_shared_evenly(handles):
-    slots = SlotPool(handles, slots=5)
+    slots = SlotPool(Fleet(handles), slots=5)
     taken = [slots.take(wanted(n)) for n in range(9)]
     for slot in taken[1::2]:  # all four of the second worker
         slots.free(slot, is_wanted=False)
@@ -62,7 +68,7 @@ def test_when_none_waits_the_last_ones_are_shared_evenly(handles):
 
 
 def test_cleared_seats_can_all_be_taken_again(handles):
-    slots = SlotPool(handles, slots=1)
+    slots = SlotPool(Fleet(handles), slots=1)
     for n in range(2):
         slots.take(wanted(n))
     slots.clear()
@@ -70,7 +76,7 @@ def test_cleared_seats_can_all_be_taken_again(handles):
 
 
 def test_a_trial_that_moved_leaves_everywhere(handles):
-    slots = SlotPool(handles, slots=2)
+    slots = SlotPool(Fleet(handles), slots=2)
     taken = [slots.take(wanted(n)) for n in range(4)]
     slots.free(taken[1], is_wanted=False)
     slots.free(taken[3], is_wanted=False)
@@ -85,7 +91,7 @@ def test_a_trial_that_moves_between_actors_in_its_training_reports_as_ever(tmp_p
         workers = [
             ray.remote(Worker).options(max_concurrency=8).remote(partial(FakeTrainer, pause_s=0.05)) for _ in range(2)
         ]
-        slots = SlotPool(workers, slots=2)
+        slots = SlotPool(Fleet(workers), slots=2)
         taken = [slots.take(settings(tmp_path).request(n, {"lr": 0.5}, 0)) for n in range(3)]
         for slot in taken:
             slots.ask(slot, after=400)

@@ -55,6 +55,13 @@ def clock(monkeypatch):
     return Clock()
 
 
+def watchdog_of(workers, clock, told):
+    dog = Watchdog(clock, told.append)
+    for number, worker in enumerate(workers):
+        dog.watch(number, worker)
+    return dog
+
+
 def watch(dog, clock, seconds):
     for _ in range(int(seconds)):
         clock.now_s += 1
@@ -63,7 +70,7 @@ def watch(dog, clock, seconds):
 
 def test_a_worker_that_is_silent_is_killed_and_its_trials_are_named(clock, told):
     workers = [Actor(), Actor()]
-    dog = Watchdog(workers, clock, told.append)
+    dog = watchdog_of(workers, clock, told)
     watch(dog, clock, 100)
     workers[1].lives = False
     watch(dog, clock, SILENT_S + 2 * EVERY_S)
@@ -80,7 +87,7 @@ def test_a_worker_of_this_machine_is_killed_by_its_process_also_where_that_is_st
     ended = []
     monkeypatch.setattr(os, "kill", lambda pid, how: ended.append((pid, how)))
     worker = Actor(node=HERE)
-    dog = Watchdog([worker], clock, told.append)
+    dog = watchdog_of([worker], clock, told)
     watch(dog, clock, 20)
     worker.lives = False
     watch(dog, clock, SILENT_S + 2 * EVERY_S)
@@ -103,14 +110,14 @@ def test_a_worker_of_this_machine_is_killed_by_its_process_also_where_that_is_st
 def test_an_engine_that_stands_still_is_told_from_one_that_is_slow(clock, told, changes, is_killed):
     worker = Actor()
     worker.found = replace(worker.found, **changes)
-    watch(Watchdog([worker], clock, told.append), clock, 2 * EVERY_S + 1)
+    watch(watchdog_of([worker], clock, told), clock, EVERY_S + 1)
     assert worker.killed == int(is_killed)
     assert [f"has been at one step for {changes['busy_s']:.0f} s" in line for line in told] == [True] * is_killed
 
 
 def test_a_worker_that_is_started_again_may_take_minutes_before_it_is_heard(clock, told):
     worker = Actor()
-    dog = Watchdog([worker], clock, told.append)
+    dog = watchdog_of([worker], clock, told)
     for _ in range(2):
         watch(dog, clock, 20)
         worker.lives = False
@@ -122,7 +129,7 @@ def test_a_worker_that_is_started_again_may_take_minutes_before_it_is_heard(cloc
 
 def test_a_worker_that_is_gone_for_good_ends_the_search(clock, told):
     workers = [Actor(), Actor()]
-    dog = Watchdog(workers, clock, told.append)
+    dog = watchdog_of(workers, clock, told)
     watch(dog, clock, 100)
     workers[1].lives = False
     with pytest.raises(
@@ -135,7 +142,7 @@ def test_a_worker_that_is_gone_for_good_ends_the_search(clock, told):
 def test_a_worker_that_stands_still_whenever_it_is_started_ends_the_search(clock, told):
     worker = Actor()
     worker.found = replace(worker.found, busy_s=700.0, chunks=0)
-    dog = Watchdog([worker], clock, told.append)
+    dog = watchdog_of([worker], clock, told)
     with pytest.raises(StudyError, match=r"expected worker 0 .* to train, but it has been at one step .* 4th time"):
         watch(dog, clock, 100)
     assert worker.killed == 3
@@ -143,7 +150,7 @@ def test_a_worker_that_stands_still_whenever_it_is_started_ends_the_search(clock
 
 def test_a_worker_that_has_trained_in_between_is_killed_as_often_as_need_be(clock, told):
     worker = Actor()
-    dog = Watchdog([worker], clock, told.append)
+    dog = watchdog_of([worker], clock, told)
     for _ in range(6):
         worker.found = replace(worker.found, busy_s=SILENT_S + 1)
         watch(dog, clock, 6)
@@ -154,7 +161,7 @@ def test_a_worker_that_has_trained_in_between_is_killed_as_often_as_need_be(cloc
 
 def test_a_machine_that_slept_does_not_take_its_workers_for_dead(clock, told):
     worker = Actor()
-    dog = Watchdog([worker], clock, told.append)
+    dog = watchdog_of([worker], clock, told)
     watch(dog, clock, 10)
     clock.now_s += 10 * AWAY_S
     dog.check()
@@ -163,7 +170,7 @@ def test_a_machine_that_slept_does_not_take_its_workers_for_dead(clock, told):
 
 def test_workers_are_not_asked_at_every_check(clock, told):
     worker = Actor()
-    dog = Watchdog([worker], clock, told.append)
+    dog = watchdog_of([worker], clock, told)
     for _ in range(1000):
         clock.now_s += EVERY_S / 100
         dog.check()
