@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sp_search.cli.exported.prompts import Prompts, answer_record, exported_folders, prompt_names
+from sp_search.cli.exported.unit_checks import say
 from sp_search.cli.settings.reads import OF_ANSWERING
 from sp_search.cli.wiring.factories import prompts_of
-from sp_search.cli.wiring.unit_checks import say
 from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import DataError
 from sp_search.export.predictor import Prediction

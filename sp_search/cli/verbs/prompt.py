@@ -16,8 +16,8 @@ import torch
 from sp_search.cli.exported.by_name import cache_folder, corpus_choice, lm_choice
 from sp_search.cli.exported.evaluation import evaluated
 from sp_search.cli.exported.prompts import LMChoice, Prompts
+from sp_search.cli.exported.unit_checks import lines_on_split
 from sp_search.cli.verbs.utterances import Samples, UnitLine, Utterance, parsed
-from sp_search.cli.wiring.unit_checks import lines_on_split
 from sp_search.engine.runtime.device import DeviceName, DtypeName
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from sp_search.cli.exported.unit_checks import lines_on_corpus
 from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
 from sp_search.cli.wiring.places import tried
-from sp_search.cli.wiring.unit_checks import lines_on_corpus
 from sp_search.config import Settings
 from sp_search.durations import seconds_of
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype

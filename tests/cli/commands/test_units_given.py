@@ -9,9 +9,9 @@ import unicodedata
 import pytest
 
 from sp_search.cli.commands.evaluate import EvaluateSettings
+from sp_search.cli.exported.unit_checks import lines_on_corpus
 from sp_search.cli.main import main
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.wiring.unit_checks import lines_on_corpus
 from sp_search.engine.trial.task_data import task_data
 from sp_search.errors import CheckpointError
 from sp_search.lm.zoo import load_lm
