@@ -72,7 +72,7 @@ class _Best:
 
 def replay(
     settings: SearchSettings, space: Space, curve_of: Callable[[Params], Curve], *, utterances: float
-) -> list[Answer]:
+) -> tuple[list[Answer], float]:
     """Search until all trials together have seen so many utterances, or all trials have ended.
 
     Args:
@@ -82,7 +82,7 @@ def replay(
         utterances: at which the search ends.
 
     Returns:
-        Each answer that was better than the one before, in time's order.
+        Each answer that was better than the one before, in time's order; and the utterances that all trials saw.
     """
     searcher, scheduler = _searcher(settings, space)
     live: dict[str, _Live] = {}
@@ -93,7 +93,7 @@ def replay(
             live[name] = started
             scheduler.on_trial_add(None, _tune_trial(started))
         if not live or spent >= utterances:
-            return best.answers
+            return best.answers, spent
         step = min(one.next_point - one.seen for one in live.values())
         spent += step * len(live)
         for one in live.values():

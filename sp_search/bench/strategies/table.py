@@ -30,6 +30,7 @@ class Course:
     utterances: Floats  # (T,), of all trials of a search together
     regret: Floats  # (S, T), of the metric on valid: how far the answer is below the best recorded curve
     test: Floats  # (S, T), the metric on test of the answer
+    spent: Floats  # (S,), utterances of a search, which may end before the last of those moments
 
     def interval(self, column: Floats) -> tuple[float, float]:
         """The 95 % confidence interval of a mean over seeds, by bootstrap."""
@@ -75,23 +76,24 @@ def _learn(curves: Sequence[Curve], space: Space) -> None:
     _KNOWN.append((Lookup(curves, space), space))
 
 
-def _answers(settings: SearchSettings, utterances: float) -> list[Answer]:
+def _answers(settings: SearchSettings, utterances: float) -> tuple[list[Answer], float]:
     lookup, space = _KNOWN[-1]
     return replay(settings, space, lookup.of, utterances=utterances)
 
 
-def course_of(of_seeds: Sequence[Sequence[Answer]], best: float, utterances: Sequence[float]) -> Course:
+def course_of(of_seeds: Sequence[tuple[Sequence[Answer], float]], best: float, utterances: Sequence[float]) -> Course:
     """The answers of searches under S seeds, at T moments.
 
     Args:
-        of_seeds: each search's answers.
+        of_seeds: each search's answers, and the utterances that it took.
         best: the metric on valid of the best recorded curve.
         utterances: T, ascending.
     """
-    at = [[_at(answers, moment) for moment in utterances] for answers in of_seeds]
+    at = [[_at(answers, moment) for moment in utterances] for answers, _ in of_seeds]
     regret = [[best - curve.end for curve in of_seed] for of_seed in at]
     test = [[curve.test or 0.0 for curve in of_seed] for of_seed in at]
-    return Course(np.array(utterances), np.array(regret), np.array(test))
+    spent = np.array([spent for _, spent in of_seeds])
+    return Course(np.array(utterances), np.array(regret), np.array(test), spent)
 
 
 def _at(answers: Sequence[Answer], utterances: float) -> Curve:

@@ -1,9 +1,10 @@
 """Compare ways to search on recorded curves (`bench curves`); prints a JSON line for each way.
 
 The project's own searcher and scheduler run on the curves: a setting that was not recorded has the curve of the
-recorded one that is most like it. `regret` is how far the answer is below the best recorded curve on valid, after a
-quarter, a half and all of `utterances`, with its 95 % interval over seeds at the end. `test` is its metric on
-test. `as_random_at` is the share of the utterances after which a way is as good as random draws are at the end.
+recorded one that is most like it. A search has `schedule.trials` trials, and ends earlier if its utterances are spent.
+`regret` is how far the answer is below the best recorded curve on valid, after a quarter, a half and all of the
+utterances, with its 95 % interval over seeds at the end. `test` is the answer's metric on test. `as_random_at` is the
+share of the utterances after which a way is as good as random draws are at the end.
 
 If the curves have settings under several seeds, lines on the race follow: what settings that leave early cost, and
 what they save.
@@ -32,16 +33,13 @@ from sp_search.search.base.rungs import report_points
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
 
-READS = ("schedule", "cluster.workers", "cluster.slots", "engine.device")
+READS = ("task", "data", "schedule", "cluster.workers", "cluster.slots", "engine.device")
 EXAMPLE = "sp-search bench strategies curves=keyword.jsonl task=keyword seeds=50"
 MOMENTS = 24
 """Numbers of utterances at which searches are compared, evenly spaced."""
 
 BEHIND = (0.5, 1.0, 1.5, 2.0, 3.0)
 """Thresholds of the race, in standard errors."""
-
-ALL_TRIALS = 10**6
-"""A replayed search ends by its utterances, not by its trials."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ class BenchStrategiesSettings(Settings):
 
     curves: Path  # a file that bench curves wrote
     seeds: int = 50  # searches of each way
-    utterances: float = 6  # of all trials of a search together, as a multiple of the budget of one
+    utterances: float = 8  # of all trials of a search together, as a multiple of the budget of one, at most
     processes: int = 1  # that run searches side by side
     ways: str = ""  # some of the ways, by name, with ; between them; none = all
     races: int = 200  # drawn, where the curves have settings under several seeds
@@ -98,7 +96,7 @@ def _as_set(config: BenchStrategiesSettings, about: Recorded, settings: dict[int
     """The search of the settings, on the budget of the curves, with the recorded first trials."""
     first = tuple(curve.params for number, curve in sorted(settings.items(), reverse=True) if number < 0)
     search = search_settings(config, f"{VALID}{about.metric}", first, begun_as="")
-    asked = replace(search, budget=about.budget, trials=ALL_TRIALS)
+    asked = replace(search, budget=about.budget)
     missing = set(report_points(about.budget, asked.grace, asked.reduction_factor)) - {*points_of(about.budget)}
     if missing or asked.grace > about.budget:
         points = ", ".join(map(str, points_of(about.budget)))
@@ -117,6 +115,7 @@ def _line(name: str, course: Course, random: float) -> dict[str, Any]:
     return {
         "way": name,
         "utterances": course.utterances[-1],
+        "spent": round(float(course.spent.mean())),
         "regret": {at: round(float(course.regret[:, i].mean()), 4) for at, i in quarters.items()},
         "regret_interval": [round(x, 4) for x in course.interval(course.regret[:, [last]])],
         "test": round(float(course.test[:, last].mean()), 4),

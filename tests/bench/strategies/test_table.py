@@ -11,20 +11,21 @@ from tests.search.searches import settings
 
 def test_regret_is_the_distance_to_the_best_curve_at_each_moment():
     low, high = curve(0, 0.25), curve(1, 0.75)
-    answers = [[Answer(100, low), Answer(400, high)], [Answer(200, high)]]
+    answers = [([Answer(100, low), Answer(400, high)], 400.0), ([Answer(200, high)], 350.0)]
     found = course_of(answers, best=1.0, utterances=[50, 100, 300, 400])
     np.testing.assert_allclose(found.regret, [[0.75, 0.75, 0.75, 0.25], [0.25] * 4])
+    np.testing.assert_allclose(found.spent, [400, 350])
     np.testing.assert_allclose(found.test, [[0.125, 0.125, 0.125, 0.375], [0.375] * 4])
 
 
 def test_a_regret_is_reached_where_it_is_not_exceeded_again():
-    found = Course(np.array([1.0, 2.0, 3.0, 4.0]), np.array([[0.5, 0.2, 0.3, 0.1]]), np.zeros((1, 4)))
+    found = Course(np.array([1.0, 2.0, 3.0, 4.0]), np.array([[0.5, 0.2, 0.3, 0.1]]), np.zeros((1, 4)), np.zeros(1))
     assert [found.reaches(regret) for regret in (0.5, 0.3, 0.2, 0.05)] == [1.0, 2.0, 4.0, None]
 
 
 def test_the_interval_of_a_mean_holds_it_and_is_that_of_the_means_of_draws():
     column = np.random.default_rng(0).normal(0.3, 0.1, size=(50, 1))
-    low, high = Course(np.ones(1), column, column).interval(column)
+    low, high = Course(np.ones(1), column, column, np.ones(50)).interval(column)
     assert low < column.mean() < high
     assert high - low == pytest.approx(2 * 1.96 * column.std() / np.sqrt(50), rel=0.1)
 
