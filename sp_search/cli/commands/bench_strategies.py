@@ -1,7 +1,7 @@
 """Compare ways to search on recorded curves (`bench curves`); prints a JSON line for each way.
 
 The project's own searcher and scheduler run on the curves: a setting that was not recorded has the curve of the
-recorded one that is most like it. A search has `schedule.trials` trials, and ends earlier if its utterances are spent.
+recorded one that is most like it. A search has `schedule.trials`, and ends earlier if its utterances are spent.
 `regret` is how far the answer is below the best recorded curve on valid, after a quarter, a half and all of the
 utterances, with its 95 % interval over seeds at the end. `test` is the answer's metric on test. `as_random_at` is the
 share of the utterances after which a way is as good as random draws are at the end.
