@@ -67,6 +67,7 @@ class Timed:
     tokens_per_s: float
     gflop_per_s: float  # in the matrix products that were computed
     matrix_gflop_per_s: float  # of the machine in a single large product of that dtype, before and after
+    utterances_per_cpu_s: float  # by the seconds of its processors: other processes beside it matter less
 
     @property
     def matrix_share(self) -> float:
@@ -97,13 +98,19 @@ class Course:
     def timed(self, number: int) -> Timed:
         """Train on a stretch against the clock."""
         rate = matrix_rate(self._dtype, self.device, RATE_S)
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         self._train(number)
-        seconds = time.perf_counter() - began
+        seconds, cpu_s = time.perf_counter() - began, time.process_time() - worked
         rate = (rate + matrix_rate(self._dtype, self.device, RATE_S)) / 2
         size = self._sizes[number]
         gflop = self._work_per_token * size.tokens / 1e9
-        return Timed(size.utterances / seconds, size.tokens / seconds, gflop / seconds, rate / 1e9)
+        return Timed(
+            utterances_per_s=size.utterances / seconds,
+            tokens_per_s=size.tokens / seconds,
+            gflop_per_s=gflop / seconds,
+            matrix_gflop_per_s=rate / 1e9,
+            utterances_per_cpu_s=size.utterances / cpu_s,
+        )
 
 
 def engine_course(recipe: TrainerSpec, trials: Sequence[Params], stretches: int) -> Course:
@@ -174,10 +181,10 @@ def medians(timed: Sequence[Timed], *names: str) -> dict[str, float]:
     return {name: round(statistics.median(getattr(one, name) for one in timed), 3) for name in names}
 
 
-def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed]) -> float:
-    """How many times as fast, as the median over stretches that took turns."""
+def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed], name: str = "utterances_per_s") -> float:
+    """How many times as fast by a figure, as the median over stretches that took turns."""
     pairs = zip(ours, theirs, strict=True)
-    return round(statistics.median(one.utterances_per_s / other.utterances_per_s for one, other in pairs), 2)
+    return round(statistics.median(getattr(one, name) / getattr(other, name) for one, other in pairs), 2)
 
 
 def stretch_sizes(recipe: TrainerSpec, trials: Sequence[Params], stretches: int) -> list[Stretch]:

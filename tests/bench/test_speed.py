@@ -40,8 +40,9 @@ def recipe(tmp_path):
 
 def test_a_course_warms_up_on_one_stretch_and_counts_the_work_of_the_next_for_the_others(monkeypatch):
     x, weight, trained = torch.ones(10, 4), torch.ones(4, 5), []
-    clock, rates = iter([0.0, 0.5]), iter([1e3, 3e3])
+    clock, worked, rates = iter([0.0, 0.5]), iter([7.0, 7.25]), iter([1e3, 3e3])
     monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(speed.time, "process_time", lambda: next(worked))
     monkeypatch.setattr(speed, "matrix_rate", lambda *_: next(rates))
 
     def train(number):
@@ -53,7 +54,7 @@ def test_a_course_warms_up_on_one_stretch_and_counts_the_work_of_the_next_for_th
     timed = course.timed(2)
     assert trained == [0, 1, 2]
     work = 2 * (2 * 10 * 4 * 5) / 0.5 / 1e9  # twice as many tokens as were counted, in half a second
-    assert timed == Timed(utterances_per_s=32, tokens_per_s=400, gflop_per_s=work, matrix_gflop_per_s=2e-6)
+    assert timed == Timed(32, 400, work, matrix_gflop_per_s=2e-6, utterances_per_cpu_s=64)
     assert timed.matrix_share == pytest.approx(1600 / 2000)
 
 
@@ -69,12 +70,13 @@ def test_the_work_of_a_frozen_layer_is_counted_both_ways(dtype):
 
 
 def test_figures_are_medians_and_a_ratio_is_that_of_turns():
-    ours = [Timed(rate, 10 * rate, 1.0, 2.0) for rate in (4.0, 30.0, 5.0)]
-    theirs = [Timed(rate, rate, 1.0, 2.0) for rate in (1.0, 10.0, 2.0)]
+    ours = [Timed(rate, 10 * rate, 1.0, 2.0, rate) for rate in (4.0, 30.0, 5.0)]
+    theirs = [Timed(rate, rate, 1.0, 2.0, 5.0) for rate in (1.0, 10.0, 2.0)]
     assert medians(ours, "utterances_per_s", "tokens_per_s", "matrix_share") == {
         "utterances_per_s": 5.0, "tokens_per_s": 50.0, "matrix_share": 0.5,
     }  # fmt: skip
     assert speed_ratio(ours, theirs) == 3.0
+    assert speed_ratio(ours, theirs, "utterances_per_cpu_s") == 1.0
 
 
 @pytest.mark.parametrize(("limit", "number"), [(0, 0), (0, 3), (5, 1)])

@@ -4,8 +4,8 @@ Both sides train prompts on the same batches with as many threads. PEFT trains o
 depth=0, else prefix tuning in all layers, also beside position=infix or depth=layers/2, which it does not have.
 Beside float32 it computes in float32; beside bfloat16 also under autocast and with weights in bfloat16. Each is
 measured with both kinds of attention, and the packs are compared with the fastest of them, in turns. ratio is the
-utterances per second of all trials of a pack, divided by PEFT's. peak_memory_bytes is that of one
-process.
+utterances per second of all trials of a pack, divided by PEFT's, and cpu_ratio the same by processor time.
+peak_memory_bytes is that of one process.
 
 search=true measures whole searches of schedule.trials trials, of which the learning rate alone is drawn:
 `sp-search search`, and a plain Ray Tune search around PEFT with one trial a worker. ratio is the plain one's time

@@ -93,11 +93,12 @@ def test_bench_peft_prints_a_line_for_each_way_of_peft_and_each_pack(words, caps
     assert main(["bench", "peft", *words[1:], *own]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     about = {"lm", "processor", "prompt_length", "depth", "side", "position", "batch_size"}
-    counted = {"by", "arithmetic", "trials", "threads", "utterances_per_s", "peak_memory_bytes"}
+    counted = {"by", "arithmetic", "trials", "threads", "peak_memory_bytes"}
+    counted |= {"utterances_per_s", "utterances_per_cpu_s"}
     rates = {"gflop_per_s", "matrix_gflop_per_s", "matrix_share"}
     assert [set(line) for line in lines] == [
         about | counted | {"attention"}, about | counted | {"attention"},
-        about | counted | rates | {"ratio", "baseline"},
+        about | counted | rates | {"ratio", "cpu_ratio", "baseline"},
     ]  # fmt: skip
     assert [(line["by"], line["arithmetic"], line["trials"]) for line in lines] == [
         ("peft", "float32", 1), ("peft", "float32", 1), ("engine", "float32", 2),
