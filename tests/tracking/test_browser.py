@@ -60,7 +60,7 @@ def page(address):
     """The list of runs, open."""
     with chromium() as browser:
         opened = browser.new_page(viewport={"width": 1600, "height": 1200})
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(40_000)
         for _ in range(100):
             try:
                 opened.goto(address)
@@ -96,8 +96,9 @@ def test_list_study_report_trial_model_and_registry_are_reached_by_clicks(page):
     page.frame_locator("iframe").get_by_role("heading", name="How the search went").wait_for()
     shot(page, "report")
     page.get_by_role("tab", name="Overview").click()
-    page.get_by_role("link", name="best").first.click()
-    page.get_by_text("Source run").first.wait_for()
+    page.get_by_role("link", name="best", exact=True).last.click()
+    page.wait_for_url("**/models/m-*")
+    page.get_by_text("test_accuracy").first.wait_for()
     shot(page, "model")
     page.get_by_role("link", name="sp-search-intent-tiny").first.click()
     page.get_by_text("champion").first.wait_for()

@@ -16,6 +16,8 @@ from sp_search.search.ui.state import Before
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
 
+SAMPLE_S = 10.0
+"""Seconds between two samples of the machine's metrics, MLflow's own number."""
 PLAN = "plan.txt"
 """In a tracked study's folder and among the files of its run: what the last start was to do."""
 STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
@@ -79,6 +81,7 @@ def tracker_of(config: Settings, prepared: PreparedSearch, *, is_new: bool) -> M
         experiment=config.tracking.experiment,
         objective=settings.metric,
         corpus=prepared.data.corpus,
+        sample_s=SAMPLE_S,
     )
     plan = planned_search(config, prepared, is_new=is_new)
     write_text(settings.folder / PLAN, "\n".join(lines(plan)) + "\n")
