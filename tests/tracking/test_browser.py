@@ -101,6 +101,7 @@ def test_list_study_report_trial_model_and_registry_are_reached_by_clicks(page):
     page.get_by_text("test_accuracy").first.wait_for()
     shot(page, "model")
     page.get_by_role("link", name="sp-search-intent-tiny").first.click()
-    page.get_by_text("champion").first.wait_for()
+    for seen in ("champion", "Inputs (1)", "Outputs (3)"):
+        page.get_by_text(seen).first.wait_for()
     shot(page, "registry")
     assert [url for url in asked if "//127.0.0.1" not in url and not url.startswith(("data:", "blob:"))] == []
