@@ -1,23 +1,14 @@
 """The report in a real browser, Debian's chromium, as a reader sees it. Pictures go to build/shots."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.browser import MARKS, SHOTS, chromium
 from tests.report.studies import draw_report, made_study, write_folder
 
-CHROMIUM = shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium"),
-]
-SHOTS = Path(__file__).parents[2] / "build" / "shots"
-QUIET = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+pytestmark = MARKS
 WIDTHS = (390, 768, 1280)
 DRAWN = "() => document.body.dataset.drawn"
 RESIZED = """() => [...document.querySelectorAll(".plot")]
@@ -26,13 +17,8 @@ RESIZED = """() => [...document.querySelectorAll(".plot")]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    from playwright.sync_api import sync_playwright
-
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,8 @@ def leave_winner(study_dir: Path, hits: Sequence[int], tensors: bytes = b"weight
     folder = study_dir / "best"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prompt.safetensors").write_bytes(tensors)
-    (folder / "MLmodel").write_text("{}")
+    if not (folder / "MLmodel").exists():
+        (folder / "MLmodel").write_text("{}")
     write_tally(folder / TALLY_FILE, Tally.of([(float(hit), 1.0) for hit in hits]))
 
 

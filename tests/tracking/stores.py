@@ -5,19 +5,27 @@ from pathlib import Path
 from mlflow import MlflowClient
 
 from sp_search.tracking.api.tracker import MlflowTracker
+from tests.tiny import tiny_corpus
 from tests.tracking.fakes import INFO, leave_winner, report, won
 
 MODEL = "sp-search-intent-tiny"
 
 
-def ended_study(runs: Path, uri: str, name: str, hits=(0, 1, 1), **summary) -> str:
-    """A study of one trial, whose winner was right in these utterances of test; the id of its run."""
+def ended_study(
+    runs: Path, uri: str, name: str, hits=(0, 1, 1), files: Path | None = None, experiment: str = "", **summary
+) -> str:
+    """A study of one trial, whose winner was right in these utterances of test; the id of its run.
+
+    `files` is a folder that is kept as its report.
+    """
     leave_winner(runs / name, hits, name.encode())
-    tracker = MlflowTracker(runs / name, uri, interval_s=0.05)
+    tracker = MlflowTracker(runs / name, uri, interval_s=0.05, corpus=tiny_corpus(), experiment=experiment)
     tracker.study_opened({**INFO, "study": name})
     tracker.trial_started(0, {"lr": 0.5})
     tracker.reported(0, report(320, 0.75))
     tracker.trial_finished(0, "COMPLETE")
+    if files is not None:
+        tracker.artifact(None, files, "report")
     tracker.study_finished(won(study=name, **summary))
     assert tracker.close(30) == 0
     return tracker.run_id

@@ -32,8 +32,7 @@ from sp_search.cli.wiring.search_setup import (
     resolved_dtype,
     searches_rivals,
 )
-from sp_search.cli.wiring.tracked import tracker_of
-from sp_search.cli.wiring.watching import displayed, left_before
+from sp_search.cli.wiring.watching import displayed, left_before, tracker_of
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export

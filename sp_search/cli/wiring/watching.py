@@ -1,15 +1,25 @@
-"""Who shows a search to people: the display, told what an earlier start has left."""
+"""Who is told of a search: the display, which knows what an earlier start has left, and the tracker for MLflow."""
 
 from __future__ import annotations
 
 from sp_search.cli.wiring.finished_study import SearchCommand
+from sp_search.cli.wiring.planned import lines, planned_search
+from sp_search.cli.wiring.search_setup import PreparedSearch
+from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
+from sp_search.files.write import write_text
 from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.ui.progress import Log, Progress
 from sp_search.search.ui.state import Before
+from sp_search.tracking.api.tracker import MlflowTracker
+from sp_search.tracking.base.uri import default_uri
 
+SAMPLE_S = 10.0
+"""Seconds between two samples of the machine's metrics, MLflow's own number."""
+PLAN = "plan.txt"
+"""In a tracked study's folder and among the files of its run: what the last start was to do."""
 STATES = {"complete": "complete", "pruned": "pruned", "fail": "failed"}
 
 
@@ -48,3 +58,32 @@ def left_before(record: StudyRecord) -> Before:
     full = [(trial.last[1], trial.number) for trial in record.trials if trial.state == "complete" and trial.last]
     value, number = max(full, default=(None, None))
     return Before(ended, again, value, "" if number is None else f"trial {number}")
+
+
+def tracker_of(config: Settings, prepared: PreparedSearch, *, is_new: bool) -> MlflowTracker | None:
+    """The tracker of a search, with the plan as its first file; None where the settings want none.
+
+    Args:
+        config: of the search.
+        prepared: the same, checked.
+        is_new: whether the study has no trials yet.
+
+    Raises:
+        ConfigError: MLflow has no such kind of store.
+        StudyError: another search is running on this study.
+    """
+    if not config.tracking.enabled:
+        return None
+    settings = prepared.settings
+    tracker = MlflowTracker(
+        settings.folder,
+        config.tracking.uri or default_uri(config.runs),
+        experiment=config.tracking.experiment,
+        objective=settings.metric,
+        corpus=prepared.data.corpus,
+        sample_s=SAMPLE_S,
+    )
+    plan = planned_search(config, prepared, is_new=is_new)
+    write_text(settings.folder / PLAN, "\n".join(lines(plan)) + "\n")
+    tracker.artifact(None, settings.folder / PLAN)
+    return tracker

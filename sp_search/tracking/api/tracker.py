@@ -21,6 +21,7 @@ from typing import Any
 
 from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
+from sp_search.tracking.api.system_metrics import SystemSampler
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.jsonl_log import plain
 from sp_search.tracking.spool.spool import TENSORS, Spool, open_writer
@@ -57,6 +58,7 @@ class MlflowTracker:
         maximize: whether higher is better.
         interval_s: seconds between two uploads.
         corpus: that the study uses; None leaves the run without inputs.
+        sample_s: seconds between two samples of this machine's metrics; None takes none.
         connect: opens the store of a URI.
 
     Raises:
@@ -74,6 +76,7 @@ class MlflowTracker:
         maximize: bool = True,
         interval_s: float = 1.0,
         corpus: Corpus | None = None,
+        sample_s: float | None = None,
         connect: Callable[[str], RunStore] = connect_to_mlflow,
     ) -> None:
         uri = checked_uri(tracking_uri)
@@ -86,6 +89,7 @@ class MlflowTracker:
         self._datasets = [] if corpus is None else [asdict(one) for one in datasets_of(corpus)]
         self._started: dict[int, Callable[[str, int], str]] = {}  # what a trial is called when it has ended
         self._ended_names: dict[int, str] = {}
+        self._sampler = None if sample_s is None else SystemSampler(self._sampled, sample_s)
         self._ended, self._closed = True, False
 
     @property
@@ -122,6 +126,8 @@ class MlflowTracker:
         self._writer.append("study_opened", None, told)
         self._ended = False
         self._uploader.start()
+        if self._sampler is not None:
+            self._sampler.start()
 
     def trial_started(
         self, number: int, params: Mapping[str, ParamValue], tags: Mapping[str, Any] | None = None
@@ -208,6 +214,8 @@ class MlflowTracker:
     def close(self, timeout_s: float) -> int:
         """Upload for at most `timeout_s` seconds, then stop. Returns how many events `sp-search sync` must send."""
         left = 0
+        if self._sampler is not None:
+            self._sampler.close()
         if self._study and not self._closed:
             self.abandon("the search ended without a summary")
             left = self._uploader.close(timeout_s)
@@ -215,6 +223,10 @@ class MlflowTracker:
             self._writer.close()
         self._closed = True
         return left
+
+    def _sampled(self, metrics: Mapping[str, float]) -> None:
+        told = {"metrics": dict(metrics), "step": self._history.utterances_seen}
+        self._writer.append("sampled", None, told)
 
     def _tell(
         self, kind: str, number: int, points: tuple[dict[str, float], dict[str, float]], tags: Mapping[str, str]

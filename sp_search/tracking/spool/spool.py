@@ -75,7 +75,7 @@ class Spool:
 
     def is_ended(self) -> bool:
         """Whether the last event of the study itself is its end."""
-        aside = ("tabled", "renamed")
+        aside = ("tabled", "renamed", "sampled")
         kinds = [event.kind for event in self.all_events() if event.number is None and event.kind not in aside]
         return not kinds or kinds[-1] in ("study_finished", "abandoned")
 

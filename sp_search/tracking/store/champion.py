@@ -55,12 +55,15 @@ def _on_the_same_data(ours: Standing, champion: str, theirs: Standing, stays: st
     """In pairs of utterances where both were kept; else the intervals must not touch."""
     if ours.tally is not None and theirs.tally is not None and len(ours.tally.total) == len(theirs.tally.total):
         difference = paired_difference(ours.tally, theirs.tally)
-        verdict = f"the new one {difference.verdict(champion)} in {ours.metric} on test"
-        return Decision(difference.low > 0, verdict if difference.low > 0 else stays + verdict)
+        verdict = f"{difference.verdict(champion)} in {ours.metric} on test"
+        is_better = difference.low > 0
+        return Decision(
+            is_better, f"the new champion, for it {verdict}" if is_better else f"{stays}this one {verdict}"
+        )
     values = (
         f"{ours.metric} on test {ours.value:.3f} ({ours.low:.3f} to {ours.high:.3f}) against {theirs.value:.3f} "
         f"({theirs.low:.3f} to {theirs.high:.3f})"
     )
     if ours.low > theirs.high:
-        return Decision(True, f"better than {champion}: {values}")
+        return Decision(True, f"the new champion, for it is better than {champion}: {values}")
     return Decision(False, f"{stays}{values}, and the intervals touch or it is better")

@@ -51,7 +51,7 @@ class MlflowModels:
         decision = self._decision(version, model)
         if decision.moves:
             self._client.set_registered_model_alias(version.name, ALIAS, version.version)
-        said = f"{version.name} version {version.version}: {'champion: ' * decision.moves}{decision.why}"
+        said = f"{version.name} version {version.version}: {decision.why}"
         self._client.set_tag(run_id, _DECIDED_TAG, said)
         self._client.update_model_version(version.name, version.version, f"{said}\n\n{model.description}")
         self._client.set_model_version_tag(version.name, version.version, _DECIDED_TAG, decision.why)

@@ -106,6 +106,10 @@ def _study_finished(event: Event, updates: Updates, statuses: Statuses) -> None:
     _set_status(None, FINISHED, event, updates, statuses)
 
 
+def _sampled(event: Event, updates: Updates, statuses: Statuses) -> None:
+    updates[None].metrics += _points(event.data["metrics"], event.time_ms, event.data["step"])
+
+
 def _renamed(event: Event, updates: Updates, statuses: Statuses) -> None:
     """The study has another name: its run, and a tag of all runs."""
     for number in (None, *statuses):
@@ -151,5 +155,6 @@ _FOLDS = {
     "study_finished": _study_finished,
     "tabled": _tabled,
     "renamed": _renamed,
+    "sampled": _sampled,
     "abandoned": _abandoned,
 }

@@ -24,8 +24,8 @@ def test_the_winner_is_a_model_of_its_run_and_the_first_champion_and_is_sent_onc
     (version,) = client.search_model_versions(f"name = '{MODEL}'")
     assert (version.run_id, version.tags["sp_search.model_id"]) == (run_id, logged.model_id)
     assert client.get_model_version_by_alias(MODEL, "champion").version == version.version
-    assert version.description.startswith(f"{MODEL} version 1: champion: the first champion\n\nA search of prompts")
-    assert run.data.tags["sp_search.champion"] == f"{MODEL} version 1: champion: the first champion"
+    assert version.description.startswith(f"{MODEL} version 1: the first champion\n\nA search of prompts")
+    assert run.data.tags["sp_search.champion"] == f"{MODEL} version 1: the first champion"
 
 
 def test_the_champion_is_another_version_only_where_that_is_better_on_the_same_data(sqlite, tmp_path, caplog):
@@ -38,8 +38,8 @@ def test_the_champion_is_another_version_only_where_that_is_better_on_the_same_d
     ):
         ended_study(tmp_path / "runs", sqlite, name, hits, **changes)
     said = [record.getMessage().removeprefix(f"MLflow: {MODEL} ") for record in caplog.records]
-    assert said[0] == "version 1: champion: the first champion"
-    assert said[1].startswith("version 2: version 1 stays the champion: the new one is not told apart from version 1")
+    assert said[0] == "version 1: the first champion"
+    assert said[1].startswith("version 2: version 1 stays the champion: this one is not told apart from version 1")
     assert said[2].startswith("version 3: version 1 stays the champion: it was measured on other data")
-    assert said[3].startswith("version 4: champion: the new one beats version 1 by 0.300 (")
+    assert said[3].startswith("version 4: the new champion, for it beats version 1 by 0.300 (")
     assert str(MlflowClient(sqlite).get_model_version_by_alias(MODEL, "champion").version) == "4"
