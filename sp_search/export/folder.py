@@ -16,6 +16,7 @@ from typing import Any
 from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.members import packed_members
 from sp_search.export.page import readme
+from sp_search.files.paths import check_inside
 from sp_search.files.write import write_text
 from sp_search.prompts.file import load_prompt, save_prompt
 from sp_search.tasks.label_space import LabelSpace
@@ -110,6 +111,7 @@ def exported_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer |
     named = document.get("quantizer_fingerprint")
     if named is None:
         return None
+    check_inside(folder / QUANTIZER, folder, CheckpointError)
     quantizer = Quantizer.load(folder / QUANTIZER)
     if quantizer.fingerprint != named:
         raise CheckpointError(
