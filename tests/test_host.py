@@ -1,11 +1,14 @@
 """Cores and memory that a process is granted, by cgroups of both versions written out by hand."""
 
 import os
+import subprocess
+import sys
 
 import psutil
 import pytest
 
 from sp_search import host
+from tests.memory_cgroup import memory_cgroup
 
 GIB = 2**30
 
@@ -86,3 +89,14 @@ def test_affinity_counts(monkeypatch):
         assert host.cores() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def test_a_process_in_a_real_cgroup_sees_no_more_than_that_allows(monkeypatch):
+    monkeypatch.undo()
+    limit = 300 << 20
+    ask = "input(); from sp_search import host; print(host.free_memory())"
+    with memory_cgroup(limit) as members:
+        asked = subprocess.Popen([sys.executable, "-c", ask], stdin=-1, stdout=-1, text=True)
+        members.write_text(str(asked.pid))
+        told, _ = asked.communicate("\n")
+    assert 0 < int(told) <= limit
