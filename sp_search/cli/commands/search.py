@@ -49,7 +49,7 @@ from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.pictures import study_pictures
-from sp_search.search.study.records import StudyRecord, study_record
+from sp_search.search.study.records import StudyRecord, known_trials, study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers.trainer import TrainerFactory
@@ -135,9 +135,9 @@ def _run(
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)
-        tracker = MlflowTracker(
-            settings.folder, uri, experiment=config.tracking.experiment, objective=settings.metric
-        )
+        known = known_trials(opened.study, prepared.space)
+        experiment = config.tracking.experiment
+        tracker = MlflowTracker(settings.folder, uri, experiment=experiment, objective=settings.metric, known=known)
         observers.append(tracker)
 
     def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:

@@ -14,12 +14,13 @@ from __future__ import annotations
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
+from sp_search.tracking.api.catch_up import KnownTrial, lost
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.jsonl_log import plain
 from sp_search.tracking.spool.spool import Spool, open_writer
@@ -51,6 +52,7 @@ class MlflowTracker:
         maximize: whether higher is better.
         interval_s: seconds between two uploads.
         connect: opens the store of a URI.
+        known: trials of the study, of which the spool may have lost events.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -67,12 +69,13 @@ class MlflowTracker:
         maximize: bool = True,
         interval_s: float = 1.0,
         connect: Callable[[str], RunStore] = connect_to_mlflow,
+        known: Sequence[KnownTrial] = (),
     ) -> None:
         uri = checked_uri(tracking_uri)
         self._spool = Spool(study_dir / "spool")
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
-        self._experiment = experiment
+        self._experiment, self._objective, self._known = experiment, objective, known
         self._history = StudyAggregates(objective, maximize)
         self._study: dict[str, str] = {}
         self._started: dict[int, tuple[str, dict[str, ParamValue]]] = {}  # name and searched parameters
@@ -106,6 +109,8 @@ class MlflowTracker:
         told["experiment"] = self._experiment or f"sp_search/{info['task']}"
         self._writer.append("study_opened", None, told)
         self._ended = False
+        for trial in list(lost(self._known, self._spool.all_events())):
+            self._tell_again(trial)
         self._uploader.start()
 
     def trial_started(
@@ -189,6 +194,13 @@ class MlflowTracker:
             self._writer.close()
         self._closed = True
         return left
+
+    def _tell_again(self, trial: KnownTrial) -> None:
+        self.trial_started(trial.number, trial.params, {"role": "search", "seed": str(trial.seed)})
+        for seen, value in trial.reports.items():
+            self.reported(trial.number, Report(seen, {self._objective: value}))
+        if trial.state:
+            self.trial_finished(trial.number, trial.state, trial.reason)
 
     def _tell(
         self, kind: str, number: int, points: tuple[dict[str, float], dict[str, float]], tags: Mapping[str, str]
