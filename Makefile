@@ -1,7 +1,8 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline bench-peft demo-assets docs lint mutants test
+.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline bench-peft cluster-sim demo-assets docs lint \
+	mutants test test-faults
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -35,6 +36,7 @@ bench-gpu_READS := DATA OVERRIDES
 bench-peft_READS := DATA OVERRIDES
 bench-headline_READS := LM DATA TRIALS OVERRIDES PAPERS
 mutants_READS := FILES
+cluster-sim_READS := NODES CPUS COMMAND
 GOALS := $(or $(MAKECMDGOALS),help)
 READ := $(sort $(foreach goal,$(GOALS),$(call READS,$(goal))))
 TYPED := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
@@ -83,6 +85,9 @@ bench-peft: $(STAMP) ## Measure trials through PEFT beside packs in the engine, 
 		$(RUN) sp_search.cli bench peft dtype=$$dtype batch_size=$$batch $$prompt $(call set,data,$(DATA)) $(OVERRIDES) || exit; \
 	done; done; done
 
+cluster-sim: $(STAMP) ## A Ray cluster of several nodes on this machine, for a shell or a command [NODES=4 CPUS=1 COMMAND=]
+	@NODES=$(or $(NODES),4) CPUS=$(or $(CPUS),1) cluster/laptop.sh $(or $(COMMAND),bash)
+
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo
 
@@ -99,6 +104,9 @@ lint: $(STAMP) ## Formatter, linter and types
 
 test: lint ## Lint, then the whole test suite but the faults
 	@$(RUN) pytest
+
+test-faults: $(STAMP) ## Break searches on purpose, and compare them with one that nothing happened to; ten minutes
+	@$(RUN) pytest -m faults tests/faults tests/cluster
 
 mutants: $(STAMP) ## Change the code where faults would be worst, and list what no test notices [FILES="sp_search/... ..."]
 	@$(RUN) tests.mutants $(FILES)

@@ -15,6 +15,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 CPUINFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")
+LIMITS = {"memory.max": "memory.current", "memory.limit_in_bytes": "memory.usage_in_bytes"}
+"""Files of a cgroup's memory limit, and of what is used of it, in versions 2 and 1."""
 UNLIMITED = 1 << 60
 """A limit of cgroup v1 that is none: the largest multiple of the page size is about 2**63."""
 
@@ -30,6 +32,17 @@ def free_memory(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
     """Bytes that this process can still take: what the host has free, or less where a cgroup allows less."""
     rooms = [room for folder in _folders(root, own, "memory") if (room := _memory_room(folder)) is not None]
     return max(0, min([psutil.virtual_memory().available, *rooms]))
+
+
+def memory(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """Bytes that this process may have in all: those of the host, or less where a cgroup allows less."""
+    limits = [limit for folder in _folders(root, own, "memory") if (limit := _memory_limit(folder)) is not None]
+    return min([psutil.virtual_memory().total, *limits])
+
+
+def killed_for_memory(root: Path = CGROUPS, own: Path = OWN_CGROUP) -> int:
+    """How many processes the kernel has killed so far because this process's cgroup, or one above, was full."""
+    return sum(_kills(folder) for folder in _folders(root, own, "memory"))
 
 
 def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
@@ -87,20 +100,38 @@ def _cpus(folder: Path) -> float | None:
     return None
 
 
-def _memory_room(folder: Path) -> int | None:
-    """Bytes that a cgroup still allows, with the page cache that the kernel would give back; None for no limit."""
-    names = ("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    for limit_name, used_name in names:
-        limit, used = _words(folder / limit_name), _words(folder / used_name)
-        if limit and used and limit[0] != "max" and int(limit[0]) < UNLIMITED:
-            return int(limit[0]) - int(used[0]) + _reclaimable(folder / "memory.stat")
+def _memory_limit(folder: Path) -> int | None:
+    """Bytes that a cgroup allows; None for no limit."""
+    for name in LIMITS:
+        limit = _words(folder / name)
+        if limit and limit[0] != "max" and int(limit[0]) < UNLIMITED:
+            return int(limit[0])
     return None
 
 
+def _memory_room(folder: Path) -> int | None:
+    """Bytes that a cgroup still allows, with the page cache that the kernel would give back; None for no limit."""
+    limit = _memory_limit(folder)
+    used = next((words for name in LIMITS.values() if (words := _words(folder / name))), None)
+    if limit is None or used is None:
+        return None
+    return limit - int(used[0]) + _reclaimable(folder / "memory.stat")
+
+
+def _kills(folder: Path) -> int:
+    counts = {**_counts(folder / "memory.events"), **_counts(folder / "memory.oom_control")}
+    return counts.get("oom_kill", 0)
+
+
 def _reclaimable(stat: Path) -> int:
-    words = _words(stat)
-    counts = dict(zip(words[::2], words[1::2], strict=False))
-    return int(counts.get("inactive_file", counts.get("total_inactive_file", 0)))
+    counts = _counts(stat)
+    return counts.get("inactive_file", counts.get("total_inactive_file", 0))
+
+
+def _counts(path: Path) -> dict[str, int]:
+    """A file of names and numbers."""
+    words = _words(path)
+    return {name: int(number) for name, number in zip(words[::2], words[1::2], strict=False)}
 
 
 def _words(path: Path) -> list[str]:

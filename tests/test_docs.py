@@ -105,6 +105,17 @@ def test_every_message_in_troubleshooting_is_one_of_the_source():
     assert sorted(part for part in parts if part not in source) == []
 
 
+def test_every_promise_of_the_security_page_names_a_test_that_is_there():
+    page = (ROOT / "docs" / "security.md").read_text()
+    promises = [
+        line for line in page.splitlines() if line.startswith("| ") and "| promise" not in line and "---" not in line
+    ]
+    for line in promises:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", line)
+        assert named, line
+        assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_the_page_of_a_command_has_each_of_its_settings_with_its_comment(hook):
     page = hook.command_page("serve")
     assert page.startswith("# sp-search serve\n\nAnswer over HTTP on 127.0.0.1")

@@ -1,11 +1,14 @@
 """Cores and memory that a process is granted, by cgroups of both versions written out by hand."""
 
 import os
+import subprocess
+import sys
 
 import psutil
 import pytest
 
 from sp_search import host
+from tests.memory_cgroup import memory_cgroup
 
 GIB = 2**30
 
@@ -29,7 +32,9 @@ def cgroup(tmp_path):
 def machine(monkeypatch):
     """A host of 8 cores and 20 GiB free."""
     monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: list(range(8)))
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 20 * GIB}))
+    monkeypatch.setattr(
+        psutil, "virtual_memory", lambda: type("Memory", (), {"available": 20 * GIB, "total": 24 * GIB})
+    )
 
 
 def test_without_cgroups_the_host_counts(tmp_path):
@@ -73,6 +78,23 @@ def test_limits_of_version_1_count(cgroup):
     assert host.free_memory(*places) == 2 * GIB
 
 
+def test_all_that_a_process_may_have_is_the_least_limit_whatever_is_used(cgroup, tmp_path):
+    assert host.memory(tmp_path, tmp_path / "none") == 24 * GIB
+    places = cgroup("0::/pod/box\n", pod__memory_max=f"{4 * GIB}\n", pod__box__memory_max="max\n")
+    assert host.memory(*places) == 4 * GIB
+
+
+def test_processes_that_were_killed_for_memory_are_counted_in_both_versions(cgroup):
+    places = cgroup("4:memory:/job\n0::/box\n")
+    for name, text in {
+        "box/memory.events": "low 0\nmax 9\noom 2\noom_kill 2\n",
+        "memory/job/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n",
+    }.items():
+        (places[0] / name).parent.mkdir(parents=True, exist_ok=True)
+        (places[0] / name).write_text(text)
+    assert host.killed_for_memory(*places) == 5
+
+
 def test_a_full_cgroup_leaves_nothing(cgroup):
     places = cgroup("0::/box\n", box__memory_max=f"{GIB}\n", box__memory_current=f"{GIB + 4096}\n")
     assert host.free_memory(*places) == 0
@@ -94,3 +116,14 @@ def test_a_processor_is_named_with_what_it_has_for_bfloat16(tmp_path):
     assert host.processor(tmp_path / "cpuinfo") == "AMD EPYC (amx_bf16 avx512_bf16)"
     assert host.processor(tmp_path / "older") == "Some Xeon (no bfloat16)"
     assert host.processor(tmp_path / "none").endswith("(no bfloat16)")
+
+
+def test_a_process_in_a_real_cgroup_sees_no_more_than_that_allows(monkeypatch):
+    monkeypatch.undo()
+    limit = 300 << 20
+    ask = "input(); from sp_search import host; print(host.free_memory())"
+    with memory_cgroup(limit) as members:
+        asked = subprocess.Popen([sys.executable, "-c", ask], stdin=-1, stdout=-1, text=True)
+        members.write_text(str(asked.pid))
+        told, _ = asked.communicate("\n")
+    assert 0 < int(told) <= limit

@@ -46,6 +46,11 @@ def test_the_first_target_sets_up_and_the_second_does_not(project):
     assert log(project) == ["venv", "install", "<-m><sp_search.cli><search>", "<-m><sp_search.cli><export>"]
 
 
+def test_the_fault_suite_is_run_by_its_own_target_alone(project):
+    make(project, "test-faults")
+    assert log(project)[-1] == "<-m><pytest><-m><faults><tests/faults><tests/cluster>"
+
+
 def test_a_changed_pyproject_sets_up_again_in_the_same_environment(project):
     make(project, "setup")
     stamp = (project / ".venv/.stamp").stat().st_mtime

@@ -18,6 +18,7 @@ from sp_search.errors import CheckpointError, ConfigError, StudyError
 from sp_search.export.members import packed_members
 from sp_search.export.mlflow_files import mlflow_files
 from sp_search.export.page import readme
+from sp_search.files.paths import check_inside
 from sp_search.files.write import write_text
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.prompts.file import load_prompt, save_prompt
@@ -113,6 +114,7 @@ def exported_quantizer(folder: Path, document: Mapping[str, Any]) -> Quantizer |
     named = document.get("quantizer_fingerprint")
     if named is None:
         return None
+    check_inside(folder / QUANTIZER, folder, CheckpointError)
     quantizer = Quantizer.load(folder / QUANTIZER)
     if quantizer.fingerprint != named:
         raise CheckpointError(

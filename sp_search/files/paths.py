@@ -106,6 +106,18 @@ def _instead(path: Path) -> str:
     return "got a file" if path.exists() else ""
 
 
+def check_inside(path: Path, folder: Path, error: Callable[[str], UserError] = DataError) -> None:
+    """Refuse a link in a folder of strangers that leads out of it.
+
+    Raises:
+        UserError: it does.
+    """
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise error(
+            f"{path}: expected a file of its folder, got a link to {path.resolve()}; put the file itself there"
+        )
+
+
 def check_writable(folder: Path, key: str, *, make: bool = True) -> None:
     """Whether files can be written to a folder, found out by writing one.
 

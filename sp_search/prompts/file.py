@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sp_search.errors import CheckpointError
 from sp_search.files.json_keys import RepeatedKeyError, json_document
+from sp_search.files.paths import check_inside
 from sp_search.files.write import write_bytes
 
 TENSORS, DOCUMENT = "prompt.safetensors", "prompt.json"
@@ -34,8 +35,11 @@ def load_prompt(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a prompt and its document.
 
     Raises:
-        CheckpointError: a file is missing or unreadable, or the tensors are not those of the document.
+        CheckpointError: a file is missing, unreadable, or a link that leaves the folder; or the document was written
+            for other tensors.
     """
+    for name in (TENSORS, DOCUMENT):
+        check_inside(folder / name, folder, CheckpointError)
     try:
         raw = (folder / TENSORS).read_bytes()
         document = json_document((folder / DOCUMENT).read_bytes())

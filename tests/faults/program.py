@@ -13,6 +13,7 @@ from pathlib import Path
 from sp_search.cli.ending import exit_code
 from sp_search.files.write import write_text
 from sp_search.search.run.search import run_search
+from sp_search.search.study.records import known_trials
 from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers import watchdog
 from sp_search.tracking.api.tracker import MlflowTracker
@@ -43,7 +44,8 @@ def run(runs, mlflow, pause_s=0.02, silent_s=watchdog.SILENT_S, **changes):
     opened = opened_study(runs)
     sizes = {"trials": 8, "slots": 1, "first_trials": FIRST_TRIALS, "save_every_s": 0.1, **changes}
     search = settings(runs, **sizes)
-    tracker = MlflowTracker(search.folder, mlflow, interval_s=0.1)
+    known = known_trials(opened.study, lr_space())
+    tracker = MlflowTracker(search.folder, mlflow, interval_s=0.1, known=known)
     observers = [EventFile(runs / "events.jsonl"), Heartbeat(search), tracker]
     make_trainer = partial(ChainedTrainer, str(runs), pause_s=pause_s)
     summary = run_search(search, IDENTITY, opened, lr_space(), make_trainer, observers, keep, conclude)

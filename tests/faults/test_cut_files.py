@@ -27,7 +27,7 @@ def cut(path, drawn, garbage):
 
 @pytest.mark.parametrize("garbage", [b"", GARBAGE, GARBAGE + b"\n"], ids=["cut", "garbage", "a line of garbage"])
 def test_files_that_a_crash_left_in_the_middle_of_a_record_cost_nothing(search, undisturbed, garbage):
-    """All of them at once, each start at another moment."""
+    """All of them at once."""
     drawn = random.Random(f"cut {garbage!r}")
     for _ in range(2):
         with search.start() as process:
@@ -41,3 +41,20 @@ def test_files_that_a_crash_left_in_the_middle_of_a_record_cost_nothing(search, 
     found = search.outcome()
     assert (found.trials, found.runs, found.summary) == (undisturbed.trials, undisturbed.runs, undisturbed.summary)
     assert found.points == undisturbed.points
+
+
+def test_a_spool_that_lost_its_end_is_mended_from_the_study(search, undisturbed):
+    """As where the machine crashed: the two files are forced to the disk at different moments."""
+    with search.start(mlflow="sqlite:////dev/null/away.db") as process:
+        search.wait_for_events(process, 7)
+        kill(process)
+    events = search.folder / "s" / "spool" / "events.jsonl"
+    lines = events.read_bytes().splitlines(keepends=True)
+    events.write_bytes(b"".join(lines[:2]))
+    assert len(lines) > 5
+    search.end()
+    found = search.outcome()
+    assert (found.trials, found.runs, found.summary) == (undisturbed.trials, undisturbed.runs, undisturbed.summary)
+    assert found.statuses == undisturbed.statuses
+    deciding = [{p for p in one.points if p[1] == "valid_accuracy"} for one in (found, undisturbed)]
+    assert deciding[0] == deciding[1]

@@ -5,7 +5,7 @@ import pytest
 from sp_search.search.workers.course import read_courses
 from tests.faults.harness import kill, moments
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults]
+pytestmark = pytest.mark.slow
 KILLS = [1, 2, *(2 + int(at) for at in moments("killed", 8, 6))]
 """Events to wait for: the study is opened, its first trial begins, and later ones."""
 UNSAVED = 6
@@ -18,11 +18,14 @@ def chunks(folder):
     return sum(len(call["until"]) for call in calls if call["call"] == "advance")
 
 
-def test_a_search_killed_ten_times_comes_to_the_same_and_repeats_little(search, undisturbed_search, undisturbed):
-    for count in KILLS:
+@pytest.mark.parametrize(
+    "kills", [pytest.param([2, 4], id="twice"), pytest.param(KILLS, id="ten times", marks=pytest.mark.faults)]
+)
+def test_a_killed_search_comes_to_the_same_and_repeats_little(search, undisturbed_search, undisturbed, kills):
+    for count in kills:
         with search.start() as process:
             search.wait_for_events(process, count)
             kill(process)
     search.end()
     assert search.outcome() == undisturbed
-    assert chunks(search.folder) - chunks(undisturbed_search.folder) <= UNSAVED * len(KILLS)
+    assert chunks(search.folder) - chunks(undisturbed_search.folder) <= UNSAVED * len(kills)

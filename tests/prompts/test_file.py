@@ -48,6 +48,19 @@ def test_a_missing_file_is_refused(folder, missing):
         load_prompt(folder)
 
 
+@pytest.mark.parametrize("name", ["prompt.safetensors", "prompt.json"])
+def test_a_link_that_leaves_the_folder_is_refused_and_one_inside_is_not(folder, tmp_path, name):
+    (folder / name).rename(folder / "kept")
+    (folder / name).symlink_to("kept")
+    load_prompt(folder)
+    (folder / "kept").rename(tmp_path / "elsewhere")
+    (folder / name).unlink()
+    (folder / name).symlink_to(tmp_path / "elsewhere")
+    place = re.escape(f"{folder / name}: expected a file of its folder, got a link to {tmp_path / 'elsewhere'}; put")
+    with pytest.raises(CheckpointError, match=f"^{place}"):
+        load_prompt(folder)
+
+
 OTHER_TENSORS = (
     r"prompt\.safetensors: expected the tensors that prompt\.json was written for, got others or a damaged"
 )

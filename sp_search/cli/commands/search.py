@@ -50,7 +50,7 @@ from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.pictures import study_pictures
-from sp_search.search.study.records import StudyRecord, study_record
+from sp_search.search.study.records import StudyRecord, known_trials, study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers.trainer import TrainerFactory
@@ -131,7 +131,7 @@ def _run(
     rivals = rivals_of_study(settings.folder, data, tell)
     before = study_record(opened.study, settings.metric.removeprefix(VALID))
     observers: list[Observer] = [watch(settings, before, data), Heartbeat(settings, left_before(before))]
-    if (tracker := tracker_of(config, prepared, is_new=not before.trials)) is not None:
+    if (tracker := tracker_of(config, prepared, known_trials(opened.study, prepared.space))) is not None:
         observers.append(tracker)
 
     def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:

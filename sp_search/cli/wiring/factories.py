@@ -11,10 +11,10 @@ from sp_search.cli.exported.by_name import demo_data
 from sp_search.cli.exported.prompts import LMChoice, Prompts, demo_quantizer
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import device_kind
-from sp_search.engine.train.factory import TrainerSpec
+from sp_search.engine.train.factory import WORKER_BYTES, TrainerSpec
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError
-from sp_search.host import cores
+from sp_search.host import cores, memory
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.search.base.space import read_space
@@ -22,6 +22,9 @@ from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Params
 from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer
+
+DRIVER_BYTES = 1 << 30
+"""What the search itself and Ray take beside the workers: 0.9 GiB on the demo."""
 
 
 def recipe_of(config: Settings) -> TrainerSpec:
@@ -120,9 +123,15 @@ def corpus_quantizer(config: Settings) -> Quantizer | None:
 
 
 def worker_count(config: Settings) -> int:
-    """The number of workers: as in the settings, else one per GPU, or two that share this machine's cores."""
-    on_gpu = device_kind(config.engine.device) == "cuda"
-    return config.cluster.workers or (max(1, torch.cuda.device_count()) if on_gpu else min(2, cores()))
+    """The number of workers: as in the settings, else one per GPU, or two that share this machine's cores.
+
+    It is one where there is not enough memory for two.
+    """
+    if config.cluster.workers:
+        return config.cluster.workers
+    if device_kind(config.engine.device) == "cuda":
+        return max(1, torch.cuda.device_count())
+    return max(1, min(2, cores(), (memory() - DRIVER_BYTES) // WORKER_BYTES))
 
 
 def cpus_per_worker(config: Settings) -> float:

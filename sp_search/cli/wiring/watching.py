@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sp_search.cli.wiring.finished_study import SearchCommand
 from sp_search.cli.wiring.planned import lines, planned_search
 from sp_search.cli.wiring.search_setup import PreparedSearch
@@ -13,6 +15,7 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.ui.progress import Log, Progress
 from sp_search.search.ui.state import Before
+from sp_search.tracking.api.catch_up import KnownTrial
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.uri import default_uri
 
@@ -60,13 +63,13 @@ def left_before(record: StudyRecord) -> Before:
     return Before(ended, again, value, "" if number is None else f"trial {number}")
 
 
-def tracker_of(config: Settings, prepared: PreparedSearch, *, is_new: bool) -> MlflowTracker | None:
+def tracker_of(config: Settings, prepared: PreparedSearch, known: Sequence[KnownTrial]) -> MlflowTracker | None:
     """The tracker of a search, with the plan as its first file; None where the settings want none.
 
     Args:
         config: of the search.
         prepared: the same, checked.
-        is_new: whether the study has no trials yet.
+        known: the trials that the study has.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -82,8 +85,9 @@ def tracker_of(config: Settings, prepared: PreparedSearch, *, is_new: bool) -> M
         objective=settings.metric,
         corpus=prepared.data.corpus,
         sample_s=SAMPLE_S,
+        known=known,
     )
-    plan = planned_search(config, prepared, is_new=is_new)
+    plan = planned_search(config, prepared, is_new=not known)
     write_text(settings.folder / PLAN, "\n".join(lines(plan)) + "\n")
     tracker.artifact(None, settings.folder / PLAN)
     return tracker

@@ -27,6 +27,8 @@ from sp_search.units.manifest import load_corpus
 
 FREE_SHARE = 0.6
 """Share of the free memory for the source cache; on a CPU a worker gets a part by its share of the cores."""
+WORKER_BYTES = 3 << 29
+"""What a worker on a CPU takes beside its source cache: 1.2 GiB on the demo with five trials, and some room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +104,19 @@ class TrainerSpec:
     def _source_cache_bytes(self, device: torch.device) -> int:
         if self.trunk_cache_gib is not None:
             return int(self.trunk_cache_gib * 2**30)
-        share = 1.0 if device.type == "cuda" else min(1.0, self.threads / cores())
-        return int(FREE_SHARE * share * free_bytes(device))
+        if device.type == "cuda":
+            return int(FREE_SHARE * free_bytes(device))
+        return source_cache_bytes(free_bytes(device), min(1.0, self.threads / cores()))
+
+
+def source_cache_bytes(free: int, share: float) -> int:
+    """Bytes of a worker's cache on a CPU: its share of what is free beside what the workers take for their work.
+
+    Args:
+        free: bytes that all workers of the machine may still take.
+        share: of the machine's cores that this worker has.
+    """
+    return max(0, int(share * min(FREE_SHARE * free, free - WORKER_BYTES / share)))
 
 
 def _scores(lm: UnitLM, data: TaskData) -> npt.NDArray[np.float64]:

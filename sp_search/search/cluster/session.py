@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,12 +45,31 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     with _ended():
         if address is None:
             check_temp_folder()
+            _keep_token_private()
             with no_cluster(), own_signals():
                 ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         else:
             _join(address)
         with without_noise(), _lost_in_one_line():
             yield
+
+
+def _keep_token_private() -> None:
+    """Have Ray's token in a file that this user alone can read. Ray makes one that all users of the machine can read.
+
+    Ray takes the token from there where the environment names no other; who does not have it may run nothing.
+    """
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32))
+    except FileExistsError:
+        path.chmod(0o600)
+    except OSError:  # a home that can't be written
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager

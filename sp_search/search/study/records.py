@@ -11,9 +11,11 @@ import optuna
 
 from sp_search.search.base.protocol import FACTS, VALID
 from sp_search.search.base.rungs import rungs
+from sp_search.search.base.space import Space
 from sp_search.search.study.contract import BEGUN_AS
-from sp_search.search.study.trials import PARAMS, REASON, recorded_runs
+from sp_search.search.study.trials import PARAMS, REASON, SEED, TWIN_OF, recorded_runs
 from sp_search.tasks.registry import get_task
+from sp_search.tracking.api.catch_up import KnownTrial
 from sp_search.types import Params
 
 
@@ -95,6 +97,22 @@ def study_record(study: optuna.Study, metric: str, name: str | None = None) -> S
         identity=study.user_attrs.get("identity", {}),
         log_scaled=frozenset(name for trial in study.get_trials(deepcopy=False) for name in _log_scaled(trial)),
     )
+
+
+def known_trials(study: optuna.Study, space: Space) -> list[KnownTrial]:
+    """The trials that a tracker should know of. Twins were never told: their results are those of another trial."""
+    return [
+        KnownTrial(
+            number=trial.number,
+            params=space.searched(trial.user_attrs[PARAMS]),
+            seed=trial.user_attrs[SEED],
+            reports=trial.intermediate_values,
+            state=trial.state.name if trial.state.is_finished() else "",
+            reason=trial.user_attrs.get(REASON, ""),
+        )
+        for trial in study.get_trials(deepcopy=False)
+        if TWIN_OF not in trial.user_attrs and SEED in trial.user_attrs and PARAMS in trial.user_attrs
+    ]
 
 
 def _log_scaled(trial: optuna.trial.FrozenTrial) -> list[str]:

@@ -52,6 +52,11 @@ class OpenStudy:
         study_id = self.storage.get_study_id_from_name(self.study.study_name)
         return optuna.Trial(self.study, self.storage.get_trial_id_from_study_id_trial_number(study_id, number))
 
+    def new_trial(self) -> optuna.Trial:
+        """A new trial. `study.ask` also looks through all trials for one that somebody has enqueued."""
+        study_id = self.storage.get_study_id_from_name(self.study.study_name)
+        return optuna.Trial(self.study, self.storage.create_new_trial(study_id))
+
     def frozen(self, number: int) -> FrozenTrial:
         """A trial as it is recorded."""
         study_id = self.storage.get_study_id_from_name(self.study.study_name)

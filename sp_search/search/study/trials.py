@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sp_search.errors import StudyError
 from sp_search.search.base.protocol import PastReport
+from sp_search.types import ParamValue
 
 PARAMS, SEED, REASON, TWIN_OF = "params", "seed", "reason", "twin_of"
 """Attributes of a trial: its parameters, its seed, why it ended early, the trial of its settings whose results
@@ -103,11 +104,15 @@ def trials_to_confirm(study: optuna.Study, count: int) -> list[FrozenTrial]:
 
 
 def _each_setting_once(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    picked: list[FrozenTrial] = []
+    picked: dict[tuple[Any, ...], FrozenTrial] = {}
     for trial in trials:
-        if all(trial.user_attrs[PARAMS] != other.user_attrs[PARAMS] for other in picked):
-            picked.append(trial)
-    return picked
+        picked.setdefault(setting_key(trial.user_attrs[PARAMS]), trial)
+    return list(picked.values())
+
+
+def setting_key(params: Mapping[str, ParamValue]) -> tuple[Any, ...]:
+    """The same for equal settings, whatever the order of their names."""
+    return tuple(sorted(params.items()))
 
 
 def recorded_runs(study: optuna.Study, role: str) -> Mapping[str, Mapping[str, Any]]:

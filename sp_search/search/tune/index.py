@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sp_search.search.study.trials import PARAMS
+from sp_search.search.study.trials import PARAMS, setting_key
 from sp_search.types import ParamValue
 
 BEST, LATEST = 100, 400
@@ -74,9 +74,9 @@ class TrialIndex:
         insort(self._best, trial, key=_rank)
         del self._best[BEST:]
         if (params := trial.user_attrs.get(PARAMS)) is not None:
-            known = self._twins.setdefault(_key(params), trial)
+            known = self._twins.setdefault(setting_key(params), trial)
             if trial.number < known.number:
-                self._twins[_key(params)] = trial
+                self._twins[setting_key(params)] = trial
 
     def has_ended(self, number: int) -> bool:
         """Whether a trial of the study has ended."""
@@ -84,7 +84,7 @@ class TrialIndex:
 
     def twin(self, params: Mapping[str, ParamValue]) -> FrozenTrial | None:
         """The first finished trial with the same settings."""
-        return self._twins.get(_key(params))
+        return self._twins.get(setting_key(params))
 
     @property
     def is_large(self) -> bool:
@@ -95,10 +95,6 @@ class TrialIndex:
         """Finished trials that stand for all, by number: the best ones and the latest ones."""
         found = {trial.number: trial for trial in (*self._latest, *self._best)}
         return [found[number] for number in sorted(found)]
-
-
-def _key(params: Mapping[str, ParamValue]) -> tuple[Any, ...]:
-    return tuple(sorted(params.items()))
 
 
 def _rank(trial: FrozenTrial) -> tuple[float, ...]:

@@ -55,6 +55,8 @@ MOST_FULL = 5
 
 BOUNDED = ("tpe", "gp")
 """Samplers whose proposals cost more with every trial that they see."""
+LOOK_EVERY = 100
+"""How often, in trials, a large study is looked through for trials that somebody has enqueued."""
 KEPT = 5
 """How many of the best finished trials keep their state on disk."""
 
@@ -208,8 +210,9 @@ class StudySearcher(Searcher):
     def _asked(self) -> Running | None:
         """A new trial, up to the total. Settings that were tried before get their results from the study."""
         while not self._why_over() and self._index.created < self._settings.trials:
-            self._study.sampler = self._sampler()
-            trial = self._study.ask()
+            self._study.sampler = chosen = self._sampler()
+            is_short = isinstance(chosen, BoundedSampler) and self._index.created % LOOK_EVERY
+            trial = self._opened.new_trial() if is_short else self._study.ask()
             self._index.begun(trial.number)
             if (running := self._drawn(trial)) is not None:
                 return running

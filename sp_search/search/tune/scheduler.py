@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from sp_search.search.base.choices import Choice
@@ -69,6 +70,11 @@ class ReplayedScheduler(FIFOScheduler):
     def stopped(self, number: int) -> bool:
         """Whether the last past report of a trial stopped it; a killed search may not have recorded that."""
         return self._last.get(number) == TrialScheduler.STOP
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The first trial that waits. Ray's own way looks through all trials that there ever were, at every step."""
+        waiting = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PENDING]
+        return min(waiting, key=lambda trial: trial.config[NUMBER], default=None)
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Register a new or continued trial."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import ray
 
+from sp_search.host import killed_for_memory
+
 
 @dataclass(frozen=True)
 class Pulse:
@@ -22,6 +24,7 @@ class Pulse:
     longest_s: float  # the longest chunk so far
     chunks: int  # done since the worker was started
     trials: tuple[int, ...]  # live
+    killed_for_memory: int  # processes of its cgroup so far
 
 
 class WorkClock:
@@ -49,4 +52,13 @@ class WorkClock:
     def pulse(self, trials: tuple[int, ...]) -> Pulse:
         """The worker now."""
         began, is_errand = self._now or (self._clock(), False)
-        return Pulse(os.getpid(), self._node, self._clock() - began, is_errand, self._longest_s, self._chunks, trials)
+        return Pulse(
+            pid=os.getpid(),
+            node=self._node,
+            busy_s=self._clock() - began,
+            is_errand=is_errand,
+            longest_s=self._longest_s,
+            chunks=self._chunks,
+            trials=trials,
+            killed_for_memory=killed_for_memory(),
+        )

@@ -29,7 +29,7 @@ ERRAND_S = 3600.0
 SLOWER = 20.0
 """A chunk that takes so many times as long as the longest one before stands still."""
 MOST_KILLS = 3
-"""How often a worker is killed without having done a chunk in between."""
+"""How often a worker is killed without having done a chunk in between, or may be killed by the kernel for memory."""
 
 
 Tell = Callable[[str], None]
@@ -46,6 +46,7 @@ class _Watched:
     pulse: Pulse | None = None  # the last one
     is_starting: bool = False  # killed, and not heard of since
     kills: int = 0  # since its last chunk
+    killed_for_memory: int = 0
 
 
 class Watchdog:
@@ -82,7 +83,7 @@ class Watchdog:
         self._next = now + EVERY_S
         for number, watched in self._watched.items():
             if ray.wait([watched.asked], timeout=0)[0]:
-                self._heard(watched)
+                self._heard(number)
                 if why := _stands_still(watched.pulse):
                     self._replace(number, why)
                 watched.asked, watched.since = watched.worker.pulse.remote(), now
@@ -92,14 +93,33 @@ class Watchdog:
                 self._replace(number, f"has not answered for {now - watched.since:.0f} s")
                 watched.since = now
 
-    def _heard(self, watched: _Watched) -> None:
+    def _heard(self, number: int) -> None:
+        watched = self._watched[number]
+        before = watched.pulse
         try:
-            watched.pulse = ray.get(watched.asked)
+            watched.pulse = pulse = ray.get(watched.asked)
         except RayError:
             return  # the next pulse tells more
+        if before is not None and before.pid != pulse.pid and not watched.is_starting:
+            self._lost(number, before, pulse)
         watched.is_starting = False
-        if watched.pulse is not None and watched.pulse.chunks:
+        if pulse.chunks:
             watched.kills = 0
+
+    def _lost(self, number: int, before: Pulse, pulse: Pulse) -> None:
+        """Say that a worker has ended by itself, and was started again."""
+        name = _named(number, before)
+        if before.node != pulse.node or pulse.killed_for_memory <= before.killed_for_memory:
+            self._tell(f"{name} has ended; it was started again, and its trials go on from their last saved states")
+            return
+        self._watched[number].killed_for_memory += 1
+        lower = "lower cluster.workers, cluster.slots or engine.trunk_cache_gib"
+        if self._watched[number].killed_for_memory == MOST_KILLS:
+            raise StudyError(
+                f"cluster: expected memory for {name}, but it was killed for that {MOST_KILLS} times; {lower}, and "
+                f"run the same command again to go on"
+            )
+        self._tell(f"{name} was killed, for the memory of its cgroup is full; {lower}; its trials go on for now")
 
     def _wait_for_start(self, silent_s: float) -> None:
         if silent_s > AWAY_S:
@@ -114,7 +134,7 @@ class Watchdog:
         watched = self._watched[number]
         pulse = watched.pulse
         assert pulse is not None
-        name = f"worker {number} (process {pulse.pid} on node {pulse.node[:8]}, trials {_listed(pulse.trials)})"
+        name = _named(number, pulse)
         if watched.kills == MOST_KILLS:
             raise StudyError(
                 f"cluster: expected {name} to train, but it {why}, for the {MOST_KILLS + 1}th time in turn; look "
@@ -135,6 +155,10 @@ def _stands_still(pulse: Pulse | None) -> str:
         return ""
     most = ERRAND_S if pulse.is_errand else max(SILENT_S, SLOWER * pulse.longest_s) if pulse.chunks else AWAY_S
     return f"has been at one step for {pulse.busy_s:.0f} s" if pulse.busy_s > most else ""
+
+
+def _named(number: int, pulse: Pulse) -> str:
+    return f"worker {number} (process {pulse.pid} on node {pulse.node[:8]}, trials {_listed(pulse.trials)})"
 
 
 def _kill(pid: int) -> None:

@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
+from sp_search.tracking.api.catch_up import KnownTrial, lost
 from sp_search.tracking.api.system_metrics import SystemSampler
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.jsonl_log import plain
@@ -60,6 +61,7 @@ class MlflowTracker:
         corpus: that the study uses; None leaves the run without inputs.
         sample_s: seconds between two samples of this machine's metrics; None takes none.
         connect: opens the store of a URI.
+        known: trials of the study, of which the spool may have lost events.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -78,12 +80,13 @@ class MlflowTracker:
         corpus: Corpus | None = None,
         sample_s: float | None = None,
         connect: Callable[[str], RunStore] = connect_to_mlflow,
+        known: Sequence[KnownTrial] = (),
     ) -> None:
         uri = checked_uri(tracking_uri)
         self._spool, self._winner = Spool(study_dir / "spool"), study_dir / MODEL_NAME
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
-        self._experiment = experiment
+        self._experiment, self._objective, self._known = experiment, objective, known
         self._history = StudyAggregates(objective, maximize)
         self._study: dict[str, str] = {}
         self._datasets = [] if corpus is None else [asdict(one) for one in datasets_of(corpus)]
@@ -125,6 +128,8 @@ class MlflowTracker:
         told["experiment"] = self._experiment or f"sp_search/{info['task']}"
         self._writer.append("study_opened", None, told)
         self._ended = False
+        for trial in list(lost(self._known, self._spool.all_events())):
+            self._tell_again(trial)
         self._uploader.start()
         if self._sampler is not None:
             self._sampler.start()
@@ -227,6 +232,13 @@ class MlflowTracker:
     def _sampled(self, metrics: Mapping[str, float]) -> None:
         told = {"metrics": dict(metrics), "step": self._history.utterances_seen}
         self._writer.append("sampled", None, told)
+
+    def _tell_again(self, trial: KnownTrial) -> None:
+        self.trial_started(trial.number, trial.params, {"role": "search", "seed": str(trial.seed)})
+        for seen, value in trial.reports.items():
+            self.reported(trial.number, Report(seen, {self._objective: value}))
+        if trial.state:
+            self.trial_finished(trial.number, trial.state, trial.reason)
 
     def _tell(
         self, kind: str, number: int, points: tuple[dict[str, float], dict[str, float]], tags: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -11,7 +12,7 @@ import ray
 from ray._private import ray_constants
 
 from sp_search.errors import ConfigError
-from sp_search.search.cluster.session import check_temp_folder, ray_session
+from sp_search.search.cluster.session import _keep_token_private, check_temp_folder, ray_session
 from tests.cluster.processes import family, session
 
 LOCAL = """
@@ -21,6 +22,18 @@ with ray_session(None, 1):
     ray.get(ray.remote(lambda: None).remote())
     print("up", flush=True)
     input()
+"""
+WITH_ADDRESS = """
+import ray
+from sp_search.search.cluster.session import ray_session
+with ray_session(None, 1):
+    print(ray.get_runtime_context().gcs_address, flush=True)
+    input()
+"""
+STRANGER = """
+import sys
+from ray._raylet import GcsClient
+GcsClient(address=sys.argv[1]).internal_kv_keys(b"", None, timeout=10)
 """
 LONG_FOLDER = """
 import os, shutil, sys
@@ -61,6 +74,43 @@ def test_a_ray_of_its_own_listens_to_this_machine_alone():
     assert found["raylet"]
     assert set().union(*found.values()) <= set(LOOPBACK), found
     assert process.returncode == 0
+
+
+@pytest.mark.slow
+def test_a_ray_of_its_own_lets_in_who_has_its_token_and_nobody_else(tmp_path):
+    """Another user of the machine reaches 127.0.0.1 too."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {"HOME": str(tmp_path)}
+    with session([sys.executable, "-c", WITH_ADDRESS], stdin=-1, env=env) as process:
+        address = process.stdout.readline().strip()
+        assert (tmp_path / ".ray" / "auth_token").stat().st_mode & 0o077 == 0
+        codes = {}
+        for who, keys in {
+            "without": {"RAY_AUTH_MODE": "disabled"},
+            "wrong": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "wrong"},
+            "right": {"RAY_AUTH_MODE": "token"},
+        }.items():
+            tried = subprocess.run(
+                [sys.executable, "-c", STRANGER, address], env=env | keys, capture_output=True, text=True
+            )
+            codes[who] = tried.returncode
+            assert not tried.returncode or "authentication" in tried.stderr.lower()
+        process.communicate("\n")
+    assert codes == {"without": 1, "wrong": 1, "right": 0}
+
+
+@pytest.mark.parametrize("mode", [None, 0o644])
+def test_the_token_of_ray_is_for_this_user_alone(tmp_path, monkeypatch, mode):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    path = tmp_path / ".ray" / "auth_token"
+    if mode is not None:
+        path.parent.mkdir()
+        path.write_text("kept")
+        path.chmod(mode)
+    _keep_token_private()
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_text() == "kept" if mode else len(path.read_text()) == 64
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 
+from sp_search import host
 from sp_search.errors import StudyError
 from sp_search.search.workers import watchdog
 from sp_search.search.workers.pulse import Pulse, WorkClock
@@ -21,7 +22,9 @@ class Actor:
 
     def __init__(self, node=THERE):
         self.lives, self.asked, self.killed = True, 0, 0
-        self.found = Pulse(7, node, busy_s=0.0, is_errand=False, longest_s=1.0, chunks=5, trials=(3, 12))
+        self.found = Pulse(
+            7, node, busy_s=0.0, is_errand=False, longest_s=1.0, chunks=5, trials=(3, 12), killed_for_memory=0
+        )
         self.pulse = self
 
     def remote(self):
@@ -159,6 +162,33 @@ def test_a_worker_that_has_trained_in_between_is_killed_as_often_as_need_be(cloc
     assert worker.killed >= 5
 
 
+def test_a_worker_that_ended_by_itself_is_said(clock, told):
+    worker = Actor()
+    dog = watchdog_of([worker], clock, told)
+    watch(dog, clock, 20)
+    worker.found = replace(worker.found, pid=8)
+    watch(dog, clock, 20)
+    assert told == [
+        "worker 0 (process 7 on node there000, trials 3, 12) has ended; it was started again, and its trials go on "
+        "from their last saved states"
+    ]
+
+
+def test_a_worker_that_is_killed_for_memory_again_and_again_ends_the_search_with_what_to_lower(clock, told):
+    worker = Actor()
+    dog = watchdog_of([worker], clock, told)
+    for kills in (1, 2):
+        watch(dog, clock, 20)
+        worker.found = replace(worker.found, pid=7 + kills, killed_for_memory=kills)
+    watch(dog, clock, 20)
+    assert ["the memory of its cgroup is full; lower cluster.workers" in line for line in told] == [True, True]
+    worker.found = replace(worker.found, pid=20, killed_for_memory=3)
+    with pytest.raises(
+        StudyError, match=r"expected memory for worker 0 .* killed for that 3 times; lower cluster\.work"
+    ):
+        watch(dog, clock, 20)
+
+
 def test_a_machine_that_slept_does_not_take_its_workers_for_dead(clock, told):
     worker = Actor()
     dog = watchdog_of([worker], clock, told)
@@ -186,7 +216,7 @@ def test_no_process_of_that_number_is_no_fault():
 def test_a_clock_tells_what_its_thread_is_at(monkeypatch):
     now = Clock()
     work = WorkClock(now)
-    assert work.pulse(()) == Pulse(os.getpid(), "", 0.0, False, 0.0, 0, ())
+    assert work.pulse(()) == Pulse(os.getpid(), "", 0.0, False, 0.0, 0, (), host.killed_for_memory())
     with work.piece(is_errand=False):
         now.now_s = 4.0
         assert (work.pulse((1,)).busy_s, work.pulse((1,)).is_errand, work.pulse((1,)).trials) == (4.0, False, (1,))

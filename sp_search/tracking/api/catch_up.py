@@ -1,0 +1,49 @@
+"""What a study holds and its spool has lost, as where a crash cut the spool's end off.
+
+A study and its spool are two files. The study is the truth, so a search that goes on tells the tracker again what the
+spool lacks. Of a lost report, the study knows the deciding metric alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sp_search.tracking.spool.jsonl_log import Event
+from sp_search.types import ParamValue
+
+
+@dataclass(frozen=True)
+class KnownTrial:
+    """A trial of the study."""
+
+    number: int
+    params: Mapping[str, ParamValue]  # the searched ones
+    seed: int
+    reports: Mapping[int, float]  # utterances seen -> the metric that decides
+    state: str  # COMPLETE, PRUNED or FAIL; empty while it has not ended
+    reason: str = ""  # why it ended early
+
+
+def lost(known: Iterable[KnownTrial], events: Iterable[Event]) -> Iterator[KnownTrial]:
+    """The trials that have reports or an end of which a spool has no event, each with what is lacking.
+
+    Args:
+        known: trials of the study.
+        events: of the spool.
+    """
+    seen: set[tuple[int | None, str, int]] = set()
+    for event in events:
+        if event.kind == "reported":
+            seen.add((event.number, event.kind, int(event.data["step"])))
+        elif event.kind == "trial_finished":
+            seen.add((event.number, event.kind, 0))
+    for trial in known:
+        reports = {
+            step: value
+            for step, value in sorted(trial.reports.items())
+            if (trial.number, "reported", step) not in seen
+        }
+        state = "" if (trial.number, "trial_finished", 0) in seen else trial.state
+        if reports or state:
+            yield KnownTrial(trial.number, trial.params, trial.seed, reports, state, trial.reason)
