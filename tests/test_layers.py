@@ -18,6 +18,7 @@ GROUPS = {  # each imports only from those before it, and two of one set not fro
     "engine": [{"batch", "runtime"}, {"transformer"}, {"prompted"}, {"answer"}, {"trial"}, {"train"}],
     "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
     "tracking": [{"base"}, {"spool"}, {"store"}, {"upload"}, {"api"}],
+    "bench": [{"papers", "idle", "strategies"}, {"speed"}, {"peft"}],
     "cli": [{"settings"}, {"exported"}, {"wiring"}, {"serving"}, {"commands"}, {"verbs"}],
 }
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
@@ -31,7 +32,7 @@ ABOUT_TEN_FILES = 11
 MANY_FILES = {"cli/commands"}  # one a command
 OWNERS = {
     "mlflow": {"tracking", "export/mlflow_model"},  # which MLflow itself imports
-    "ray": {"search", "bench/plain_tune", "bench/strategies/replay"},  # there as a baseline, and without a cluster
+    "ray": {"search", "bench/idle/plain_tune", "bench/peft/plain_tune", "bench/strategies/replay"},  # as baselines
     "optuna": {"search", "bench/strategies/replay"},  # there in memory
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli", "pretrain", "units/fairseq_file"},  # fairseq's settings and checkpoints hold it
@@ -169,7 +170,8 @@ def test_a_file_takes_no_private_name_of_another(path):
         (
             "sp_search/engine/a.py",
             "def f():\n    import ray.tune",
-            "engine imports ray, which bench/plain_tune and bench/strategies/replay and search owns",
+            "engine imports ray, which bench/idle/plain_tune and bench/peft/plain_tune and bench/strategies/replay "
+            "and search owns",
         ),
         (
             "sp_search/lm/a.py",

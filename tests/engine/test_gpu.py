@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sp_search.bench.device_parity import every_kind_of_prompt, parity
+from sp_search.bench.speed.device_parity import every_kind_of_prompt, parity
 from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
 from sp_search.lm.unit_lm import random_lm
 from tests.engine.trials import CHOOSING, TRIALS, add_all, assert_same, segments_of, trained

@@ -19,7 +19,14 @@ from typing import Any, Literal
 
 import torch
 
-from sp_search.bench.speed import FIRST_TIMED, baseline_course, engine_course, medians, peak_memory, speed_ratio
+from sp_search.bench.speed.timing import (
+    FIRST_TIMED,
+    baseline_course,
+    engine_course,
+    medians,
+    peak_memory,
+    speed_ratio,
+)
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from sp_search.bench.device_parity import every_kind_of_prompt, parity
-from sp_search.bench.speed import FIRST_TIMED, engine_course, medians, peak_memory
+from sp_search.bench.speed.device_parity import every_kind_of_prompt, parity
+from sp_search.bench.speed.timing import FIRST_TIMED, engine_course, medians, peak_memory
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, not_counts, refuse

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sp_search.bench.answering import answering_rates
+from sp_search.bench.speed.answering import answering_rates
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sp_search.bench.papers import train_to_early_stop
-from sp_search.bench.speed import baseline_trial
+from sp_search.bench.papers.training import train_to_early_stop
+from sp_search.bench.speed.timing import baseline_trial
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, refuse

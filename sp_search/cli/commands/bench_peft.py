@@ -26,11 +26,11 @@ from typing import Any
 
 import torch
 
-from sp_search.bench.peft_search import measured_searches
-from sp_search.bench.peft_speed import fastest_way, measured_packs, rival_params
-from sp_search.bench.peft_trial import PeftRecipe
-from sp_search.bench.plain_tune_peft import PeftSearch
-from sp_search.bench.transformers_lm import architecture_in, lm_folder
+from sp_search.bench.peft.plain_tune import PeftSearch
+from sp_search.bench.peft.search import measured_searches
+from sp_search.bench.peft.speed import fastest_way, measured_packs, rival_params
+from sp_search.bench.peft.transformers_lm import architecture_in, lm_folder
+from sp_search.bench.peft.trial import PeftRecipe
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.factories import only_trial, recipe_of
 from sp_search.config import Settings, below_one, not_counts, refuse

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from sp_search.bench.slots import IdleSearch, measure
+from sp_search.bench.idle.slots import IdleSearch, measure
 from sp_search.cli.wiring.factories import worker_count
 from sp_search.config import Settings, refuse
 

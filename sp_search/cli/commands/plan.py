@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from sp_search.bench.speed import engine_course, medians
+from sp_search.bench.speed.timing import engine_course, medians
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.planned import Planned, lines, planned_search

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sp_search.bench.fairseq_lm import fairseq_decoder
+from sp_search.bench.papers.fairseq_lm import fairseq_decoder
 from sp_search.bench.strategies.curves import read_curves
 from sp_search.cli.main import main
 from sp_search.errors import ConfigError

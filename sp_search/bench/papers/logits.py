@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sp_search.bench.fairseq_lm import fairseq_decoder
-from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
+from sp_search.bench.papers.fairseq_lm import fairseq_decoder
+from sp_search.bench.papers.prompt_rows import lay_out, prompt_rows, row_logits
 from sp_search.engine.answer.label_map import sequence_answers
 from sp_search.engine.batch.collate import collate_sources
 from sp_search.engine.prompted.forward import target_logits

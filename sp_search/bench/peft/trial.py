@@ -21,7 +21,7 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
-from sp_search.bench.transformers_lm import Arithmetic, Attention, frozen_model, tokens_of
+from sp_search.bench.peft.transformers_lm import Arithmetic, Attention, frozen_model, tokens_of
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import Scores, TaskData, task_data
 from sp_search.engine.trial.trial import ADAM_BETAS, MAX_GRAD_NORM

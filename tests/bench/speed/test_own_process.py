@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sp_search.bench.own_process import Apart
-from sp_search.bench.speed import Course, Stretch, peak_memory
+from sp_search.bench.speed.own_process import Apart
+from sp_search.bench.speed.timing import Course, Stretch, peak_memory
 from sp_search.errors import ConfigError
 
 CPU = torch.device("cpu")

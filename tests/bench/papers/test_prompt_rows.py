@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sp_search.bench.fairseq_lm import fairseq_decoder
-from sp_search.bench.prompt_rows import lay_out, prompt_rows, row_logits
+from sp_search.bench.papers.fairseq_lm import fairseq_decoder
+from sp_search.bench.papers.prompt_rows import lay_out, prompt_rows, row_logits
 from sp_search.engine.answer.label_map import UNSCORED, sequence_answers
 from sp_search.engine.batch.collate import collate_sources
 from sp_search.engine.prompted.forward import target_logits

@@ -34,8 +34,8 @@ def measure(search: IdleSearch, plain_trials: int) -> dict[str, Any]:
 
     A search is over before MLflow has all of it: ratio_to_upload counts the wait for it as well.
     """
-    ours, told = _timed("sp_search.bench.idle_search", asdict(search))
-    plain, paced = _timed("sp_search.bench.plain_tune", {**asdict(search), "trials": plain_trials})
+    ours, told = _timed("sp_search.bench.idle.search", asdict(search))
+    plain, paced = _timed("sp_search.bench.idle.plain_tune", {**asdict(search), "trials": plain_trials})
     expected = plain + (search.trials - plain_trials) * paced["s_per_trial"]
     searching = ours - told["s_waiting_for_upload"]
     return {

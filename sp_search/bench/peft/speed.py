@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
-from sp_search.bench.own_process import Apart
-from sp_search.bench.peft_trial import PeftRecipe
-from sp_search.bench.speed import (
+from sp_search.bench.peft.transformers_lm import ARITHMETICS, ATTENTIONS, Arithmetic
+from sp_search.bench.peft.trial import PeftRecipe
+from sp_search.bench.speed.own_process import Apart
+from sp_search.bench.speed.timing import (
     FIRST_TIMED,
     SEED,
     Course,
@@ -25,7 +26,6 @@ from sp_search.bench.speed import (
     sizes_on,
     speed_ratio,
 )
-from sp_search.bench.transformers_lm import ARITHMETICS, ATTENTIONS, Arithmetic
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.types import Params
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from sp_search.batches.stream import BatchStream
-from sp_search.bench import speed
-from sp_search.bench.speed import (
+from sp_search.bench.speed import timing
+from sp_search.bench.speed.timing import (
     Course,
     Stretch,
     Timed,
@@ -41,9 +41,9 @@ def recipe(tmp_path):
 def test_a_course_warms_up_on_one_stretch_and_counts_the_work_of_the_next_for_the_others(monkeypatch):
     x, weight, trained = torch.ones(10, 4), torch.ones(4, 5), []
     clock, worked, rates = iter([0.0, 0.5]), iter([7.0, 7.25]), iter([1e3, 3e3])
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
-    monkeypatch.setattr(speed.time, "process_time", lambda: next(worked))
-    monkeypatch.setattr(speed, "matrix_rate", lambda *_: next(rates))
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(timing.time, "process_time", lambda: next(worked))
+    monkeypatch.setattr(timing, "matrix_rate", lambda *_: next(rates))
 
     def train(number):
         trained.append(number)
@@ -103,7 +103,7 @@ def test_the_baseline_goes_through_the_batches_that_the_engine_goes_through(reci
         return batch(stream, position)
 
     monkeypatch.setattr(BatchStream, "batch", watched)
-    monkeypatch.setattr(speed, "stretch_sizes", lambda *_: [Stretch(1, 1)] * 4)
+    monkeypatch.setattr(timing, "stretch_sizes", lambda *_: [Stretch(1, 1)] * 4)
     together, through_fairseq = (
         partial(engine_course, recipe, [PARAMS] * 2),
         partial(baseline_course, "fairseq", recipe, PARAMS),

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sp_search.bench import device_parity
-from sp_search.bench.device_parity import every_kind_of_prompt, parity
+from sp_search.bench.speed import device_parity
+from sp_search.bench.speed.device_parity import every_kind_of_prompt, parity
 from sp_search.engine.transformer.folded_weights import fold_weights
 from tests.tiny import CPU, tiny_data, tiny_lm
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from ray import tune
 
-from sp_search.bench.peft_trial import PeftRecipe
-from sp_search.bench.plain_tune import tuned
-from sp_search.bench.speed import SEED
+from sp_search.bench.idle.plain_tune import tuned
+from sp_search.bench.peft.trial import PeftRecipe
+from sp_search.bench.speed.timing import SEED
 from sp_search.search.base.rungs import report_points
 from sp_search.types import Params
 

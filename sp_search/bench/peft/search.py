@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from sp_search.bench.plain_tune_peft import PeftSearch, plain_search
+from sp_search.bench.peft.plain_tune import PeftSearch, plain_search
 
 
 def measured_searches(asked: PeftSearch, ours: Sequence[str]) -> dict[str, Any]:

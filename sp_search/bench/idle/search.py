@@ -1,6 +1,6 @@
 """A whole search of idle trials, in a folder of its own: study, Tune, ASHA, tracking, confirm runs, the test split.
 
-`python -m sp_search.bench.idle_search '{"trials": 256, ...}'`, as `bench/slots.py` calls it.
+`python -m sp_search.bench.idle.search '{"trials": 256, ...}'`, as `bench/idle/slots.py` calls it.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sp_search.bench.idle_trainer import IdleTrainer
-from sp_search.bench.slots import IdleSearch
+from sp_search.bench.idle.slots import IdleSearch
+from sp_search.bench.idle.trainer import IdleTrainer
 from sp_search.prompts.limits import Limits
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.choices import Choice

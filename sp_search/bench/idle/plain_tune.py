@@ -1,7 +1,7 @@
 """The baseline: `tune.Tuner` as its guide has it, OptunaSearch, ASHAScheduler and one function per trial.
 
-`python -m sp_search.bench.plain_tune '{"trials": 24, ...}'`, as `bench/slots.py` calls it, runs a function that
-computes nothing. `bench/plain_tune_peft.py` runs one that trains a prompt through PEFT.
+`python -m sp_search.bench.idle.plain_tune '{"trials": 24, ...}'`, as `bench/idle/slots.py` calls it, runs a function
+that computes nothing. `bench/peft/plain_tune.py` runs one that trains a prompt through PEFT.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from sp_search.bench.idle_trainer import curve
-from sp_search.bench.slots import IdleSearch
+from sp_search.bench.idle.slots import IdleSearch
+from sp_search.bench.idle.trainer import curve
 from sp_search.search.base.rungs import report_points
 
 

@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, Self
 
-from sp_search.bench.speed import Course, Timed, peak_memory
+from sp_search.bench.speed.timing import Course, Timed, peak_memory
 from sp_search.errors import UserError
 
 Make = Callable[[], Course]

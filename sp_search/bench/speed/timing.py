@@ -22,8 +22,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sp_search.batches.stream import BatchStream
-from sp_search.bench.logits import EngineLogits, FairseqLogits
-from sp_search.bench.papers import PapersTrial
+from sp_search.bench.papers.logits import EngineLogits, FairseqLogits
+from sp_search.bench.papers.training import PapersTrial
 from sp_search.engine.runtime.device import matrix_rate, pick_device, pick_dtype
 from sp_search.engine.runtime.torch_private import packed_product
 from sp_search.engine.train.factory import TrainerSpec

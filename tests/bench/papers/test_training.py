@@ -6,8 +6,8 @@ from functools import partial
 import pytest
 import torch
 
-from sp_search.bench.logits import EngineLogits, FairseqLogits
-from sp_search.bench.papers import PapersRun, PapersTrial, train_to_early_stop
+from sp_search.bench.papers.logits import EngineLogits, FairseqLogits
+from sp_search.bench.papers.training import PapersRun, PapersTrial, train_to_early_stop
 from sp_search.errors import CheckpointError
 from tests.engine.trials import tensors_of
 from tests.tiny import tiny_data, tiny_lm, tiny_trainer

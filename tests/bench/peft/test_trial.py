@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sp_search.bench.peft_speed import rival_params, ways
-from sp_search.bench.peft_trial import PeftRecipe
-from sp_search.bench.transformers_lm import lm_folder
+from sp_search.bench.peft.speed import rival_params, ways
+from sp_search.bench.peft.transformers_lm import lm_folder
+from sp_search.bench.peft.trial import PeftRecipe
 from sp_search.errors import ConfigError
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.tasks.registry import get_task

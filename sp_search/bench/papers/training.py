@@ -23,7 +23,7 @@ from torch import Tensor
 
 from sp_search.batches.evaluation import eval_batches
 from sp_search.batches.stream import BatchStream
-from sp_search.bench.logits import TargetLogits
+from sp_search.bench.papers.logits import TargetLogits
 from sp_search.engine.answer.evaluator import AnswerModel
 from sp_search.engine.answer.label_map import UNSCORED
 from sp_search.engine.prompted.prompt_kv import TrialPrompt
