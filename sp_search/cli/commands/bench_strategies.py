@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
 
 READS = ("task", "data", "schedule", "cluster.workers", "cluster.slots", "engine.device")
-EXAMPLE = "sp-search bench strategies curves=keyword.jsonl task=keyword seeds=50"
+EXAMPLE = "sp-search bench strategies task=keyword"
+RECORDED = Path(str(files("sp_search.bench.strategies"))) / "recorded"
 MOMENTS = 24
 """Numbers of utterances at which searches are compared, evenly spaced."""
 
@@ -46,7 +48,7 @@ BEHIND = (0.5, 1.0, 1.5, 2.0, 3.0)
 class BenchStrategiesSettings(Settings):
     """What to compare."""
 
-    curves: Path  # a file that bench curves wrote
+    curves: Path | None = None  # a file that bench curves wrote; null = those of the task on the demo, in the package
     seeds: int = 50  # searches of each way
     utterances: float = 8  # of all trials of a search together, as a multiple of the budget of one, at most
     processes: int = 1  # that run searches side by side
@@ -63,20 +65,36 @@ class BenchStrategiesSettings(Settings):
 
 def run(config: BenchStrategiesSettings) -> int:
     """Print the lines."""
-    about, curves = read_curves(config.curves)
+    path = config.curves or _in_package(config.task.name)
+    about, curves = read_curves(path)
     settings = {number: of_setting[0] for number, of_setting in by_setting(curves).items()}
-    for line in _strategy_lines(config, about, settings):
+    for line in _strategy_lines(config, path, about, settings):
         print(json.dumps({"task": about.task, "data": about.data, "curves": len(settings), **line}), flush=True)
     for line in _race_lines(config, curves):
         print(json.dumps({"task": about.task, "data": about.data, **line}))
     return 0
 
 
+def _in_package(task: str) -> Path:
+    """The curves of a task on the demo.
+
+    Raises:
+        ConfigError: the package has none.
+    """
+    found = {path.name.partition(".")[0]: path for path in sorted(RECORDED.iterdir())}
+    if task not in found:
+        raise ConfigError(
+            f"curves: expected a file, for the package has those of {' and '.join(found)}, got none for {task}; "
+            f"make one with bench curves task={task}"
+        )
+    return found[task]
+
+
 def _strategy_lines(
-    config: BenchStrategiesSettings, about: Recorded, settings: dict[int, Curve]
+    config: BenchStrategiesSettings, path: Path, about: Recorded, settings: dict[int, Curve]
 ) -> Iterator[dict[str, Any]]:
     space = read_space(about.space, parameter_limits(about.layers), about.layers)
-    as_set = _as_set(config, about, settings)
+    as_set = _as_set(config, path, about, settings)
     known = known_strategies(as_set)
     wanted = [name.strip() for name in config.ways.split(";") if name.strip()] or list(known)
     if unknown := [name for name in wanted if name not in known]:
@@ -92,7 +110,9 @@ def _strategy_lines(
         yield _line(name, course, float(random.regret[:, -1].mean()))
 
 
-def _as_set(config: BenchStrategiesSettings, about: Recorded, settings: dict[int, Curve]) -> SearchSettings:
+def _as_set(
+    config: BenchStrategiesSettings, path: Path, about: Recorded, settings: dict[int, Curve]
+) -> SearchSettings:
     """The search of the settings, on the budget of the curves, with the recorded first trials."""
     first = tuple(curve.params for number, curve in sorted(settings.items(), reverse=True) if number < 0)
     search = search_settings(config, f"{VALID}{about.metric}", first, begun_as="")
@@ -101,7 +121,7 @@ def _as_set(config: BenchStrategiesSettings, about: Recorded, settings: dict[int
     if missing or asked.grace > about.budget:
         points = ", ".join(map(str, points_of(about.budget)))
         raise ConfigError(
-            f"schedule.grace: expected one of the points of {config.curves}, which are {points}, from which on "
+            f"schedule.grace: expected one of the points of {path}, which are {points}, from which on "
             f"schedule.reduction_factor leads to others of them; got {asked.grace}; set schedule.grace"
         )
     return asked
