@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.artifacts import list_artifacts
 
 from sp_search.tracking.api.tracker import MlflowTracker
 from tests.tiny import tiny_corpus
 from tests.tracking.fakes import INFO, leave_winner, report, won
 
 MODEL = "sp-search-intent-tiny"
+FILES = {"MLmodel", "prompt.safetensors", "summary.json", "test_tally.json"}
+"""Of a study's run and its model."""
 
 
 def ended_study(
@@ -44,3 +47,15 @@ def versions_of(uri: str) -> dict[str, str]:
     """The studies of the registered versions, by version."""
     found = MlflowClient(uri).search_model_versions(f"name = '{MODEL}'")
     return {str(version.version): version.tags["sp_search.study"] for version in found}
+
+
+def files_of(client: MlflowClient, run_id: str) -> set[str]:
+    """The names of all files of a run and of its model; a client itself remembers where they were."""
+    run = client.get_run(run_id)
+    (output,) = run.outputs.model_outputs
+    places = run.info.artifact_uri, client.get_logged_model(output.model_id).artifact_location
+    return {
+        file.path.removeprefix("artifacts/")
+        for uri in places
+        for file in list_artifacts(uri, tracking_uri=client.tracking_uri)
+    }

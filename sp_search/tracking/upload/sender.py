@@ -20,7 +20,7 @@ from sp_search.tracking.base.uri import redact
 from sp_search.tracking.spool.jsonl_log import Chunk, Event, make_durable, read_chunk
 from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool, now_ms
-from sp_search.tracking.store.model import read_winner
+from sp_search.tracking.store.model import WinnerModel, read_winner
 from sp_search.tracking.store.run_store import RejectedError, RunMissingError, RunRef, RunStore
 from sp_search.tracking.store.run_updates import KILLED, RUNNING, RunUpdate, Statuses, Updates, fold_events
 from sp_search.tracking.store.schema import IDENTITY, PREFIX
@@ -194,16 +194,30 @@ class Sender:
             if run is None:
                 raise RejectedError("its run is not in the store")
             with TemporaryDirectory() as name:
-                folder = Path(name)
-                for file in event.data["files"]:
-                    shutil.copyfile(self._spool.folder / file, folder / Path(file).name)
-                tally = read_tally(folder / TALLY_FILE) if (folder / TALLY_FILE).exists() else None
-                said = self._store.publish(run.run_id, folder, read_winner(event.data, tally))
-        except (RejectedError, DataError, FileNotFoundError, KeyError, TypeError) as refused:
+                winner = self._staged(event, Path(name))
+                said = self._store.publish(run.run_id, Path(name), winner)
+        except (RejectedError, DataError) as refused:
             self._reject(event.number, f"the winner as a model: {refused}", {})
             return
         if said:
             _log.warning("MLflow: %s", said)
+
+    def _staged(self, event: Event, folder: Path) -> WinnerModel:
+        """Put the files of a model into a folder; what is known of it.
+
+        Raises:
+            RejectedError: a copy is gone, or the event is of another version.
+            DataError: the tally is damaged.
+        """
+        try:
+            for file in event.data["files"]:
+                shutil.copyfile(self._spool.folder / file, folder / Path(file).name)
+            tally = read_tally(folder / TALLY_FILE) if (folder / TALLY_FILE).exists() else None
+            return read_winner(event.data, tally)
+        except FileNotFoundError as error:
+            raise RejectedError(f"its copy {Path(error.filename).name} in the spool is gone") from error
+        except (KeyError, TypeError) as error:
+            raise RejectedError(f"expected a model of this version, got one without {error}") from error
 
     def _tell_torn(self, chunk: Chunk, path: Path) -> None:
         for offset in chunk.torn:

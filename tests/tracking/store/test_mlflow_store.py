@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.base.provenance import git_state, host, versions
@@ -21,6 +22,7 @@ from sp_search.tracking.upload.sync import sync
 from tests.tiny import tiny_corpus
 from tests.tracking.fakes import INFO, SUMMARY, FakeStore, report, tell_a_study
 from tests.tracking.servers import free_port
+from tests.tracking.stores import FILES, ended_study, files_of, runs_of, versions_of
 
 pytestmark = pytest.mark.slow
 
@@ -31,8 +33,6 @@ class Found:
     """The runs of the only study of an experiment, read through MLflow's own client."""
 
     def __init__(self, uri: str, experiment: str = "sp_search/intent") -> None:
-        from mlflow.tracking import MlflowClient
-
         self.client = MlflowClient(uri)
         found = self.client.get_experiment_by_name(experiment)
         runs = list(self.client.search_runs([found.experiment_id], max_results=1000))
@@ -249,3 +249,11 @@ def test_a_study_deleted_in_the_store_is_refused_run_by_run_and_stops_nothing(sq
     assert len(Found(sqlite).points(1)) == 3
     reasons = Spool(tmp_path / "demo" / "spool").rejected.read_text()
     assert "must be in the 'active' state" in reasons
+
+
+def test_a_study_brought_to_a_server_afterwards_is_whole(sqlite, server, tmp_path):
+    ended_study(tmp_path / "runs", sqlite, "late")
+    counts = sync(tmp_path / "runs", server.url)
+    assert (counts.left, counts.rejected) == (0, 0)
+    assert files_of(MlflowClient(server.url), runs_of(server.url)["late", ""]) == FILES
+    assert "late" in versions_of(server.url).values()

@@ -1,30 +1,16 @@
-"""A study stays whole in MLflow where it is renamed, moved with its `runs`, or brought to another store."""
+"""A study stays whole in MLflow where it is renamed, or moved with its `runs`."""
 
 import shutil
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.artifacts import list_artifacts
 
 from sp_search.tracking.store.mlflow_client import quiet_client
 from sp_search.tracking.store.moved import follow_move
 from sp_search.tracking.upload.sync import sync
-from tests.tracking.stores import MODEL, ended_study, runs_of, versions_of
+from tests.tracking.stores import FILES, MODEL, ended_study, files_of, runs_of, versions_of
 
-FILES = {"MLmodel", "prompt.safetensors", "summary.json", "test_tally.json"}
 pytestmark = pytest.mark.slow
-
-
-def files_of(client, run_id):
-    """The names of all files of a run and of its model; a client itself remembers where they were."""
-    run = client.get_run(run_id)
-    (output,) = run.outputs.model_outputs
-    places = run.info.artifact_uri, client.get_logged_model(output.model_id).artifact_location
-    return {
-        file.path.removeprefix("artifacts/")
-        for uri in places
-        for file in list_artifacts(uri, tracking_uri=client.tracking_uri)
-    }
 
 
 def test_a_store_that_was_moved_with_its_folder_has_its_files_and_gets_nothing_twice(empty_database, tmp_path):
@@ -53,12 +39,3 @@ def test_a_folder_that_was_renamed_keeps_its_runs_under_its_new_name(sqlite, tmp
     assert runs_of(sqlite).keys() == {("two", ""), ("two", "0")}
     assert MlflowClient(sqlite).get_run(run_id).info.run_name == "two"
     assert MlflowClient(sqlite).get_run(run_id).info.status == "FINISHED"
-
-
-def test_a_study_brought_to_a_server_afterwards_is_whole(sqlite, server, tmp_path):
-    ended_study(tmp_path / "runs", sqlite, "late")
-    counts = sync(tmp_path / "runs", server.url)
-    assert (counts.left, counts.rejected) == (0, 0)
-    client = MlflowClient(server.url)
-    assert files_of(client, runs_of(server.url)["late", ""]) == FILES
-    assert "late" in versions_of(server.url).values()

@@ -173,3 +173,14 @@ def test_a_cursor_beyond_a_spool_that_lost_its_end_starts_anew(tmp_path):
     assert StoreOffset(spool, URI).left() == len(lines) - 1 + 3  # two files and the winner
     send(spool, store)
     assert store.by_trial()[0].points == before
+
+
+def test_a_winner_whose_copy_is_gone_is_refused_with_its_reason_and_all_else_arrives(tmp_path):
+    spool, store = spool_of(tmp_path), FakeStore()
+    (gone,) = spool.files.glob("*/prompt.safetensors")
+    (other,) = spool.files.glob("*/test_tally.json")
+    other.unlink()
+    sender = send(spool, store)
+    assert (sender.rejected, store.models) == (1, {})
+    assert "its copy test_tally.json in the spool is gone" in spool.rejected.read_text()
+    assert store.by_trial()[0].files == {"prompt/prompt.safetensors": gone.read_bytes()}
