@@ -135,7 +135,7 @@ def _run(
     tracker = None
     if config.tracking.enabled:
         uri = config.tracking.uri or default_uri(config.runs)
-        known = known_trials(opened.study, prepared.space)
+        known = known_trials(opened.study, prepared.space, settings.metric)
         experiment = config.tracking.experiment
         tracker = MlflowTracker(settings.folder, uri, experiment=experiment, objective=settings.metric, known=known)
         observers.append(tracker)
