@@ -44,7 +44,7 @@ def run(runs, mlflow, pause_s=0.02, silent_s=watchdog.SILENT_S, **changes):
     opened = opened_study(runs)
     sizes = {"trials": 8, "slots": 1, "first_trials": FIRST_TRIALS, "save_every_s": 0.1, **changes}
     search = settings(runs, **sizes)
-    known = known_trials(opened.study, lr_space())
+    known = known_trials(opened.study, lr_space(), search.metric)
     tracker = MlflowTracker(search.folder, mlflow, interval_s=0.1, known=known)
     observers = [EventFile(runs / "events.jsonl"), Heartbeat(search), tracker]
     make_trainer = partial(ChainedTrainer, str(runs), pause_s=pause_s)

@@ -131,7 +131,8 @@ def _run(
     rivals = rivals_of_study(settings.folder, data, tell)
     before = study_record(opened.study, settings.metric.removeprefix(VALID))
     observers: list[Observer] = [watch(settings, before, data), Heartbeat(settings, left_before(before))]
-    if (tracker := tracker_of(config, prepared, known_trials(opened.study, prepared.space))) is not None:
+    known = known_trials(opened.study, prepared.space, settings.metric)
+    if (tracker := tracker_of(config, prepared, known)) is not None:
         observers.append(tracker)
 
     def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:

@@ -13,7 +13,7 @@ from sp_search.search.base.protocol import FACTS, VALID
 from sp_search.search.base.rungs import rungs
 from sp_search.search.base.space import Space
 from sp_search.search.study.contract import BEGUN_AS
-from sp_search.search.study.trials import PARAMS, REASON, SEED, TWIN_OF, recorded_runs
+from sp_search.search.study.trials import METRICS, PARAMS, REASON, SEED, TWIN_OF, recorded_runs
 from sp_search.tasks.registry import get_task
 from sp_search.tracking.api.catch_up import KnownTrial
 from sp_search.types import Params
@@ -99,14 +99,23 @@ def study_record(study: optuna.Study, metric: str, name: str | None = None) -> S
     )
 
 
-def known_trials(study: optuna.Study, space: Space) -> list[KnownTrial]:
-    """The trials that a tracker should know of. Twins were never told: their results are those of another trial."""
+def known_trials(study: optuna.Study, space: Space, metric: str) -> list[KnownTrial]:
+    """The trials that a tracker should know of. Twins were never told: their results are those of another trial.
+
+    Args:
+        study: with reports of all metrics, or, of an earlier version, of the deciding one alone.
+        space: says which parameters are searched.
+        metric: the deciding one, as a report has it: valid_accuracy.
+    """
     return [
         KnownTrial(
             number=trial.number,
             params=space.searched(trial.user_attrs[PARAMS]),
             seed=trial.user_attrs[SEED],
-            reports=trial.intermediate_values,
+            reports={
+                seen: trial.user_attrs.get(METRICS, {}).get(str(seen), {metric: value})
+                for seen, value in trial.intermediate_values.items()
+            },
             state=trial.state.name if trial.state.is_finished() else "",
             reason=trial.user_attrs.get(REASON, ""),
         )

@@ -19,9 +19,9 @@ it has."""
 RUNS = {"confirm": "confirmed", "final": "final"}
 """Attributes of the study, by role: the runs under fresh seeds that ended, by `TRIAL:REPEAT`."""
 
-REPORTS, FAILURES = "reports", "failures"
-"""Attributes of a trial: utterances seen -> [number of the report in the study, position in the batch stream], and
-the reasons of its failed runs.
+REPORTS, METRICS, FAILURES = "reports", "metrics", "failures"
+"""Attributes of a trial: utterances seen -> [number of the report in the study, position in the batch stream],
+utterances seen -> all metrics of the report, and the reasons of its failed runs.
 """
 
 STOPPED = "stopped at a rung"

@@ -30,6 +30,7 @@ from sp_search.search.study.sampler import sampler, trial_seed
 from sp_search.search.study.study import OpenStudy
 from sp_search.search.study.trials import (
     FAILURES,
+    METRICS,
     OVER,
     PARAMS,
     REASON,
@@ -194,6 +195,7 @@ class StudySearcher(Searcher):
             return
         reported, reports = dict(frozen.intermediate_values), dict(frozen.user_attrs.get(REPORTS, {}))
         running = Running(trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], reported, reports)
+        running.metrics |= frozen.user_attrs.get(METRICS, {})
         if max(reported, default=0) >= self._settings.budget:
             self._announce(running)
             self._end(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
@@ -253,13 +255,13 @@ class StudySearcher(Searcher):
         running.found_full = 0
         running.reports[str(seen)] = [self._told, int(result.get(POSITION, 0))]
         self._told += 1
-        running.trial.set_user_attr(
-            REPORTS, dict(running.reports)
-        )  # first, because a report without its place has no order
+        running.metrics[str(seen)] = metrics = {name: float(result[name]) for name in result if is_observed(name)}
+        running.trial.set_user_attr(METRICS, dict(running.metrics))
+        # before the report, because one without its place has no order
+        running.trial.set_user_attr(REPORTS, dict(running.reports))
         running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
             running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
-        metrics = {name: float(result[name]) for name in result if is_observed(name)}
         self._observers.tell("reported", running.number, Report(seen, metrics))
 
     def _end(self, running: Running, state: TrialState, reason: str, result: Mapping[str, Any] | None = None) -> None:

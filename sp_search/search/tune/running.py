@@ -23,6 +23,7 @@ class Running:
     seed: int
     reported: dict[int, float] = field(default_factory=dict)  # utterances seen -> the metric that decides
     reports: dict[str, list[int]] = field(default_factory=dict)  # as REPORTS has them
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)  # as METRICS has them
     found_full: int = 0  # how often the disk was, since its last report
 
     @property

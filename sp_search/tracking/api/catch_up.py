@@ -1,7 +1,7 @@
 """What a study holds and its spool has lost, as where a crash cut the spool's end off.
 
 A study and its spool are two files. The study is the truth, so a search that goes on tells the tracker again what the
-spool lacks. Of a lost report, the study knows the deciding metric alone.
+spool lacks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class KnownTrial:
     number: int
     params: Mapping[str, ParamValue]  # the searched ones
     seed: int
-    reports: Mapping[int, float]  # utterances seen -> the metric that decides
+    reports: Mapping[int, Mapping[str, float]]  # utterances seen -> metrics
     state: str  # COMPLETE, PRUNED or FAIL; empty while it has not ended
     reason: str = ""  # why it ended early
 
@@ -40,8 +40,8 @@ def lost(known: Iterable[KnownTrial], events: Iterable[Event]) -> Iterator[Known
             seen.add((event.number, event.kind, 0))
     for trial in known:
         reports = {
-            step: value
-            for step, value in sorted(trial.reports.items())
+            step: metrics
+            for step, metrics in sorted(trial.reports.items())
             if (trial.number, "reported", step) not in seen
         }
         state = "" if (trial.number, "trial_finished", 0) in seen else trial.state

@@ -86,7 +86,7 @@ class MlflowTracker:
         self._spool, self._winner = Spool(study_dir / "spool"), study_dir / MODEL_NAME
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
-        self._experiment, self._objective, self._known = experiment, objective, known
+        self._experiment, self._known = experiment, known
         self._history = StudyAggregates(objective, maximize)
         self._study: dict[str, str] = {}
         self._datasets = [] if corpus is None else [asdict(one) for one in datasets_of(corpus)]
@@ -235,8 +235,8 @@ class MlflowTracker:
 
     def _tell_again(self, trial: KnownTrial) -> None:
         self.trial_started(trial.number, trial.params, {"role": "search", "seed": str(trial.seed)})
-        for seen, value in trial.reports.items():
-            self.reported(trial.number, Report(seen, {self._objective: value}))
+        for seen, metrics in trial.reports.items():
+            self.reported(trial.number, Report(seen, metrics))
         if trial.state:
             self.trial_finished(trial.number, trial.state, trial.reason)
 

@@ -8,6 +8,7 @@ from ray.exceptions import ActorDiedError
 
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.protocol import FACTS, TrialRequest
+from sp_search.search.study.records import known_trials
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import (
     FAILURES,
@@ -45,6 +46,20 @@ def test_a_trial_is_given_all_it_needs(search):
         study="print",
     )
     assert config == {NUMBER: 0, SEEN: 0, REQUEST: wanted}
+
+
+def test_a_study_holds_all_that_a_tracker_was_told_of_its_trials_but_not_of_twins(tmp_path):
+    space = lr_space({"lr": {"choice": [0.3]}})
+    search = Search(tmp_path, space=space, trials=3)
+    search.searcher.suggest("a")
+    search.report("a", 100, 0.5, valid_loss=1.5, train_loss=2.0, other=9.0)
+    search.end("a", 400, 0.25)
+    search.searcher.suggest("b")  # equal settings: twins, whose results are copied
+    (known,) = known_trials(search.study, space, "valid_accuracy")
+    told = [event[2:] for event in search.heard.events if event[0] == "reported"]
+    assert [*known.reports.items()] == told
+    assert told[0] == (100, {"valid_accuracy": 0.5, "valid_loss": 1.5, "train_loss": 2.0})
+    assert (known.number, known.params, known.state) == (0, {"lr": 0.3}, "PRUNED")
 
 
 def test_no_trial_is_given_while_all_slots_and_the_stage_are_taken(search):

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError, RayTaskError
 
 from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.workers.fleet import Fleet
-from sp_search.search.workers.slots import SlotPool
+from sp_search.search.workers.slots import SlotPool, is_worker_lost
 from sp_search.search.workers.worker import Worker
 from tests.search.fake_trainer import FakeTrainer, curve
 from tests.search.searches import settings
@@ -18,12 +19,13 @@ class Handle:
     """A worker's actor: remembers what was asked of it."""
 
     def __init__(self):
-        self.calls = []
+        self.calls, self.answer = [], None
 
     def __getattr__(self, method):
         def remote(*arguments):
             if method != "pulse":
                 self.calls.append((method, *arguments))
+            return self.answer
 
         return SimpleNamespace(remote=remote)
 
@@ -82,6 +84,39 @@ def test_a_trial_that_moved_leaves_everywhere(handles):
     slots.free(taken[3], is_wanted=False)
     slots.leave(taken[2])
     assert [handle.calls[-1] for handle in handles] == [("remove", 2), ("remove", 2)]
+
+
+def test_a_trial_whose_worker_was_let_go_is_asked_of_another_one(handles, monkeypatch):
+    slots = SlotPool(fleet := Fleet(handles), slots=1)
+    slot = slots.take(wanted(7))
+    slots.ask(slot, after=100)
+    del fleet.members[0]
+    answers = {None: ActorDiedError(), "again": "the report"}
+    monkeypatch.setattr(ray, "wait", lambda refs, num_returns, timeout: (refs, []))
+    monkeypatch.setattr(ray, "get", lambda ref: _raise_or_return(answers[ref]))
+    handles[1].answer = "again"
+    assert slots.next_report() == (slot, "the report")
+    assert handles[1].calls == [("report", wanted(7), 100)]
+    assert slots.leave(slot) is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lost"),
+    [
+        (ActorDiedError(), True),
+        (RayTaskError("report", "of another worker", ActorDiedError()), True),  # a trial that was handed over
+        (RayTaskError("report", "its own", RuntimeError("no memory")), False),
+        (RuntimeError("no memory"), False),
+    ],
+)
+def test_a_lost_worker_is_told_from_a_run_that_failed(error, is_lost):
+    assert is_worker_lost(error) == is_lost
+
+
+def _raise_or_return(found):
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 @pytest.mark.slow

@@ -3,7 +3,9 @@
 from sp_search.tracking.api.catch_up import KnownTrial, lost
 from sp_search.tracking.spool.jsonl_log import Event
 
-ENDED = KnownTrial(3, {"lr": 0.1}, seed=7, reports={100: 0.5, 400: 0.6}, state="PRUNED", reason="stopped at a rung")
+ENDED = KnownTrial(
+    3, {"lr": 0.1}, seed=7, reports={100: {"a": 0.5}, 400: {"a": 0.6}}, state="PRUNED", reason="stopped at a rung"
+)
 REPORTS = [Event("reported", 0, 3, {"step": step}) for step in (100, 400)]
 END = Event("trial_finished", 0, 3, {})
 
@@ -19,7 +21,7 @@ def test_a_lost_end_comes_without_the_reports_that_are_there():
 
 def test_a_lost_report_comes_alone():
     (found,) = lost([ENDED], [REPORTS[0], END])
-    assert (found.reports, found.state) == ({400: 0.6}, "")
+    assert (found.reports, found.state) == ({400: {"a": 0.6}}, "")
 
 
 def test_a_spool_that_is_gone_has_lost_all_that_was_reported():
