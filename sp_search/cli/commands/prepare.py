@@ -75,9 +75,8 @@ def run(config: PrepareSettings) -> int:
     meta = json.dumps(document(config.units, corpus, quantizer, prepared), indent=2, ensure_ascii=False)
     write_text(config.to / META, meta + "\n")
     unread = {name for name, _ in prepared.unreadable}
-    for line in next_steps(
-        [recording for recording in recordings if recording.id not in unread], config.to, config.units.quantizer
-    ):
+    read = [recording for recording in recordings if recording.id not in unread]
+    for line in next_steps(read, config.to, config.units.quantizer):
         print(f"sp-search: {line}", file=sys.stderr)
     print(config.to)
     return int(bool(prepared.unreadable))
