@@ -76,8 +76,7 @@ def run(config: BenchCurvesSettings) -> int:
 def _by_hand(prepared: PreparedSearch) -> Iterator[tuple[int, Params]]:
     """The first trials of the search, with what they leave open drawn."""
     first = prepared.settings.first_trials
-    for place, (given, drawn) in enumerate(zip(first, draws(prepared.space, len(first), 0), strict=True)):
-        yield -1 - place, {**drawn, **given}
+    return ((-1 - place, params) for place, params in enumerate(draws(prepared.space, len(first), 0, given=first)))
 
 
 def _recorded(

@@ -236,8 +236,7 @@ def _of_whole(task: str) -> str:
 
 def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterator[Params]:
     """The first trials, with missing parameters drawn, and trials drawn from the whole space."""
-    for given, drawn in zip(first, draws(space, len(first), seed), strict=True):
-        yield {**drawn, **given}
+    yield from draws(space, len(first), seed, given=first)
     yield from draws(space, TRIED, seed)
 
 

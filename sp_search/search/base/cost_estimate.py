@@ -103,10 +103,18 @@ def _confirm_runs(settings: SearchSettings) -> tuple[int, int]:
     return (racing, racing * settings.confirm_seeds) if racing > 1 else (0, 0)
 
 
-def draws(space: Space, count: int, seed: int) -> list[Params]:
-    """`count` trials, drawn uniformly from the whole space and independent of each other."""
-    asker = _Chance(random.Random(seed))
-    return [space.suggest(asker) for _ in range(count)]
+def draws(space: Space, count: int, seed: int, given: Sequence[Params] = ()) -> list[Params]:
+    """Trials drawn uniformly from the whole space and independent of each other.
+
+    Args:
+        space: to draw from.
+        count: of trials.
+        seed: of the draws.
+        given: what the first of them do not draw, a mapping a trial.
+    """
+    draw = random.Random(seed)
+    known = [*given, *[{}] * (count - len(given))]
+    return [space.suggest(_Chance(draw, of_trial)) for of_trial in known]
 
 
 def estimated_reach(trials: int, points: int, reduction_factor: int) -> list[float]:
@@ -161,17 +169,20 @@ class _Given:
 
 
 class _Chance:
-    """Draws uniformly, on a log scale where the range asks for it."""
+    """Draws uniformly what is not given, on a log scale where the range asks for it."""
 
-    def __init__(self, draw: random.Random) -> None:
-        self._draw = draw
+    def __init__(self, draw: random.Random, given: Params) -> None:
+        self._draw, self._given = draw, given
 
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> int:
-        return min(high, int(self.suggest_float(name, low, high + 1, log=log)))
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool) -> Any:
+        return self._given[name] if name in self._given else min(high, int(self._drawn(low, high + 1, log)))
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> float:
-        at = self._draw.random()
-        return float(low * (high / low) ** at) if log else low + (high - low) * at
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool) -> Any:
+        return self._given[name] if name in self._given else self._drawn(low, high, log)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        return self._draw.choice(choices)
+        return self._given[name] if name in self._given else self._draw.choice(choices)
+
+    def _drawn(self, low: float, high: float, log: bool) -> float:
+        at = self._draw.random()
+        return float(low * (high / low) ** at) if log else low + (high - low) * at
