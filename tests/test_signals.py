@@ -28,9 +28,16 @@ sys.exit(exit_code(command, goes_on=True))
 LINE = "sp-search: interrupted; the same command goes on from here\n"
 
 
+def hears_all():
+    """A shell lets its background jobs ignore an interrupt, and nohup SIGHUP."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def run(answer, *numbers):
     """Start the program, send it signals, and return its exit code and what it said."""
-    process = subprocess.Popen([sys.executable, "-c", WAITS.format(answer=answer)], stdout=-1, stderr=-1, text=True)
+    program = [sys.executable, "-c", WAITS.format(answer=answer)]
+    process = subprocess.Popen(program, stdout=-1, stderr=-1, text=True, preexec_fn=hears_all)
     assert process.stdout.readline() == "up\n"
     for number in numbers:
         process.send_signal(number)

@@ -83,22 +83,31 @@ def _made(trainer: Trainer, call: Mapping[str, Any], states: Path, number: int |
 
 
 def _wanted(folder: Path, number: int | None) -> Calls:
-    """The calls to make; for one trial those of its workers, up to the last that is of it."""
+    """The calls to make.
+
+    For one trial they are those of its workers, and of workers whose states these go on from, up to the last that
+    trains it.
+    """
     courses = read_courses(folder)
+    calls = sorted(((file, call) for file, found in courses.items() for call in found), key=lambda pair: pair[1]["t"])
     if number is not None:
-        courses = {file: calls for file, calls in courses.items() if any(_is_of(call, number) for call in calls)}
-    if not courses:
+        trained = [at for at, (_, call) in enumerate(calls) if str(number) in call.get("until", {})]
+        calls = calls[: trained[-1] + 1] if trained else []
+        files = _with_sources(calls, {calls[at][0] for at in trained})
+        calls = [(file, call) for file, call in calls if file in files]
+    if not calls:
         of = "a study whose workers were recorded" if number is None else f"a record of trial {number}"
         raise StudyError(f"{folder}: expected {of}, found none; it may be of an earlier version")
-    calls = sorted(((file, call) for file, found in courses.items() for call in found), key=lambda pair: pair[1]["t"])
-    if number is None:
-        return calls
-    last = max(at for at, (_, call) in enumerate(calls) if _is_of(call, number))
-    return calls[: last + 1]
+    return calls
 
 
-def _is_of(call: Mapping[str, Any], number: int) -> bool:
-    return call.get("number") == number or str(number) in call.get("until", {})
+def _with_sources(calls: Calls, files: set[str]) -> set[str]:
+    """These workers, and those that saved a state from which a trial of one of them goes on."""
+    saved_by = {call["state"]: file for file, call in calls if call["call"] == "save"}
+    asked = [(file, call["state"]) for file, call in calls if call["call"] == "add"]
+    while more := {saved_by[state] for file, state in asked if file in files and state in saved_by} - files:
+        files = files | more
+    return files
 
 
 def summed(found: Sequence[Replayed]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from sp_search.tracking.base.mlflow_env import IMPORTING
+
 if TYPE_CHECKING:
     from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
 
@@ -43,7 +45,8 @@ class SystemSampler:
             self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
-        monitors = _monitors()
+        with IMPORTING:
+            monitors = _monitors()
         while not self._over.wait(self._every_s):
             found: dict[str, float] = {}
             for monitor in monitors:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
+IMPORTING = threading.Lock()
+"""Held by a thread that may be the first to import mlflow. Its modules import each other in circles: of two threads
+that import it at the same time, one may get a module that is not whole, and fail."""
+
 _EVERYWHERE = {"MLFLOW_DISABLE_TELEMETRY": "true"}
 
 CLIENT = {

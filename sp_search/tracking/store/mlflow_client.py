@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sp_search.errors import StudyError
-from sp_search.tracking.base.mlflow_env import CLIENT
+from sp_search.tracking.base.mlflow_env import CLIENT, IMPORTING
 from sp_search.tracking.base.uri import redact, sqlite_path
 from sp_search.tracking.store.moved import follow_move
 
@@ -30,7 +30,8 @@ def quiet_client(uri: str) -> MlflowClient:
     if (path := sqlite_path(uri)) is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         follow_move(path)
-    from mlflow.tracking import MlflowClient
+    with IMPORTING:
+        from mlflow.tracking import MlflowClient
 
     return MlflowClient(tracking_uri=uri)
 

@@ -70,5 +70,6 @@ def _measured(answer: Mapping[str, Any], metric: str) -> str:
 
 
 def _rivals(summary: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield summary["baseline"]
+    """The baseline first; a search that was made without rivals has none."""
+    yield from [summary["baseline"]] if "baseline" in summary else []
     yield from summary.get("other_rivals", ())

@@ -76,6 +76,22 @@ def test_one_trial_is_made_again_with_those_beside_it(recorded):
     assert [one.seen for one in again(recorded, 2)] == [300, 400]
 
 
+def test_one_trial_is_made_again_though_another_came_to_its_worker_from_elsewhere(tmp_path):
+    """Trial 2 was saved by the first worker and goes on beside trial 3; then 3 answers in a fourth worker."""
+    note = course(tmp_path / "workers", tmp_path / "states")
+    third = RecordedTrainer(Exact(), tmp_path / "workers")
+    third.add(3, {"lr": 0.3}, seed=3, budget=1600)
+    third.add(2, {"lr": 0.2}, seed=2, budget=1600, state=tmp_path / "states" / "2")
+    for _ in range(2):
+        third.advance([2, 3], {2: 400, 3: 200})
+    third.save(3, tmp_path / "states" / "3", note)
+    fourth = RecordedTrainer(Exact(), tmp_path / "workers")
+    fourth.add(3, {"lr": 0.3}, seed=3, budget=1600, state=tmp_path / "states" / "3")
+    found = again(tmp_path, 3)
+    assert [(one.number, one.seen) for one in found] == [(3, 200)]
+    assert found[0].is_same
+
+
 def test_a_number_that_is_not_the_same_is_told(recorded):
     (path, *_) = sorted((recorded / "workers").iterdir())
     lines = [json.loads(line) for line in path.read_text().splitlines()]
