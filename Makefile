@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help setup search export ui dashboard bench bench-gpu bench-headline bench-peft cluster-sim demo-assets docs lint \
-	mutants test test-faults
+	mutants test test-faults test-long
 
 VENV  := .venv
 STAMP := $(VENV)/.stamp
@@ -102,11 +102,14 @@ lint: $(STAMP) ## Formatter, linter and types
 	@$(RUN) ruff check --quiet .
 	@$(RUN) mypy
 
-test: lint ## Lint, then the whole test suite but the faults
+test: lint ## Lint, then the test suite but for what the two targets below run
 	@$(RUN) pytest
 
 test-faults: $(STAMP) ## Break searches on purpose, and compare them with one that nothing happened to; ten minutes
 	@$(RUN) pytest -m faults tests/faults tests/cluster
+
+test-long: $(STAMP) ## The tests that take half a minute or more each
+	@$(RUN) pytest -m long
 
 mutants: $(STAMP) ## Change the code where faults would be worst, and list what no test notices [FILES="sp_search/... ..."]
 	@$(RUN) tests.mutants $(FILES)

@@ -87,7 +87,7 @@ def test_bench_decode_writes_the_same_with_the_cache_and_without(words, capsys, 
     assert 100 < found["symbols_written"] <= 150
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bench_peft_prints_a_line_for_each_way_of_peft_and_each_pack(words, capsys):
     own = ["lms=opt:1x16x2", "packs=2", "batch_size=4", "updates=1", "stretches=1", "dtype=float32", "depth=1"]
     assert main(["bench", "peft", *words[1:], *own]) == 0
@@ -107,7 +107,7 @@ def test_bench_peft_prints_a_line_for_each_way_of_peft_and_each_pack(words, caps
     assert lines[2]["ratio"] == pytest.approx(ratio, rel=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bench_peft_searches_beside_a_plain_tuner_around_peft(words, capsys):
     small = ["lms=qwen2:1x16x2", "trials=2", "schedule.budget=32", "schedule.grace=16", "batch_size=8", "updates=1"]
     assert main(["bench", "peft", *words[1:], *small, "stretches=1", "dtype=float32", "search=true"]) == 0

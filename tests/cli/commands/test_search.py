@@ -55,8 +55,7 @@ def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}
     assert summary["trials"]["failed"] == 0
     assert sum(summary["trials"].values()) == 4
-    assert set(summary["lm"]) == {"name", "fingerprint", "parameters"}
-    assert set(summary["data"]) == {"name", "fingerprint"}
+    assert set(summary["lm"]) == set(summary["data"]) | {"parameters"} == {"name", "fingerprint", "parameters"}
     assert len(summary["best"]["seeds"]) == 2
     assert {rival["name"] for rival in (summary["baseline"], *summary["other_rivals"])} == {
         "n-grams", "nearest training utterance",
