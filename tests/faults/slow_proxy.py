@@ -33,5 +33,6 @@ def _pass_on(source: socket.socket, target: socket.socket, delay_s: float) -> No
             time.sleep(delay_s)
             target.sendall(data)
     except OSError:
-        pass
-    target.close()
+        return  # one side has hung up, as it may at any time; the other hears of it below
+    finally:
+        target.close()

@@ -37,6 +37,11 @@ class Course:
         means = np.concatenate([column[drawn].mean(axis=1) for drawn in resamples(len(column), 2000, 0)])
         return percentile_interval(means, 0.95)
 
+    @property
+    def last_regret(self) -> float:
+        """The mean regret at the last moment."""
+        return float(self.regret.mean(axis=0)[-1])
+
     def reaches(self, regret: float) -> float | None:
         """The utterances after which the mean regret is at most this, and stays there; None if it never is."""
         above = np.flatnonzero(self.regret.mean(axis=0) > regret)

@@ -3,8 +3,8 @@
 The project's own searcher and scheduler run on the curves: a setting that was not recorded has the curve of the
 recorded one that is most like it. A search has `schedule.trials`, and ends earlier if its utterances are spent.
 `regret` is how far the answer is below the best recorded curve on valid, after a quarter, a half and all of the
-utterances, with its 95 % interval over seeds at the end. `test` is the answer's metric on test. `as_random_at` is the
-share of the utterances after which a way is as good as random draws are at the end.
+utterances, with its 95 % interval over seeds at the end. `test` is the answer's metric on test. `as_random_at` is
+after which utterances a way is as good as random draws are at their end, as a share of those that they take for it.
 
 If the curves have settings under several seeds, lines on the race follow: what settings that leave early cost, and
 what they save.
@@ -107,7 +107,7 @@ def _strategy_lines(
         searches, space, list(settings.values()), utterances=moments, processes=config.processes
     ):
         random = random or course
-        yield _line(name, course, float(random.regret[:, -1].mean()))
+        yield _line(name, course, random)
 
 
 def _as_set(
@@ -127,11 +127,11 @@ def _as_set(
     return asked
 
 
-def _line(name: str, course: Course, random: float) -> dict[str, Any]:
+def _line(name: str, course: Course, random: Course) -> dict[str, Any]:
     """A way to search, in numbers."""
     last = len(course.utterances) - 1
     quarters = {"quarter": last // 4, "half": last // 2, "all": last}
-    reached = course.reaches(random)
+    reached, reference = (one.reaches(random.last_regret) for one in (course, random))
     return {
         "way": name,
         "utterances": course.utterances[-1],
@@ -140,7 +140,7 @@ def _line(name: str, course: Course, random: float) -> dict[str, Any]:
         "regret_interval": [round(x, 4) for x in course.interval(course.regret[:, [last]])],
         "test": round(float(course.test[:, last].mean()), 4),
         "test_interval": [round(x, 4) for x in course.interval(course.test[:, [last]])],
-        "as_random_at": None if reached is None else round(reached / float(course.utterances[-1]), 3),
+        "as_random_at": None if reached is None or reference is None else round(reached / reference, 3),
     }
 
 
