@@ -1,6 +1,7 @@
 """Small tensors are slower on many threads than on one; and a mistake should show before the slow tests begin."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,17 @@ from sp_search.search.cluster.session import ray_session
 from tests.file_server import FileServer
 
 torch.set_num_threads(1)  # for fixtures that come before the first test
+
+ROOT = Path(__file__).parents[1]
+MADE_BY_TOOLS = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_in_the_checkout() -> Iterator[None]:
+    """A library that writes into the folder that it is called in, as MLflow does without a store, would do it to users."""
+    before = {path.name for path in ROOT.iterdir()} | MADE_BY_TOOLS
+    yield
+    assert sorted({path.name for path in ROOT.iterdir()} - before) == []
 
 
 @pytest.fixture(autouse=True)
