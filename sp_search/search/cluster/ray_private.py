@@ -3,7 +3,8 @@
 - Ray that listens on 127.0.0.1 alone: `ray.init(_node_ip_address=...)` is private as well, and a loopback address
   given there is replaced with the machine's own, open to all who reach it. So Ray is told that it can't be a cluster,
   as it tells itself on Windows and macOS.
-- Who handles SIGTERM: `ray.init` puts a handler of its own there, which ends the program wherever it is.
+- Who handles SIGTERM: `ray.init` puts a handler of its own there, which ends the program wherever it is, and its C++
+  another one, which Python does not know of and which prints a stack first.
 - Where the cluster is that `auto` or RAY_ADDRESS names: `ray.init` itself tries an address where nobody answers for a
   quarter of an hour, so the address is looked up and knocked at first.
 - What Ray's processes print here, also with `log_to_driver=False`: on stdout, in yellow, a line for every task of a
@@ -19,6 +20,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -67,6 +69,8 @@ def own_signals() -> Iterator[None]:
     finally:
         utils.set_sigterm_handler = set_handler
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))  # over that of Ray's C++
 
 
 @contextmanager

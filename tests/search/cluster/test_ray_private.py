@@ -1,9 +1,20 @@
 """What `ray_private` takes from Ray's inside is there, and Ray is a version that it was checked on."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
 import ray
 from ray._private import ray_constants, services
 
+from sp_search.cli.ending import exit_code
 from sp_search.search.cluster.ray_private import CHECKED, cluster_place, no_cluster, without_noise
+from sp_search.search.cluster.session import ray_session
+
+ASKED_TO_STOP = f"from {__name__} import asked_to_stop; asked_to_stop()"
 
 
 def test_ray_is_a_version_whose_inside_was_checked():
@@ -37,3 +48,22 @@ def test_messages_on_tasks_of_an_ended_worker_are_left_out_and_others_go_to_stde
 def test_the_place_of_a_cluster_can_be_looked_up():
     assert services.canonicalize_bootstrap_address("192.0.2.7:6379") == "192.0.2.7:6379"
     assert cluster_place("[::1]:6379")[1] == 6379
+
+
+def asked_to_stop():
+    """Send SIGTERM to this process, in which Ray runs."""
+
+    def command():
+        with ray_session(None, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
+        return 0
+
+    sys.exit(exit_code(command, goes_on=True))
+
+
+@pytest.mark.slow
+def test_sigterm_is_for_this_program_alone_while_ray_runs():
+    done = subprocess.run([sys.executable, "-c", ASKED_TO_STOP], capture_output=True, text=True, timeout=90)
+    assert done.stderr == "sp-search: interrupted; the same command goes on from here\n"
+    assert done.returncode == 130
