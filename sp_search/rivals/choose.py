@@ -14,7 +14,7 @@ import numpy as np
 
 from sp_search.metrics.measures import measure
 from sp_search.metrics.parts import Known, deciding, known_answers, with_parts
-from sp_search.rivals.rival import CountedCorpus, LogProbs, Rival, answer_numbers, log_loss
+from sp_search.rivals.rival import Answerer, CountedCorpus, LogProbs, Rival, answer_numbers, log_loss
 from sp_search.rivals.settings import RivalMethod, RivalSettings
 from sp_search.tasks.registry import Task
 from sp_search.types import Split
@@ -51,7 +51,7 @@ class Yardstick:
         known = known_answers(task, splits)
         return cls(task, known, deciding(task, splits, known))
 
-    def strength(self, rival: Rival, log_probs: LogProbs, split: Split) -> float:
+    def strength(self, rival: Answerer, log_probs: LogProbs, split: Split) -> float:
         """How good a rival is on a labelled split, of which log_probs (N, A) are the rival's; higher is better.
 
         Where answers are chosen, that is how likely it makes the right one; where they are written, the metric that

@@ -10,17 +10,18 @@ from sp_search.metrics.paired import paired_difference
 from sp_search.metrics.parts import Known, with_parts
 from sp_search.metrics.tally import Tally
 from sp_search.rivals.rival import Rival
+from sp_search.rivals.together import RivalsTogether
 from sp_search.tasks.registry import Task
 from sp_search.types import Split
 
 
 def measured_rival(
-    rival: Rival, task: Task, splits: Mapping[str, Split], known: Known, decides: str, ours: Tally
+    rival: Rival | RivalsTogether, task: Task, splits: Mapping[str, Split], known: Known, decides: str, ours: Tally
 ) -> dict[str, Any]:
     """A rival's name, settings and cost, its metrics on valid and test, and how far the winner is ahead of it.
 
     Args:
-        rival: the fitted rival.
+        rival: the fitted rival, or both together.
         task: what an answer is.
         splits: of the corpus.
         known: training's answers where they part the splits, see `metrics.parts`.
@@ -30,7 +31,7 @@ def measured_rival(
     tallies = {name: _tallies(rival, task, splits[name], known) for name in ("valid", "test")}
     return {
         "name": rival.name,
-        "settings": dict(rival.settings.params()),
+        "settings": rival.params(),
         **{split: {name: tally.value for name, tally in found.items()} for split, found in tallies.items()},
         "intervals": {name: tally.interval() for name, tally in tallies["test"].items()},
         "trained_parameters": rival.trained_parameters,
@@ -51,12 +52,17 @@ def against(name: str, metric: str, ours: Tally, theirs: Tally) -> dict[str, Any
     }
 
 
-def _tallies(rival: Rival, task: Task, split: Split, known: Known) -> dict[str, Tally]:
+def _tallies(rival: Rival | RivalsTogether, task: Task, split: Split, known: Known) -> dict[str, Tally]:
     return with_parts(measure(task.metrics, rival.answers(split), split.answers), split.answers, known)
 
 
 def measured_rivals(
-    rivals: Sequence[Rival], task: Task, splits: Mapping[str, Split], known: Known, decides: str, ours: Tally
+    rivals: Sequence[Rival | RivalsTogether],
+    task: Task,
+    splits: Mapping[str, Split],
+    known: Known,
+    decides: str,
+    ours: Tally,
 ) -> dict[str, Any]:
     """The strongest on valid, which comes first, as `baseline`, and those beside it as `other_rivals`."""
     baseline, *others = (measured_rival(rival, task, splits, known, decides, ours) for rival in rivals)

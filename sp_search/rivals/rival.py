@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,15 @@ RULED_OUT = -30.0
 
 LOG_SCALES = (-4.0, 8.0)
 """Between which the logarithm of the factor on the scores lies."""
+
+
+class Answerer(Protocol):
+    """What a table of log-probabilities is measured by: one rival, or several together."""
+
+    @property
+    def legal(self) -> tuple[Answer, ...]: ...  # noqa: D102
+
+    def named(self, log_probs: LogProbs) -> list[Answer]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,10 @@ class Rival:
         numbers = answer_numbers(self.legal, answers)
         found[:, numbers != UNKNOWN] = self.log_probs(split)[:, numbers[numbers != UNKNOWN]]
         return found
+
+    def params(self) -> dict[str, Any]:
+        """Its settings."""
+        return dict(self.settings.params())
 
     @property
     def trained_parameters(self) -> int:

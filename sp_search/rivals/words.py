@@ -16,5 +16,6 @@ KINDS = {
 
 
 def together(methods: Sequence[str]) -> str:
-    """The methods of an answer's members in words, as `3 prompts and 1 linear probe`."""
-    return " and ".join(f"{count} {KINDS[method][count > 1]}" for method, count in Counter(methods).items())
+    """The methods of an answer's members in words, as `3 prompts, 1 probe and 1 n-gram model`."""
+    *others, last = [f"{count} {KINDS[method][count > 1]}" for method, count in Counter(methods).items()]
+    return f"{', '.join(others)} and {last}" if others else last

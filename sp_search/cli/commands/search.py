@@ -25,7 +25,7 @@ from sp_search.cli.wiring.export_document import (
 from sp_search.cli.wiring.finished_study import SearchCommand, finished_summary, leave_mark
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.ray_settings import joined
-from sp_search.cli.wiring.rivals import rival_as_member, rivals_of_study
+from sp_search.cli.wiring.rivals import rivals_as_members, rivals_of_study
 from sp_search.cli.wiring.search_setup import (
     PreparedSearch,
     prepare_search,
@@ -41,6 +41,7 @@ from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.report.valid_answers import write_answers
 from sp_search.rivals.measured import measured_rivals
+from sp_search.rivals.together import with_both
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.protocol import VALID
@@ -147,9 +148,9 @@ def _run(
         return folder
 
     def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
-        summary |= measured_rivals(
-            rivals, data.task, data.corpus.splits, data.known, data.decides, finished.best.tally
-        )
+        splits = data.corpus.splits
+        compared = with_both(rivals, data.task, splits)
+        summary |= measured_rivals(compared, data.task, splits, data.known, data.decides, finished.best.tally)
         summary["parts"] = parts_by_split(data)
         summary["lm"]["parameters"] = lm.parameters
         export(settings.folder / "best", finished.best.members, finished.best)
@@ -168,7 +169,7 @@ def _run(
     rivals_alone = searches_rivals(prepared.space)
     make: TrainerFactory = partial(RivalTrainer, data.task) if rivals_alone else recipe
     shared = data.corpus if rivals_alone else recipe.parts(lm, data)
-    member = None if rivals_alone else rival_as_member(rivals, settings.folder, data)
-    summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, member)
+    members = [] if rivals_alone else rivals_as_members(rivals, settings.folder, data)
+    summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, members)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)

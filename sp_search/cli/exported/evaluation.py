@@ -16,6 +16,7 @@ from sp_search.metrics.measures import measure, measure_slots, with_intervals
 from sp_search.metrics.parts import Known, deciding, known_answers, part_sizes, with_parts
 from sp_search.rivals.choose import fit_rivals
 from sp_search.rivals.measured import against
+from sp_search.rivals.together import with_both
 from sp_search.tasks.registry import Task
 from sp_search.types import Corpus, Split
 
@@ -59,10 +60,10 @@ def _rivals(task: Task, corpus: Corpus, split: Split, ours: Sequence[Answer], pa
     decides, wanted, found = deciding(task, corpus.splits, parted), split.answers, []
     if decides not in (own := with_parts(measure(task.metrics, ours, wanted), wanted, parted)):
         decides = task.decides  # no new sentence is in this split
-    for rival in fit_rivals(task, corpus.splits):
+    for rival in with_both(fit_rivals(task, corpus.splits), task, corpus.splits):
         answers = rival.answers(split)
         theirs = with_parts(measure(task.metrics, answers, wanted), wanted, parted)
-        told = {"name": rival.name, "settings": dict(rival.settings.params())}
+        told = {"name": rival.name, "settings": rival.params()}
         measured = _measured(task, answers, wanted, parted)
         found.append({**told, **measured, "against": against(rival.name, decides, own[decides], theirs[decides])})
     baseline, *others = found

@@ -62,8 +62,8 @@ def _on_valid(rivals: Sequence[Rival], data: TaskData) -> str:
     return ", ".join(f"{rival.name} {value:.4f}" for rival, value in zip(rivals, values, strict=True))
 
 
-def rival_as_member(rivals: Sequence[Rival], folder: Path, data: TaskData) -> RivalMember | None:
-    """The rival that may answer among prompts: the n-gram model, or the strongest where answers are written.
+def rivals_as_members(rivals: Sequence[Rival], folder: Path, data: TaskData) -> list[RivalMember]:
+    """The rivals that may answer among prompts: all, or the strongest alone where answers are written.
 
     Args:
         rivals: those of the study, the strongest first.
@@ -71,23 +71,25 @@ def rival_as_member(rivals: Sequence[Rival], folder: Path, data: TaskData) -> Ri
         data: the corpus and its task.
 
     Returns:
-        None where there is none, or where too few of valid's written answers are known for it to be of use.
+        None of them where too few of valid's written answers are known for a rival to be of use.
     """
-    writes = data.task.decoding != "best"
-    found = next((rival for rival in rivals if writes or rival.settings.method == "ngram"), None)
-    if found is None or (writes and not _knows_some(data)):
-        return None
+    if data.task.decoding == "best":
+        return [_member(rival, folder, data, recalls=False) for rival in rivals]
+    return [_member(rivals[0], folder, data, recalls=True)] if _knows_some(data) else []
+
+
+def _member(rival: Rival, folder: Path, data: TaskData, *, recalls: bool) -> RivalMember:
     legal = [data.space.words(answer, data.task) for answer in data.space.answers]
     splits = {name: data.corpus.splits[name] for name in ("valid", "test")}
-    params = dict(found.settings.params())
+    params = dict(rival.settings.params())
     return RivalMember(
-        log_probs={name: found.scores(split, legal) for name, split in splits.items()},
-        recalls=writes,
+        log_probs={name: rival.scores(split, legal) for name, split in splits.items()},
+        recalls=recalls,
         member=Member(share=1.0, trial=0, seed=0, params=params, budget=0, state=folder / KEPT),
         facts={
-            "method": found.settings.method,
-            "trained_parameters": found.trained_parameters,
-            "stored_bytes": found.stored_bytes,
+            "method": rival.settings.method,
+            "trained_parameters": rival.trained_parameters,
+            "stored_bytes": rival.stored_bytes,
         },
     )
 

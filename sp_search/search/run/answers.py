@@ -56,21 +56,22 @@ class Together:
     """States with the weights that they answer together with."""
 
     states: tuple[tuple[TrainedState, float], ...]
-    rival: tuple[RivalMember, float] | None = None
+    rivals: tuple[tuple[RivalMember, float], ...] = ()
 
     @property
     def members(self) -> tuple[Member, ...]:
         """As they are exported."""
-        own = [replace(state.member, share=share) for state, share in self.states]
-        return (*own, *([replace(self.rival[0].member, share=self.rival[1])] if self.rival else []))
+        own = [(state.member, share) for state, share in self.states]
+        beside = [(rival.member, share) for rival, share in self.rivals]
+        return tuple(replace(member, share=share) for member, share in (*own, *beside))
 
     def beside(self, rival: RivalMember, share: float) -> Together:
         """The same states, with a rival that has this share of the weight."""
-        return Together(tuple((state, (1 - share) * own) for state, own in self.states), (rival, share))
+        return Together(tuple((state, (1 - share) * own) for state, own in self.states), ((rival, share),))
 
     def ask(self, worker: Any, split: str) -> Any:
         """Have a worker answer a split; an object reference."""
-        given = [(self.rival[0].log_probs[split], self.rival[1])] if self.rival else []
+        given = [(rival.log_probs[split], share) for rival, share in self.rivals]
         return worker.answer.remote([(state.request, share) for state, share in self.states], split, given)
 
 
@@ -125,9 +126,9 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
 
 
 def greedy_answers(
-    states: Sequence[TrainedState], rival: RivalMember | None, settings: SearchSettings, workers: Sequence[Any]
+    states: Sequence[TrainedState], rivals: Sequence[RivalMember], settings: SearchSettings, workers: Sequence[Any]
 ) -> dict[str, list[Together]]:
-    """Who may answer: `single`, the best state alone; `prompts`, states together; `all`, with the rival among them.
+    """Who may answer: `single`, the best state alone; `prompts`, states together; `all`, with rivals among them.
 
     All is chosen on valid: the single one by the metric that decides, the others by loss. Each has the steps of the
     greedy choice, fewest members first; the last is the best.
@@ -140,16 +141,17 @@ def greedy_answers(
     gold, utterances = ray.get(workers[0].events.remote("valid"))
     scores = ray.get(asked)
     known = gold >= 0
+    choosing = [rival for rival in rivals if not rival.recalls]
     candidates: dict[str, list[LogProbs]] = {"prompts": scores}
-    if rival is not None and not rival.recalls:
-        candidates["all"] = [*scores, rival.log_probs["valid"]]
+    if choosing:
+        candidates["all"] = [*scores, *(rival.log_probs["valid"] for rival in choosing)]
     for name, of_each in candidates.items():
         way = greedy_ensembles(
             [one[known] for one in of_each], gold[known], utterances[known], most=settings.most_members
         )
-        found[name] = [_together(choice.shares, states, rival) for choice in way]
-    if rival is not None and rival.recalls:
-        found["all"] = [_recalling(found["prompts"][-1], rival, settings, workers)]
+        found[name] = [_together(choice.shares, states, choosing) for choice in way]
+    if recaller := next((rival for rival in rivals if rival.recalls), None):
+        found["all"] = [_recalling(found["prompts"][-1], recaller, settings, workers)]
     return found
 
 
@@ -166,11 +168,11 @@ def _recalling(form: Together, rival: RivalMember, settings: SearchSettings, wor
     return forms[max(near, key=lambda i: answered[i][0]["metrics"][whole])]
 
 
-def _together(shares: Mapping[int, float], states: Sequence[TrainedState], rival: RivalMember | None) -> Together:
-    """The states with these numbers; the number behind the last is the rival's."""
+def _together(shares: Mapping[int, float], states: Sequence[TrainedState], rivals: Sequence[RivalMember]) -> Together:
+    """Those with these numbers: states first, rivals behind the last of them."""
     own = tuple((states[i], share) for i, share in shares.items() if i < len(states))
-    there = shares.get(len(states))
-    return Together(own, (rival, there) if rival is not None and there else None)
+    beside = tuple((rivals[i - len(states)], share) for i, share in shares.items() if i >= len(states))
+    return Together(own, beside)
 
 
 def smallest_answer(steps: Mapping[str, Sequence[Together]], workers: Sequence[Any]) -> Together:
@@ -218,5 +220,5 @@ def _measured(
 
 def _facts(form: Together, of_states: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The facts of all members together."""
-    facts = [*of_states, *([form.rival[0].facts] if form.rival else [])]
+    facts = [*of_states, *(rival.facts for rival, _ in form.rivals)]
     return {**facts[0], **{name: sum(one[name] for one in facts) for name in ADDED}}

@@ -77,7 +77,7 @@ def run_search(
     keep: Keep,
     conclude: Conclude,
     shared: Any = None,
-    rival: RivalMember | None = None,
+    rivals: Sequence[RivalMember] = (),
 ) -> dict[str, Any]:
     """Search to the end.
 
@@ -92,7 +92,7 @@ def run_search(
         conclude: given what answers, the summary and the observers, writes what is to be kept, and may add to the
             summary.
         shared: kept once a node; a worker sees its arrays without a copy, and may not write to them.
-        rival: what answers without the LM, and may be a member of what answers together.
+        rivals: what answers without the LM, and may be among what answers together.
 
     Returns:
         The summary, as design.md's contract has it.
@@ -118,7 +118,7 @@ def run_search(
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)
-        finished = _finished(study, best, settings, slots.workers, rival)
+        finished = _finished(study, best, settings, slots.workers, rivals)
         engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in slots.workers]), strict=True))
         ended_early = why_over() if was_cut_short(study, settings.trials) else ""
         summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
@@ -228,7 +228,7 @@ def _finished(
     best: FrozenTrial,
     settings: SearchSettings,
     workers: Sequence[Any],
-    rival: RivalMember | None,
+    rivals: Sequence[RivalMember],
 ) -> Finished:
     """Choose on valid who answers, and read the test split, once."""
     runs = seed_runs_of(study, best, settings)
@@ -238,7 +238,7 @@ def _finished(
             f"run it again"
         )
     states = trained_states(study, best, settings)
-    steps = greedy_answers(states, rival, settings, workers)
+    steps = greedy_answers(states, rivals, settings, workers)
     forms = {name: of_name[-1] for name, of_name in steps.items()}
     if settings.smallest:
         forms["smallest"] = smallest_answer(steps, workers)

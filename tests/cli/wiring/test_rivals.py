@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sp_search.cli.wiring import rivals as wiring
-from sp_search.cli.wiring.rivals import KEPT, rival_as_member, rivals_of_study
+from sp_search.cli.wiring.rivals import KEPT, rivals_as_members, rivals_of_study
 from sp_search.engine.trial.task_data import task_data
 from sp_search.metrics.accuracy import hits
 from sp_search.types import RIVAL_FILE
@@ -61,10 +61,19 @@ def test_a_damaged_file_is_said_and_fitted_again(tmp_path, fits):
 def test_where_answers_are_written_the_strongest_rival_recalls_them(tmp_path):
     data = tiny_texts()
     rivals = rivals_of_study(tmp_path, data, lambda line: None)
-    member = rival_as_member(rivals, tmp_path, data)
+    (member,) = rivals_as_members(rivals, tmp_path, data)
     assert member.recalls
     assert member.member.params == rivals[0].settings.params()
     assert member.log_probs["test"].shape == (len(data.corpus.splits["test"]), len(data.space.answers))
+
+
+def test_where_answers_are_chosen_every_rival_may_be_a_member(tmp_path):
+    data = tiny_data()
+    rivals = rivals_of_study(tmp_path, data, lambda line: None)
+    members = rivals_as_members(rivals, tmp_path, data)
+    assert [one.member.params["method"] for one in members] == [rival.settings.method for rival in rivals]
+    assert {one.member.params["method"] for one in members} == {"ngram", "retrieval"}
+    assert not any(one.recalls for one in members)
 
 
 def test_who_knows_none_of_valids_written_answers_is_not_asked(tmp_path):
@@ -73,4 +82,4 @@ def test_who_knows_none_of_valids_written_answers_is_not_asked(tmp_path):
     valid = data.corpus.splits["valid"]
     unheard = replace(valid, answers=tuple((*answer, "again") for answer in valid.answers))
     apart = replace(data, corpus=replace(data.corpus, splits={**data.corpus.splits, "valid": unheard}))
-    assert rival_as_member(rivals, tmp_path, apart) is None
+    assert rivals_as_members(rivals, tmp_path, apart) == []

@@ -111,7 +111,7 @@ def test_a_confirm_run_whose_state_was_lost_is_no_candidate(ended):
 
 def test_together_they_are_better_on_valid_than_the_best_alone(ended):
     workers = [Worker(RUNS), Worker(RUNS)]
-    forms = chosen_answers(ended.states, None, ended.config, workers)
+    forms = chosen_answers(ended.states, [], ended.config, workers)
     assert set(forms) == {"single", "prompts"}
     ((alone, share),) = forms["single"].states
     assert (alone.value, share) == (max(state.value for state in ended.states), 1.0)
@@ -123,21 +123,21 @@ def test_together_they_are_better_on_valid_than_the_best_alone(ended):
 
 def test_one_member_at_most_is_the_best_state_by_the_metric_alone(ended):
     config = settings(ended.config.runs, confirm_seeds=1, final_seeds=2, most_members=1)
-    forms = chosen_answers(ended.states, None, config, [])
+    forms = chosen_answers(ended.states, [], config, [])
     assert list(forms) == ["single"]
 
 
-def rival(skill=1.5, *, recalls=False):
-    scores = leaning(99, skill)
-    member = Member(share=1.0, trial=0, seed=0, params={"method": "ngram"}, budget=0, state="rival")
-    facts = {"method": "ngram", "trained_parameters": 100, "stored_bytes": 400}
+def rival(skill=1.5, *, recalls=False, method="ngram", seed=99):
+    scores = leaning(seed, skill)
+    member = Member(share=1.0, trial=0, seed=0, params={"method": method}, budget=0, state="rival")
+    facts = {"method": method, "trained_parameters": 100, "stored_bytes": 400}
     return RivalMember({"valid": scores, "test": scores}, recalls, member, facts)
 
 
 def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
-    forms = chosen_answers(ended.states, rival(), ended.config, [Worker(RUNS)])
-    assert forms["prompts"].rival is None
-    assert forms["all"].rival is not None
+    forms = chosen_answers(ended.states, [rival()], ended.config, [Worker(RUNS)])
+    assert not forms["prompts"].rivals
+    assert forms["all"].rivals
     assert forms["all"].members[-1].params == {"method": "ngram"}
     assert sum(member.share for member in forms["all"].members) == pytest.approx(1.0)
     found = measured(forms, [Worker(RUNS)])["all"]
@@ -149,9 +149,23 @@ def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
     }
 
 
+def test_several_rivals_may_be_among_them_each_with_the_scores_that_are_its_own(ended):
+    two = [rival(), rival(method="retrieval", seed=98)]
+    form = chosen_answers(ended.states, two, ended.config, [Worker(RUNS)])["all"]
+    assert {one.member.params["method"] for one, _ in form.rivals} == {"ngram", "retrieval"}
+    assert [member.params["method"] for member in form.members[len(form.states) :]] == [
+        one.member.params["method"] for one, _ in form.rivals
+    ]
+    asked = measured({"all": form}, [Worker(RUNS)])["all"]
+    together = sum(share * leaning(state.request.number, RUNS[state.request.number]) for state, share in form.states)
+    together = sum((share * one.log_probs["test"] for one, share in form.rivals), start=together)
+    assert asked.metrics["test"]["accuracy"] == (together.argmax(-1) == 0).mean()
+    assert asked.facts["stored_bytes"] == 28 * len(form.states) + 800
+
+
 def test_a_rival_without_skill_is_left_out(ended):
-    forms = chosen_answers(ended.states, rival(skill=-2.0), ended.config, [Worker(RUNS)])
-    assert forms["all"].rival is None
+    forms = chosen_answers(ended.states, [rival(skill=-2.0)], ended.config, [Worker(RUNS)])
+    assert not forms["all"].rivals
 
 
 class Writer(Worker):
@@ -179,15 +193,15 @@ class Writer(Worker):
     ],
 )
 def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_valid_decides(ended, lost, share):
-    forms = chosen_answers(ended.states, rival(recalls=True), ended.config, [Writer(RUNS, lost)])
+    forms = chosen_answers(ended.states, [rival(recalls=True)], ended.config, [Writer(RUNS, lost)])
     found = forms["all"]
-    assert (found.rival and found.rival[1]) == share
+    assert [weight for _, weight in found.rivals] == ([] if share is None else [share])
     assert [state for state, _ in found.states] == [state for state, _ in forms["prompts"].states]
     assert sum(member.share for member in found.members) == pytest.approx(1.0)
 
 
 def test_the_steps_of_the_choice_have_ever_more_members(ended):
-    steps = greedy_answers(ended.states, None, ended.config, [Worker(RUNS)])
+    steps = greedy_answers(ended.states, [], ended.config, [Worker(RUNS)])
     assert [len(form.states) for form in steps["prompts"]] == list(range(1, len(steps["prompts"]) + 1))
     assert len(steps["prompts"]) > 1
     assert len(steps["single"]) == 1
@@ -221,7 +235,7 @@ def test_the_smallest_answer_is_the_one_of_fewest_bytes_within_a_standard_error(
 
 
 def test_a_rival_that_is_as_good_and_smaller_is_the_smallest_answer(ended):
-    alone, with_rival = Together(((ended.states[0], 1.0),)), Together((), (rival(), 1.0))
+    alone, with_rival = Together(((ended.states[0], 1.0),)), Together((), ((rival(), 1.0),))
     told = (
         {"tally": Tally(np.ones(60), np.ones(60))},
         [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 500}],
@@ -246,7 +260,7 @@ def test_what_is_the_same_is_asked_once(ended):
 
 def test_the_summary_has_the_exported_answer_the_others_and_the_mean_over_seeds(ended):
     workers = [Worker(RUNS)]
-    forms = chosen_answers(ended.states, None, ended.config, workers)
+    forms = chosen_answers(ended.states, [], ended.config, workers)
     seeds = [Together(((state, 1.0),)) for state in ended.states[:2]]
     found = measured(forms | {"a": seeds[0], "b": seeds[1]}, workers)
     told = Finished(ended.winner, {name: found[name] for name in forms}, [found["a"], found["b"]]).to_json()

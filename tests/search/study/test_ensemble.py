@@ -4,9 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from sp_search.search.study.ensemble import ROUNDS, greedy_ensembles
+from sp_search.search.study.ensemble import greedy_ensembles
 
 
 def drawn(states, events, choices, seed=0, skill=1.5):
@@ -18,42 +21,103 @@ def drawn(states, events, choices, seed=0, skill=1.5):
     return list(noise.astype(np.float32)), gold
 
 
-def loss_of(log_probs, shares, gold, utterances):
+def loss_of(log_probs, weights, gold, utterances):
     """Nats of each utterance, one at a time."""
-    mean = sum(share * log_softmax(log_probs[s].astype(np.float64), axis=-1) for s, share in shares.items())
+    mean = sum(weight * log_softmax(log_probs[s].astype(np.float64), axis=-1) for s, weight in weights.items())
     nll = -log_softmax(mean, axis=-1)[np.arange(len(gold)), gold]
     return np.array([nll[utterances == u].sum() for u in range(utterances.max() + 1)])
 
 
+def at_best_temperature(log_probs, shares, gold, utterances):
+    """Nats of each utterance under these shares, sharpened or flattened as suits valid best."""
+
+    def scaled(log_scale):
+        return loss_of(log_probs, {s: np.exp(log_scale) * share for s, share in shares.items()}, gold, utterances)
+
+    return scaled(minimize_scalar(lambda x: scaled(x).mean(), bounds=(-6, 6), method="bounded").x)
+
+
+def fitted_slowly(log_probs, members, gold, utterances, start=None):
+    """The best weights of some members, by a search that knows no gradient."""
+    found = minimize(
+        lambda w: loss_of(log_probs, dict(zip(members, np.abs(w), strict=True)), gold, utterances).mean(),
+        np.full(len(members), 1 / len(members)) if start is None else start,
+        method="Nelder-Mead",
+        options={"xatol": 1e-7, "fatol": 1e-10, "maxiter": 20_000},
+    )
+    return dict(zip(members, np.abs(found.x), strict=True))
+
+
 def slowly(log_probs, gold, utterances, most):
-    """Caruana's choice, all losses computed anew from shares each time."""
-    best = min(range(len(log_probs)), key=lambda s: loss_of(log_probs, {s: 1.0}, gold, utterances).mean())
-    picked = [best]
-    while len(picked) < ROUNDS:
-        before = loss_of(log_probs, shares_of(picked), gold, utterances)
-        allowed = set(picked) if len(set(picked)) == most else range(len(log_probs))
-        after = {s: loss_of(log_probs, shares_of([*picked, s]), gold, utterances) for s in allowed}
-        s = min(after, key=lambda s: after[s].mean())
-        gains = before - after[s]
-        if gains.mean() <= (0.0 if s in picked else gains.std(ddof=1) / np.sqrt(len(gains))):
+    """The stepwise choice, each loss computed anew from weights."""
+    singles = {s: fitted_slowly(log_probs, [s], gold, utterances) for s in range(len(log_probs))}
+    pool = min(singles.values(), key=lambda w: loss_of(log_probs, w, gold, utterances).mean())
+    while len(pool) < most:
+        before = loss_of(log_probs, pool, gold, utterances)
+        after = {}
+        for s in set(range(len(log_probs))) - set(pool):
+            mixed = sum(w * log_softmax(log_probs[m].astype(np.float64), axis=-1) for m, w in pool.items())
+            own = log_softmax(log_probs[s].astype(np.float64), axis=-1)
+
+            def beside(x, mixed=mixed, own=own):
+                joint = abs(x[0]) * mixed + abs(x[1]) * own
+                nll = -log_softmax(joint, axis=-1)[np.arange(len(gold)), gold]
+                return np.bincount(utterances, weights=nll).mean()
+
+            after[s] = minimize(beside, [1.0, 0.1], method="Nelder-Mead").fun
+        added = min(after, key=after.get)
+        found = fitted_slowly(log_probs, [*pool, added], gold, utterances, [*pool.values(), 0.1])
+        gains = before - loss_of(log_probs, found, gold, utterances)
+        if gains.mean() <= gains.std(ddof=1) / np.sqrt(len(gains)):
             break
-        picked.append(s)
-    return shares_of(picked)
+        pool = found
+    return {s: weight / sum(pool.values()) for s, weight in pool.items()}
 
 
-def shares_of(picked):
-    return {s: picked.count(s) / len(picked) for s in picked}
-
-
-@pytest.mark.parametrize("most", [1, 2, 4, 9])
+@pytest.mark.parametrize("most", [1, 2, 4])
 @pytest.mark.parametrize("per_utterance", [1, 3])
 def test_the_last_choice_is_that_of_the_slow_form(most, per_utterance):
-    log_probs, gold = drawn(9, 120, 5, seed=per_utterance)
+    log_probs, gold = drawn(6, 120, 5, seed=per_utterance)
     utterances = np.arange(120) // per_utterance
     way = greedy_ensembles(log_probs, gold, utterances, most=most)
-    assert way[-1].shares == pytest.approx(slowly(log_probs, gold, utterances, most))
+    assert way[-1].shares == pytest.approx(slowly(log_probs, gold, utterances, most), abs=2e-3)
     assert len(way[-1].shares) <= most
-    assert way[-1].loss == pytest.approx(loss_of(log_probs, way[-1].shares, gold, utterances).mean())
+    best = at_best_temperature(log_probs, way[-1].shares, gold, utterances).mean()
+    assert way[-1].loss == pytest.approx(best, abs=1e-5)
+
+
+@settings(max_examples=8, deadline=None, phases=[Phase.generate])
+@given(st.integers(0, 10_000), st.integers(2, 5), st.floats(0.3, 1.6))
+def test_no_other_weights_of_the_same_members_have_a_lower_loss(seed, states, skill):
+    log_probs, gold = drawn(states, 150, 4, seed=seed, skill=skill)
+    utterances = np.arange(150)
+    for choice in greedy_ensembles(log_probs, gold, utterances, most=states):
+        assert sum(choice.shares.values()) == pytest.approx(1.0)
+        for s, share in choice.shares.items():
+            for factor in (0.8, 1.25):
+                moved = {**choice.shares, s: factor * share}
+                assert at_best_temperature(log_probs, moved, gold, utterances).mean() >= choice.loss - 1e-5
+
+
+def test_where_valid_has_no_mistake_left_the_choice_still_ends():
+    right = np.log(np.full((50, 3), 1e-4, dtype=np.float32))
+    right[:, 0] = 0.0
+    (choice,) = greedy_ensembles([right, right], np.zeros(50, dtype=np.int64), np.arange(50), most=2)
+    assert choice.shares == {0: 1.0}
+    assert 0 <= choice.loss < 1e-3
+
+
+def test_a_weak_state_with_errors_of_its_own_joins_a_strong_one_with_a_small_weight():
+    """Half of the weight is too much for it: a choice that counts 1, 2, 3, ... members would leave it out."""
+    (strong,), gold = drawn(1, 900, 6, seed=3, skill=4.5)
+    (weak,), _ = drawn(1, 900, 6, seed=4, skill=0.0)
+    weak[np.arange(900), gold] += 1.5
+    utterances = np.arange(900)
+    alone = loss_of([strong], {0: 1.0}, gold, utterances).mean()
+    assert loss_of([strong, weak], {0: 0.5, 1: 0.5}, gold, utterances).mean() > alone
+    way = greedy_ensembles([strong, weak], gold, utterances, most=2)
+    assert 0.02 < way[-1].shares[1] < 0.4
+    assert way[-1].gain > way[-1].error > 0
 
 
 def test_there_is_one_ensemble_for_each_number_of_members_and_each_is_better():
@@ -69,7 +133,7 @@ def test_offsets_at_each_event_change_nothing():
     log_probs, gold = drawn(4, 60, 3)
     shifted = [of_state + np.arange(60, dtype=np.float32)[:, None] for of_state in log_probs]
     found = [greedy_ensembles(given, gold, np.arange(60), most=4)[-1].shares for given in (log_probs, shifted)]
-    assert found[0] == found[1]
+    assert found[0] == pytest.approx(found[1], abs=1e-4)
 
 
 def test_a_copy_of_the_best_state_brings_nothing_and_is_left_out():

@@ -1,0 +1,120 @@
+"""Rivals that answer together: still no LM, still seconds, and often the strongest of them.
+
+N utterances   A answers of training
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sp_search.metrics.accuracy import Answer
+from sp_search.rivals.rival import UNKNOWN, LogProbs, Rival, answer_numbers, log_loss, log_softmax
+from sp_search.tasks.registry import Task
+from sp_search.types import Split
+
+
+@dataclass(frozen=True)
+class RivalsTogether:
+    """Two rivals, by the weighted mean of their log-probabilities."""
+
+    rivals: tuple[Rival, Rival]
+    share: float  # of the first
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.rivals[0].name} and {self.rivals[1].name} together"
+
+    @property
+    def legal(self) -> tuple[Answer, ...]:
+        """The answers that one of them knows, (A,)."""
+        return tuple(dict.fromkeys(answer for rival in self.rivals for answer in rival.legal))
+
+    def params(self) -> dict[str, Any]:
+        """The settings of both, and how they are weighed."""
+        shares = (self.share, 1 - self.share)
+        return {
+            rival.settings.method: {"share": round(share, 4), **rival.params()}
+            for rival, share in zip(self.rivals, shares, strict=True)
+        }
+
+    def answers(self, split: Split) -> list[Answer]:
+        """The best answer to each utterance."""
+        return self.named(self.log_probs(split))
+
+    def named(self, log_probs: LogProbs) -> list[Answer]:
+        """The best answer in each row of (N, A)."""
+        legal = self.legal
+        return [legal[number] for number in log_probs.argmax(axis=1)]
+
+    def log_probs(self, split: Split) -> LogProbs:
+        """(N, A) nats: how likely each answer of `legal` is, given that one of them is meant."""
+        first, second = (rival.scores(split, self.legal) for rival in self.rivals)
+        return weighed(first, second, self.share)
+
+    @property
+    def trained_parameters(self) -> int:
+        """Of both."""
+        return sum(rival.trained_parameters for rival in self.rivals)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Of both."""
+        return sum(rival.stored_bytes for rival in self.rivals)
+
+    @property
+    def train_s(self) -> float:
+        """Of both."""
+        return sum(rival.train_s for rival in self.rivals)
+
+
+def weighed(first: LogProbs, second: LogProbs, share: float) -> LogProbs:
+    """Log-probabilities by the weighted mean of two, (N, A) each."""
+    return log_softmax(share * first + (1 - share) * second)
+
+
+def with_both(rivals: Sequence[Rival], task: Task, splits: Mapping[str, Split]) -> list[Rival | RivalsTogether]:
+    """Rivals, with both together in front of them where that lowers the log-loss on valid by more than its noise.
+
+    Args:
+        rivals: of `fit_rivals`, the strongest first.
+        task: where its answers are written, none answer together: what is right then is no matter of one class.
+        splits: has valid, on which the weight is chosen too.
+    """
+    if len(rivals) < 2 or not task.slots:
+        return [*rivals]
+    valid, pair = splits["valid"], (rivals[0], rivals[1])
+    share = _share(pair, valid)
+    if share is None:
+        return [*rivals]
+    both = RivalsTogether(pair, share)
+    gains = _nats(rivals[0].scores(valid, both.legal), both, valid) - _nats(both.log_probs(valid), both, valid)
+    error = gains.std(ddof=1) / np.sqrt(len(gains))
+    return [both, *rivals] if gains.mean() > error else [*rivals]
+
+
+def _nats(log_probs: LogProbs, both: RivalsTogether, split: Split) -> npt.NDArray[np.float64]:
+    """Of each utterance whose answer is known, under (N, A)."""
+    gold = answer_numbers(both.legal, split.answers)
+    known = np.flatnonzero(gold != UNKNOWN)
+    return -log_probs[known, gold[known]].astype(np.float64)
+
+
+def _share(pair: tuple[Rival, Rival], valid: Split) -> float | None:
+    """The weight of the first with the lowest log-loss on valid; None where none of its answers is known."""
+    from scipy.optimize import minimize_scalar
+
+    legal = RivalsTogether(pair, 0.5).legal
+    first, second = (rival.scores(valid, legal) for rival in pair)
+    gold = answer_numbers(legal, valid.answers)
+    if log_loss(first, gold) is None:
+        return None
+    found = minimize_scalar(
+        lambda share: log_loss(weighed(first, second, share), gold), bounds=(0.0, 1.0), method="bounded"
+    )
+    return float(found.x)
