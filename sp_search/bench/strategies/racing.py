@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sp_search.bench.strategies.curves import Curve
-from sp_search.search.run.race import survivors
+from sp_search.search.run.race import rounds, survivors
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,11 @@ def _result(drawn: Sequence[Mapping[int, Sequence[Curve]]], test: Mapping[int, f
 def _raced(race: Mapping[int, Sequence[Curve]], behind: float) -> tuple[int, int]:
     """The winner of a race, and the runs that it took."""
     left, made = list(race), 0
-    for round_ in range(1, len(next(iter(race.values()))) + 1):
+    for repeats in rounds(len(next(iter(race.values())))):
         if len(left) == 1:
             break
-        made += len(left)
-        tallies = {number: [run.tally for run in race[number][:round_]] for number in left}
+        made += len(left) * len(repeats)
+        tallies = {number: [run.tally for run in race[number][: repeats.stop - 1]] for number in left}
         left = survivors(tallies, behind)
         means = {number: float(np.mean([tally.value for tally in tallies[number]])) for number in left}
     return max(left, key=lambda number: means[number]), made

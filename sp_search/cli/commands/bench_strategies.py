@@ -113,10 +113,11 @@ def _strategy_lines(
 def _as_set(
     config: BenchStrategiesSettings, path: Path, about: Recorded, settings: dict[int, Curve]
 ) -> SearchSettings:
-    """The search of the settings, on the budget of the curves, with the recorded first trials."""
+    """The search of the settings in the proportions of the curves' budget, with the recorded first trials."""
     first = tuple(curve.params for number, curve in sorted(settings.items(), reverse=True) if number < 0)
     search = search_settings(config, f"{VALID}{about.metric}", first, begun_as="")
-    asked = replace(search, budget=about.budget)
+    grace = round(search.grace * about.budget / search.budget)
+    asked = replace(search, budget=about.budget, grace=grace)
     missing = set(report_points(about.budget, asked.grace, asked.reduction_factor)) - {*points_of(about.budget)}
     if missing or asked.grace > about.budget:
         points = ", ".join(map(str, points_of(about.budget)))

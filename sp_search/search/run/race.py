@@ -1,7 +1,8 @@
 """Which setting wins: the best ones race under fresh seeds, and those that fall behind leave.
 
-In every round each setting that is left gets a run under one more fresh seed. Then a setting leaves when it is worse
-than the best one on valid by more than `BEHIND` standard errors, paired over utterances.
+In the first round each setting gets a run under one fresh seed, in the second those that are left get all others at
+once: runs side by side share passes. Behind a round a setting leaves when it is worse than the best one on valid by
+more than `BEHIND` standard errors, paired over utterances.
 
 N utterances of valid
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import optuna
@@ -50,21 +52,26 @@ def race(
     """
     left = {trial.number: trial for trial in trials_to_confirm(study, settings.confirm_top)}
     tallies: dict[int, list[Tally]] = {number: [] for number in left}
-    for repeat in range(1, settings.confirm_seeds + 1):
+    for number, repeats in enumerate(rounds(settings.confirm_seeds), start=1):
         if len(left) == 1 and settings.final_seeds:
             break  # the final training has fresh seeds of its own
-        runs = {number: confirm_run(trial, repeat, settings) for number, trial in left.items()}
-        train_runs(list(runs.values()), study, space, settings, slots, observers)
+        runs = [confirm_run(trial, repeat, settings) for trial in left.values() for repeat in repeats]
+        train_runs(runs, study, space, settings, slots, observers)
         done = recorded_runs(study, "confirm")
-        ended = {number: run for number, run in runs.items() if run.key in done}
+        ended = [run for run in runs if run.key in done]
         if not ended:
             raise StudyError(
-                f"study {study.study_name}: expected a confirm run of round {repeat} to end, none did; run it again"
+                f"study {study.study_name}: expected a confirm run of round {number} to end, none did; run it again"
             )
-        for number, tally in _measured(ended, settings, slots.workers).items():
-            tallies[number].append(tally)
-        left = {number: left[number] for number in survivors({number: tallies[number] for number in ended}, BEHIND)}
+        for run, tally in zip(ended, _measured(ended, settings, slots.workers), strict=True):
+            tallies[run.of_trial].append(tally)
+        left = {n: left[n] for n in survivors({run.of_trial: tallies[run.of_trial] for run in ended}, BEHIND)}
     return max(left.values(), key=lambda trial: _mean(tallies[trial.number]) if tallies[trial.number] else 0.0)
+
+
+def rounds(seeds: int) -> list[range]:
+    """The fresh seeds of each round, counted from 1."""
+    return [one for one in (range(1, 2), range(2, seeds + 1)) if one]
 
 
 def survivors(tallies: Mapping[int, Sequence[Tally]], behind: float = ONE_STANDARD_ERROR) -> list[int]:
@@ -86,13 +93,12 @@ def survivors(tallies: Mapping[int, Sequence[Tally]], behind: float = ONE_STANDA
     return kept
 
 
-def _measured(runs: Mapping[int, SeedRun], settings: SearchSettings, workers: Sequence[object]) -> dict[int, Tally]:
+def _measured(runs: Sequence[SeedRun], settings: SearchSettings, workers: Sequence[Any]) -> list[Tally]:
     """What each run comes to on valid, utterance by utterance."""
     asked = [
-        workers[i % len(workers)].answer.remote([(run.request(settings), 1.0)], "valid")  # type: ignore[attr-defined]
-        for i, run in enumerate(runs.values())
+        workers[i % len(workers)].answer.remote([(run.request(settings), 1.0)], "valid") for i, run in enumerate(runs)
     ]
-    return {number: found["tally"] for number, (found, _) in zip(runs, ray.get(asked), strict=True)}
+    return [found["tally"] for found, _ in ray.get(asked)]
 
 
 def _mean(tallies: Sequence[Tally]) -> float:

@@ -107,7 +107,7 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
             "did you mean gslm_hubert100?",
         ),
         ("data=dmeo", "data: expected demo or a folder that exists, got 'dmeo'; did you mean demo?"),
-        ("schedule=", "schedule: expected default or a YAML file that exists, got ''"),
+        ("schedule=", "schedule: expected default or written or a YAML file that exists, got ''"),
         ("cluster=", f"cluster: expected {' or '.join(options('cluster'))}, got ''"),
         ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
         ("study=a/b", "study: expected a name that can be a folder, without /, got 'a/b'"),

@@ -56,12 +56,19 @@ def test_a_task_that_writes_tries_fewer_settings_and_words_still_come_last():
     assert load_settings(["task=asr"], Settings).schedule.budget == 32000  # the demo's
 
 
+def test_tasks_that_choose_their_answer_are_searched_alike(tmp_path):
+    intent, *others = (
+        load_settings([f"task={task}", f"data={tmp_path}"], Settings) for task in ("intent", "keyword", "label")
+    )
+    assert all((other.schedule, other.space) == (intent.schedule, intent.space) for other in others)
+
+
 def test_a_task_on_the_demo_may_have_another_budget_than_the_demo_and_than_the_task(tmp_path):
     def budget(*words):
         return load_settings(words, Settings).schedule.budget
 
-    assert (budget("task=intent"), budget("task=keyword")) == (16000, 24000)
-    assert (budget("task=intent", f"data={tmp_path}"), budget("task=keyword", f"data={tmp_path}")) == (40000, 128000)
+    assert (budget("task=intent"), budget("task=asr")) == (16000, 32000)
+    assert (budget("task=intent", f"data={tmp_path}"), budget("task=asr", f"data={tmp_path}")) == (40000, 128000)
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))
@@ -73,7 +80,7 @@ def test_a_schedule_that_is_named_outdoes_what_task_corpus_and_method_would_have
     usual, mine = (load_settings([*words, *more], Settings).schedule for more in ([], [f"schedule={path}"]))
     assert mine == replace(usual, trials=7, budget=3000, confirm=replace(usual.confirm, top=1))
     default = load_settings([*words, "schedule=default", "trials=5"], Settings).schedule
-    assert (default.trials, default.budget, default.confirm.top) == (5, 128000, 3)
+    assert (default.trials, default.budget, default.confirm.top) == (5, 40000, 3)
 
 
 def test_a_schedule_with_an_unknown_setting_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""The race: which settings stay, by hand, and that the survivor is named; a run of each a round."""
+"""The race: which settings stay, by hand, and that the survivor is named; who is left gets all other runs at once."""
 
 import math
 
@@ -81,7 +81,7 @@ def test_who_falls_behind_is_run_no_more(tmp_path, monkeypatch):
     table = {0: [BAD], 1: [GOOD, FAIR, GOOD], 2: [FAIR, GOOD, FAIR]}
     best, asked, recorded = raced(tmp_path, monkeypatch, table, final_seeds=2)
     assert best == 1
-    assert asked == [(0, 1), (1, 1), (2, 1), (1, 2), (2, 2), (1, 3), (2, 3)]
+    assert asked == [(0, 1), (1, 1), (2, 1), (1, 2), (1, 3), (2, 2), (2, 3)]
     assert recorded == ["0:1", "1:1", "1:2", "1:3", "2:1", "2:2", "2:3"]
 
 
