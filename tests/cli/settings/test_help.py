@@ -32,13 +32,15 @@ def references():
 
 def test_a_comment_in_a_yaml_file_is_that_of_its_key_and_one_in_a_record_stands_in():
     found = yaml_comments("schedule/default.yaml", "schedule.")
-    assert found["schedule.grace"] == "before the first rung, where ASHA may stop a trial"
-    assert found["schedule.confirm"] == "the best settings race under fresh seeds, a run of each a round"
-    assert found["schedule.confirm.seeds"] == "rounds at most; who falls behind leaves earlier"
-    assert yaml_comments("task/intent.yaml", "task.")["task.answer_format"] == "a symbol a label"
+    assert found["schedule.grace"] == "training utterances before the first rung, where weak trials stop"
+    assert found["schedule.confirm"].startswith("the best settings are trained again with new seeds, in rounds of ")
+    assert found["schedule.confirm.seeds"] == "rounds at most; a setting that is clearly worse leaves earlier"
+    assert yaml_comments("task/intent.yaml", "task.")["task.answer_format"].startswith(
+        "each label is one symbol of an answer; "
+    )
     assert yaml_comments("no/such.yaml", "no.") == {}
     of_records = record_comments(Settings)
-    assert of_records["schedule.confirm.top"] == "settings, 1 or more"
+    assert of_records["schedule.confirm.top"] == "how many of the best settings, 1 or more"
     assert of_records["engine.tokens_per_pass"].startswith("most tokens that go through the LM at once; null = ")
 
 
