@@ -88,6 +88,7 @@ COMPLETED = {
     "sp-search search trials=3 meth": ["method="],
     "sp-search search dtype=b": ["bfloat16"],
     "sp-search search engine.device=": ["auto", "cpu", "cuda"],
+    "sp-search init fo": ["form="],
     "sp-search bench engine baseline=f": ["fairseq"],
 }
 
@@ -110,9 +111,10 @@ def test_bash_completes_commands_keys_and_values(references, tmp_path):
 def test_bash_completes_a_path_where_a_value_is_none_of_a_few(references, tmp_path):
     (tmp_path / "clip.wav").touch()
     (tmp_path / "s").write_text(completion_script("bash", list(references.values())))
-    asked = 'COMP_LINE="sp-search predict input=cl"; COMP_POINT=${#COMP_LINE}; _sp_search; echo "${COMPREPLY[*]}"'
-    done = subprocess.run(["bash", "-c", f"source ./s; {asked}"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout == "clip.wav\n"
+    for line in ("sp-search predict input=cl", "sp-search init cl"):
+        asked = f'COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}; _sp_search; echo "${{COMPREPLY[*]}}"'
+        done = subprocess.run(["bash", "-c", f"source ./s; {asked}"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout == "clip.wav\n"
 
 
 def test_zsh_has_the_same_words(references):
