@@ -92,9 +92,10 @@ demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo
 
 # --quiet would also hide warnings from --strict, and the build would pass with them.
-docs: $(STAMP) ## Build the documentation into build/site; a warning is an error
+docs: $(STAMP) ## Build the documentation into build/site, and check it; a warning is an error
 	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+	@$(RUN) pytest -n 0 -m site -rs tests/test_site.py
 	@echo build/site/index.html
 
 lint: $(STAMP) ## Formatter, linter and types

@@ -20,7 +20,7 @@ from sp_search.units.features import FeatureSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings:
-    """What an answer is, and how it comes about."""
+    """What an answer is, and how it is found."""
 
     name: str  # of the task
     title: str  # of the task in the name of a study
@@ -105,9 +105,9 @@ class UnitSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfirmSettings:
-    """The best settings race under fresh seeds, a run of each a round; who falls behind leaves."""
+    """The best settings are trained again with new seeds, in rounds; a setting that is clearly worse leaves."""
 
-    top: int  # settings, 1 or more
+    top: int  # how many of the best settings, 1 or more
     seeds: int  # rounds at most, 1 or more
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class ConfirmSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalSettings:
-    """The winning setting trained on, under fresh seeds, with its learning rate stretched over the longer budget."""
+    """The best setting is trained again with new seeds; its learning rate falls over the longer budget."""
 
     seeds: int  # runs; 0 = none: the confirm runs are the end
     stretch: float  # budget of each, as a multiple of the schedule's; 1 or more
@@ -132,7 +132,7 @@ class FinalSettings:
 class WinnerSettings:
     """What a search leaves."""
 
-    members: int  # states that answer together at most; 1 = a single prompt
+    members: int  # most prompts and other models that may answer together; 1 = a single prompt
     smallest: bool  # export the answer of the fewest bytes within one standard error of the best
 
     def __post_init__(self) -> None:
@@ -145,9 +145,9 @@ class ScheduleSettings:
 
     trials: int  # settings to try in total, over all starts of the study
     budget: int  # utterances of a full trial
-    grace: int  # utterances before the first rung, 1 to budget
-    reduction_factor: int  # one trial in so many goes on from a rung; 2 or more
-    batch_size: int  # utterances an update
+    grace: int  # training utterances before the first rung, 1 to budget
+    reduction_factor: int  # 4 = at a rung the best quarter of the trials goes on; 2 or more
+    batch_size: int  # utterances in an update
     chunk_updates: int  # updates of one trial before its worker turns to the next
     valid_sample: int  # utterances of valid a trial is measured on before its full budget; 0 = all
     retries: int  # how often a trial whose own run raised is tried again before it counts as failed
@@ -175,13 +175,13 @@ class ScheduleSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetSettings:
-    """Within what a search ends in order, over all its starts: with a winner, the final training and the test."""
+    """Limits of a search, over all its starts. At a limit it still ends with a winner and the test."""
 
     wall: str | None  # time on the clock, as 2h, 90m, 1h30m or 45s; null = no limit
     device_hours: float | None  # hours of all workers together
     money: float | None  # at `rate`
-    rate: float | None  # money an hour of one worker
-    flat: int | None  # trials in turn without a better value, behind which no more is asked for
+    rate: float | None  # price of one worker for an hour
+    flat: int | None  # trials in a row without a better value, after which no new trial begins
 
     def __post_init__(self) -> None:
         faults = below_one(self, "flat")
@@ -219,21 +219,21 @@ class EngineSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingSettings:
-    """Where MLflow keeps what the trials tell."""
+    """Where MLflow keeps the runs."""
 
-    enabled: bool  # false = no MLflow; the study and its page are there all the same
+    enabled: bool  # false = no MLflow; the study and its report do not need it
     uri: str | None  # a server or a database; null = mlflow.db in `runs`
     experiment: str  # MLflow's, in which the runs are listed
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings:
-    """Ray's workers, one a device, and the trial slots that share each."""
+    """Ray's workers, one for each device, and the trials that each of them trains at the same time."""
 
     address: str | None  # a running cluster that this machine is a node of, or auto; null = start Ray here
     nodes: int | None  # of that cluster, which are waited for; null = those that are there
-    workers: int | None  # null = one a GPU; without one, two a machine that share its cores
-    slots: int  # trials in flight on a worker
+    workers: int | None  # null = one for each GPU; without a GPU two on a machine, which share its cores
+    slots: int  # trials that a worker trains at the same time
     cpus_per_worker: float | None  # above 0; null = an even share of a machine's cores
     gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0
     save_every: float  # seconds after which a trial is saved again in the middle of its training; above 0

@@ -9,10 +9,8 @@ import pytest
 
 CHROMIUM = shutil.which("chromium")
 SHOTS = Path(__file__).parents[1] / "build" / "shots"
-MARKS = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium"),
-]
+NEEDS_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt-get install chromium")
+MARKS = [pytest.mark.slow, NEEDS_CHROMIUM]
 QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",

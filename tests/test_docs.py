@@ -13,10 +13,11 @@ import pytest
 from sp_search.cli.main import COMMANDS
 from sp_search.cli.settings.from_dict import leaves
 from sp_search.cli.settings.overrides import GROUPS, SHORT, is_read
-from sp_search.cli.wiring.next_steps import next_steps
+from sp_search.cli.wiring.first_look import commands
+from sp_search.units.corpus_tasks import fitting_tasks
 from sp_search.units.recordings import read_manifest
+from tests.pages.blocks import README, ROOT, SHELL, TUTORIAL, blocks, shell_lines
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RECORD = ROOT / "docs/performance.md"
 """What was measured at its time, with the commands of that time."""
@@ -36,8 +37,8 @@ def typed_commands():
     for page in PAGES:
         if page == RECORD:
             continue
-        for block in re.findall(r"^```\w*\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
-            for line in block.replace("\\\n", " ").splitlines():
+        for block in blocks(page):
+            for line in block.text.replace("\\\n", " ").splitlines():
                 words = shlex.split(line.replace(";", " ; "), comments=True)
                 for at, word in enumerate(words):
                     if word == "sp-search" and (at == 0 or words[at - 1] == "do"):
@@ -69,19 +70,23 @@ def test_every_command_on_a_page_exists_and_reads_its_settings():
     assert [(str(page), fault) for page, words in found for fault in faults_of(words)] == []
 
 
-def test_the_five_commands_are_the_same_in_readme_and_tutorial_and_as_prepare_prints_them(tmp_path, monkeypatch):
-    tutorial = (ROOT / "docs/tutorial.md").read_text()
-    (table,) = re.findall(r"^```\n(path,split.*?)^```", tutorial, re.DOTALL | re.MULTILINE)
+def test_the_five_commands_are_the_same_in_readme_and_tutorial_and_as_init_prints_them(tmp_path, monkeypatch):
+    (table,) = (block.text for block in blocks(TUTORIAL) if block.text.startswith("path,split"))
     (tmp_path / "my.csv").write_text(table)
     monkeypatch.chdir(tmp_path)
-    recordings = read_manifest(tmp_path / "my.csv", "")
-    _, printed = next_steps(recordings, tmp_path / "units/my", None)
-    pretrain, search = printed.removeprefix("next: ").split(" ; then: ")
-    readme = (ROOT / "README.md").read_text()
-    (five,) = re.findall(r"^```\n(sp-search prepare.*?)^```", readme, re.DOTALL | re.MULTILINE)
-    assert five.splitlines()[1:3] == [pretrain, search]
-    assert len(five.splitlines()) == 5
-    assert [line for line in five.splitlines() if f"```\n{line}\n```" not in tutorial] == []
+    tasks = fitting_tasks(read_manifest(tmp_path / "my.csv", ""))
+    _, *printed = commands("corpus=my.csv", "my", tasks, Path("clip.wav"))
+    (five,) = (block.text.splitlines() for block in blocks(README, SHELL) if "sp-search prepare" in block.text)
+    assert five == [line.strip() for line in printed[:5]]
+    typed = [line for line in shell_lines(TUTORIAL) if line.startswith("sp-search ")]
+    assert typed == ["sp-search doctor", "sp-search init my.csv", *five]
+
+
+@pytest.mark.parametrize("page", [README, TUTORIAL], ids=lambda page: page.stem)
+def test_a_block_is_marked_as_shell_where_it_is_typed_in_one(page):
+    """So that the tests which run the blocks of a page miss none."""
+    typed = re.compile(r"^(sp-search|make|source|pip|python|curl|export|cd|git) ", re.MULTILINE)
+    assert [block.text for block in blocks(page) if bool(typed.search(block.text)) != (block.language == SHELL)] == []
 
 
 def test_a_wrong_command_on_a_page_would_be_found():

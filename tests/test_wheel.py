@@ -1,7 +1,7 @@
 """What is installed: the wheel holds all that the program needs, and runs from any folder."""
 
 import email
-import os
+import json
 import shutil
 import subprocess
 import sys
@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.environments import clean_environment, new_environment
+from tests.pages.blocks import DEMO
+
 ROOT = Path(__file__).parents[1]
 NOT_INSTALLED = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    """The wheel, made of a copy of the sources, and the folder that it is unpacked in."""
+def wheel_file(tmp_path_factory):
+    """The wheel, made of a copy of the sources."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("sp_search", "search_spaces"):
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=NOT_INSTALLED)
@@ -27,9 +30,15 @@ def wheel(tmp_path_factory):
     command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, "."]
     subprocess.run(command, cwd=folder / "source", check=True, capture_output=True)
     (path,) = folder.glob("*.whl")
-    with zipfile.ZipFile(path) as archive:
-        archive.extractall(folder / "installed")
-    return folder / "installed"
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(wheel_file):
+    """The folder that the wheel is unpacked in."""
+    with zipfile.ZipFile(wheel_file) as archive:
+        archive.extractall(wheel_file.parent / "unpacked")
+    return wheel_file.parent / "unpacked"
 
 
 @pytest.mark.slow
@@ -51,14 +60,23 @@ def test_the_wheel_holds_every_module_setting_and_asset(wheel):
 
 
 @pytest.mark.slow
-def test_the_wheel_plans_a_search_of_the_demo_from_any_folder(wheel, tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(wheel), "XDG_CACHE_HOME": str(tmp_path)}
-    where = "import sp_search.cli.main as m, sys; print(m.__file__); sys.exit(m.main(['plan', 'task=intent']))"
-    command = [sys.executable, "-c", where]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    first, *rest = done.stdout.splitlines()
-    assert Path(first).is_relative_to(wheel)
-    assert rest[0].startswith("study intent-demo-demo: 24 trials, ")
+def test_the_wheel_in_an_environment_without_the_checkout_searches_the_demo_from_any_folder(wheel_file, tmp_path):
+    python = new_environment(tmp_path / "environment")
+    variables = clean_environment(python, tmp_path / "cache")
+
+    def run(*command):
+        done = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    where = [python, "-c", "import sp_search, search_spaces; print(sp_search.__file__, *search_spaces.__path__)"]
+    assert run(*where)[2].endswith("ModuleNotFoundError: No module named 'sp_search'\n")  # so nothing else has it
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-deps", "--no-index"]
+    subprocess.run([*pip, "--ignore-installed", wheel_file], check=True)
+    assert all(Path(path).is_relative_to(tmp_path / "environment") for path in run(*where)[1].split())
+    code, out, err = run(python.parent / "sp-search", "search", "task=intent", *DEMO, "tracking.enabled=false")
+    assert (code, Path(out.strip())) == (0, tmp_path / "runs/intent-demo-demo/summary.json"), err
+    summary = json.loads((tmp_path / "runs/intent-demo-demo/summary.json").read_text())
+    assert (summary["task"], summary["lm"]["name"], summary["trials"]["failed"]) == ("intent", "demo", 0)
 
 
 def test_version_and_licence_are_the_same_wherever_they_stand():

@@ -3,7 +3,8 @@
 Nothing heavy is imported before the command is known. A command is the module `sp_search.cli.commands.NAME`, with `_`
 for a blank. Its function `run` has the annotation `config: SETTINGS`, which defines the keys of the command. The
 words in a module's `STARTS_FROM` come before the user's words, if the command needs other values than a search. Its
-`READS` lists the settings that it reads, by their beginnings, and `EXAMPLE` a line to type.
+`READS` lists the settings that it reads, by their beginnings, and `EXAMPLE` a line to type. `PLAIN` names the setting
+whose value may stand there alone, as in `sp-search init my.csv`.
 """
 
 from __future__ import annotations
@@ -22,30 +23,31 @@ from sp_search.cli.settings.from_dict import did_you_mean
 from sp_search.errors import ConfigError
 
 COMMANDS = {
-    "prepare": "turn a corpus in audio into units that a search takes as its data",
-    "pretrain": "train a unit LM on units of one's own, for a search to take",
-    "search": "search prompts over a frozen unit LM; the winner is confirmed and tested",
+    "init": "look at recordings: what is there, what is wrong, and what to type next",
+    "prepare": "turn recordings into units, which a search takes as its data",
+    "pretrain": "train a unit LM on your own units",
+    "search": "search for the best prompt over a frozen unit LM, and test it",
     "plan": "say what a search would do, without doing it",
-    "evaluate": "measure an exported prompt on a labelled split, the cheap rivals beside it",
-    "predict": "answer utterances with an exported prompt",
+    "export": "copy the best prompt of a finished search into a folder of its own",
+    "predict": "answer recordings or lines of units with an exported prompt",
     "serve": "answer over HTTP with an exported prompt, on 127.0.0.1",
-    "export": "copy a finished study's winner into a folder of its own",
-    "rerun": "train again what a study or an exported prompt trained, and compare the numbers",
-    "ui": "show every trial in MLflow's UI on 127.0.0.1",
-    "sync": "send to MLflow what it missed",
-    "status": "say how a search is doing: alive, phase, time left, best, last error",
-    "forget": "delete a study, its folder and its runs in MLflow, all or nothing",
-    "report": "draw the page of a study: who won, what mattered, what goes wrong; watch=true while it runs",
-    "bench engine": "measure the engine, and fairseq's own decoder beside it",
-    "bench decode": "measure how fast answers are written, with the key/value cache and without",
-    "bench gpu": "measure a GPU: its parity with the CPU, and the speed of packs of trials",
-    "bench members": "measure how fast prompts answer together",
-    "bench curves": "record learning curves of settings drawn from a whole space",
-    "bench strategies": "compare samplers and pruners on recorded learning curves",
-    "bench slots": "measure what trials cost beside their training, and a plain Tuner's beside them",
-    "bench peft": "measure trials through PEFT, and packs of trials in the engine beside them",
-    "bench papers": "train the papers' setting on fairseq's own decoder to its early stop",
+    "evaluate": "measure an exported prompt on a labelled split, and compare it with models without the LM",
+    "report": "draw the page of a search: the winner, curves, which settings mattered, mistakes",
+    "status": "say how a search is doing: alive or not, time left, best so far, last error",
+    "rerun": "repeat the training of a search or of an exported prompt, and compare the numbers",
+    "forget": "delete a search: its folder and its runs in MLflow, all or nothing",
+    "ui": "show all trials in MLflow's UI on 127.0.0.1",
+    "sync": "send to MLflow what it has not received yet",
     "doctor": "say what this machine has, and what is missing",
+    "bench engine": "measure the speed of training, and compare it with fairseq's decoder",
+    "bench decode": "measure how fast answers are written, with the key/value cache and without it",
+    "bench gpu": "measure a GPU: whether it computes as the CPU does, and how fast it trains many trials",
+    "bench members": "measure how fast several prompts answer together",
+    "bench curves": "record the learning curves of settings drawn from a whole space",
+    "bench strategies": "compare samplers and pruners on recorded learning curves",
+    "bench slots": "measure what a trial costs apart from its training, and compare it with a plain Ray Tuner's",
+    "bench peft": "measure the speed of training, and compare it with PEFT's",
+    "bench papers": "train with the papers' setting through fairseq's decoder, until it stops early",
 }
 """All commands with their help, in the order in which a user meets them."""
 
@@ -73,8 +75,10 @@ def usage() -> str:
     listed = "\n".join(f"  {name:<{width}}  {about}" for name, about in COMMANDS.items())
     return (
         "usage: sp-search COMMAND [key=value ...]\n\n"
-        "Prompt search over a frozen generative spoken language model.\n\n"
-        f"commands:\n{listed}\n\n"
+        "Makes one frozen spoken language model do a speech task: trains a small prompt for it, and searches for\n"
+        "the settings with which that works best. Begin with sp-search init my.csv, a table of your recordings,\n"
+        "or with sp-search search task=intent, which runs on the demo.\n\n"
+        f"commands, roughly in the order in which they are used:\n{listed}\n\n"
         "sp-search COMMAND --help shows the settings that a command reads, and an example.\n"
         "sp-search completion bash (or zsh) prints a script for tab completion, sp-search -V the version."
     )
@@ -108,6 +112,7 @@ def _dispatch(words: list[str]) -> int:
         if code is not None:
             return int(code)
     command, schema = _command(name)
+    overrides = _with_key(overrides, getattr(command, "PLAIN", ""))
     starts = list(getattr(command, "STARTS_FROM", ()))
     if asked := {*overrides} & {*_HELP, _HELP_ALL}:
         given = [*starts, *(word for word in overrides if word not in asked)]
@@ -118,6 +123,13 @@ def _dispatch(words: list[str]) -> int:
     for key in _part("settings.overrides").unread_words(overrides, command.READS, schema):
         print(f"sp-search: {name} does not read {key}, so it changes nothing here", file=sys.stderr)
     return int(command.run(config))
+
+
+def _with_key(words: list[str], key: str) -> list[str]:
+    """The words of a command, with `KEY=` before the first one if it is a value alone."""
+    if not key or not words or "=" in words[0] or words[0].startswith("-"):
+        return words
+    return [f"{key}={words[0]}", *words[1:]]
 
 
 def _command(name: str) -> tuple[ModuleType, type]:

@@ -7,17 +7,24 @@ from typing import Any
 
 from sp_search.published.catalogue import LMS
 from sp_search.rivals.words import KINDS, together
+from sp_search.tasks.label_space import LabelSpace
+from sp_search.tasks.registry import get_task
+
+SHOWN_ANSWERS = 12
+"""Answers that the page names."""
 
 
 def readme(document: Mapping[str, Any]) -> str:
     """The page beside the tensors; its lines can be pasted in the folder as they are, but for the LM's own path."""
     lm, data, members = document["lm"], document["data"], document["members"]
     counted = _counted(members)
-    return f"""# {counted[0].upper()}{counted[1:]} for {document["task"]}
+    return f"""# {counted[0].upper()}{counted[1:]} for {_task(document)}
 
 {_working(members)} the unit LM `{lm["name"]}` (fingerprint `{lm["fingerprint"][:12]}`)
-for the task `{document["task"]}`, trained on `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`). Other LMs
-and other units do not fit.
+do the task `{_task(document)}`. The training data was `{data["name"]}` (fingerprint `{data["fingerprint"][:12]}`).
+{_answers(document)}
+
+The LM reads speech as units: numbers, each for a short piece of sound. Other LMs and other units do not fit.
 
 {_use(document)}
 ## How good it is
@@ -40,7 +47,7 @@ def _use(document: Mapping[str, Any]) -> str:
     what = "`clip.wav` is a recording of any rate" if takes_audio else "`units.txt` has a line of units an utterance"
     return f"""## Use it
 
-Install sp_search, go to this folder, and paste; {what}. In a shell:
+Install sp_search ([what it needs](#what-it-needs)), go to this folder, and paste. {what}. In a shell:
 
     sp-search predict prompt=. lm={lm} input={given}
     sp-search evaluate prompt=. lm={lm} data={data} split=test
@@ -62,7 +69,7 @@ def _needs(document: Mapping[str, Any]) -> str:
     elif name in LMS:
         of_lm = f"The LM `{name}` is published: sp_search downloads it once. Its licence: {LMS[name].licence}."
     else:
-        of_lm = f"The LM `{name}` is one of your own: write the path of its folder for `lm={name}`."
+        of_lm = f"The LM `{name}` is not published: get its folder from who made this prompt, and type `lm=ITS_PATH`."
     known = ", ".join(f"{library} {versions[library]}" for library in ("sp_search", "torch") if library in versions)
     return f"""- Linux and Python 3.11 or 3.12; a CPU is enough. `pip install PATH` installs the project or its wheel.
 - {of_lm}
@@ -89,8 +96,24 @@ def _counted(members: Sequence[Mapping[str, Any]]) -> str:
 
 def _working(members: Sequence[Mapping[str, Any]]) -> str:
     if len(members) == 1:
-        return f"This {_counted(members)} answers on"
-    return f"These {_counted(members)} answer together, by the weighted mean of their log-probabilities, on"
+        return f"This {_counted(members)} makes"
+    return f"These {_counted(members)} answer together, by the weighted mean of their log-probabilities. They make"
+
+
+def _task(document: Mapping[str, Any]) -> str:
+    """The task's name; of one with a label an utterance, the name of the label's column."""
+    return str(document["answers"]["field"] if document["task"] == "label" else document["task"])
+
+
+def _answers(document: Mapping[str, Any]) -> str:
+    """What it may answer."""
+    space, task = LabelSpace.from_json(document["label_space"]), get_task(document["task"], **document["answers"])
+    known = [" ".join(space.words(answer, task)) for answer in space.answers]
+    if task.decoding == "free" or not known:
+        return "It writes its answers symbol by symbol."
+    shown = ", ".join(f"`{answer}`" for answer in known[:SHOWN_ANSWERS])
+    more = f", and {len(known) - SHOWN_ANSWERS} more in `prompt.json`" if len(known) > SHOWN_ANSWERS else ""
+    return f"It gives one of {len(known)} answers: {shown}{more}."
 
 
 def _settings(members: Sequence[Mapping[str, Any]]) -> str:

@@ -104,7 +104,8 @@ class Predictor:
 
         Args:
             split: utterances; their own answers, where they have any, are not looked at.
-            tokens_per_pass: source units computed at once; changes speed, not answers.
+            tokens_per_pass: source units computed at once. It changes the speed, and scores by rounding: those of one
+                utterance differ by 2e-6 in float32 and by up to 0.014 in bfloat16 with the utterances around it.
 
         Raises:
             DataError: an utterance is longer than the LM has positions.

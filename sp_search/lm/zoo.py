@@ -88,8 +88,8 @@ def _checkpoint_in(folder: Path) -> Path:
     if len(best or found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise CheckpointError(
-            f"{folder}: expected {CHECKPOINT} or one *.pt with {DICTIONARY} beside, or a folder in the transformers "
-            f"format with config.json, found {names}"
+            f"{folder}: expected {CHECKPOINT} or one *.pt with {DICTIONARY} next to it, or a folder in the "
+            f"transformers format with config.json, found {names}"
         )
     return (best or found)[0]
 

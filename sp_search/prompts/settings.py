@@ -21,14 +21,14 @@ class PromptSettings:
     layer could reach nothing: it is stored, as the papers do, and named inert.
     """
 
-    prompt_length: int  # positions, 1 to MOST_POSITIONS
-    depth: int  # layers with a deep prompt, 0 to L
-    side: Literal["top", "bottom"] = "top"  # which layers those are, unless all or none
+    prompt_length: int  # positions, 1 to 1,024
+    depth: int  # how many layers have a deep prompt; 0 = an input prompt
+    side: Literal["top", "bottom"] = "top"  # whether these are the top or the bottom layers
     position: Literal["prefix", "infix", "both"] = "prefix"  # before the source, right before `<s>`; both: depth 0
-    init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or rows of the LM's embedding, scaled
-    init_scale: float = 1.0  # above 0
+    init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or scaled rows of the LM's embedding
+    init_scale: float = 1.0  # scale of the initial values, above 0
     dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
-    averaging: bool = False  # whether the mean of its course answers (trial/weight_average.py), not its last step
+    averaging: bool = False  # answer with a mean over the latest updates (trial/weight_average.py), not the last one
 
     def __post_init__(self) -> None:
         refuse_outside(self, PROMPT_LIMITS)

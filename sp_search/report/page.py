@@ -43,9 +43,9 @@ PAGE, CURVES, MARKDOWN, TABLE = "index.html", "curves.png", "comparison.md", "co
 """The files of a report; the last is the comparison in the form of MLflow's tables."""
 
 COMPARED = (
-    "Each row is a study's exported winner, the best of its seeds on valid, with the 95 % interval of a bootstrap "
-    "over the utterances of test; beside it the mean of all its seeds. Training is that of one run to its full "
-    "budget on the machine of its search, and its share of the time where trials shared passes."
+    "Each row is the exported winner of a study. The interval is a bootstrap over the utterances of test; the mean "
+    "is that of all seeds of the winner's setting. Training is the time of one run to its full budget on the machine "
+    "of its search; if trials were trained together, it is the run's share of their time."
 )
 AGAINST = (
     "The metric on valid at the last report of each trial. The fainter a dot, the earlier its trial was stopped; the "

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,28 @@ UNKNOWN_FRAMES = 1 << 62
 """libsndfile's number, or more, for a file that does not tell its length."""
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000
 """Hz; at a rate that a damaged header tells, a second may become hours."""
+
+
+@dataclass(frozen=True)
+class AudioHead:
+    """What an audio file tells of itself before its samples are decoded."""
+
+    rate: int  # Hz
+    channels: int
+    duration_s: float | None  # None where the file does not tell its length
+
+
+def read_head(path: Path) -> AudioHead:
+    """The head of a file, and whether the file is cut off; no sample is decoded.
+
+    Raises:
+        DataError: as `load_audio`, but for what only the samples show.
+    """
+    with _opened(path) as file:
+        frames = None if file.frames >= UNKNOWN_FRAMES else file.frames
+        if frames == 0:
+            raise DataError(f"{path}: expected samples, got none")
+        return AudioHead(file.samplerate, file.channels, None if frames is None else frames / file.samplerate)
 
 
 def load_audio(path: Path, start_s: float = 0.0, duration_s: float | None = None) -> Floats:
@@ -82,24 +107,29 @@ def check_rate(rate: int, place: str) -> None:
 
 def _read(path: Path, start_s: float, duration_s: float | None) -> tuple[Floats, int]:
     """(S, channels) and the rate; only the stretch is decoded."""
+    with _opened(path) as file:
+        file.seek(min(round(start_s * file.samplerate), file.frames))
+        left = file.frames if duration_s is None else round(duration_s * file.samplerate)
+        there = file.frames - file.tell() if file.frames < UNKNOWN_FRAMES else 0
+        blocks = [np.zeros((0, file.channels), np.float32)]
+        wanted = min(left, there)
+        while left and len(block := file.read(min(left, BLOCK), dtype="float32", always_2d=True)):
+            blocks.append(block)
+            left -= len(block)
+        if (got := sum(map(len, blocks))) < wanted:
+            raise DataError(f"{path}: expected a whole audio file, got {got:,} of {wanted:,} samples; it is cut off")
+        return np.concatenate(blocks), file.samplerate
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """The file, with every way in which it can't be read as a DataError; looked at for a cut end last."""
     try:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             check_rate(file.samplerate, str(path))
-            file.seek(min(round(start_s * file.samplerate), file.frames))
-            left = file.frames if duration_s is None else round(duration_s * file.samplerate)
-            there = file.frames - file.tell() if file.frames < UNKNOWN_FRAMES else 0
-            blocks = [np.zeros((0, file.channels), np.float32)]
-            wanted = min(left, there)
-            while left and len(block := file.read(min(left, BLOCK), dtype="float32", always_2d=True)):
-                blocks.append(block)
-                left -= len(block)
-            if (got := sum(map(len, blocks))) < wanted:
-                raise DataError(
-                    f"{path}: expected a whole audio file, got {got:,} of {wanted:,} samples; it is cut off"
-                )
+            yield file
             if why := cut_short(path):
                 raise DataError(f"{path}: expected a whole audio file, got one that is cut off: {why}")
-            return np.concatenate(blocks), file.samplerate
     except soundfile.LibsndfileError as error:
         if not path.exists():
             raise DataError(f"{path}: expected an audio file, found no such file") from error

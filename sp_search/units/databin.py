@@ -49,7 +49,7 @@ def read_sequences(index: Path) -> list[npt.NDArray[np.int64]]:
         raise DataError(f"{index}: expected version 1 and a known element type, got version {version}, type {code}")
     if len(raw) < HEADER.size + 12 * count or not data.exists():
         raise DataError(
-            f"{index}: expected sizes and offsets of {count} sequences and {data.name} beside, got a cut file"
+            f"{index}: expected sizes and offsets of {count} sequences, and {data.name} next to it, got a cut file"
         )
     sizes = np.frombuffer(raw, np.int32, count, HEADER.size)
     offsets = np.frombuffer(raw, np.int64, count, HEADER.size + 4 * count)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -50,6 +50,22 @@ class Recording:
     fields: Mapping[str, str | None] = field(default_factory=dict)  # other answers by column; None where it has none
     start_s: float = 0.0
     duration_s: float | None = None  # None: to the end of the file
+    line: int = field(default=0, compare=False)  # of its row in a manifest; 0 where it is of another form
+
+
+class BadRowsError(DataError):
+    """Rows of a corpus are bad. The good ones are at hand, for a command that only looks."""
+
+    def __init__(self, place: str, faults: Sequence[str], recordings: Sequence[Recording]) -> None:
+        """Take what was found.
+
+        Args:
+            place: file name.
+            faults: of all bad rows, each beginning with `line N: `.
+            recordings: of the good rows.
+        """
+        super().__init__(str(bad_lines(place, [*faults], len(faults))))
+        self.faults, self.recordings = tuple(faults), tuple(recordings)
 
 
 def read_manifest(path: Path, characters: str) -> list[Recording]:
@@ -76,7 +92,8 @@ def gather(rows: Iterable[tuple[int, Any]], place: str, parse: Callable[[Any, in
     """Parse numbered rows; bad ones are counted, the first ten named.
 
     Raises:
-        DataError: rows are bad, two have one id within a split, or there are none.
+        BadRowsError: rows are bad, or two have one id within a split.
+        DataError: there are no rows.
     """
     found: list[Recording] = []
     faults: list[str] = []
@@ -93,7 +110,7 @@ def gather(rows: Iterable[tuple[int, Any]], place: str, parse: Callable[[Any, in
         except LineError as error:
             faults.append(f"line {number}: {error}")
     if faults:
-        raise bad_lines(place, faults, len(faults))
+        raise BadRowsError(place, faults, found)
     if not found:
         raise DataError(f"{place}: expected at least one utterance, got none")
     return found
@@ -170,6 +187,7 @@ def _recording(row: Any, number: int, folder: Path, characters: str) -> Recordin
         fields=fields,
         start_s=_seconds(values, "start_s") or 0.0,
         duration_s=_seconds(values, "duration_s"),
+        line=number,
     )
 
 
@@ -196,7 +214,7 @@ def _fields(row: Mapping[str, Any]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for name, value in row.items():
         if name == UNITS:
-            raise LineError(f'expected no "{UNITS}" beside audio, got {value!r:.60}; call it otherwise')
+            raise LineError(f'expected no column "{UNITS}" in a table of audio, got {value!r:.60}; rename it')
         if name not in KEYS and (value is None or (isinstance(value, str | int) and type(value) is not bool)):
             words = str("" if value is None else value)
             found[name] = (" ".join(words.split()) if name == SLOTS else label(words)) or None

@@ -77,9 +77,9 @@ def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command,
     assert printed.startswith("usage: sp-search try [key=value ...]\n\nTry a thing.\n")
     words = " ".join(printed.split())
     assert "data=demo demo, or a folder now: The synthesised spoken commands in the package." in words
-    assert "schedule.trials=5 settings to try in total; started again, a study goes on to this number" in words
+    assert "schedule.trials=5 settings to try in total; a study that is started again goes on to this number" in words
     assert "units.signal.mels=80" in words
-    assert "space.lr={low: 0.0001, high: 0.06, log: true} above 0" in words
+    assert "space.lr={low: 0.0001, high: 0.06, log: true} learning rate, above 0" in words
     assert "example: sp-search try" in words
     assert "tracking" not in words
     assert main(["try", "--help-all", space]) == 0

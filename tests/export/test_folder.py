@@ -61,7 +61,8 @@ def test_the_document_says_all_that_is_known(winner):
 def test_the_page_names_lm_data_metrics_and_settings(winner):
     page = (winner.folder / "README.md").read_text()
     assert f"unit LM `tiny` (fingerprint `{winner.lm.fingerprint[:12]}`)" in page
-    assert f"trained on `tiny` (fingerprint `{winner.data.corpus.fingerprint[:12]}`)" in page
+    assert f"The training data was `tiny` (fingerprint `{winner.data.corpus.fingerprint[:12]}`).\n" in page
+    assert "\nIt gives one of " in page
     assert "| valid | accuracy | 0.5000 |" in page
     assert "| prompt_length | 3 |" in page
 
@@ -71,7 +72,10 @@ def test_the_page_names_lm_data_metrics_and_settings(winner):
     [
         ("demo", "The LM `demo` comes with sp_search."),
         ("gslm_hubert100", "The LM `gslm_hubert100` is published: sp_search downloads it once. Its licence: MIT."),
-        ("mine", "The LM `mine` is one of your own: write the path of its folder for `lm=mine`."),
+        (
+            "mine",
+            "The LM `mine` is not published: get its folder from who made this prompt, and type `lm=ITS_PATH`.",
+        ),
     ],
 )
 def test_the_page_says_where_the_lm_is_from_and_leaves_the_licence_to_its_makers(winner, name, told):
@@ -122,7 +126,7 @@ def test_a_copy_is_the_export_byte_for_byte(winner, tmp_path, before):
     if before != "absent":
         target.mkdir(parents=True)
     if before == "an older export":
-        write_export(target, [winner.member], {**winner.document, "task": "older"}, None)
+        write_export(target, [winner.member], {**winner.document, "task": "keyword"}, None)
     copy_export(winner.folder, target)
     assert {name: (target / name).read_bytes() for name in names(target)} == {
         name: (winner.folder / name).read_bytes() for name in FILES

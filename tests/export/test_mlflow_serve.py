@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from sp_search import load
 from sp_search.cli.exported.by_name import demo_data
-from sp_search.cli.exported.prompts import demo_quantizer
+from sp_search.cli.exported.prompts import LMChoice, Prompts, demo_quantizer
 from sp_search.engine.trial.task_data import task_data
 from sp_search.lm.zoo import load_lm
 from sp_search.tasks.registry import get_task
 from sp_search.units.manifest import load_corpus
+from tests.cli.serving.running import running
 from tests.cli.shell import sp_search
 from tests.export.winner import DEEP, train_and_export
 from tests.tiny import no_scores
@@ -97,14 +99,21 @@ def test_a_thousand_utterances_are_answered_as_evaluate_counts_them(served, demo
     assert right / 1000 == counted["metrics"]["accuracy"] > 0.02
     by_shell = sp_search(tmp_path, "predict", f"prompt={folder}", "lm=demo", stdin="\n".join(lines)).stdout
     assert [one["labels"] for one in found] == [json.loads(line)["labels"] for line in by_shell.splitlines()]
+    in_python = load(folder, lm="demo").predict_many(lines)
+    assert [one["labels"] for one in found] == [list(answer.labels) for answer in in_python]
+    with running(Prompts([folder], LMChoice("demo", None, tmp_path)), longest_queue=1000, most_bytes=10**6) as server:
+        body = json.dumps({"utterances": [{"units": line} for line in lines]})
+        _, _, answered = server.ask("POST", "/predict", body, **{"content-type": "application/json"})
+    assert [one["labels"] for one in found] == [one["labels"] for one in answered["answers"]]
 
 
-def test_a_recording_is_answered_by_its_path_and_by_its_bytes(served, tmp_path):
+def test_a_recording_is_answered_by_its_path_and_by_its_bytes_as_in_python(served, demo_prompt, tmp_path):
     clip = write_hum(tmp_path / "clip.wav")
     packed = base64.b64encode(clip.read_bytes()).decode()
     by_path, by_bytes, units = asked(served, [str(clip), packed, "71 12 57"], params={"top": 3})
     assert by_path["scores"] == by_bytes["scores"] != units["scores"]
     assert len(units["scores"]) == 3
+    assert load(demo_prompt[0], lm="demo").predict(clip).to_json(top=3) == {**by_path, "id": "clip.wav"}
 
 
 @pytest.mark.parametrize(

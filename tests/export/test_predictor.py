@@ -26,9 +26,9 @@ KINDS = {
 }
 
 
-def predictor_of(winner, **partners):
+def predictor_of(winner, dtype="float32", **partners):
     made = {"lm": winner.lm, "dictionary": winner.data.dictionary, **partners}
-    return load_predictor(winner.folder, **made, device=CPU, dtype="float32")[0]
+    return load_predictor(winner.folder, **made, device=CPU, dtype=dtype)[0]
 
 
 def answers(winner, split, tokens_per_pass=None):
@@ -79,6 +79,17 @@ def test_an_utterance_is_answered_alone_as_among_others(any_winner):
     together = answers(any_winner, test)
     for i, wanted in enumerate(together[:5]):
         assert answers(any_winner, one_utterance(test, i))[0].scores == pytest.approx(wanted.scores, abs=1e-5)
+
+
+def test_in_bfloat16_the_others_move_a_score_by_rounding_and_turn_no_answer_but_a_tie(any_winner):
+    test = any_winner.data.corpus.splits["test"]
+    predictor = predictor_of(any_winner, "bfloat16")
+    together = list(predictor.predict(test))
+    for i, wanted in enumerate(together[:20]):
+        (alone,) = predictor.predict(one_utterance(test, i))
+        assert alone.scores == pytest.approx(wanted.scores, abs=0.03)
+        best, second, *_ = wanted.scores.values()
+        assert alone.labels == wanted.labels or best - second < 0.03
 
 
 def test_answers_come_in_the_order_of_the_utterances(any_winner):

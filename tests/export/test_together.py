@@ -82,7 +82,7 @@ def test_chosen_answers_have_the_weighted_mean_of_the_members_log_probabilities(
 
 def test_the_page_says_who_answers_with_which_share(together):
     page = (together.folder / "README.md").read_text()
-    assert "answer together, by the weighted mean of their log-probabilities, on the unit LM `tiny`" in page
+    assert "answer together, by the weighted mean of their log-probabilities. They make the unit LM `tiny`" in page
     assert "| setting | member 1 | member 2 | member 3 | member 4 |" in page
     assert "| share | 0.4 | 0.3 | 0.2 | 0.1 |" in page
 

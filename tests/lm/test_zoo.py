@@ -147,7 +147,7 @@ def test_many_checkpoints_and_none_called_best_are_refused(folder, tmp_path):
     (folder / "b.pt").write_bytes(b"")
     with pytest.raises(
         CheckpointError,
-        match=r"expected checkpoint_best\.pt or one \*\.pt with dict\.txt beside, or .*, found a\.pt, b\.pt",
+        match=r"expected checkpoint_best\.pt or one \*\.pt with dict\.txt next to it, or .*, found a\.pt, b\.pt",
     ):
         load(folder, tmp_path)
 

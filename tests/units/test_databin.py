@@ -155,7 +155,7 @@ def test_cut_off_data_are_refused_with_what_is_there(tmp_path):
 def test_an_index_without_its_data_is_refused(tmp_path):
     index = write_databin(tmp_path, SEQUENCES)
     index.with_suffix(".bin").unlink()
-    with pytest.raises(DataError, match=r"expected sizes and offsets of 3 sequences and train\.bin beside"):
+    with pytest.raises(DataError, match=r"expected sizes and offsets of 3 sequences, and train\.bin next to it"):
         read_sequences(index)
 
 
@@ -184,7 +184,7 @@ def test_a_data_bin_without_its_dictionary_is_refused(tmp_path):
 def test_no_split_is_taken_for_the_data_of_another(tmp_path):
     index = write_databin(tmp_path, SEQUENCES)
     shutil.copy(index, tmp_path / "valid.idx")
-    with pytest.raises(DataError, match=r"valid\.bin beside"):
+    with pytest.raises(DataError, match=r"valid\.bin next to it"):
         read_sequences(tmp_path / "valid.idx")
 
 

@@ -86,7 +86,7 @@ def test_other_columns_are_answers_in_one_word_and_slots_in_several(tmp_path):
 def test_a_column_of_units_is_refused_beside_audio(tmp_path):
     (tmp_path / "a.csv").write_text("path,split,labels,units\na.wav,train,on,1 2\n")
     with pytest.raises(
-        DataError, match=r'a\.csv line 2: expected no "units" beside audio, got .1 2.; call it otherwise'
+        DataError, match=r'a\.csv line 2: expected no column "units" in a table of audio, got .1 2.; rename it'
     ):
         read_manifest(tmp_path / "a.csv", LETTERS)
 

@@ -71,7 +71,7 @@ def _torchaudio_beside_transformers() -> Iterator[Finding]:
     tried = subprocess.run([sys.executable, "-c", "import torchaudio"], capture_output=True, text=True, check=False)
     if not tried.returncode:
         return
-    beside = f"{found} can't be loaded beside torch {version('torch')}; sp-search does not need it"
+    beside = f"{found} can't be loaded with torch {version('torch')}; sp-search does not need it"
     try:
         version("transformers")
     except PackageNotFoundError:

@@ -1,11 +1,11 @@
-"""Measure an exported prompt on a split of a labelled corpus, the cheap rivals beside it; prints one JSON.
+"""Measure an exported prompt on a split of a labelled corpus, and compare it with models without the LM.
 
-Each metric has its 95 % confidence interval by bootstrap over utterances. eer is the equal error rate of taking an
-answer by its score: as large a share of the right ones refused as of the wrong ones taken; null where all are right,
-or none. Where answers are written, and training has some of valid's and test's and lacks others, each metric stands
-there also over the sentences heard before (_heard) and over the new ones (_new). baseline is the rival that is best
-on valid: a linear model on unit n-grams, or the answer of the nearest training utterance. against says whether the
-prompt beats it, by a bootstrap over the utterances that both answered.
+It prints one JSON object. Each metric has a 95 % confidence interval (bootstrap over utterances). eer is the equal
+error rate of a threshold on the score: as large a share of the right answers lies below it as of the wrong answers
+above it; null if all answers are right, or none is. For transcripts and slots there are also metrics over
+the sentences that training has (_heard) and over those that it lacks (_new). baseline is the model without the LM
+that is best on valid: a linear model on n-grams of units, or the answer of the nearest training utterance. against
+says whether the prompt is better than it, by a bootstrap over the same utterances.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ MEASURED_UPDATES, MEASURED_STRETCHES = 5, 3
 class PlanSettings(Settings):
     """The rate, and the form of the output."""
 
-    rate: float | None = None  # trial-utterances/s of the whole search; null = unknown
-    measure: bool = False  # measure the rate
+    rate: float | None = None  # training utterances a second of all trials together; null = unknown
+    measure: bool = False  # measure this rate
     json: bool = False  # one JSON object instead of text for people
 
     def __post_init__(self) -> None:

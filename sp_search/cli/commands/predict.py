@@ -42,8 +42,10 @@ class PredictSettings(Settings):
     """The prompt and its input."""
 
     prompt: str  # an exported folder, or several with commas between them
-    input: str = "-"  # unit lines or audio, told apart by content; - reads stdin
-    top: int = 1  # answers whose scores are printed, best first; 1 = the best answer and its score alone
+    input: str = "-"  # unit lines or audio, told apart by their content; - = stdin
+    top: int = (
+        1  # how many answers are printed with their scores, best first; 1 = the best answer and its score alone
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -56,10 +56,10 @@ EXAMPLE = "sp-search prepare corpus=my.csv to=units/my units=hubert"
 class PrepareSettings(Settings):
     """The corpus, and the folder for the result."""
 
-    corpus: Path  # a manifest, CSV or JSON lines with path, split and an answer; else the corpus's folder
-    form: Form = "manifest"  # of the corpus: a manifest file, or the folder of a published corpus
+    corpus: Path  # a table, CSV or JSON lines with path, split and an answer; with form= the corpus's folder
+    form: Form = "manifest"  # of the corpus: manifest = a table, else the folder of a published corpus
     to: Path  # the folder for the result; a search takes it as data=FOLDER
-    characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # that text may have, apart from blanks, if it becomes the labels
+    characters: str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"  # that a text may have, if its characters are the labels
 
 
 def run(config: PrepareSettings) -> int:

@@ -46,22 +46,24 @@ class PretrainSettings(Settings):
 
     corpus: Path  # a file of utterances in units, or a folder with a train and a valid file
     to: Path  # the folder for the LM; a search takes it as lm=FOLDER
-    valid: Path | None = None  # a file to measure on; null = the folder's, or a share of the file
-    valid_share: float = 0.01  # of the file's utterances, drawn, where there is no file to measure on
+    valid: Path | None = None  # a file to measure on; null = the folder's valid file, or a share of the file
+    valid_share: float = (
+        0.01  # share of the utterances to measure on, drawn at random, where there is no file for that
+    )
     dictionary: Path | None = None  # a dict.txt of the units; null = units are numbers
-    layers: int = 12  # of the transformer
+    layers: int = 12  # number of layers
     embed_dim: int = 1024  # width of a layer's states
     ffn_embed_dim: int = 4096  # width inside a layer's feed-forward part
-    attention_heads: int = 16  # in each layer; embed_dim is a multiple of it
+    attention_heads: int = 16  # heads in each layer; embed_dim is a multiple of it
     max_positions: int = 3072  # longest sequence, in units; longer utterances are cut
-    dropout: float = 0.1  # 0 <= dropout < 1
-    lr: float = 5.0e-4  # after the warm-up; then it falls with the inverse square root
-    warmup_updates: int = 4000  # over which the learning rate rises to lr
-    updates: int = 100_000  # in total, over all starts
-    batch_tokens: int = 131_072  # units an update, over all devices
-    pass_tokens: int = 8192  # of these in one micro-batch of a device
-    valid_every: int = 1000  # updates between two measurements on valid, each of which saves
-    seed: int = 0  # of the weights and the batches' order
+    dropout: float = 0.1  # in every layer, 0 <= dropout < 1
+    lr: float = 5.0e-4  # highest learning rate; after the warm-up it falls with the inverse square root
+    warmup_updates: int = 4000  # updates in which the learning rate rises to lr
+    updates: int = 100_000  # in total; a run that is started again goes on to this number
+    batch_tokens: int = 131_072  # units in an update, over all devices
+    pass_tokens: int = 8192  # units that a device computes at once
+    valid_every: int = 1000  # updates between two measurements on valid; the LM is saved at each
+    seed: int = 0  # of the first weights and of the order of the batches
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,12 +1,12 @@
-"""Write the page of a study: the answer, learning curves, what mattered, what goes wrong, every trial.
+"""Write the page of a search: the winner, learning curves, which settings mattered, mistakes, every trial.
 
-The study may still run: then the page shows how far it is, and watch=true writes it again every minute. With
-budget.rate=2.5 it has the cost at that price of an hour of a device.
+If the search still runs, the page shows how far it is, and watch=true writes it again every minute. budget.rate=2.5
+adds the cost at that price for an hour of a device.
 
 Methods are compared over all finished studies of the same task, LM and corpus below `runs`: method=prompt, finetune
-and probe, and the cheap rivals. The page, report/comparison.md and MLflow's run of the study have the table, and
-markdown=true prints it. lms=true prints all finished studies of the task side by side, on whatever LM and corpus:
-metric, stored bytes, answers a second, and the size of the LM.
+and probe, and the models without the LM. The page, report/comparison.md and MLflow's run of the study have the table,
+and markdown=true prints it. lms=true prints a table of all finished studies of the task on any LM and corpus: metric,
+stored bytes, answers a second, and the size of the LM.
 """
 
 from __future__ import annotations

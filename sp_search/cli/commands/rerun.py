@@ -51,7 +51,7 @@ class RerunSettings(Settings):
     """What to repeat."""
 
     prompt: Path | None = None  # an exported folder; null = the study
-    trial: int | None = None  # of the study; null = all, confirm runs too
+    trial: int | None = None  # one trial of the study; null = all of its training
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,8 @@
-"""Search prompts: many trials on one frozen LM; the winner is confirmed, tested and left in `runs/STUDY/best`.
+"""Search for the best prompt: train many on one frozen LM, train the best settings again, and test the winner.
 
-Progress is told on stderr: one screen on a terminal, elsewhere a line a report. log=json tells a program, an object a
-line; quiet=true tells nothing. The last line on stdout is the path of the summary.
+The winner is in `runs/STUDY/best`; `sp-search export` copies it. An interrupted search goes on with the same command.
+Progress is on stderr: one screen on a terminal, elsewhere a line for each report. log=json prints a JSON object for
+each, quiet=true prints warnings alone. The last line on stdout is the path of the summary.
 """
 
 from __future__ import annotations

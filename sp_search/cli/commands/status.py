@@ -28,7 +28,7 @@ MISSED = 6
 class StatusSettings(Settings):
     """The form of the output."""
 
-    json: bool = False  # what the search has written, as one JSON line
+    json: bool = False  # print what the search has written as one JSON line
 
 
 def run(config: StatusSettings) -> int:

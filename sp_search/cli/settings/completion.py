@@ -88,11 +88,14 @@ def completion_script(shell: str, references: Sequence[Reference]) -> str:
     known = {reference.command: _keys_of(reference) for reference in references}
     known |= {"help": first, "completion": list(SHELLS)}
     few = [(f"{reference.command} {key}", words) for reference in references for key, words in _few_values(reference)]
+    plain = {reference.command for reference in references if reference.plain}
     filled = {
         "FIRST": " ".join(first),
         "BENCH": " ".join(bench),
         "VALUES": "\n".join(f'            "{case}") {values(words)} ;;' for case, words in few),
-        "KEYS": "\n".join(f'            "{command}") {keys(words)} ;;' for command, words in known.items()),
+        "KEYS": "\n".join(
+            f'            "{command}") {keys(words, command in plain)} ;;' for command, words in known.items()
+        ),
     }
     for mark, text in filled.items():
         template = template.replace(f"@{mark}@", text)
@@ -117,13 +120,14 @@ def _bash_values(words: Iterable[str]) -> str:
     return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$value"))'
 
 
-def _bash_keys(words: Iterable[str]) -> str:
-    return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$cur"))'
+def _bash_keys(words: Iterable[str], or_a_path: bool) -> str:
+    paths = ' $(compgen -f -- "$cur")' if or_a_path else ""
+    return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$cur"){paths})'
 
 
 def _zsh_values(words: Iterable[str]) -> str:
     return f"compadd -- {' '.join(words)}"
 
 
-def _zsh_keys(words: Iterable[str]) -> str:
-    return f"compadd -S '' -- {' '.join(words)}"
+def _zsh_keys(words: Iterable[str], or_a_path: bool) -> str:
+    return f"compadd -S '' -- {' '.join(words)}{'; _files' if or_a_path else ''}"

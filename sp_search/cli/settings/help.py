@@ -23,7 +23,9 @@ def command_help(reference: Reference, *, everything: bool = False) -> str:
     """
     name = reference.command
     needed = [setting for setting in reference.settings if setting.needed]
-    typed = "".join(f" {setting.key}=..." for setting in needed)
+    typed = "".join(
+        f" {setting.key.upper()}" if setting.key == reference.plain else f" {setting.key}=..." for setting in needed
+    )
     sections = reference.of_section
     own, plain = sections.pop(OWN, []), sections.pop("", [])
     lines = [

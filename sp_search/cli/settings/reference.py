@@ -72,6 +72,7 @@ class Reference:
     command: str
     about: str  # its docstring
     example: str
+    plain: str  # the setting whose value may stand alone as the first word; "" if there is none
     groups: tuple[Group, ...]  # that it reads
     settings: tuple[Setting, ...]  # that it reads
     others: tuple[Setting, ...]  # all others
@@ -114,6 +115,7 @@ def command_reference(name: str, command: ModuleType, schema: type, words: Seque
         command=name,
         about=(command.__doc__ or "").strip(),
         example=getattr(command, "EXAMPLE", f"sp-search {name}"),
+        plain=getattr(command, "PLAIN", ""),
         groups=groups,
         settings=tuple(read),
         others=tuple(others),

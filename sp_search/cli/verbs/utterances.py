@@ -63,7 +63,7 @@ def parsed(utterance: Utterance, rate: int | None, name: str) -> Asked | Samples
     if isinstance(utterance, np.ndarray) and utterance.dtype.kind == "f":
         return Samples(name, _samples(utterance, rate, name))
     if rate is not None:
-        raise DataError(f"rate: expected none beside {KINDS.partition(', or')[0]}, got {rate}")
+        raise DataError(f"rate: expected none with {KINDS.partition(', or')[0]}, got {rate}")
     values = utterance.tolist() if isinstance(utterance, np.ndarray) else list(utterance)
     if not (units := _units(values)):
         raise DataError(f"utterance {name}: expected {KINDS}, got {utterance!r:.60}")

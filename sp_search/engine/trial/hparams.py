@@ -26,19 +26,19 @@ class TrialHParams:
 
     method: Method = "prompt"
     prompt: PromptSettings | None  # None if no prompt is learnt
-    lr: float  # above 0
-    verbalizer: str = "frequency"  # one of KINDS in sp_search.tasks.verbalizers
-    verbalizer_seed: int = 0  # draws of random and kmeans
-    verbalizer_base: str = "identity"  # linear: the one-to-one verbalizer that feeds answers back and starts the head
+    lr: float  # learning rate, above 0
+    verbalizer: str = "frequency"  # which unit stands for which label; docs/concepts.md explains the kinds
+    verbalizer_seed: int = 0  # of the random draws of random and kmeans
+    verbalizer_base: str = "identity"  # linear: says which unit the LM reads for a label, and how the layer starts
     head_init: Literal["identity", "uniform"] = "identity"  # linear: how its head starts
-    verbalizer_dropout: float = 0.1  # linear: on the output of the head, 0 <= p < 1
-    schedule: Literal["constant", "warmup_decay"] = "constant"  # linear warm-up, then linear decay to 0
+    verbalizer_dropout: float = 0.1  # linear: dropout on the output of the layer, 0 <= p < 1
+    schedule: Literal["constant", "warmup_decay"] = "constant"  # of the rate: warm-up, then decay to 0, both linear
     warmup: float = 0.02  # warmup_decay: share of the full budget, 0 <= warmup < 1
     score_separator: bool = True  # whether predicting `<s>` counts in the loss, as in the papers' code
     score_end: bool = True  # whether predicting `</s>` counts, as in the papers; else answers have one length
     loss_scale: Literal["scored", "tokens"] = "scored"  # the gradient's divisor; the papers count source units too
     label_smoothing: float = 0.0  # share of the target that all columns get alike, 0 <= s < 1 (Szegedy et al., 2016)
-    max_source_units: int = 0  # longest source kept, from its start; 0 keeps all
+    max_source_units: int = 0  # units of an utterance that are kept, from its start; 0 keeps all
     probe_layer: int = 1  # probe: the layer whose states it reads, 1 to L
     pooling: Literal["mean", "last"] = "mean"  # probe: of the states of all units, or that of the last
 

@@ -184,7 +184,7 @@ def _read_range(name: str, spec: Any, limits: Mapping[str, Limits], layers: int,
     unknown = sorted(set(spec) - {*kinds, "log", "when"})
     if len(kinds) != 1 or unknown:
         got = ", ".join(map(str, spec)) or "nothing"
-        raise ConfigError(f"expected one of int, float, choice, value beside log and when, got {got}")
+        raise ConfigError(f"expected one of int, float, choice or value, apart from log and when, got {got}")
     kind, when = kinds[0], _read_when(spec.get("when", {}), limits, layers, earlier)
     if kind == "value":
         return Range(name, "fixed", (_value(spec[kind], wanted, layers),), when=when)

@@ -63,7 +63,7 @@ def test_a_torchaudio_that_can_not_be_loaded_says_what_it_stops(settings, monkey
     assert "torchaudio" not in found(settings)
     imports(monkeypatch, subprocess.CompletedProcess([], 1, "", "OSError: Could not load this library\n"))
     what, next_step = found(settings)["torchaudio"]
-    assert what.startswith("2.11.1 can't be loaded beside torch 2.11.1; sp-search does not need it")
+    assert what.startswith("2.11.1 can't be loaded with torch 2.11.1; sp-search does not need it")
     assert what.endswith(", but `import transformers` fails with it") == has_transformers
     assert next_step.startswith("pip uninstall torchaudio") == has_transformers
 

@@ -1,4 +1,7 @@
-"""The ways to an answer that somebody may carry a prompt into: they agree on units and on a recording."""
+"""The ways to an answer that somebody may carry a prompt into: they agree on units and on a recording.
+
+`mlflow models serve`, a process of its own, is compared with them in tests/export/test_mlflow_serve.py.
+"""
 
 import base64
 import json
@@ -8,7 +11,9 @@ import pytest
 from mlflow import MlflowException
 
 import sp_search
+from sp_search.cli.exported.prompts import LMChoice, Prompts
 from sp_search.export.folder import write_export
+from tests.cli.serving.running import running
 from tests.cli.shell import sp_search as shell
 from tests.units.speech import write_hum
 
@@ -19,13 +24,16 @@ def model(exported, tmp_path):
     return lambda folder: mlflow.pyfunc.load_model(str(folder), model_config=config)
 
 
-def test_python_the_shell_and_mlflow_give_one_answer_to_a_recording(exported, model, tmp_path, monkeypatch):
+def test_python_the_shell_a_server_and_mlflow_give_one_answer_to_a_recording(exported, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_hum(tmp_path / "clip.wav")
     prompt = sp_search.load(exported.folder, lm=exported.lm, device="cpu", cache=tmp_path)
     by_shell = shell(tmp_path, "predict", f"prompt={exported.folder}", f"lm={exported.lm}", "input=clip.wav").stdout
     assert json.loads(by_shell) == prompt.predict("clip.wav").to_json()
     assert model(exported.folder).predict(["clip.wav"]) == [json.loads(by_shell)]
+    with running(Prompts([exported.folder], LMChoice(exported.lm, None, tmp_path), device="cpu")) as server:
+        answered = server.ask("POST", "/predict?id=clip.wav", (tmp_path / "clip.wav").read_bytes())
+    assert (answered[0], answered[2]) == (200, json.loads(by_shell))
     with pytest.raises(
         MlflowException, match=r"^input: 1 of 2 audio files can't be read: absent\.wav: expected an aud"
     ):

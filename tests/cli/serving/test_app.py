@@ -1,20 +1,18 @@
 """`sp-search serve` over real sockets, on a small prompt."""
 
-import http.client
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
-import uvicorn
 
 from sp_search.cli.exported.prompts import LMChoice, Prompts
-from sp_search.cli.serving.app import make_app
 from sp_search.cli.serving.batcher import Batcher, QueueFullError, Utterance
 from sp_search.cli.serving.metrics import ServerMetrics
 from sp_search.units.audio import load_audio
+from tests.cli.serving.running import running
 from tests.tiny import UNITS
 from tests.units.speech import quantizer, write_hum
 
@@ -29,32 +27,8 @@ def prompts(exported, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def served(prompts):
-    """A server on a free port: `ask(method, path, body, **headers)` gives status, headers and content."""
-    metrics = ServerMetrics()
-    batcher = Batcher(prompts(), metrics, **LIMITS)
-    app = make_app(batcher, metrics, ["best"], most_bytes=100_000)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-
-    def connect():
-        return http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-
-    def ask(method, path, body=None, connection=None, **headers):
-        used = connection or connect()
-        used.request(method, path, body, headers)
-        response = used.getresponse()
-        content = response.read()
-        is_json = response.headers["content-type"] == "application/json"
-        return response.status, response.headers, json.loads(content) if is_json else content.decode()
-
-    yield SimpleNamespace(ask=ask, connect=connect, batcher=batcher)
-    server.should_exit = True
-    thread.join(10)
-    batcher.close()
+    with running(prompts(), **LIMITS) as server:
+        yield server
 
 
 def units_of(number):
@@ -66,6 +40,12 @@ def post(served, record, path="/predict", **more):
     return status, found
 
 
+def said_of(who, seconds, wall_s):
+    """What `pytest -s` shows of a load."""
+    p50, p99 = np.percentile(np.array(seconds) * 1000, [50, 99])
+    print(f"{who}: {len(seconds) / wall_s:,.0f} requests/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms")
+
+
 def test_a_thousand_requests_of_32_clients_are_all_answered_as_one_by_one(served, prompts):
     lines = [json.dumps({"id": str(i), "units": units_of(i)}) for i in range(1000)]
     wanted = [answer for (answer,) in prompts().of_lines(lines, "here")]
@@ -73,12 +53,17 @@ def test_a_thousand_requests_of_32_clients_are_all_answered_as_one_by_one(served
 
     def ask(number):
         own.connection = getattr(own, "connection", None) or served.connect()
-        return post(served, {"id": str(number), "units": units_of(number)}, connection=own.connection)
+        began = time.perf_counter()
+        answered = post(served, {"id": str(number), "units": units_of(number)}, connection=own.connection)
+        return *answered, time.perf_counter() - began
 
-    with ThreadPoolExecutor(32) as clients:
-        found = list(clients.map(ask, range(1000)))
-    assert {status for status, _ in found} == {200}
-    for (_, record), answer in zip(found, wanted, strict=True):
+    for who, clients, count in (("one by one", 1, 100), ("32 clients", 32, 1000)):
+        began = time.perf_counter()
+        with ThreadPoolExecutor(clients) as pool:
+            found = list(pool.map(ask, range(count)))
+        said_of(who, [seconds for _, _, seconds in found], time.perf_counter() - began)
+    assert {status for status, _, _ in found} == {200}
+    for (_, record, _), answer in zip(found, wanted, strict=True):
         assert (record["id"], record["labels"]) == (answer.id, list(answer.labels))
         assert record["score"] == pytest.approx(answer.score, abs=1e-5)
     _, _, text = served.ask("GET", "/metrics")

@@ -32,13 +32,15 @@ def references():
 
 def test_a_comment_in_a_yaml_file_is_that_of_its_key_and_one_in_a_record_stands_in():
     found = yaml_comments("schedule/default.yaml", "schedule.")
-    assert found["schedule.grace"] == "before the first rung, where ASHA may stop a trial"
-    assert found["schedule.confirm"] == "the best settings race under fresh seeds, a run of each a round"
-    assert found["schedule.confirm.seeds"] == "rounds at most; who falls behind leaves earlier"
-    assert yaml_comments("task/intent.yaml", "task.")["task.answer_format"] == "a symbol a label"
+    assert found["schedule.grace"] == "training utterances before the first rung, where weak trials stop"
+    assert found["schedule.confirm"].startswith("the best settings are trained again with new seeds, in rounds of ")
+    assert found["schedule.confirm.seeds"] == "rounds at most; a setting that is clearly worse leaves earlier"
+    assert yaml_comments("task/intent.yaml", "task.")["task.answer_format"].startswith(
+        "each label is one symbol of an answer; "
+    )
     assert yaml_comments("no/such.yaml", "no.") == {}
     of_records = record_comments(Settings)
-    assert of_records["schedule.confirm.top"] == "settings, 1 or more"
+    assert of_records["schedule.confirm.top"] == "how many of the best settings, 1 or more"
     assert of_records["engine.tokens_per_pass"].startswith("most tokens that go through the LM at once; null = ")
 
 
@@ -86,6 +88,7 @@ COMPLETED = {
     "sp-search search trials=3 meth": ["method="],
     "sp-search search dtype=b": ["bfloat16"],
     "sp-search search engine.device=": ["auto", "cpu", "cuda"],
+    "sp-search init fo": ["form="],
     "sp-search bench engine baseline=f": ["fairseq"],
 }
 
@@ -108,9 +111,10 @@ def test_bash_completes_commands_keys_and_values(references, tmp_path):
 def test_bash_completes_a_path_where_a_value_is_none_of_a_few(references, tmp_path):
     (tmp_path / "clip.wav").touch()
     (tmp_path / "s").write_text(completion_script("bash", list(references.values())))
-    asked = 'COMP_LINE="sp-search predict input=cl"; COMP_POINT=${#COMP_LINE}; _sp_search; echo "${COMPREPLY[*]}"'
-    done = subprocess.run(["bash", "-c", f"source ./s; {asked}"], capture_output=True, text=True, cwd=tmp_path)
-    assert done.stdout == "clip.wav\n"
+    for line in ("sp-search predict input=cl", "sp-search init cl"):
+        asked = f'COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}; _sp_search; echo "${{COMPREPLY[*]}}"'
+        done = subprocess.run(["bash", "-c", f"source ./s; {asked}"], capture_output=True, text=True, cwd=tmp_path)
+        assert done.stdout == "clip.wav\n"
 
 
 def test_zsh_has_the_same_words(references):

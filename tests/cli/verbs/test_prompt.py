@@ -73,7 +73,7 @@ def test_many_of_all_kinds_are_answered_in_their_order(prompt, tmp_path):
         (
             [1, 2],
             16_000,
-            r"rate: expected none beside the path of an audio file, a line or a sequence of units, got 16",
+            r"rate: expected none with the path of an audio file, a line or a sequence of units, got 16",
         ),
         ([], None, r"utterance 1: expected the path of an audio file, .* got \[\]"),
         ([1.5], None, r"utterance 1: expected the path of an audio file, .* got \[1\.5\]"),

@@ -78,7 +78,7 @@ def test_searched_parameters_are_those_that_were_drawn():
         ({"length": {"int": [1]}}, r"length: expected \[low, high\], got \[1\]"),
         ({"length": {"float": [1.0, 2.0]}}, "length: expected a range of int, got one of float"),
         ({"length": {"int": [1.5, 2]}}, "length: expected a whole number, got 1.5"),
-        ({"length": {"int": [1, 2], "step": 2}}, "length: expected one of int, float, choice, value"),
+        ({"length": {"int": [1, 2], "step": 2}}, "length: expected one of int, float, choice or value"),
         ({"length": {"int": [1, 2], "choice": [1]}}, "got int, choice"),
         ({"lr": {"float": [0.0, 1.0], "log": True}}, "lr: expected a low above 0 on a log scale, got 0.0"),
         ({"lr": {"float": [0.1, 1.0], "log": "yes"}}, "lr: log: expected true or false, got 'yes'"),
