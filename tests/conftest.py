@@ -18,7 +18,7 @@ MADE_BY_TOOLS = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "
 
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left_in_the_checkout() -> Iterator[None]:
-    """A library that writes into the folder that it is called in, as MLflow does without a store, would do it to users."""
+    """What a library writes into the current folder, as MLflow does without a store, it would write into a user's."""
     before = {path.name for path in ROOT.iterdir()} | MADE_BY_TOOLS
     yield
     assert sorted({path.name for path in ROOT.iterdir()} - before) == []
