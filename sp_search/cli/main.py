@@ -20,7 +20,9 @@ from typing import get_type_hints
 
 from sp_search.cli.ending import exit_code
 from sp_search.cli.settings.from_dict import did_you_mean
+from sp_search.cli.streams import sound_streams
 from sp_search.errors import ConfigError
+from sp_search.files.paths import check_current_folder
 
 COMMANDS = {
     "init": "look at recordings: what is there, what is wrong, and what to type next",
@@ -63,6 +65,7 @@ _HELP, _HELP_ALL, _VERSION = {"-h", "--help"}, "--help-all", {"-V", "--version"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; returns its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    sound_streams()
     # torch reads this when it is loaded, and Ray's processes inherit it. Threads that spin while they wait for each
     # other starve on a busy machine: 8 trials at once went from 953 utterances/s to 18 (docs/performance.md).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -105,6 +108,7 @@ def _dispatch(words: list[str]) -> int:
         return 0
     length = 2 if parts else 1
     name, overrides = " ".join(words[:length]), words[length:]
+    check_current_folder()
     if name not in COMMANDS:
         raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
     if name in QUICK and not {*overrides} & {*_HELP, _HELP_ALL}:

@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.errors import CheckpointError, ConfigError, StudyError
+from sp_search.export.document import FORMAT, load_export
 from sp_search.export.members import packed_members
 from sp_search.export.mlflow_files import mlflow_files
 from sp_search.export.page import readme
 from sp_search.files.paths import check_inside
 from sp_search.files.write import write_text
 from sp_search.lm.unit_tokens import GivenTokens
-from sp_search.prompts.file import load_prompt, save_prompt
+from sp_search.prompts.file import save_prompt
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Member
 from sp_search.units.quantizer import Quantizer
 
-FORMAT = 3
 QUANTIZER = "quantizer.safetensors"
 
 
@@ -59,7 +59,7 @@ def write_export(
     else:
         quantizer.save(folder / QUANTIZER)
     save_prompt(folder, tensors, whole)
-    _write_pages(folder, load_prompt(folder)[1])  # in the order of the file, as a copy has it
+    _write_pages(folder, load_export(folder)[1])  # in the order of the file, as a copy has it
 
 
 def of_task(task: Task, space: LabelSpace) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def copy_export(source: Path, target: Path) -> None:
         CheckpointError: the source is not a whole exported folder.
         ConfigError: the target exists and is no exported folder, so nothing may be put over it.
     """
-    _, document = load_prompt(source)
+    _, document = load_export(source)
     has_quantizer = exported_quantizer(source, document) is not None
     if target.resolve() == source.resolve():
         raise ConfigError(f"{target}: expected another folder than the one that is copied")

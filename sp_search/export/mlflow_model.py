@@ -21,6 +21,7 @@ from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
 from sp_search.engine.runtime.device import pick_device
 from sp_search.errors import CheckpointError, UserError
+from sp_search.export.document import load_export
 from sp_search.export.folder import needed_quantizer
 from sp_search.export.given_audio import audio_in_base64
 from sp_search.export.predictor import Predictor, load_predictor
@@ -29,7 +30,6 @@ from sp_search.host import cores
 from sp_search.lm.known import find_lm
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.lm.zoo import LoadedLM, is_known, load_lm
-from sp_search.prompts.file import load_prompt
 from sp_search.units.clips import listed_clips, unit_lines
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import read_units
@@ -123,7 +123,7 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any]) -> UnitModel:
     """
     folder = Path(path)
     cache = user_path(str(model_config["cache"] or default_cache()), "cache")
-    loaded = _lm(load_prompt(folder)[1]["lm"]["fingerprint"], model_config, cache)
+    loaded = _lm(load_export(folder)[1]["lm"]["fingerprint"], model_config, cache)
     device = pick_device(model_config["device"])
     predictor, document = load_predictor(
         folder, loaded.lm, loaded.dictionary, device=device, dtype=model_config["dtype"]

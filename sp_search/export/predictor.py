@@ -31,11 +31,11 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
-from sp_search.export.folder import FORMAT, task_of
+from sp_search.export.document import load_export
+from sp_search.export.folder import task_of
 from sp_search.export.members import SavedMember, TrainedMember, members_in
 from sp_search.export.shared_weights import SharedWeights
 from sp_search.lm.unit_lm import UnitLM
-from sp_search.prompts.file import load_prompt
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.rivals.rival import Rival
 from sp_search.tasks.label_space import LabelSpace
@@ -140,11 +140,7 @@ def load_predictor(
 def predictor_on(shared: SharedWeights, folder: Path, dtype: DtypeName) -> tuple[Predictor, dict[str, Any]]:
     """An exported folder on an LM that other prompts may use too, and the folder's document; as `load_predictor`."""
     lm, device = shared.lm, shared.device
-    named, document = load_prompt(folder)
-    if (got := document.get("format")) != FORMAT:
-        raise CheckpointError(
-            f"{folder}: expected an exported prompt of format {FORMAT}, got {got}; export it again with this version"
-        )
+    named, document = load_export(folder)
     check_partner(folder, "LM", document["lm"]["fingerprint"], lm.fingerprint)
     check_partner(folder, "unit dictionary", document["dictionary_fingerprint"], shared.dictionary.fingerprint)
     weights, source_cache = shared.folded(trained_in(document) if dtype == "auto" else dtype)
@@ -266,6 +262,8 @@ def _candidate(
         raise CheckpointError(
             f"{folder}: expected a unit for each of {model.symbols} labels, got {len(member.units)}; export it again"
         )
+    if not all(0 <= unit < lm.architecture.vocab_size for unit in member.units):
+        raise CheckpointError(f"{folder}: expected units of its LM for the labels, got {list(member.units)!r:.60}")
     tensors, prompt = PromptTensors.from_named(named, str(folder)), member.settings.prompt
     deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
     is_infix = prompt is not None and prompt.is_deep_infix

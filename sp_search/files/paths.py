@@ -63,6 +63,21 @@ def user_path(text: str, place: str, error: Callable[[str], Exception] = ConfigE
     return Path(expanded)
 
 
+def check_current_folder() -> None:
+    """Refuse a current folder that was deleted under the shell: no relative path could be read.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise ConfigError(
+            f"current folder: expected one that is there, got {reason(error)}; it was deleted or moved: change to "
+            f"another with cd"
+        ) from error
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error is that a disk, or the user's share of it, has no room left."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from sp_search.errors import CheckpointError
-from sp_search.lm.architecture import Architecture
+from sp_search.host import memory
+from sp_search.lm.architecture import Architecture, layer_shapes
 from sp_search.lm.config_json import has_config
 from sp_search.lm.known import keep_dictionary
 from sp_search.lm.store import load_checkpoint, load_folder
@@ -18,8 +20,9 @@ from sp_search.published.archive import fetch_lm
 from sp_search.published.catalogue import LMS
 from sp_search.units.dictionary import Dictionary
 
-RANDOM = re.compile(r"random:(\d+)x(\d+)x(\d+)")
+RANDOM = re.compile(r"random:([0-9]{1,6})x([0-9]{1,6})x([0-9]{1,6})")
 RANDOM_UNITS = 100
+WEIGHT_BYTES = 4  # in float32
 CHECKPOINT, DICTIONARY = "checkpoint_best.pt", "dict.txt"
 
 
@@ -104,4 +107,9 @@ def _random(name: str, layers: int, width: int, heads: int) -> LoadedLM:
         vocab_size=len(dictionary),
         max_positions=3072,
     )
+    size = WEIGHT_BYTES * layers * sum(map(math.prod, layer_shapes(architecture).values()))
+    if size > (there := memory()):
+        raise CheckpointError(
+            f"lm: expected an LM of up to the {there / 1e9:,.0f} GB of memory, got {name} of {size / 1e9:,.0f} GB"
+        )
     return LoadedLM(name, random_lm(architecture, seed=0), dictionary)

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from sp_search.errors import ConfigError
 from sp_search.metrics.parts import HEARD, NEW
 from sp_search.rivals.settings import RIVALS
 from sp_search.rivals.words import together
+from sp_search.search.ui.words import ending
 from sp_search.tasks.registry import get_task
 
 NAMES = {"prompt": "prompt", "finetune": "fine-tuned LM", "probe": "linear probe on the frozen LM"}
@@ -114,17 +116,21 @@ def alike(runs: Path, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def read_summary(path: Path) -> tuple[dict[str, Any], str]:
+def read_summary(path: Path, *, is_whole: bool = False) -> tuple[dict[str, Any], str]:
     """A summary as a finished search has left it; else what is wrong with the file, which may be anybody's.
 
     A study is called as its folder is, which may have been renamed since.
+
+    Args:
+        path: of the file.
+        is_whole: whether all that the study's own page says must be there, or only what a row beside others says.
     """
     expected = f"{path}: expected the summary of a finished study"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         return {}, f"{expected}, got {error.strerror}"
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}, f"{expected}, got a damaged file"
     try:
         metric, best = found["metric"], found["best"]
@@ -132,9 +138,22 @@ def read_summary(path: Path) -> tuple[dict[str, Any], str]:
         known = isinstance(found["study"], str) and isinstance(best["method"], str) and _subject(found)
         whole = known and all(isinstance(number, int | float) for number in numbers)
         study_rows("", found, metric)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if is_whole:
+            _say_all(found, metric)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, ConfigError) as error:
         return {}, f"{expected}, got one that lacks {error}"
     return (found | {"study": path.parent.name}, "") if whole else ({}, f"{expected}, got another kind of file")
+
+
+def _say_all(summary: Mapping[str, Any], metric: str) -> None:
+    """Say what the page and the last lines of a search say; raises what `read_summary` catches where a part lacks."""
+    compared = comparison(summary, [])
+    json.dumps([compared.markdown(), compared.table()])
+    ending(summary)
+    for run in (summary["baseline"]["valid"], *(run["test"] for run in summary["setting"].get("runs", ()))):
+        float(run[metric])
+    dict(summary["best"]["params"])
+    float(summary["trial_s"] / (summary.get("engine_share") or 1.0))
 
 
 def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Comparison:

@@ -16,7 +16,7 @@ import matplotlib
 from matplotlib import pyplot
 from plotly.offline import get_plotlyjs
 
-from sp_search.files.write import write_text
+from sp_search.files.write import atomic_write, write_text
 from sp_search.report.answer import finished_answer, made_by, next_steps, running_answer, study_facts
 from sp_search.report.comparison import Comparison
 from sp_search.report.course_plots import history, learning_curves, timeline
@@ -100,15 +100,15 @@ def write_report(
     """
     folder = runs / record.name
     target = folder / "report"
-    target.mkdir(parents=True, exist_ok=True)
     winner = ending.summary["best"]["trial"] if ending else None
     baseline = _baseline(ending, record.metric)
     matplotlib.use("Agg")
-    curves_image(record, winner, baseline).savefig(target / CURVES, dpi=120)
+    with atomic_write(target / CURVES) as unfinished:
+        curves_image(record, winner, baseline).savefig(unfinished, dpi=120, format="png")
     pyplot.close("all")
     if ending is not None:
-        (target / MARKDOWN).write_text(ending.compared.markdown())
-        (target / TABLE).write_text(json.dumps(ending.compared.table()))
+        write_text(target / MARKDOWN, ending.compared.markdown())
+        write_text(target / TABLE, json.dumps(ending.compared.table()))
     sections = list(_sections(folder, record, pictures, ending))
     top = _top(runs, record, ending, price)
     write_text(target / PAGE, _page(record, winner, top, sections, again_s))

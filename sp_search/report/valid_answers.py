@@ -51,8 +51,9 @@ def read_answers(folder: Path) -> list[ValidAnswer]:
         DataError: the file is damaged.
     """
     path = folder / FILE
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    return [_read(path, number, line) for number, line in enumerate(lines, 1)]
+    raw = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    lines = raw.split("\n")  # what else Unicode calls a line end may stand in a label
+    return [_read(path, number, line) for number, line in enumerate(lines, 1) if line]
 
 
 def _read(path: Path, number: int, line: str) -> ValidAnswer:
@@ -60,7 +61,7 @@ def _read(path: Path, number: int, line: str) -> ValidAnswer:
         found = json.loads(line)
         words = tuple(found["wanted"]), tuple(found["given"])
         return ValidAnswer(found["id"], *words, found["score"], found["right"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
             f"{path} line {number}: expected an answer to an utterance of valid, got {line:.60}; remove the file to "
             f"draw the report without these answers"

@@ -34,6 +34,8 @@ from sp_search.units.manifest import SPLITS
 BLANK = "|"
 """Stands for a blank among the labels that are a text's characters."""
 KEYS = ("path", "split", "labels", "text", "id", "start_s", "duration_s")
+LONGEST_S = 1e9
+"""Thirty years; no recording begins or ends behind that."""
 SLOTS, UNITS = "slots", "units"
 """A column that holds several words, and one that the corpus in units has for itself."""
 
@@ -185,8 +187,8 @@ def _recording(row: Any, number: int, folder: Path, characters: str) -> Recordin
         labels=labels_of(values["labels"]) if "labels" in values else _of_text(text, characters, fields),
         text=text,
         fields=fields,
-        start_s=_seconds(values, "start_s") or 0.0,
-        duration_s=_seconds(values, "duration_s"),
+        start_s=seconds("start_s", values["start_s"]) if "start_s" in values else 0.0,
+        duration_s=seconds("duration_s", values["duration_s"], above_0=True) if "duration_s" in values else None,
         line=number,
     )
 
@@ -235,13 +237,16 @@ def labels_of(value: object) -> tuple[str, ...]:
     raise LineError(f'expected "labels" as a list or a string of words, none of them `<s>`, got {value!r:.60}')
 
 
-def _seconds(values: Mapping[str, Any], key: str) -> float | None:
-    if key not in values:
-        return None
+def seconds(key: str, value: Any, *, above_0: bool = False) -> float:
+    """A place in a recording or a length of it, as a manifest writes it.
+
+    Raises:
+        LineError: it is no number from 0 on, or more than any recording has.
+    """
     try:
-        seconds = float(values[key])
-    except (TypeError, ValueError) as error:
-        raise LineError(f'expected "{key}" in seconds, got {values[key]!r:.60}') from error
-    if not math.isfinite(seconds) or seconds < 0 or (key == "duration_s" and seconds == 0):
-        raise LineError(f'expected "{key}" in seconds, got {values[key]!r:.60}')
-    return seconds
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        found = math.nan
+    if not 0 <= found <= LONGEST_S or (above_0 and not found):
+        raise LineError(f'expected "{key}" in seconds, got {value!r:.60}')
+    return found

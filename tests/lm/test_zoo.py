@@ -120,6 +120,14 @@ def test_a_random_lm_has_the_shape_of_its_name_and_a_hundred_units(tmp_path):
     assert loaded.dictionary.find("99") == 103
 
 
+@pytest.mark.parametrize("name", ["random:1x999998x1", "random:999999x1024x16"])
+def test_a_random_lm_that_no_memory_holds_is_refused_before_it_is_made(name, tmp_path):
+    with pytest.raises(
+        CheckpointError, match=rf"^lm: expected an LM of up to the .* memory, got {name} of [\d,]+ GB$"
+    ):
+        load_lm(name, None, tmp_path)
+
+
 def test_a_random_lm_is_the_same_every_time(tmp_path):
     one, again = (load_lm("random:2x12x3", None, tmp_path).lm.fingerprint for _ in range(2))
     assert one == again

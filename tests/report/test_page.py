@@ -16,7 +16,9 @@ from sp_search.report.valid_answers import FILE, ValidAnswer, read_answers, writ
 from sp_search.search.study.importances import ENOUGH, importances
 from sp_search.search.study.records import StudyRecord, study_record
 from sp_search.search.study.stays import Stay, read_stays
+from sp_search.types import Answered
 from tests.report.studies import SPACE, answers_to_valid, draw_report, identity, made_study, write_folder
+from tests.tiny import split_of
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +144,9 @@ def test_answers_to_valid_are_kept_and_read_again(tmp_path):
     assert [(one.wanted, one.given, one.score, one.right) for one in found] == [
         (wanted, one.words, one.score, one.right) for wanted, one in zip(split.answers, answers, strict=True)
     ]
+    split = split_of([[5, 6]], [("a\u2028b", "c\x85d")], "valid")  # Unicode's other line ends
+    write_answers(tmp_path, split, [Answered(("a\u2028b",), 0.5, None)])
+    assert [(one.wanted, one.given) for one in read_answers(tmp_path)] == [(("a\u2028b", "c\x85d"), ("a\u2028b",))]
     (tmp_path / FILE).write_text('{"id": "1"}\n')
     with pytest.raises(
         DataError, match=r"line 1: expected an answer to an utterance of valid, got \{\"id\": \"1\"\}"

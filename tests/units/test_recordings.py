@@ -5,9 +5,11 @@ import json
 import re
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from sp_search.errors import DataError
 from sp_search.units.recordings import Recording, read_manifest
+from tests.any_json import changed
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
 WANTED = [
@@ -215,3 +217,37 @@ def test_a_path_that_no_file_has_is_refused_with_its_line(tmp_path, path, messag
     (tmp_path / "m.jsonl").write_text(f'\n{{"path": "{path}", "split": "train", "labels": ["a"]}}\n')
     with pytest.raises(DataError, match=re.escape(f"m.jsonl line 2: {message}")):
         read_manifest(tmp_path / "m.jsonl", LETTERS)
+
+
+ROW = {
+    "id": "a", "path": "a.wav", "split": "train", "labels": ["on", "now"], "text": "on now", "start_s": 1.5,
+    "duration_s": 2, "emotion": "happy", "slots": "B-x on E-x",
+}  # fmt: skip
+
+
+@given(row=changed(ROW))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_row_is_an_utterance_in_a_stretch_that_a_file_can_have_or_is_refused(tmp_path, row):
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"path": "b.wav", "split": "test", "text": "x"}) + "\n" + json.dumps(row)
+    )
+    try:
+        found = read_manifest(tmp_path / "a.jsonl", LETTERS)
+    except DataError:
+        return
+    for one in found:
+        assert 0 <= one.start_s <= 1e9
+        assert one.duration_s is None or 0 < one.duration_s <= 1e9
+        assert one.labels or one.text or any(one.fields.values())
+        assert all(label == "".join(label.split()) for label in one.labels)
+
+
+@pytest.mark.parametrize("key", ["start_s", "duration_s"])
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "1e305", "-1", "null1", "[]", "{}", '"x"'])
+def test_a_place_that_no_recording_has_is_refused(tmp_path, key, value):
+    (tmp_path / "a.jsonl").write_text(f'{{"path": "a.wav", "split": "train", "text": "on", "{key}": {value}}}')
+    if value == "[]":  # as an empty cell of a table
+        assert read_manifest(tmp_path / "a.jsonl", LETTERS)
+        return
+    with pytest.raises(DataError, match="line 1: expected"):
+        read_manifest(tmp_path / "a.jsonl", LETTERS)

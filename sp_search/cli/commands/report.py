@@ -19,6 +19,7 @@ from pathlib import Path
 from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
+from sp_search.files.paths import check_writable
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.lm_comparison import lm_tables
 from sp_search.report.page import TABLE, Ending, write_report
@@ -71,6 +72,7 @@ def _write(config: ReportSettings) -> tuple[Path, Ending | None]:
     """Write the page; the ending is None while the search runs."""
     folder = config.runs / config.study
     study = load_study(config.study, config.cluster.storage, folder)
+    check_writable(folder / "report", "runs", make=False)
     ending = _ending(folder / "summary.json", config.runs)
     metric = ending.summary["metric"] if ending else deciding_metric(study)
     again_s = int(EVERY_S) if config.watch and ending is None else 0
@@ -86,7 +88,7 @@ def _ending(path: Path, runs: Path) -> Ending | None:
     """
     if not path.exists():
         return None
-    summary, fault = read_summary(path)
+    summary, fault = read_summary(path, is_whole=True)
     if fault:
         raise StudyError(f"{fault}; run the same search again to write it anew")
     return Ending(summary, comparison(summary, alike(runs, summary)))

@@ -30,11 +30,11 @@ from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError
+from sp_search.export.document import check_training, load_export
 from sp_search.export.folder import lm_tokens_in, task_of
 from sp_search.export.members import tensors_of
 from sp_search.export.predictor import check_partner, trained_in
 from sp_search.lm.unit_tokens import agreed_tokens
-from sp_search.prompts.file import load_prompt
 from sp_search.rivals.settings import is_rival
 from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.run.replay import replay, summed
@@ -93,7 +93,8 @@ def _study(config: RerunSettings) -> dict[str, Any]:
 
 def _prompt(config: RerunSettings, prompt: Path) -> dict[str, Any]:
     """The members of an exported folder, each trained alone, beside what was exported."""
-    tensors, document = load_prompt(prompt)
+    tensors, document = load_export(prompt)
+    check_training(prompt, document)
     recipe = _recipe_of_export(config, prompt, document)
     lm, data = recipe.data()
     check_partner(prompt, "LM", document["lm"]["fingerprint"], lm.fingerprint)

@@ -15,6 +15,7 @@ from typing import Any
 from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
+from sp_search.files.paths import reason
 from sp_search.search.ui.heartbeat import HEARTBEAT_FILE
 from sp_search.search.ui.words import clock
 
@@ -38,14 +39,18 @@ def run(config: StatusSettings) -> int:
         told = json.loads(path.read_text(encoding="utf-8"))
         silent_s = time.time() - told["at"]
         lines = status_lines(told, silent_s)
+        code = int(told["how"] == "stopped" or is_silent(told, silent_s))
+        text = json.dumps(told) if config.json else "\n".join(lines)
     except FileNotFoundError as error:
         raise StudyError(
             f"{path}: expected what a search writes while it runs, found none; begin one with sp-search search"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise StudyError(f"{path}: expected what a search writes while it runs, got {reason(error)}") from error
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise StudyError(f"{path}: expected what a search writes while it runs, got a damaged file") from error
-    print(json.dumps(told) if config.json else "\n".join(lines))
-    return int(told["how"] == "stopped" or is_silent(told, silent_s))
+    print(text)
+    return code
 
 
 def is_silent(told: Mapping[str, Any], silent_s: float) -> bool:

@@ -14,13 +14,13 @@ import numpy as np
 
 from sp_search.engine.runtime.device import DeviceName, DtypeName, pick_device
 from sp_search.errors import ConfigError
+from sp_search.export.document import load_export
 from sp_search.export.folder import lm_tokens_in, needed_quantizer
 from sp_search.export.predictor import Prediction, Predictor, predictor_on
 from sp_search.export.shared_weights import SharedWeights
 from sp_search.files.paths import user_path
 from sp_search.lm.unit_tokens import GivenTokens, agreed_tokens
 from sp_search.lm.zoo import load_lm
-from sp_search.prompts.file import load_prompt
 from sp_search.types import Split
 from sp_search.units.clips import Asked, unit_lines
 from sp_search.units.dictionary import Dictionary
@@ -86,7 +86,7 @@ class Prompts:
             raise ConfigError("prompt: expected an exported folder or several, got none")
         self._lm, self._dtype, self._threads = lm, dtype, threads
         self.device = pick_device(device)
-        recorded = {folder: lm_tokens_in(folder, load_prompt(folder)[1]) for folder in folders}
+        recorded = {folder: lm_tokens_in(folder, load_export(folder)[1]) for folder in folders}
         loaded = load_lm(lm.name, lm.path, lm.cache, agreed_tokens(lm.tokens or GivenTokens(), recorded))
         self.dictionary: Dictionary = loaded.dictionary
         kept = KEPT_BYTES if len(folders) > 1 else 0

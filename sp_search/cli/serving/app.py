@@ -23,6 +23,8 @@ from sp_search.cli.serving.metrics import ServerMetrics
 from sp_search.errors import DataError, UserError
 
 RETRY_S = 1
+MOST_DIGITS = 9
+"""Of a number in a query: Python itself refuses some thousands."""
 
 
 def make_app(batcher: Batcher, metrics: ServerMetrics, names: Sequence[str], *, most_bytes: int) -> Starlette:
@@ -140,8 +142,8 @@ def _of_record(record: Any, name: str) -> Utterance:
 
 def _top(request: Request) -> int:
     given = request.query_params.get("top", "1")
-    if not given.isdecimal() or int(given) < 1:
-        raise DataError(f"top: expected 1 or more, got {given!r}")
+    if not given.isdecimal() or len(given) > MOST_DIGITS or int(given) < 1:
+        raise DataError(f"top: expected 1 or more, got {given!r:.40}")
     return int(given)
 
 

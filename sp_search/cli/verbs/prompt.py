@@ -20,11 +20,11 @@ from sp_search.cli.exported.unit_checks import lines_on_split
 from sp_search.cli.verbs.utterances import Samples, UnitLine, Utterance, parsed
 from sp_search.engine.runtime.device import DeviceName, DtypeName
 from sp_search.errors import ConfigError
+from sp_search.export.document import load_export
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import Prediction
 from sp_search.files.paths import user_path
 from sp_search.host import cores
-from sp_search.prompts.file import load_prompt
 from sp_search.units.clips import Asked
 from sp_search.units.manifest import SPLITS, load_corpus
 from sp_search.units.partners import corpus_origin
@@ -56,7 +56,7 @@ def load(
         UserError: the LM or the folder is wrong, or they don't belong together.
     """
     folder = user_path(os.fspath(prompt), "prompt").absolute()
-    name = load_prompt(folder)[1]["lm"]["name"] if lm is None else os.fspath(lm)
+    name = load_export(folder)[1]["lm"]["name"] if lm is None else os.fspath(lm)
     kept = cache_folder(cache)
     chosen = lm_choice(name, f"{folder} was trained on it" if lm is None else "")
     speech = None if encoder is None else user_path(os.fspath(encoder), "encoder").absolute()

@@ -15,9 +15,7 @@ from sp_search.errors import StudyError
 from sp_search.files.paths import user_path
 from sp_search.report.comparison import read_summary
 from sp_search.search.study import study as studies
-from sp_search.search.study.contract import BEGUN_AS
-from sp_search.search.study.records import StudyRecord, study_record
-from sp_search.tasks.registry import get_task
+from sp_search.search.study.records import StudyRecord, deciding_metric, study_record
 
 
 @dataclass(frozen=True)
@@ -119,16 +117,13 @@ def load_study(
     given = user_path(os.fspath(study), "study")
     folder = (given if given.is_dir() else user_path(os.fspath(runs), "runs") / given).absolute()
     found = studies.load_study(folder.name, storage, folder)
-    task = found.user_attrs["identity"]["task"]
+    task, metric = found.user_attrs["identity"]["task"], deciding_metric(found)
     summary: Mapping[str, Any] | None = None
     path = folder / "summary.json"
     if path.exists():
         summary, fault = read_summary(path)
         if fault:
             raise StudyError(f"{fault}; run the same search again to write it anew")
-    metric = (
-        found.user_attrs.get(BEGUN_AS, {}).get("metric", f"valid_{get_task(task).decides}").removeprefix("valid_")
-    )
     record = study_record(found, metric, folder.name)
     return Study(folder.name, folder, task, metric, table(record), summary)
 

@@ -45,7 +45,7 @@ def answered(overrides: Sequence[str]) -> int | None:
     path = folder / "summary.json"
     if not (folder / MARK).exists() or not (folder / "best" / "prompt.json").exists():
         return None
-    summary, fault = read_summary(path)
+    summary, fault = read_summary(path, is_whole=True)
     if fault or _read(folder / MARK) != _mark(config):
         return None
     if not config.quiet and config.log == "text":
@@ -58,7 +58,7 @@ def answered(overrides: Sequence[str]) -> int | None:
 def finished_summary(folder: Path) -> Path | None:
     """The path of a finished study's summary; None if the summary or the winner's folder is missing or damaged."""
     path = folder / "summary.json"
-    _, fault = read_summary(path)
+    _, fault = read_summary(path, is_whole=True)
     return path if not fault and (folder / "best" / "prompt.json").exists() else None
 
 
@@ -99,6 +99,6 @@ def _read(path: Path) -> Mapping[str, Any] | None:
     """The mark in a file; None where the file is damaged, so that the search itself looks."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

@@ -14,6 +14,9 @@ from sp_search.search.cluster.session import check_temp_folder
 from sp_search.search.study.study import check_storage
 from sp_search.tracking.base.uri import check_reachable, default_uri
 
+FOLDERS = ("best", "logs", "report", "rival", "single", "spool", "trials", "workers")
+FILES = ("finished.json", "heartbeat.json", "journal.log", "plan.txt", "summary.json", "valid_answers.jsonl")
+"""What a search writes into its study's folder."""
 ROOM = 50 * 10**6
 """Bytes that must be free: MLflow's database takes a million, the states of a search tens of millions."""
 
@@ -22,10 +25,11 @@ def check_places(config: Settings) -> None:
     """Check all of them.
 
     Raises:
-        ConfigError: a folder can't be written, a disk is full, or the address of a service can never work. All
-            faults are listed.
+        ConfigError: a folder can't be written, a disk is full, something else has the name of a study's file, or the
+            address of a service can never work. All faults are listed.
     """
     faults: list[str] = []
+    tried(faults, partial(check_study_folder, config.runs / config.study))
     for key, folder in (("runs", config.runs / config.study), ("cache", config.cache)):
         tried(faults, partial(_check_folder, folder, key))
     if config.cluster.address is None:
@@ -36,6 +40,21 @@ def check_places(config: Settings) -> None:
         tried(faults, partial(check_reachable, config.tracking.uri or default_uri(config.runs), "tracking.uri"))
     if faults:
         raise ConfigError("; ".join(faults))
+
+
+def check_study_folder(folder: Path) -> None:
+    """Whether what is in a study's folder can be a search's; an absent folder can.
+
+    Raises:
+        ConfigError: a folder has the name of a file, or a file that of a folder; all are named.
+    """
+    wrong = [name for name in FOLDERS if (folder / name).exists() and not (folder / name).is_dir()]
+    wrong += [name for name in FILES if (folder / name).is_dir()]
+    if wrong:
+        raise ConfigError(
+            f"{folder}: expected the folder of a study, got one with a file in place of a folder, or the reverse: "
+            f"{', '.join(wrong)}; move that away, or name another study with study=NAME"
+        )
 
 
 def _check_folder(folder: Path, key: str) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from sp_search.cli.exported.unit_checks import lines_on_corpus
 from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
+from sp_search.cli.wiring.machine import check_machine
 from sp_search.cli.wiring.places import tried
 from sp_search.config import Settings
 from sp_search.durations import seconds_of
@@ -101,6 +102,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     quantizer = tried(faults, lambda: corpus_quantizer(config))
     if config.cluster.address is None:
         tried(faults, lambda: pick_device(config.engine.device))
+    tried(faults, lambda: check_machine(config))
     space = tried(faults, lambda: space_of(config, recipe.task, lm.architecture))
     first = tried(faults, lambda: _first_trials(config, space, lm.architecture, tell)) if space else ()
     if space is not None:

@@ -20,6 +20,9 @@ from sp_search.types import Params
 DRAWS = 200
 """Random orders; an estimate is the mean over them."""
 
+MOST_DRAWN = 1000
+"""Trials in a random order. Of more, as large a share gets to each rung, and a million of them would take hours."""
+
 DRAWN = "drawn"
 """Stands for a value that the sampler will choose."""
 
@@ -119,9 +122,9 @@ def draws(space: Space, count: int, seed: int, given: Sequence[Params] = ()) -> 
 
 def estimated_reach(trials: int, points: int, reduction_factor: int) -> list[float]:
     """The number of trials that reach each point: the mean over random orders."""
-    draw = random.Random(0)
-    found = [reach([draw.random() for _ in range(trials)], points, reduction_factor) for _ in range(DRAWS)]
-    return [sum(counts) / DRAWS for counts in zip(*found, strict=True)]
+    draw, drawn = random.Random(0), min(trials, MOST_DRAWN)
+    found = [reach([draw.random() for _ in range(drawn)], points, reduction_factor) for _ in range(DRAWS)]
+    return [sum(counts) / DRAWS * (trials / drawn) for counts in zip(*found, strict=True)]
 
 
 def reach(values: Sequence[float], points: int, reduction_factor: int) -> list[int]:

@@ -115,6 +115,6 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     """The entry in a line; None if the line is not one of Optuna's entries."""
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) and "op_code" in entry and "worker_id" in entry else None

@@ -35,28 +35,62 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 
 With 8 trials drawn at random first, TPE was worse than random draws on recorded curves (docs/performance.md)."""
 
+TYPES: Mapping[str, type] = {"int": int, "float": float, "bool": bool, "str": str, "dict[str, Any]": dict}
+"""Of values that a file can hold, by how Optuna annotates a setting; it has others that are functions or objects."""
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", dict: "a mapping"}
+
+TRIED = 3
+"""Trials that are drawn to see whether a sampler's settings can be used."""
+
 
 def read_sampler(value: Any) -> Choice:
     """A sampler from `schedule.sampler`, with its defaults filled in.
 
     Raises:
-        ConfigError: the name or a setting is unknown, or Optuna refuses a value.
+        ConfigError: the name or a setting is unknown, a value is of another type, or Optuna can't draw with it.
     """
     chosen = read_choice("schedule.sampler", value, SAMPLERS)
-    known = [name for name in inspect.signature(_class(chosen.name)).parameters if name != "seed"]
-    faults = [
-        f"schedule.sampler.{name}: expected one of {', '.join(known) or 'no settings'} with {chosen.name}, got {name}"
-        for name in chosen.settings
-        if name not in known
-    ]
+    kinds = {
+        name: str(parameter.annotation).removesuffix(" | None")
+        for name, parameter in inspect.signature(_class(chosen.name)).parameters.items()
+    }
+    known = {name: TYPES[kind] for name, kind in kinds.items() if name != "seed" and kind in TYPES}
+    faults = [fault for name, given in chosen.settings.items() if (fault := _fault(name, given, known, chosen.name))]
     if faults:
-        raise ConfigError("; ".join(faults))
+        raise ConfigError("; ".join(f"schedule.sampler.{fault}" for fault in faults))
     filled = Choice(chosen.name, {**DEFAULTS.get(chosen.name, {}), **chosen.settings})
     try:
-        sampler(filled, 0, 0)
-    except (TypeError, ValueError, ImportError) as error:
+        _draw_some(filled)
+    except Exception as error:  # what a library raises on values that it did not check
         raise ConfigError(f"schedule.sampler: expected settings that Optuna takes, got {error}") from error
     return filled
+
+
+def _fault(name: str, given: Any, known: Mapping[str, type], of: str) -> str:
+    if name not in known:
+        return f"{name}: expected one of {', '.join(known) or 'no settings'} with {of}, got {name}"
+    kind = known[name]
+    if given is None or type(given) is kind or (kind is float and type(given) is int):
+        is_negative = name == "n_startup_trials" and isinstance(given, int) and given < 0
+        return f"{name}: expected 0 or more, got {given}" if is_negative else ""
+    return f"{name}: expected {WORDS[kind]}, got {given!r:.60}"
+
+
+def _draw_some(choice: Choice) -> None:
+    """Draw trials, the later ones by what the earlier came to: Optuna looks at some values only then."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    settings = dict(choice.settings)
+    if settings.get("n_startup_trials"):
+        settings["n_startup_trials"] = 1
+    study = optuna.create_study(direction="maximize")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number in range(TRIED):
+            study.sampler = sampler(Choice(choice.name, settings), 0, number)
+            trial = study.ask()
+            x, y = trial.suggest_float("x", 0.0, 1.0), trial.suggest_int("y", 1, 9)
+            trial.suggest_categorical("z", ["a", "b"])
+            study.tell(trial, x * y)
 
 
 def sampler(choice: Choice, seed: int, asked: int) -> optuna.samplers.BaseSampler:

@@ -29,7 +29,7 @@ def read_stays(folder: Path) -> list[Stay]:
     Args:
         folder: of the courses, `SearchSettings.courses`.
     """
-    return [stay for path in sorted(folder.glob("*.jsonl")) for stay in _of_worker(path)]
+    return [stay for path in sorted(folder.glob("*.jsonl")) if path.is_file() for stay in _of_worker(path)]
 
 
 def _of_worker(path: Path) -> Iterator[Stay]:
@@ -43,9 +43,9 @@ def _of_worker(path: Path) -> Iterator[Stay]:
             last = line
             if not any(mark in line for mark in _MARKS) or (call := _parsed(line)) is None:
                 continue
-            number, at = int(call["number"]), call["t"] * _NS
+            number, at = call["number"], call["t"] * _NS
             if call["call"] == "add":
-                began[number] = at, int(call["budget"])
+                began[number] = at, call["budget"]
             elif number in began:
                 since, budget = began.pop(number)
                 yield Stay(path.name, number, since, at, budget)
@@ -55,9 +55,12 @@ def _of_worker(path: Path) -> Iterator[Stay]:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A call; None where the line is damaged."""
+    """A call; None where the line is damaged, or is no call that a worker writes."""
     try:
         call = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return call if isinstance(call, dict) and "t" in call else None
+    if not isinstance(call, dict) or type(call.get("t")) is not int:
+        return None
+    numbers = {"add": ("number", "budget"), "remove": ("number",)}.get(str(call.get("call")), ())
+    return call if all(type(call.get(name)) is int for name in numbers) else None

@@ -115,14 +115,18 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
         StudyError: there is none of that name, or it can't be read.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    missing = StudyError(f"study {name}: expected a study in {redact(storage or str(folder))}, found none")
+    place = redact(storage or str(folder))
+    missing = StudyError(f"study {name}: expected a study in {place}, found none")
     if storage is None and not (folder / JOURNAL).exists():
         raise missing
     try:
         kept_in = _storage(storage, folder)
-        return optuna.load_study(study_name=_known_as(name, kept_in) if storage is None else name, storage=kept_in)
+        study = optuna.load_study(study_name=_known_as(name, kept_in) if storage is None else name, storage=kept_in)
     except KeyError as error:
         raise missing from error
+    if "task" not in study.user_attrs.get("identity", {}):
+        raise StudyError(f"study {name}: expected one that a search has begun, got another program's in {place}")
+    return study
 
 
 def delete_study(name: str, storage: str) -> None:

@@ -121,7 +121,7 @@ def recorded(make_trainer: Callable[[], Trainer], folder: Path) -> Trainer:
 
 def read_courses(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The calls of every worker of a study, by file. A file is read up to its first damaged line."""
-    return {path.name: list(_calls(path)) for path in sorted(folder.glob("*.jsonl"))}
+    return {path.name: list(_calls(path)) for path in sorted(folder.glob("*.jsonl")) if path.is_file()}
 
 
 def _calls(path: Path) -> Iterator[dict[str, Any]]:
@@ -129,8 +129,8 @@ def _calls(path: Path) -> Iterator[dict[str, Any]]:
         for line in file:
             try:
                 call = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return
-            if not isinstance(call, dict) or "call" not in call or not line.endswith(b"\n"):
+            if not isinstance(call, dict) or not {"call", "t"} <= call.keys() or not line.endswith(b"\n"):
                 return
             yield call

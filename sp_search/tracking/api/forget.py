@@ -15,7 +15,10 @@ from sp_search.tracking.base.uri import checked_uri, redact, sqlite_path
 from sp_search.tracking.spool.spool import Spool
 from sp_search.tracking.store.mlflow_forget import StoredStudy, find_study, forget_study
 from sp_search.tracking.store.schema import IDENTITY, PREFIX
+from sp_search.tracking.upload.sync import spool_fault
 
+ALONE = "leave MLflow alone with tracking.enabled=false"
+"""What to do where nobody can tell which runs in MLflow are the study's."""
 LOCKS = ("search.lock", "spool/writer.lock", "spool/sender.lock")
 """Of a search, of who adds to the spool, and of who sends it."""
 
@@ -47,7 +50,8 @@ def remains_of(runs: Path, study: str, tracking_uri: str | None) -> Remains:
             alone.
 
     Raises:
-        StudyError: there is no such study, or a store does not answer.
+        StudyError: there is no such study, a store does not answer, or what the study's folder says of its runs is
+            damaged or another's.
     """
     folder, target = runs / study, runs / f".forgotten-{study}"
     folder = folder if folder.exists() or not target.exists() else target
@@ -57,6 +61,8 @@ def remains_of(runs: Path, study: str, tracking_uri: str | None) -> Remains:
     opened = spool.opened() if spool.events.exists() else None
     if opened is None or tracking_uri is None:
         return Remains(study, folder, target, ())
+    if fault := spool_fault(spool):
+        raise StudyError(f"{fault}; {ALONE}")
     identity = {f"{PREFIX}{key}": opened.data["tags"][f"{PREFIX}{key}"] for key in IDENTITY}
     uris = _stores(spool, checked_uri(tracking_uri))
     return Remains(study, folder, target, [find_study(uri, opened.data["experiment"], identity) for uri in uris])
@@ -104,9 +110,9 @@ def _stores(spool: Spool, given: str) -> list[str]:
     """The stores that the study was sent to, and the given one; a SQLite file that is gone has nothing.
 
     Raises:
-        StudyError: one needs a password that the study's record does not have.
+        StudyError: one needs a password that the study's record does not have, or the record is damaged.
     """
-    kept = [json.loads(path.read_text())["store"] for path in sorted(spool.folder.glob("cursor-*.json"))]
+    kept = [_store_in(path) for path in sorted(spool.folder.glob("cursor-*.json"))]
     found = list(dict.fromkeys([given, *(uri for uri in kept if uri != redact(given))]))
     if hidden := [uri for uri in found if uri != given and "***" in uri]:
         raise StudyError(
@@ -114,3 +120,14 @@ def _stores(spool: Spool, given: str) -> list[str]:
             f"{hidden[0]}; give it with tracking.uri="
         )
     return [uri for uri in found if (path := sqlite_path(uri)) is None or path.exists()]
+
+
+def _store_in(path: Path) -> str:
+    """The store that a file of `StoreOffset` is about."""
+    try:
+        store = json.loads(path.read_text(encoding="utf-8"))["store"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StudyError(
+            f"{path}: expected which store has the study, got a damaged file; remove it, or {ALONE}"
+        ) from error
+    return str(store)

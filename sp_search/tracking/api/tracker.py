@@ -44,6 +44,7 @@ from sp_search.tracking.store.schema import (
     trial_name,
     trial_tags,
 )
+from sp_search.tracking.upload.sync import spool_fault
 from sp_search.tracking.upload.uploader import Uploader
 from sp_search.types import Corpus, ParamValue, Report
 
@@ -65,7 +66,7 @@ class MlflowTracker:
 
     Raises:
         ConfigError: MLflow has no such kind of store.
-        StudyError: another search is running on this study.
+        StudyError: another search is running on this study, or its spool is another program's.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class MlflowTracker:
     ) -> None:
         uri = checked_uri(tracking_uri)
         self._spool, self._winner = Spool(study_dir / "spool"), study_dir / MODEL_NAME
+        if self._spool.opened() is not None and (fault := spool_fault(self._spool)):
+            raise StudyError(f"{fault}; move it away, or say tracking.enabled=false")
         self._writer = open_writer(self._spool)
         self._uploader = Uploader(self._spool, uri, connect, interval_s)
         self._experiment, self._known = experiment, known

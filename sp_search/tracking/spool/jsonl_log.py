@@ -81,7 +81,7 @@ def read_chunk(path: Path, offset: int, max_bytes: int = 1 << 20) -> Chunk:
     for line in text.split(b"\n")[:-1]:
         try:
             events.append(decode(line))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             if line.strip():
                 torn.append(offset)
         offset += len(line) + 1
@@ -113,11 +113,12 @@ def decode(line: bytes) -> Event:
     """The event of one line.
 
     Raises:
-        ValueError, KeyError, TypeError: the line is no event.
+        ValueError, KeyError, TypeError, RecursionError: the line is no event.
     """
     fields = json.loads(line)
-    if not isinstance(fields["data"], dict):
-        raise ValueError("an event's data is an object")
+    kinds = {"kind": str, "time_ms": int, "number": int | None, "data": dict}
+    if wrong := [name for name, kind in kinds.items() if not isinstance(fields[name], kind)]:
+        raise ValueError(f"{wrong[0]} of an event is something else")
     return Event(fields["kind"], fields["time_ms"], fields["number"], fields["data"])
 
 

@@ -66,7 +66,7 @@ def sync(
     for folder in folders:
         spool = Spool(folder)
         try:
-            if fault := _fault(spool):
+            if fault := spool_fault(spool):
                 _log.warning("%s; it is passed over", fault)
                 continue
             if not _brought_up_to_date(spool, folder.parent.name):
@@ -92,14 +92,14 @@ def _tell_left(tell: Callable[[str], object], study: str, left: int) -> None:
     tell(f"study {study}: {left} events left")
 
 
-def _fault(spool: Spool) -> str:
-    """Why a folder can't be sent as a spool; "" if it can."""
+def spool_fault(spool: Spool) -> str:
+    """Why a folder is no spool of a study that was opened; "" if it is."""
     opened = spool.opened()
     if opened is None:
         return f"{spool.folder}: expected a spool whose study was opened, got one without that"
     tags = opened.data.get("tags")
     known = isinstance(tags, Mapping) and all(isinstance(tags.get(f"{PREFIX}{key}"), str) for key in IDENTITY)
-    if not known or not isinstance(opened.data.get("experiment"), str):
+    if not known or not all(isinstance(opened.data.get(key), str) for key in ("experiment", "name")):
         return f"{spool.folder}: expected a spool of this program, got another's"
     if SURROGATE.search(json.dumps(opened.data, ensure_ascii=False)):
         return f"{spool.folder}: expected tags in UTF-8, which MLflow takes, got another byte in one"

@@ -19,7 +19,7 @@ from sp_search.files.text import numbered
 from sp_search.units.corpora.librispeech import PARTS
 from sp_search.units.corpora.speech_commands import keyword
 from sp_search.units.manifest import SPLITS
-from sp_search.units.recordings import Recording, gather, json_rows, labels_of, spell
+from sp_search.units.recordings import Recording, gather, json_rows, labels_of, seconds, spell
 
 SPLIT_OF = {**{split: split for split in SPLITS}, "dev": "valid", **PARTS}
 """Which split a part is; parts of other names are left alone."""
@@ -103,8 +103,8 @@ def _place(recording: Mapping[str, Any], start: float, duration: float, channel:
     whole = start == 0 and abs(duration - recording["duration"]) < 1e-3
     return {
         "path": user_path(str(sources[0]["source"]), "source", LineError).absolute(),
-        "start_s": float(start),
-        "duration_s": None if whole else float(duration),
+        "start_s": seconds("start", start),
+        "duration_s": None if whole else seconds("duration", duration, above_0=True),
     }
 
 

@@ -1,11 +1,17 @@
 """What `status` says of a search that runs, is silent, was stopped, or has ended; and of none."""
 
+import contextlib
 import json
 import time
 
 import pytest
+from hypothesis import given, settings
 
+from sp_search.cli.commands.status import StatusSettings, run
 from sp_search.cli.main import main
+from sp_search.cli.settings.compose import load_settings
+from sp_search.errors import StudyError
+from tests.any_json import changed
 
 TOLD = {
     "study": "s", "how": "running", "at": 0.0, "every_s": 10.0, "host": "node7", "pid": 41, "phase": "searching",
@@ -63,12 +69,37 @@ def test_as_json_it_is_what_was_written(status):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [(None, "expected what a search writes while it runs, found none; begin one"), ("{", "got a damaged file")],
+    [
+        (None, "expected what a search writes while it runs, found none; begin one"),
+        ("{", "got a damaged file"),
+        ("[1]", "got a damaged file"),
+        ("[" * 100_000, "got a damaged file"),
+        (json.dumps(TOLD | {"trials": 5}), "got a damaged file"),
+        (..., "got Is a directory"),
+    ],
+    ids=["none", "cut off", "a list", "nested", "a number for a text", "a folder"],
 )
 def test_no_heartbeat_is_a_line(tmp_path, capsys, text, message):
     (tmp_path / "s").mkdir()
-    if text is not None:
+    if text is ...:
+        (tmp_path / "s" / "heartbeat.json").mkdir()
+    elif text is not None:
         (tmp_path / "s" / "heartbeat.json").write_text(text)
     assert main(["status", "study=s", f"runs={tmp_path}"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_whatever_is_in_the_file_is_told_or_refused(tmp_path, capsys):
+    config = load_settings(["study=s", f"runs={tmp_path}"], StatusSettings)
+    (tmp_path / "s").mkdir()
+
+    @given(told=changed(TOLD | {"at": time.time()}))
+    @settings(max_examples=300, deadline=None)
+    def hold(told):
+        (tmp_path / "s" / "heartbeat.json").write_text(json.dumps(told))
+        with contextlib.suppress(StudyError):
+            assert run(config) in (0, 1)
+            assert capsys.readouterr().out
+
+    hold()

@@ -100,6 +100,10 @@ def test_audio_is_answered_as_its_units_and_many_at_once_in_their_order(served, 
         ("/predict", b'{"units": "1 999"}', "application/json", "utterance line 1: expected units of the LM's dict"),
         ("/predict", b'{"units": []}', "application/json", "utterance line 1: expected at least one unit, got an em"),
         ("/predict?top=0", b'{"units": "1"}', "application/json", "top: expected 1 or more, got '0'"),
+        (f"/predict?top={'9' * 5000}", b'{"units": "1"}', "application/json", "top: expected 1 or more, got '9999"),
+        ("/predict", b'{"id": "\\ud800", "units": "1"}', "application/json", "utterance line 1: expected whole char"),
+        ("/predict", b'{"units": [1.5]}', "application/json", 'utterance line 1: expected "units" as whole numbers'),
+        ("/predict", b"[" * 100_000, "application/json", "body: expected JSON, got "),
     ],
 )
 def test_a_bad_request_is_a_400_with_one_line(served, path, body, kind, message):

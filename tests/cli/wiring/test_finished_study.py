@@ -61,6 +61,14 @@ def test_a_missing_or_damaged_file_is_for_the_search_to_look_at(words, tmp_path,
     assert answered(words) is None
 
 
+@pytest.mark.parametrize("name", ["best/prompt.json", "summary.json", "finished.json"])
+def test_a_folder_in_place_of_a_file_is_for_the_search_to_look_at(words, tmp_path, name):
+    path = tmp_path / "runs" / "s" / name
+    path.unlink()
+    path.mkdir()
+    assert answered(words) in (None, 0)
+
+
 def test_a_wrong_setting_is_refused_as_ever(words):
     with pytest.raises(ConfigError, match="budgt"):
         answered([*words, "schedule.budgt=3"])

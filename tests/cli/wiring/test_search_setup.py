@@ -81,6 +81,15 @@ def test_all_faults_are_in_one_message(prepared, monkeypatch):
         assert fault in str(caught.value)
 
 
+def test_what_this_machine_lacks_is_told_before_ray_would_wait_for_it(prepared, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError) as caught:
+        prepared("cluster.gpus_per_worker=1", "cluster.workers=100000")
+    assert "cluster.gpus_per_worker: expected at most the 1 GPUs of this machine" in str(caught.value)
+    assert "for which this machine has the memory, got 100000; one worker trains several" in str(caught.value)
+    prepared("cluster.gpus_per_worker=0.5", "cluster.workers=2")
+
+
 def test_a_training_line_longer_than_the_lms_positions_is_told(prepared, corpus, tmp_path):
     long = tmp_path / "long"
     write_tiny_corpus(long)

@@ -96,6 +96,12 @@ def test_ranges_are_told_for_this_lm_and_a_first_trial_as_it_will_be_trained(tmp
     assert plan.first_trials == ({"length": "drawn", "kind": "random", "seed": 3, "lr": 0.1},)
 
 
+def test_a_million_trials_are_estimated_at_once_and_in_proportion():
+    few, many = estimated_reach(1000, 3, 4), estimated_reach(1_000_000, 3, 4)
+    assert many == [1000 * count for count in few]
+    assert few[0] == 1000
+
+
 def test_drawn_trials_fill_the_space_and_nothing_beside_it():
     raw = {"length": {"int": [2, 4]}, "lr": {"float": [0.001, 0.1], "log": True}, "kind": {"choice": ["a", "b"]}}
     drawn = draws(read_space(raw, LIMITS, layers=4), 400, seed=1)

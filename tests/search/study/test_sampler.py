@@ -57,6 +57,17 @@ def test_settings_go_to_optunas_sampler():
             "schedule.sampler.startup: expected one of .*n_ei_candidates.* with tpe.*",
         ),
         ({"name": "qmc", "qmc_type": "fibonacci"}, "schedule.sampler: expected settings that Optuna takes, got .*"),
+        (
+            {"name": "tpe", "n_startup_trials": "many", "multivariate": 5},
+            "schedule.sampler.n_startup_trials: expected a whole number, got 'many'; "
+            "schedule.sampler.multivariate: expected true or false, got 5",
+        ),
+        ({"name": "tpe", "n_startup_trials": -1}, "schedule.sampler.n_startup_trials: expected 0 or more, got -1"),
+        ({"name": "tpe", "n_startup_trials": True}, "schedule.sampler.n_startup_trials: expected a whole .* True"),
+        ({"name": "tpe", "gamma": 3}, "schedule.sampler.gamma: expected one of .*, got gamma"),
+        ({"name": "tpe", "n_ei_candidates": 0}, "schedule.sampler: expected settings that Optuna takes, got .*"),
+        ({"name": "gp", "independent_sampler": "tpe"}, "schedule.sampler.independent_sampler: expected one of .*"),
+        ({"name": "cmaes", "popsize": 0}, "schedule.sampler: expected settings that Optuna takes, got .*"),
     ],
 )
 def test_anything_else_is_refused(value, message):

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from sp_search.errors import StudyError, UserError
 from sp_search.search.study import study as study_file
 from sp_search.search.study.sampler import read_sampler, sampler, trial_seed
-from sp_search.search.study.study import StudyIdentity, check_storage, open_study
+from sp_search.search.study.study import StudyIdentity, check_storage, load_study, open_study
 from sp_search.search.study.trials import (
     PARAMS,
     REASON,
@@ -157,6 +157,15 @@ def test_a_folder_in_place_of_the_journal_is_one_line(tmp_path):
     message = f"{tmp_path}/journal.log: expected a study's journal that can be read and written, got Is a directory"
     with pytest.raises(StudyError, match="^" + re.escape(message)):
         opened(tmp_path)
+
+
+def test_another_programs_study_is_named_by_who_reads_one(tmp_path):
+    (tmp_path / "s").mkdir()
+    optuna.create_study(study_name="s", storage=study_file._storage(None, tmp_path / "s"))
+    with pytest.raises(
+        StudyError, match=r"^study s: expected one that a search has begun, got another program's in "
+    ):
+        load_study("s", None, tmp_path / "s")
 
 
 def test_a_study_moved_to_another_path_is_the_same_study(tmp_path):

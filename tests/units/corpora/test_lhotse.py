@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from sp_search.errors import DataError
 from sp_search.units.corpora.read import read_corpus
+from tests.any_json import changed
 from tests.units.corpora import layouts
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ'"
@@ -132,3 +134,14 @@ def test_labels_of_another_kind_are_refused_with_their_line(tmp_path):
     write(tmp_path, mine_cuts_train=[{**CUT, "supervisions": [{**SAID, "custom": {"labels": {"a": 1}}}]}])
     with pytest.raises(DataError, match=r'cuts_train\.jsonl\.gz line 1: expected "labels" as a list or a string of'):
         read_corpus("lhotse", tmp_path, LETTERS)
+
+
+@given(row=changed(CUT))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_row_is_an_utterance_in_a_stretch_that_a_file_can_have_or_is_refused(tmp_path, row):
+    write(tmp_path, mine_cuts_train=[row])
+    try:
+        found = read_corpus("lhotse", tmp_path, LETTERS)
+    except DataError:
+        return
+    assert all(0 <= r.start_s <= 1e9 and (r.duration_s is None or 0 < r.duration_s <= 1e9) for r in found)

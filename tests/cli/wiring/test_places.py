@@ -1,0 +1,34 @@
+"""What must be right with the folders of a search before it begins."""
+
+import pytest
+
+from sp_search.cli.settings.compose import load_settings
+from sp_search.cli.wiring.places import FILES, FOLDERS, check_places, check_study_folder
+from sp_search.config import Settings
+from sp_search.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", [*FOLDERS, *FILES])
+def test_something_of_another_kind_in_a_studys_folder_is_told_before_any_work(tmp_path, name):
+    place = tmp_path / "runs" / "s" / name
+    place.mkdir(parents=True) if name in FILES else place.parent.mkdir(parents=True)
+    if name in FOLDERS:
+        place.write_text("")
+    config = load_settings(["study=s", f"runs={tmp_path}/runs", f"cache={tmp_path}"], Settings)
+    with pytest.raises(ConfigError, match=rf"runs/s: expected the folder of a study, got one .*: {name}; move that"):
+        check_places(config)
+
+
+def test_all_of_them_are_in_one_message_and_an_absent_or_sound_folder_is_none(tmp_path):
+    check_study_folder(tmp_path / "s")
+    for name in FOLDERS:
+        (tmp_path / "s" / name).mkdir(parents=True)
+    for name in FILES:
+        (tmp_path / "s" / name).write_text("")
+    check_study_folder(tmp_path / "s")
+    (tmp_path / "s" / "best").rmdir()
+    (tmp_path / "s" / "best").write_text("")
+    (tmp_path / "s" / "journal.log").unlink()
+    (tmp_path / "s" / "journal.log").mkdir()
+    with pytest.raises(ConfigError, match=r"or the reverse: best, journal\.log; move that away"):
+        check_study_folder(tmp_path / "s")
