@@ -19,7 +19,7 @@ it has."""
 RUNS = {"confirm": "confirmed", "final": "final"}
 """Attributes of the study, by role: the runs under fresh seeds that ended, by `TRIAL:REPEAT`."""
 
-REPORTS, METRICS, FAILURES = "reports", "metrics", "failures"
+REPORTS, METRICS, MEASURED, FAILURES = "reports", "metrics", "measured", "failures"
 """Attributes of a trial: utterances seen -> [number of the report in the study, position in the batch stream],
 utterances seen -> all metrics of the report, and the reasons of its failed runs.
 """

@@ -161,6 +161,13 @@ class MlflowTracker:
         if points is not None:
             self._tell("reported", number, points, tags)
 
+    def measured(self, number: int, report: Report) -> None:
+        """Valid was measured between two reports of a trial."""
+        metrics = {name: float(value) for name, value in report.metrics.items()}
+        points = self._history.measured(number, report.utterances_seen, metrics)
+        if points is not None:
+            self._tell("measured", number, points, {})
+
     def trial_finished(
         self, number: int, state: str, reason: str = "", metrics: Mapping[str, float] | None = None
     ) -> None:
@@ -235,8 +242,11 @@ class MlflowTracker:
 
     def _tell_again(self, trial: KnownTrial) -> None:
         self.trial_started(trial.number, trial.params, {"role": "search", "seed": str(trial.seed)})
-        for seen, metrics in trial.reports.items():
-            self.reported(trial.number, Report(seen, metrics))
+        for seen in sorted({*trial.reports, *trial.measured}):
+            if seen in trial.reports:
+                self.reported(trial.number, Report(seen, trial.reports[seen]))
+            else:
+                self.measured(trial.number, Report(seen, trial.measured[seen]))
         if trial.state:
             self.trial_finished(trial.number, trial.state, trial.reason)
 

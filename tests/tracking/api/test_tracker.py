@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sp_search.errors import ConfigError, StudyError
+from sp_search.tracking.api.catch_up import KnownTrial
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.spool.jsonl_log import read_chunk
 from sp_search.tracking.spool.spool import Spool
@@ -215,3 +216,30 @@ print({"mlflow", "ray", "optuna", "torch", "hydra", "fairseq"} & set(sys.modules
     repository = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_is_measured_between_reports_goes_up_once_also_where_a_spool_was_lost(tmp_path):
+    wanted = {
+        ("valid_accuracy", 320): 0.25, ("valid_loss", 320): 0.75, ("best_valid_accuracy", 320): 0.25,
+        ("valid_accuracy", 480): 0.75, ("valid_loss", 480): 0.25,
+        ("valid_accuracy", 640): 0.5, ("valid_loss", 640): 0.5, ("best_valid_accuracy", 640): 0.5,
+    }  # fmt: skip
+    store = FakeStore()
+    tracker = tracker_of(tmp_path, store)
+    tracker.study_opened(INFO)
+    tracker.trial_started(0, {"lr": 0.5})
+    for tell, seen, value in (("reported", 320, 0.25), ("measured", 480, 0.75), ("measured", 480, 0.75)):
+        getattr(tracker, tell)(0, report(seen, value))
+    tracker.reported(0, report(640, 0.5))
+    tracker.close(10)
+    assert points_of(store.by_trial()[0]) == wanted
+    known = KnownTrial(
+        0, {"lr": 0.5}, 1,
+        reports={seen: dict(report(seen, value).metrics) for seen, value in ((320, 0.25), (640, 0.5))},
+        state="", measured={480: dict(report(480, 0.75).metrics)},
+    )  # fmt: skip
+    fresh = FakeStore()
+    again = tracker_of(tmp_path / "elsewhere", fresh, known=[known])
+    again.study_opened(INFO)
+    again.close(10)
+    assert points_of(fresh.by_trial()[0]) == wanted
