@@ -35,6 +35,7 @@ from sp_search.tracking.store.schema import (
     NAME_TAG,
     NOTE_TAG,
     PREFIX,
+    SETTING,
     datasets_of,
     ended_name,
     ranked_names,
@@ -92,6 +93,7 @@ class MlflowTracker:
         self._datasets = [] if corpus is None else [asdict(one) for one in datasets_of(corpus)]
         self._started: dict[int, Callable[[str, int], str]] = {}  # what a trial is called when it has ended
         self._ended_names: dict[int, str] = {}
+        self._setting_tags: set[str] = set()  # of the winners of earlier ends
         self._sampler = None if sample_s is None else SystemSampler(self._sampled, sample_s)
         self._ended, self._closed = True, False
 
@@ -120,6 +122,8 @@ class MlflowTracker:
                 self._history.replay(event)
                 if event.kind == "trial_finished" and event.number is not None:
                     self._ended_names[event.number] = event.data["tags"].get(NAME_TAG, f"trial {event.number}")
+                if event.kind == "study_finished":
+                    self._setting_tags |= {name for name in event.data["tags"] if name.startswith(SETTING)}
             if self._spool.name() != info["study"]:
                 self._writer.append("renamed", None, {"name": info["study"]})
         self._study = tags
@@ -205,6 +209,7 @@ class MlflowTracker:
             path.write_text(json.dumps(plain(summary), indent=2) + "\n")
             self.artifact(None, path)
         metrics, tags = summary_points(summary)
+        tags = dict.fromkeys(self._setting_tags, "") | tags  # another winner may lack some of them
         order, winner = self._history.of_full_budget(), (summary.get("best") or {}).get("trial")
         told = {
             "metrics": metrics,
