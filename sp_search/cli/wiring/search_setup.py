@@ -211,7 +211,7 @@ def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
         ConfigError: the space is wrong, or has a method that does not suit the task.
     """
     space = read_space(config.space, parameter_limits(architecture.layers), architecture.layers)
-    methods = _methods(space)
+    methods = methods_of(space)
     if "probe" in methods:
         check_probe(task)
     if len({is_rival({"method": method}) for method in methods}) > 1:
@@ -224,7 +224,7 @@ def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
 
 def searches_rivals(space: Space) -> bool:
     """Whether the trials of a space are rivals, which use no LM."""
-    return any(is_rival({"method": method}) for method in _methods(space))
+    return any(is_rival({"method": method}) for method in methods_of(space))
 
 
 def trial_faults(
@@ -254,7 +254,8 @@ def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterato
     yield from draws(space, TRIED, seed)
 
 
-def _methods(space: Space) -> list[str]:
+def methods_of(space: Space) -> list[str]:
+    """The methods that trials of a space may have."""
     return [str(value) for r in space.ranges if r.name == "method" for value in r.values]
 
 

@@ -22,8 +22,8 @@ MOST_INTERIM = 8
 """Between two reports: a curve with more points shows nothing more."""
 
 FORWARD_ONLY = 0.3
-"""What scoring an utterance costs, as a share of training on it in a pack: the forward pass alone, which no other trial
-shares. On intents of the demo it is 0.3 with a prefix, and less with an infix, whose source states are kept."""
+"""What scoring an utterance costs, as a share of training on it in a pack: the forward pass alone, which no other
+trial shares. On intents of the demo it is 0.3 with a prefix, and less with an infix, whose source states are kept."""
 
 WRITTEN = 2.4
 """How many times as much that is where answers are written, symbol by symbol; so it is on transcripts of the demo."""
