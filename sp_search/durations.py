@@ -13,3 +13,11 @@ def seconds_of(time: str) -> float:
     found = TIME.fullmatch(time.strip())
     hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0.0, 0.0, 0.0)
     return 3600 * hours + 60 * minutes + seconds
+
+
+def spoken(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -19,7 +19,7 @@ from sp_search.files.write import atomic_write, write_bytes, write_text
 from sp_search.lm.zoo import CHECKPOINT, DICTIONARY
 from sp_search.pretrain.databin import Source, UnitData, write_databin
 from sp_search.pretrain.fairseq_settings import fairseq_settings
-from sp_search.pretrain.progress import Tell
+from sp_search.pretrain.progress import Shown
 from sp_search.pretrain.recipe import Recipe
 from sp_search.pretrain.training import train
 from sp_search.units.fairseq_file import read_checkpoint
@@ -38,7 +38,7 @@ class Pretrained:
     perplexity: float  # of the best checkpoint on valid, per unit, `</s>` counted as one
 
 
-def pretrain(recipe: Recipe, source: Source, folder: Path, *, gpus: int, bfloat16: bool, tell: Tell) -> Pretrained:
+def pretrain(recipe: Recipe, source: Source, folder: Path, *, gpus: int, bfloat16: bool, shown: Shown) -> Pretrained:
     """Train a unit LM, or go on training it; a training that has all its updates is not trained again.
 
     Args:
@@ -47,7 +47,7 @@ def pretrain(recipe: Recipe, source: Source, folder: Path, *, gpus: int, bfloat1
         folder: of the LM.
         gpus: devices to train on; 0 = the CPU.
         bfloat16: train in bfloat16.
-        tell: hears of the progress.
+        shown: where people see the progress; with several GPUs it goes to a process of its own.
 
     Raises:
         UserError: the utterances are wrong, the folder holds another LM or training, or the loss became infinite.
@@ -57,11 +57,11 @@ def pretrain(recipe: Recipe, source: Source, folder: Path, *, gpus: int, bfloat1
         raise ConfigError(f"{folder}: expected no other LM in it, found {CHECKPOINT}; name another folder with to=")
     data = _written(training, recipe, source, bfloat16)
     for form in data.forms:
-        tell(f"corpus: {form}")
-    tell(_told(data, recipe))
+        shown.say(f"corpus: {form}")
+    shown.say(_told(data, recipe))
     if _updates_made(training) < recipe.updates:
         cfg = fairseq_settings(recipe, training / "data-bin", training, gpus=gpus, bfloat16=bfloat16)
-        train(cfg, training / "fairseq.log", tell)
+        train(cfg, training / "fairseq.log", shown)
     perplexity = _keep_best(training, folder)
     return Pretrained(data, _updates_made(training), perplexity)
 

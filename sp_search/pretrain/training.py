@@ -11,20 +11,20 @@ from typing import Any
 import torch
 
 from sp_search.errors import ConfigError
-from sp_search.pretrain.progress import Progress, Tell
+from sp_search.pretrain.progress import Progress, Shown
 from sp_search.units.fairseq_file import allowed_objects
 
 BARS = "fairseq.logging.progress_bar"
 """The logger that statistics come from."""
 
 
-def train(cfg: Any, log: Path, tell: Tell) -> None:
+def train(cfg: Any, log: Path, shown: Shown) -> None:
     """Train to `cfg.optimization.max_update`, from `checkpoint_last.pt` where there is one.
 
     Args:
         cfg: fairseq's configuration.
         log: gets all that fairseq says.
-        tell: hears of the progress; with several GPUs it goes to a process of its own, so a function of a module.
+        shown: where people see the progress; with several GPUs it goes to a process of its own.
 
     Raises:
         ConfigError: the loss became infinite.
@@ -32,7 +32,7 @@ def train(cfg: Any, log: Path, tell: Tell) -> None:
     from fairseq.distributed.utils import call_main
 
     try:
-        call_main(cfg, train_here, log=log, tell=tell)
+        call_main(cfg, train_here, log=log, shown=shown)
     except FloatingPointError as error:
         raise ConfigError(
             f"lr: expected one that training survives, got {cfg.optimization.lr[0]}: {error}; give a smaller one, or "
@@ -40,10 +40,10 @@ def train(cfg: Any, log: Path, tell: Tell) -> None:
         ) from error
 
 
-def train_here(cfg: Any, log: Path, tell: Tell) -> None:
+def train_here(cfg: Any, log: Path, shown: Shown) -> None:
     """Train in this process, one of a group or the only one."""
     is_first = cfg.distributed_training.distributed_rank == 0
-    with _logged(log, Progress(cfg.optimization.max_update, tell), logging.INFO if is_first else logging.WARNING):
+    with _logged(log, Progress(cfg.optimization.max_update, shown), logging.INFO if is_first else logging.WARNING):
         from fairseq import checkpoint_utils
         from fairseq.distributed.utils import _TensorPlaceholder
         from fairseq_cli.train import main
@@ -73,6 +73,7 @@ def _logged(log: Path, progress: logging.Handler, level: int) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         bars.removeHandler(progress)
+        progress.close()
         root.setLevel(before[0])
         fairseq.setLevel(before[1])
         root.removeHandler(file)

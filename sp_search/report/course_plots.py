@@ -29,6 +29,8 @@ FRESH = {1: "confirm run", 2: "final training"}
 MILLION, THOUSAND = 1_000_000, 1000
 MOST_BARS = 4000
 ROW_PX = 22
+BETWEEN_PX = 2
+"""The dot of what was measured between two reports."""
 
 
 def learning_curves(record: StudyRecord, winner: int | None, baseline: tuple[str, float] | None) -> Plot:
@@ -65,7 +67,8 @@ def learning_curves(record: StudyRecord, winner: int | None, baseline: tuple[str
     made.update_xaxes(type="log", tickvals=points, tickformat="~s")
     about = (
         "A line is a trial; point at it to see its setting. Dotted lines are the rungs, where trials may be stopped; "
-        "a cross is where one was stopped. Dashes at the right edge are runs under fresh seeds."
+        "a cross is where one was stopped. Small dots are measurements between reports, which decide nothing. Dashes "
+        "at the right edge are runs under fresh seeds."
     )
     return Plot("curves", "Learning curves", about, made, height=460)
 
@@ -131,16 +134,19 @@ def _curves(trials: Sequence[TrialRecord], state: str) -> Any:
     x: list[int | None] = []
     y: list[float | None] = []
     numbers: list[int | None] = []
-    for trial in trials:
-        x += [*trial.reports, None]
-        y += [*map(rounded, trial.reports.values()), None]
-        numbers += [*[trial.number] * len(trial.reports), None]
+    sizes: list[int] = []
     bold = state == "winner"
+    for trial in trials:
+        curve = trial.curve
+        x += [*curve, None]
+        y += [*map(rounded, curve.values()), None]
+        numbers += [*[trial.number] * len(curve), None]
+        sizes += [*((7 if bold else 4) if seen in trial.reports else BETWEEN_PX for seen in curve), 0]
     return graph_objects.Scatter(
         x=x, y=y, customdata=numbers, meta=LABELLED, hovertemplate=AT,
         mode="lines+markers", name=state if bold else f"{state} ({len(trials)})",
         opacity=1.0 if bold else 0.5 if state == "pruned" else 0.85,
-        line={"color": COLOURS[state], "width": 3.5 if bold else 1.4}, marker={"size": 7 if bold else 4},
+        line={"color": COLOURS[state], "width": 3.5 if bold else 1.4}, marker={"size": sizes},
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def curves_image(history: StudyRecord, winner: int | None, baseline: tuple[str, 
 
 
 def _draw_trial(axes: Any, trial: TrialRecord, is_winner: bool) -> None:
-    seen, values = list(trial.reports), list(trial.reports.values())
+    seen, values = list(trial.curve), list(trial.curve.values())
     colour = WINNER_COLOUR if is_winner else COLOURS.get(trial.state, "tab:green")
     axes.plot(seen, values, color=colour, linewidth=2.5 if is_winner else 1.2, alpha=1 if is_winner else 0.75)
     axes.plot(seen[-1], values[-1], marker="o", markersize=4, color=colour)

@@ -91,6 +91,15 @@ class RivalTrainer:
         metrics["utterances_per_s"] = len(self._splits["train"]) / max(trial.rival.train_s, 1e-9)
         return {number: Report(trial.budget, metrics)}
 
+    def seen(self, number: int) -> int:
+        """A trial is at its start or at its end."""
+        trial = self._trials[number]
+        return 0 if trial.rival is None else trial.budget
+
+    def interim(self, numbers: Sequence[int]) -> dict[int, Report]:
+        """Between these there is nothing to measure."""
+        return {}
+
     def evaluate(self, number: int, split: str) -> dict[str, float]:
         """The task's metrics of a fitted trial on a split, and loss in nats per answer where one is known."""
         return self._measured(self.rival(number), self.scores(number, split), split)[0]

@@ -45,6 +45,9 @@ class ChainedTrainer(FakeTrainer):
             self._chains[number] = hashlib.sha256(f"{self._chains[number]} {number}".encode()).hexdigest()
         return {number: self._told(number, report) for number, report in reports.items()}
 
+    def interim(self, numbers):
+        return {number: self._told(number, report) for number, report in super().interim(numbers).items()}
+
     def _told(self, number, report):
         params, seen = self._trials[number]
         if params["lr"] == DIVERGING and seen >= DIVERGES_AT:

@@ -104,7 +104,7 @@ def processes(process, name):
 class Outcome:
     """All that a search leaves and that no clock decides."""
 
-    trials: dict  # number -> state, parameters, reports, reason
+    trials: dict  # number -> state, parameters, reports and what was measured between them, reason
     runs: dict  # of confirm runs
     points: frozenset  # of MLflow: run, metric, step, value
     statuses: dict  # of MLflow: run -> status
@@ -116,7 +116,7 @@ def outcome(folder, database):
     record = study_record(load_study("s", None, folder / "s"), "accuracy")
     here = str(folder)
     trials = {
-        t.number: (t.state, dict(t.params), dict(t.reports), t.reason.replace(here, "runs")) for t in record.trials
+        t.number: (t.state, dict(t.params), dict(t.curve), t.reason.replace(here, "runs")) for t in record.trials
     }
     summary = json.loads((folder / "s" / "summary.json").read_text().replace(here, "runs"))
     kept = {name: summary[name] for name in ("trials", "best", "failures", "setting", "answers")}

@@ -42,7 +42,7 @@ def run(runs, mlflow, pause_s=0.02, silent_s=watchdog.SILENT_S, **changes):
     let_the_clock_jump(runs / "clock")
     watchdog.SILENT_S, watchdog.EVERY_S = silent_s, min(silent_s, watchdog.EVERY_S)
     opened = opened_study(runs)
-    sizes = {"trials": 8, "slots": 1, "first_trials": FIRST_TRIALS, "save_every_s": 0.1, **changes}
+    sizes = {"trials": 8, "slots": 1, "first_trials": FIRST_TRIALS, "save_every_s": 0.1, "interim_cost": 5, **changes}
     search = settings(runs, **sizes)
     known = known_trials(opened.study, lr_space(), search.metric)
     tracker = MlflowTracker(search.folder, mlflow, interval_s=0.1, known=known)

@@ -10,7 +10,7 @@ import torch
 
 from sp_search.pretrain.fairseq_settings import fairseq_settings
 from sp_search.pretrain.training import train
-from tests.pretrain.counting import recipe
+from tests.pretrain.counting import Told, recipe
 
 
 def train_as(rank: int, folder: Path, port: int, updates: int) -> None:
@@ -27,4 +27,4 @@ def train_as(rank: int, folder: Path, port: int, updates: int) -> None:
     group.distributed_backend, group.ddp_backend = "gloo", "legacy_ddp"
     cfg.optimization.update_freq = [asked.passes(2)]
     with (folder / f"{rank}.told").open("w") as told:
-        train(cfg, folder / f"{rank}.log", lambda line: print(line, file=told, flush=True))
+        train(cfg, folder / f"{rank}.log", Told(lambda line: print(line, file=told, flush=True)))

@@ -18,7 +18,7 @@ from sp_search.search.base.rungs import report_points
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import study_record
-from sp_search.search.study.trials import PARAMS, REASON, STOPPED
+from sp_search.search.study.trials import MEASURED, PARAMS, REASON, STOPPED
 from sp_search.types import Answered
 from tests.tiny import split_of
 
@@ -185,7 +185,11 @@ def _trial(number, draw, points, seen_at, *, is_running):
         state, reason, reports = TrialState.RUNNING, None, dict(list(reports.items())[:1])
     began = BEGAN + timedelta(seconds=9 * number)
     is_over, has_failed = state.is_finished(), state == TrialState.FAIL
-    attrs = {PARAMS: {**params, "score_end": False}} | ({} if has_failed else {FACTS: _facts(params)})
+    between = dict.fromkeys((7000, 10000, 13000), 0.9 * reports[BUDGET]) if BUDGET in reports else {}
+    measured = {str(seen): {"valid_accuracy": value} for seen, value in between.items()}
+    attrs = {PARAMS: {**params, "score_end": False}, MEASURED: measured} | (
+        {} if has_failed else {FACTS: _facts(params)}
+    )
     trial = optuna.trial.create_trial(
         state=state if has_failed else TrialState.COMPLETE,
         params=params,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sp_search.search.study.trials import MEASURED
 from tests.browser import MARKS, SHOTS, chromium
 from tests.report.studies import draw_report, made_study, write_folder
 
@@ -84,7 +85,9 @@ def test_each_plot_has_its_data(shown):
     )
     shapes = opened.page.evaluate("document.querySelectorAll('#plot-curves .scatterlayer .points path').length")
     seed_runs, stops = 6, sum(trial.state.name == "PRUNED" for trial in study.trials)
-    assert points["curves"] == reports + stops + seed_runs
+    measured = sum(len(trial.user_attrs[MEASURED]) for trial in study.trials)
+    assert measured > 0
+    assert points["curves"] == reports + measured + stops + seed_runs
     assert shapes == points["curves"]
     assert points["against-prompt_length"] == points["against-verbalizer"] == reported
     assert points["timeline"] == len(study.trials) + 2

@@ -35,6 +35,9 @@ class EventFile:
     def reported(self, number, report):
         self._write("reported", number, report.utterances_seen)
 
+    def measured(self, number, report):
+        self._write("measured", number, report.utterances_seen)
+
     def trial_finished(self, number, state, reason, metrics):
         self._write("finished", number, state)
 

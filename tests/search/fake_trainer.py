@@ -44,6 +44,13 @@ class FakeTrainer:
                 reports[number] = Report(seen + CHUNK, {"valid_accuracy": value, "valid_loss": 1 - value})
         return reports
 
+    def seen(self, number: int) -> int:
+        return self._trials[number][1]
+
+    def interim(self, numbers: Sequence[int]) -> dict[int, Report]:
+        values = {number: curve(*self._trials[number]) for number in numbers}
+        return {n: Report(self.seen(n), {"valid_accuracy": v, "valid_loss": 1 - v}) for n, v in values.items()}
+
     @property
     def position(self) -> int:
         return self._position

@@ -26,7 +26,7 @@ def settings(runs: Path, **changes) -> SearchSettings:
         "confirm_top": 2, "confirm_seeds": 2, "final_seeds": 0, "final_budget": 3200, "most_members": 1,
         "smallest": False,
         "first_trials": (), "retries": 0, "begun_as": "print",
-        "workers": 1, "most_workers": None, "slots": 2, "cpus_per_worker": 1,
+        "interim_cost": math.inf, "workers": 1, "most_workers": None, "slots": 2, "cpus_per_worker": 1,
         "gpus_per_worker": 0, "ray_address": None, "save_every_s": 120.0, "wall_s": math.inf, "flat": None,
     }  # fmt: skip
     return SearchSettings(**values | changes)

@@ -23,18 +23,19 @@ def told(total, done, faults=()):
     return stream.getvalue().splitlines()
 
 
-def test_every_few_seconds_a_line_tells_how_many_how_fast_and_how_long():
-    assert told(12, 0) == [
-        "units: 5 of 12 utterances, 1.0 a second, 7 s left",
-        "units: 10 of 12 utterances, 1.0 a second, 2 s left",
-        "units: 12 of 12 utterances, 1.0 a second, 12 s",
+def test_a_line_comes_after_five_seconds_and_then_every_minute():
+    assert told(130, 0) == [
+        "units: 5 of 130 utterances, 1.0 a second, about 2 min left",
+        "units: 65 of 130 utterances, 1.0 a second, about 1 min left",
+        "units: 125 of 130 utterances, 1.0 a second, about 5 s left",
+        "units: 130 of 130 utterances, 1.0 a second, 2 min",
     ]
 
 
 def test_what_was_done_before_does_not_make_it_look_fast():
     assert told(1_007, 1_000) == [
         "units: 1,000 of 1,007 utterances were done before",
-        "units: 1,005 of 1,007 utterances, 1.0 a second, 2 s left",
+        "units: 1,005 of 1,007 utterances, 1.0 a second, about 2 s left",
         "units: 1,007 of 1,007 utterances, 1.0 a second, 7 s",
     ]
 

@@ -51,6 +51,7 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         sampler=read_sampler("tpe"),
         pruner=Choice("asha", {"brackets": 1}),
         wall_s=math.inf,
+        interim_cost=math.inf,
         flat=None,
         save_every_s=math.inf,
         metric="valid_accuracy",

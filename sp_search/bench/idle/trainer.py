@@ -38,6 +38,14 @@ class IdleTrainer:
             self._trials[number] = (self._trials[number][0], until[number])
         return {n: Report(until[n], {"valid_accuracy": curve(*self._trials[n], self._half)}) for n in numbers}
 
+    def seen(self, number: int) -> int:
+        """How far a trial is."""
+        return self._trials[number][1]
+
+    def interim(self, numbers: Sequence[int]) -> dict[int, Report]:
+        """Nothing is measured between reports."""
+        return {}
+
     @property
     def position(self) -> int:
         """There is no stream of batches."""

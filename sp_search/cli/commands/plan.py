@@ -1,34 +1,27 @@
 """Print the plan of a search without running it: its space for this LM, first trials, rungs and amount of training.
 
-The LM and the corpus are read, so faults in them, in the space or in the settings are found here. The time is
-estimated from a rate, in trial-utterances/s of the whole search: give it with rate=900, or let measure=true measure a
-worker for some seconds. json=true prints one JSON object.
+The LM and the corpus are read, so faults in them, in the space or in the settings are found here. The time of the
+whole search is estimated from a rate, in trial-utterances/s of its training: give it with rate=900, or let
+measure=true time some updates on this machine, which also says how much disk the study takes. With budget.rate= it
+says what that costs. json=true prints one JSON object.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
-import torch
-
-from sp_search.bench.speed.timing import engine_course, medians
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.planned import Planned, lines, planned_search
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.search_setup import prepare_search, searches_rivals, tell_corpus
+from sp_search.cli.wiring.speed import measured
 from sp_search.config import Settings
-from sp_search.engine.train.factory import TrainerSpec
 from sp_search.errors import ConfigError
-from sp_search.search.base.cost_estimate import draws
-from sp_search.search.base.settings import SearchSettings
-from sp_search.search.base.space import Space
 
 READS = OF_SEARCH
 EXAMPLE = "sp-search plan task=intent data=units/my measure=true"
-
-MEASURED_UPDATES, MEASURED_STRETCHES = 5, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +45,11 @@ def run(config: PlanSettings) -> int:
     check_places(config)
     with joined(config) as sized:
         planned = _planned(sized)
-    print(json.dumps(asdict(planned) | {"hours": planned.hours}) if config.json else "\n".join(lines(planned)))
+    print(
+        json.dumps(asdict(planned) | {"hours": planned.hours, "money": planned.money})
+        if config.json
+        else "\n".join(lines(planned))
+    )
     return 0
 
 
@@ -62,15 +59,7 @@ def _planned(config: PlanSettings) -> Planned:
     settings, space = prepared.settings, prepared.space
     if config.measure and searches_rivals(space):
         raise ConfigError("measure: expected a method that trains on the LM, got rivals, which are fitted in seconds")
-    rate = worker_rate(prepared.recipe, settings, space) * settings.workers if config.measure else config.rate
-    is_new = not settings.folder.exists()
-    return planned_search(config, prepared, rate, is_new=is_new, is_measured=config.measure)
-
-
-def worker_rate(recipe: TrainerSpec, settings: SearchSettings, space: Space) -> float:
-    """Trial-utterances/s of one worker whose slots are all filled with trials drawn from the space."""
-    torch.set_num_threads(recipe.threads)
-    recipe = replace(recipe, chunk_updates=MEASURED_UPDATES)
-    course = engine_course(recipe, draws(space, settings.slots, settings.seed), MEASURED_STRETCHES)
-    timed = [course.timed(number) for number in range(1, 1 + MEASURED_STRETCHES)]
-    return medians(timed, "utterances_per_s")["utterances_per_s"]
+    recipe = prepared.recipe
+    parts = recipe.parts(prepared.lm, prepared.data) if config.measure else None
+    timed = None if parts is None else measured(recipe, parts, settings, space)
+    return planned_search(config, prepared, config.rate, timed, is_new=not settings.folder.exists())

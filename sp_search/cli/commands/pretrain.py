@@ -10,7 +10,6 @@ attention_heads=4.
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from sp_search.host import cores
 from sp_search.pretrain.databin import Source
 from sp_search.pretrain.pretrain import pretrain
 from sp_search.pretrain.recipe import Recipe
+from sp_search.progress_line import ProgressLine
 from sp_search.tracking.base.provenance import versions
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import split_file
@@ -77,8 +77,9 @@ def run(config: PretrainSettings) -> int:
     check_writable(config.to, "to", make=False)
     source, corpus = source_of(config), folder_of(config.corpus)
     others = {folder_of(config.valid)} - {corpus} if config.valid else set()
+    shown = ProgressLine()
     for line in check_origins(corpus_origin(corpus), *map(corpus_origin, others)):
-        _tell(line)
+        shown.say(line)
     torch.set_num_threads(config.engine.threads or cores())
     recipe, gpus, dtype = recipe_of(config), gpus_of(config), config.engine.dtype
     done = pretrain(
@@ -87,11 +88,11 @@ def run(config: PretrainSettings) -> int:
         config.to,
         gpus=gpus,
         bfloat16=dtype == "bfloat16" or (dtype == "auto" and gpus > 0),
-        tell=_tell,
+        shown=shown,
     )
     repeats = done.data.repeats
     if abs(repeats["train"] - repeats["valid"]) > CLEAR:
-        _tell(
+        shown.say(
             f"{config.corpus}: {repeats['train']:.0%} of neighbouring units are the same unit in train, "
             f"{repeats['valid']:.0%} in valid: make both with repeats, or none"
         )
@@ -110,10 +111,6 @@ def run(config: PretrainSettings) -> int:
 def folder_of(path: Path) -> Path:
     """The folder that holds a file's `meta.json`, or the folder itself."""
     return path if is_there(path, DataError) and path.is_dir() else path.parent
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def recipe_of(config: PretrainSettings) -> Recipe:

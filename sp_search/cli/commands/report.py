@@ -26,6 +26,7 @@ from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import deciding_metric, study_record
 from sp_search.search.study.study import load_study
+from sp_search.search.study.trials import goes_on
 from sp_search.tracking.api.attach import attach
 from sp_search.tracking.base.uri import default_uri
 from sp_search.tracking.upload.sync import sync
@@ -73,7 +74,7 @@ def _write(config: ReportSettings) -> tuple[Path, Ending | None]:
     folder = config.runs / config.study
     study = load_study(config.study, config.cluster.storage, folder)
     check_writable(folder / "report", "runs", make=False)
-    ending = _ending(folder / "summary.json", config.runs)
+    ending = None if goes_on(study) else _ending(folder / "summary.json", config.runs)
     metric = ending.summary["metric"] if ending else deciding_metric(study)
     again_s = int(EVERY_S) if config.watch and ending is None else 0
     record, pictures = study_record(study, metric, config.study), study_pictures(study, metric)

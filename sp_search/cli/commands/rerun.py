@@ -142,7 +142,7 @@ def _recipe_of_export(config: RerunSettings, prompt: Path, document: Mapping[str
 def _trained_again(trainer: MultiTrialTrainer, number: int, member: Mapping[str, Any]) -> Mapping[str, Tensor]:
     """A member's tensors, trained on the batches that it saw."""
     trainer.add(number, member["params"], seed=member["seed"], budget=member["budget"])
-    trainer.retrain(number, member["segments"])
+    trainer.retrain([number], member["segments"])
     with tempfile.TemporaryDirectory() as folder:
         trainer.save(number, Path(folder))
         tensors: Mapping[str, Tensor] = read_state(Path(folder))["tensors"]

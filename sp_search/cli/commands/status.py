@@ -14,10 +14,10 @@ from typing import Any
 
 from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
+from sp_search.durations import spoken
 from sp_search.errors import StudyError
 from sp_search.files.paths import reason
 from sp_search.search.ui.heartbeat import HEARTBEAT_FILE
-from sp_search.search.ui.words import clock
 
 READS = OF_NAME
 EXAMPLE = "sp-search status task=intent"
@@ -65,7 +65,7 @@ def status_lines(told: Mapping[str, Any], silent_s: float) -> list[str]:
         told: what the search has written.
         silent_s: seconds since then.
     """
-    who = f"process {told['pid']} on {told['host']}, {clock(max(0.0, silent_s))} ago"
+    who = f"process {told['pid']} on {told['host']}, {spoken(max(0.0, silent_s))} ago"
     if told["how"] == "finished":
         lines = [f"study {told['study']}: finished ({who})", told["trials"]]
     elif told["how"] == "stopped" or is_silent(told, silent_s):

@@ -73,6 +73,9 @@ class ProgressTeller:
         self._rate = report.metrics.get("utterances_per_s", self._rate)
         self._tell()
 
+    def measured(self, number: int, report: Report) -> None:
+        """Tell nothing of what decides nothing."""
+
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """A trial ended."""
         if number in self._searched:

@@ -1,13 +1,24 @@
-"""What a search will do, as a record and as lines for people; `plan` prints it, and a tracked study keeps it."""
+"""What a search will do, and what it will take, as a record and as lines for people.
+
+`plan` prints it, a search begins with it, and a tracked study keeps it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from rich.filesize import decimal
+
 from sp_search.cli.wiring.search_setup import PreparedSearch
+from sp_search.cli.wiring.speed import Measured, split_costs
 from sp_search.config import Settings
+from sp_search.durations import spoken
 from sp_search.search.base.cost_estimate import Plan, plan_search
+from sp_search.search.base.time_estimate import Expected, Speed, expected, pace_of_rate, stored_bytes
+
+AROUND_S = 30.0
+"""What everything but workers takes: rivals, the start of Ray and of workers, the report, MLflow."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +35,49 @@ class Planned:
     plan: Plan
     rate: float | None  # trial-utterances/s of all workers
     is_measured: bool
+    expected: Expected | None  # seconds; None without a rate
+    disk_bytes: int | None  # None where no state was measured
+    price: float | None  # money an hour of one worker
 
     @property
     def hours(self) -> dict[str, float] | None:
-        """The estimated and the longest training time; None without a rate."""
-        if self.rate is None:
+        """The estimated and the longest time of the whole search; None without a rate."""
+        if self.expected is None:
             return None
-        estimated, most = self.plan.utterances
-        return {"estimated": estimated / self.rate / 3600, "most": most / self.rate / 3600}
+        return {"estimated": self.expected.seconds / 3600, "most": self.expected.most_s / 3600}
+
+    @property
+    def money(self) -> dict[str, float] | None:
+        """What that costs; None without a rate or a price."""
+        if self.hours is None or self.price is None:
+            return None
+        return {name: hours * self.workers * self.price for name, hours in self.hours.items()}
 
 
 def planned_search(
-    config: Settings, prepared: PreparedSearch, rate: float | None = None, *, is_new: bool, is_measured: bool = False
+    config: Settings,
+    prepared: PreparedSearch,
+    rate: float | None = None,
+    measured: Measured | None = None,
+    *,
+    is_new: bool,
 ) -> Planned:
     """What a checked search will do.
 
     Args:
         config: of the command.
         prepared: of the same settings.
-        rate: trial-utterances/s of all workers, where it is known.
+        rate: trial-utterances/s of all workers, where it is given.
+        measured: a worker's speed, where it was timed.
         is_new: whether the study has no trials yet.
-        is_measured: whether the rate was.
     """
     lm, data, settings = prepared.lm, prepared.data, prepared.settings
+    speed = measured.speed if measured else None
+    if rate is not None:
+        pace = pace_of_rate(rate, settings.workers)
+        speed = Speed(pace, pace, split_costs(data, prepared.recipe))
+    elif speed is not None:
+        rate = settings.in_flight / speed.drawn.step_s(settings.slots)
     return Planned(
         study=settings.study,
         is_new=is_new,
@@ -57,8 +88,20 @@ def planned_search(
         utterances={"data": config.data.name, **{name: len(split) for name, split in data.corpus.splits.items()}},
         plan=plan_search(settings, prepared.space),
         rate=rate,
-        is_measured=is_measured,
+        is_measured=measured is not None,
+        expected=None if speed is None else expected(settings, speed, AROUND_S),
+        disk_bytes=None if measured is None else stored_bytes(settings, measured.state_bytes),
+        price=config.budget.rate,
     )
+
+
+def first_lines(planned: Planned) -> Iterator[str]:
+    """What a search begins with: its rungs, and what it is expected to take."""
+    points = planned.plan.points
+    there = ", ".join(f"about {point.trials:.0f} at {point.utterances:,}" for point in points)
+    yield f"plan: {planned.trials} trials, of which get there: {there} utterances"
+    if planned.expected is not None:
+        yield f"plan: {_duration(planned)}"
 
 
 def lines(planned: Planned) -> Iterator[str]:
@@ -91,18 +134,19 @@ def lines(planned: Planned) -> Iterator[str]:
 
 
 def _duration(planned: Planned) -> str:
-    if planned.hours is None or planned.rate is None:
+    """Time, disk and money, as far as they are known."""
+    if planned.expected is None or planned.rate is None:
         return "time: not known without a rate; say rate=TRIAL_UTTERANCES_PER_S, or measure=true"
-    how = "one worker measured, times the workers" if planned.is_measured else "as given"
-    return (
-        f"time: about {_clock(planned.hours['estimated'])}, at most {_clock(planned.hours['most'])}, at "
-        f"{planned.rate:,.0f} trial-utterances/s ({how}); start-up, validation and slots that wait come on top"
-    )
-
-
-def _clock(hours: float) -> str:
-    minutes = round(hours * 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{max(1, minutes)} min"
+    how = "timed on one worker" if planned.is_measured else "as given"
+    parts = [
+        f"time: about {spoken(planned.expected.seconds)}, at most {spoken(planned.expected.most_s)} (at "
+        f"{planned.rate:,.0f} trial-utterances/s, {how})"
+    ]
+    if planned.disk_bytes is not None:
+        parts.append(f"disk: about {decimal(planned.disk_bytes)}")
+    if (money := planned.money) is not None:
+        parts.append(f"money: about {money['estimated']:,.2f}, at most {money['most']:,.2f}")
+    return "; ".join(parts)
 
 
 def _short(value: object) -> str:

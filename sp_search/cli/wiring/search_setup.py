@@ -33,6 +33,7 @@ from sp_search.search.base.choices import Choice
 from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.pruners import read_pruner
+from sp_search.search.base.rungs import measuring_cost
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_params, read_space
 from sp_search.search.study.contract import BEGUN_AS
@@ -118,7 +119,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     metric = data.decides
     if parts := said(data.corpus.splits, data.known, metric):
         corpus_lines.append(parts)
-    settings = search_settings(config, f"{VALID}{metric}", first or (), begun_as="")
+    settings = search_settings(config, f"{VALID}{metric}", first or (), "", interim_cost(config, data))
     return PreparedSearch(recipe, lm, data, quantizer, space, settings, identity, corpus_lines)
 
 
@@ -138,8 +139,20 @@ def resolved_dtype(config: Settings) -> DtypeName:
     return dtype_name(pick_dtype(config.engine.dtype, pick_device(config.engine.device)))
 
 
-def search_settings(config: Settings, metric: str, first_trials: tuple[Params, ...], begun_as: str) -> SearchSettings:
-    """How large a search is, what decides in it, and what it runs on."""
+def interim_cost(config: Settings, data: TaskData) -> float:
+    """What measuring a trial on valid before its full budget costs, in training utterances."""
+    whole = len(data.corpus.splits["valid"])
+    return measuring_cost(min(config.schedule.valid_sample or whole, whole), writes=config.task.decoding != "best")
+
+
+def search_settings(
+    config: Settings,
+    metric: str,
+    first_trials: tuple[Params, ...],
+    begun_as: str,
+    interim_cost: float = math.inf,
+) -> SearchSettings:
+    """How large a search is, what decides in it, and what it runs on; see `SearchSettings`."""
     schedule, cluster = config.schedule, config.cluster
     on_gpu = device_kind(config.engine.device) == "cuda"
     gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
@@ -150,6 +163,7 @@ def search_settings(config: Settings, metric: str, first_trials: tuple[Params, .
         budget=schedule.budget,
         grace=schedule.grace,
         reduction_factor=schedule.reduction_factor,
+        interim_cost=interim_cost,
         metric=metric,
         sampler=read_sampler(schedule.sampler),
         pruner=_pruner(config),
@@ -199,7 +213,7 @@ def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
         ConfigError: the space is wrong, or has a method that does not suit the task.
     """
     space = read_space(config.space, parameter_limits(architecture.layers), architecture.layers)
-    methods = _methods(space)
+    methods = methods_of(space)
     if "probe" in methods:
         check_probe(task)
     if len({is_rival({"method": method}) for method in methods}) > 1:
@@ -212,7 +226,7 @@ def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:
 
 def searches_rivals(space: Space) -> bool:
     """Whether the trials of a space are rivals, which use no LM."""
-    return any(is_rival({"method": method}) for method in _methods(space))
+    return any(is_rival({"method": method}) for method in methods_of(space))
 
 
 def trial_faults(
@@ -242,7 +256,8 @@ def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterato
     yield from draws(space, TRIED, seed)
 
 
-def _methods(space: Space) -> list[str]:
+def methods_of(space: Space) -> list[str]:
+    """The methods that trials of a space may have."""
     return [str(value) for r in space.ranges if r.name == "method" for value in r.values]
 
 

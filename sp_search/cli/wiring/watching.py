@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sp_search.cli.wiring.finished_study import SearchCommand
-from sp_search.cli.wiring.planned import lines, planned_search
+from sp_search.cli.wiring.planned import Planned, lines
 from sp_search.cli.wiring.search_setup import PreparedSearch
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
@@ -63,13 +63,16 @@ def left_before(record: StudyRecord) -> Before:
     return Before(ended, again, value, "" if number is None else f"trial {number}")
 
 
-def tracker_of(config: Settings, prepared: PreparedSearch, known: Sequence[KnownTrial]) -> MlflowTracker | None:
+def tracker_of(
+    config: Settings, prepared: PreparedSearch, known: Sequence[KnownTrial], planned: Planned
+) -> MlflowTracker | None:
     """The tracker of a search, with the plan as its first file; None where the settings want none.
 
     Args:
         config: of the search.
         prepared: the same, checked.
         known: the trials that the study has.
+        planned: what this start is to do.
 
     Raises:
         ConfigError: MLflow has no such kind of store.
@@ -87,7 +90,6 @@ def tracker_of(config: Settings, prepared: PreparedSearch, known: Sequence[Known
         sample_s=SAMPLE_S,
         known=known,
     )
-    plan = planned_search(config, prepared, is_new=not known)
-    write_text(settings.folder / PLAN, "\n".join(lines(plan)) + "\n")
+    write_text(settings.folder / PLAN, "\n".join(lines(planned)) + "\n")
     tracker.artifact(None, settings.folder / PLAN)
     return tracker

@@ -138,12 +138,12 @@ class MultiTrialTrainer:
         """The fingerprint of the corpus."""
         return self._data.corpus.fingerprint
 
-    def retrain(self, number: int, segments: Sequence[Sequence[int]]) -> None:
-        """Train one trial again on recorded stretches of the stream, each (first batch, number of batches)."""
+    def retrain(self, numbers: Sequence[int], segments: Sequence[Sequence[int]]) -> None:
+        """Train trials again on recorded stretches of the stream, each (first batch, number of batches)."""
         for first, count in segments:
             self._position = first
             for _ in range(count):
-                self._update([self._trials[number]])
+                self._update([self._trials[number] for number in numbers])
 
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
         """Train the named trials for `chunk_updates` updates.
@@ -169,6 +169,15 @@ class MultiTrialTrainer:
             n: loss for n, loss in losses.items() if trials[n].utterances_seen >= until[n] or not np.isfinite(loss)
         }
         return self._reports(due, rate)
+
+    def seen(self, number: int) -> int:
+        """Training utterances that a trial has seen."""
+        return self._trials[number].utterances_seen
+
+    def interim(self, numbers: Sequence[int]) -> dict[int, Report]:
+        """What trials come to on valid where they stand, as a report has it; changes nothing of them."""
+        measured = self._validator.on_valid({number: self._trials[number] for number in numbers})
+        return {number: Report(self.seen(number), _of_valid(found)) for number, found in measured.items()}
 
     def evaluate(self, numbers: Sequence[int], split: str) -> dict[int, dict[str, float]]:
         """The task's metrics, and loss in nats per answer symbol, of each of these trials on a split."""
@@ -250,7 +259,7 @@ class MultiTrialTrainer:
         reports = {}
         for number, loss in losses.items():
             trial = self._trials[number]
-            metrics = {f"valid_{name}": value for name, value in valid.get(number, {}).items()}
+            metrics = _of_valid(valid.get(number, {}))
             metrics |= {"train_loss": loss, "utterances_per_s": rate}
             reason = "" if number in valid else f"training loss is {loss}"
             reports[number] = Report(trial.utterances_seen, metrics, reason)
@@ -265,3 +274,7 @@ class MultiTrialTrainer:
         for trial in trials:
             trial.step(self._position, len(indices))
         self._position += 1
+
+
+def _of_valid(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {f"valid_{name}": value for name, value in metrics.items()}

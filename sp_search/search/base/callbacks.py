@@ -13,9 +13,9 @@ from sp_search.types import Params, Report
 OBSERVED = ("train_loss", "utterances_per_s")
 
 
-def is_observed(metric: str) -> bool:
-    """Whether observers are told a metric: those measured on valid and those of training are."""
-    return metric.startswith(VALID) or metric in OBSERVED
+def observed(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that observers are told: those measured on valid, and those of training."""
+    return {name: float(metrics[name]) for name in metrics if name.startswith(VALID) or name in OBSERVED}
 
 
 class Observer(Protocol):
@@ -29,6 +29,9 @@ class Observer(Protocol):
 
     def reported(self, number: int, report: Report) -> None:
         """A trial reported."""
+
+    def measured(self, number: int, report: Report) -> None:
+        """Valid was measured between two reports of a trial; it decides nothing."""
 
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """A trial ended: COMPLETE, PRUNED or FAIL."""

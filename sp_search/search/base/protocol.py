@@ -15,8 +15,9 @@ METRIC = "objective"
 VALID = "valid_"
 """Prefix of the validation metrics in a report."""
 
-FACTS, POSITION = "facts", "position"
-"""Keys of a Tune result: facts of the trial (parameters, bytes) as pairs; the worker's batch stream position."""
+FACTS, POSITION, INTERIM = "facts", "position", "interim"
+"""Keys of a Tune result: facts of the trial (parameters, bytes) as pairs; the worker's batch stream position; whether
+valid was measured between two reports, which decides nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +32,15 @@ class TrialRequest:
     folder: str  # of its saved state; every node sees it
     study: str  # fingerprint of what the study was begun as
     position: int = 0  # of the stream of batches: a worker that is less far begins there
+    interim: tuple[int, ...] = ()  # utterances seen, between the points, at which valid is measured
 
     def next_point(self, after: int) -> int | None:
         """The first report point after `seen` utterances; None after the last one."""
         return next((point for point in self.points if point > after), None)
+
+    def is_interim(self, before: int, now: int) -> bool:
+        """Whether valid is to be measured where a trial has gone from `before` to `now` utterances."""
+        return any(before < point <= now for point in self.interim)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -44,11 +50,15 @@ class TrialRequest:
 
 @dataclass(frozen=True)
 class TrialReport:
-    """A report, the facts of the trial, and its worker's position in the batch stream."""
+    """A report, the facts of the trial, and its worker's position in the batch stream.
+
+    An interim one is told and not saved: a trial that is cut off behind it measures again, or has told it already.
+    """
 
     report: Report
     facts: Mapping[str, Any]
     position: int
+    interim: bool = False
 
     def tune_result(self, metric: str, budget: int) -> dict[str, Any]:
         """The report as a Tune result; `metric` is the deciding one."""
@@ -58,6 +68,7 @@ class TrialReport:
         result["done"] = bool(report.diverged) or report.utterances_seen >= budget
         result[FACTS] = tuple(self.facts.items())  # Tune would flatten a dict
         result[POSITION] = self.position
+        result[INTERIM] = self.interim
         return result
 
     def note(self, request: TrialRequest) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sp_search.search.base.choices import Choice
 from sp_search.search.base.protocol import TrialRequest
-from sp_search.search.base.rungs import report_points
+from sp_search.search.base.rungs import interim_points, report_points
 from sp_search.types import Params
 
 
@@ -21,6 +21,9 @@ class SearchSettings:
     budget: int  # of a full trial
     grace: int  # before the first rung
     reduction_factor: int  # 2 or more
+    interim_cost: (
+        float  # of measuring valid between two reports, in training utterances; inf = it is not measured there
+    )
     metric: str  # of a trial's report, that decides, more being better: valid_accuracy
     sampler: Choice  # who draws settings
     pruner: Choice  # who stops trials
@@ -91,12 +94,14 @@ class SearchSettings:
             budget: of a full run; None is that of the search's trials.
         """
         budget = budget or self.budget
+        points = report_points(budget, self.grace, self.reduction_factor)
         return TrialRequest(
             number=number,
             params=dict(params),
             seed=seed,
             budget=budget,
-            points=report_points(budget, self.grace, self.reduction_factor),
+            points=points,
+            interim=interim_points(points, self.interim_cost),
             folder=str(self.trial_folder(number)),
             study=self.begun_as,
             position=position,

@@ -67,6 +67,9 @@ class SearchLimits:
         if value > self._best:
             self._best, self._best_trial, self._ended_since = value, number, 0
 
+    def measured(self, number: int, report: Report) -> None:
+        """Nothing to count: it decides nothing."""
+
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """Count the trials behind the best one's last improvement."""
         self._ended_since += number != self._best_trial

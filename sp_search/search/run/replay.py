@@ -73,9 +73,10 @@ def _made(trainer: Trainer, call: Mapping[str, Any], states: Path, number: int |
         trainer.save(call["number"], states / call["state"], {})
     elif kind == "remove":
         trainer.remove(call["number"])
-    elif kind == "advance":
-        until = {int(n): point for n, point in call["until"].items()}
-        reports = trainer.advance(list(until), until)
+    elif kind in ("advance", "interim"):
+        until = {int(n): point for n, point in call.get("until", {}).items()}
+        told = [int(n) for n in call["reports"]]
+        reports = trainer.advance(list(until), until) if kind == "advance" else trainer.interim(told)
         for n, told in ((int(n), told) for n, told in call["reports"].items()):
             if number in (None, n):
                 again = reports[n].metrics if n in reports else {}

@@ -41,7 +41,7 @@ from sp_search.search.run.race import race
 from sp_search.search.run.seed_runs import final_run, train_runs
 from sp_search.search.run.time_spent import TimeSpent
 from sp_search.search.study.study import OpenStudy, StudyIdentity
-from sp_search.search.study.trials import counts, failures, past_reports, was_cut_short
+from sp_search.search.study.trials import FINISHED, counts, failures, past_reports, was_cut_short
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
 from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
@@ -62,9 +62,6 @@ SWITCH_S = 0.0005
 
 
 Conclude = Callable[[Finished, dict[str, Any], Observers], None]
-
-FINISHED = "finished"
-"""The study's attribute that says with how many trials and confirm runs it was searched to its end."""
 
 
 def run_search(
@@ -106,7 +103,7 @@ def run_search(
     limits = SearchLimits(settings, spent.wall_s)
     listeners = Observers([*observers, spent, limits])
     with (
-        _observed(settings, identity, listeners),
+        _begun(settings, identity, study, listeners),
         ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker)),
         _workers(settings, make_trainer, shared) as fleet,
     ):
@@ -130,13 +127,16 @@ def run_search(
 
 
 @contextmanager
-def _observed(settings: SearchSettings, identity: StudyIdentity, observers: Observers) -> Iterator[None]:
+def _begun(
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, observers: Observers
+) -> Iterator[None]:
     """Open a study to its listeners before Ray starts, and close them when it has ended: who uploads, uses that time.
 
     A shorter thread switch interval, so that the upload thread doesn't delay the search.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
+    study.set_user_attr(FINISHED, None)  # what an earlier search left is no answer of this one
     try:
         observers.tell("study_opened", study_info(settings, identity))
         yield

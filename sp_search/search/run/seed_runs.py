@@ -14,7 +14,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import FrozenTrial
 
-from sp_search.search.base.callbacks import Observers, is_observed
+from sp_search.search.base.callbacks import Observers, observed
 from sp_search.search.base.protocol import VALID, TrialReport, TrialRequest
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
@@ -111,8 +111,8 @@ def train_runs(
         slot, answer = slots.next_report()
         if isinstance(answer, TrialReport):
             seen, metrics = answer.report.utterances_seen, answer.report.metrics
-            heard = {name: value for name, value in metrics.items() if is_observed(name)}
-            observers.tell("reported", slot.request.number, Report(seen, heard))
+            event = "measured" if answer.interim else "reported"
+            observers.tell(event, slot.request.number, Report(seen, observed(metrics)))
             if not answer.report.diverged and seen < slot.request.budget:
                 slots.ask(slot, after=seen)
                 continue

@@ -56,6 +56,10 @@ class TimeSpent:
         if self._clock() - self._kept_at > EVERY_S:
             self.keep()
 
+    def measured(self, number: int, report: Report) -> None:
+        """Keep it now and then."""
+        self.reported(number, report)
+
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """Nothing to keep."""
 

@@ -13,7 +13,7 @@ from sp_search.search.base.protocol import FACTS, VALID
 from sp_search.search.base.rungs import rungs
 from sp_search.search.base.space import Space
 from sp_search.search.study.contract import BEGUN_AS
-from sp_search.search.study.trials import METRICS, PARAMS, REASON, SEED, TWIN_OF, recorded_runs
+from sp_search.search.study.trials import MEASURED, METRICS, PARAMS, REASON, SEED, TWIN_OF, recorded_runs
 from sp_search.tasks.registry import get_task
 from sp_search.tracking.api.catch_up import KnownTrial
 from sp_search.types import Params
@@ -31,6 +31,12 @@ class TrialRecord:
     began: datetime | None = None
     ended: datetime | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # trained_parameters, stored_bytes; empty before a report
+    measured: Mapping[int, float] = field(default_factory=dict)  # the same as reports, between them
+
+    @property
+    def curve(self) -> Mapping[int, float]:
+        """The reports and what was measured between them, ascending."""
+        return dict(sorted({**self.measured, **self.reports}.items()))
 
     @property
     def last(self) -> tuple[int, float] | None:
@@ -77,6 +83,7 @@ def study_record(study: optuna.Study, metric: str, name: str | None = None) -> S
             began=trial.datetime_start,
             ended=trial.datetime_complete,
             facts=trial.user_attrs.get(FACTS, {}),
+            measured={int(seen): one[f"{VALID}{metric}"] for seen, one in trial.user_attrs.get(MEASURED, {}).items()},
         )
         for trial in study.get_trials(deepcopy=False)
     )
@@ -116,6 +123,7 @@ def known_trials(study: optuna.Study, space: Space, metric: str) -> list[KnownTr
                 seen: trial.user_attrs.get(METRICS, {}).get(str(seen), {metric: value})
                 for seen, value in trial.intermediate_values.items()
             },
+            measured={int(seen): metrics for seen, metrics in trial.user_attrs.get(MEASURED, {}).items()},
             state=trial.state.name if trial.state.is_finished() else "",
             reason=trial.user_attrs.get(REASON, ""),
         )

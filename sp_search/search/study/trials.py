@@ -19,10 +19,15 @@ it has."""
 RUNS = {"confirm": "confirmed", "final": "final"}
 """Attributes of the study, by role: the runs under fresh seeds that ended, by `TRIAL:REPEAT`."""
 
-REPORTS, METRICS, FAILURES = "reports", "metrics", "failures"
+REPORTS, METRICS, MEASURED, FAILURES = "reports", "metrics", "measured", "failures"
 """Attributes of a trial: utterances seen -> [number of the report in the study, position in the batch stream],
-utterances seen -> all metrics of the report, and the reasons of its failed runs.
+utterances seen -> all metrics of the report, the same of what was measured between reports, and the reasons of its
+failed runs.
 """
+
+FINISHED = "finished"
+"""The study's attribute that says with how many trials and confirm runs it was searched to its end; None from there
+on where it goes on to more."""
 
 STOPPED = "stopped at a rung"
 OVER = "stopped by the search's budget"
@@ -45,6 +50,11 @@ def stream_position(study: optuna.Study) -> int:
     of_trials = (at for t in study.get_trials(deepcopy=False) for _, at in t.user_attrs.get(REPORTS, {}).values())
     of_runs = (run.get("position", 0) for role in RUNS for run in recorded_runs(study, role).values())
     return max((0, *of_trials, *of_runs))
+
+
+def goes_on(study: optuna.Study) -> bool:
+    """Whether a study has been taken up again since its last end, which its summary is of."""
+    return FINISHED in study.user_attrs and study.user_attrs[FINISHED] is None
 
 
 def counts(study: optuna.Study) -> dict[str, int]:

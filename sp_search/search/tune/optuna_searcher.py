@@ -21,8 +21,8 @@ from ray.tune.search import Searcher
 from sp_search.errors import StudyError, UserError
 from sp_search.files.paths import is_disk_full
 from sp_search.files.room import once_there_is_room, wait_for_room
-from sp_search.search.base.callbacks import Observers, is_observed
-from sp_search.search.base.protocol import FACTS, METRIC, POSITION, TIME
+from sp_search.search.base.callbacks import Observers, observed
+from sp_search.search.base.protocol import FACTS, INTERIM, METRIC, POSITION, TIME
 from sp_search.search.base.result import Keep
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
@@ -30,6 +30,7 @@ from sp_search.search.study.sampler import sampler, trial_seed
 from sp_search.search.study.study import OpenStudy
 from sp_search.search.study.trials import (
     FAILURES,
+    MEASURED,
     METRICS,
     OVER,
     PARAMS,
@@ -120,11 +121,12 @@ class StudySearcher(Searcher):
         self._running[trial_id] = running
         self._announce(running)
         request = self._settings.request(running.number, running.params, running.seed, self._position)
-        return {NUMBER: running.number, SEEN: max(running.reported, default=0), REQUEST: request}
+        return {NUMBER: running.number, SEEN: running.seen, REQUEST: request}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Store a report in the study at once, so that a killed search loses none."""
-        self._keep_report(self._running[trial_id], result)
+        keep = self._keep_measured if result.get(INTERIM) else self._keep_report
+        keep(self._running[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record in the study how a trial ended."""
@@ -196,6 +198,7 @@ class StudySearcher(Searcher):
         reported, reports = dict(frozen.intermediate_values), dict(frozen.user_attrs.get(REPORTS, {}))
         running = Running(trial, frozen.user_attrs[PARAMS], frozen.user_attrs[SEED], reported, reports)
         running.metrics |= frozen.user_attrs.get(METRICS, {})
+        running.measured |= frozen.user_attrs.get(MEASURED, {})
         if max(reported, default=0) >= self._settings.budget:
             self._announce(running)
             self._end(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
@@ -251,18 +254,21 @@ class StudySearcher(Searcher):
         self._position = max(self._position, int(result.get(POSITION, 0)))
         if seen in running.reported or not math.isfinite(value):
             return
-        running.reported[seen] = value
-        running.found_full = 0
-        running.reports[str(seen)] = [self._told, int(result.get(POSITION, 0))]
+        metrics = observed(result)
+        running.report(seen, value, metrics, [self._told, int(result.get(POSITION, 0))])
         self._told += 1
-        running.metrics[str(seen)] = metrics = {name: float(result[name]) for name in result if is_observed(name)}
-        running.trial.set_user_attr(METRICS, dict(running.metrics))
-        # before the report, because one without its place has no order
-        running.trial.set_user_attr(REPORTS, dict(running.reports))
-        running.trial.report(value, seen)
         if FACTS not in running.trial.user_attrs:
             running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
         self._observers.tell("reported", running.number, Report(seen, metrics))
+
+    def _keep_measured(self, running: Running, result: Mapping[str, Any]) -> None:
+        """Keep what was measured between two reports: beside them, for no sampler and no pruner is to see it."""
+        seen = int(result[TIME])
+        if str(seen) in running.measured or not math.isfinite(result[METRIC]):
+            return
+        metrics = observed(result)
+        running.measure(seen, metrics)
+        self._observers.tell("measured", running.number, Report(seen, metrics))
 
     def _end(self, running: Running, state: TrialState, reason: str, result: Mapping[str, Any] | None = None) -> None:
         if reason:

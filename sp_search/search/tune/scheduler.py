@@ -17,7 +17,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, MedianStoppingRule, TrialScheduler
 
 from sp_search.search.base.choices import Choice
-from sp_search.search.base.protocol import METRIC, TIME, PastReport
+from sp_search.search.base.protocol import INTERIM, METRIC, TIME, PastReport
 
 NUMBER = "number"
 """Key of a Tune trial's config: the number of the study's trial, which outlives Tune's own trial ids."""
@@ -81,7 +81,9 @@ class ReplayedScheduler(FIFOScheduler):
         self._add(_known(trial))
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
-        """Decide on a report: continue or stop."""
+        """Decide on a report: continue or stop. What was measured between two reports decides nothing."""
+        if result.get(INTERIM):
+            return str(TrialScheduler.CONTINUE)
         decision = self._decide(_known(trial), result)
         return str(TrialScheduler.STOP) if self._is_over() else decision
 

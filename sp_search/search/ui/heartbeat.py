@@ -65,6 +65,11 @@ class Heartbeat:
         with self._turn:
             self._state.reported(number, report)
 
+    def measured(self, number: int, report: Report) -> None:
+        """A value between two reports."""
+        with self._turn:
+            self._state.measured(number, report)
+
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """A run ended."""
         with self._turn:

@@ -19,6 +19,9 @@ class Lines(Protocol):
     def told(self, state: SearchState, run: Run) -> None:
         """A run reported, or ended, or both at once."""
 
+    def measured(self, state: SearchState, run: Run) -> None:
+        """Valid was measured between two reports of a run."""
+
     def alive(self, state: SearchState) -> None:
         """Nothing was written for a while."""
 
@@ -47,6 +50,9 @@ class PlainLines:
             f"{_at(state)} trial {run.name:<12} {run.seen:>7,} utterances  valid {value}  best {best}  "
             f"{state.rate:5.0f} utt/s  {run.state}" + (f" ({run.reason})" if run.reason else "")
         )
+
+    def measured(self, state: SearchState, run: Run) -> None:
+        """Nothing: a line a report is what people read."""
 
     def alive(self, state: SearchState) -> None:
         """How far the search is, and how long it will take."""
@@ -80,6 +86,10 @@ class JsonLines:
             value=run.value, best=state.best[0] if state.best else None, state=run.state, reason=run.reason,
         )  # fmt: skip
 
+    def measured(self, state: SearchState, run: Run) -> None:
+        """The run with what was measured, which decides nothing."""
+        self._event(state, "measured", trial=run.name, role=run.role, utterances=run.seen, value=run.value)
+
     def alive(self, state: SearchState) -> None:
         """How far the search is, and the seconds left."""
         left = state.left()
@@ -107,6 +117,9 @@ class NoLines:
         """Nothing."""
 
     def told(self, state: SearchState, run: Run) -> None:
+        """Nothing."""
+
+    def measured(self, state: SearchState, run: Run) -> None:
         """Nothing."""
 
     def alive(self, state: SearchState) -> None:

@@ -84,6 +84,15 @@ class Progress:
             self._held = self._state.reported(number, report)
             self._draw()
 
+    def measured(self, number: int, report: Report) -> None:
+        """A value between two reports: on the screen, and for a program; people read a line a report."""
+        with self._turn:
+            self._write_held()
+            run = self._state.measured(number, report)
+            if self._live is None:
+                self._lines.measured(self._state, run)
+            self._draw()
+
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """A run ended; together with its last report it is one line."""
         with self._turn:

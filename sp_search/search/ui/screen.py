@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from sp_search.durations import spoken
+from sp_search.progress_line import bar
 from sp_search.search.ui.state import Run, SearchState
-from sp_search.search.ui.words import best_so_far, clock, counted, time_left
+from sp_search.search.ui.words import best_so_far, counted, time_left
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 FIXED_ROWS = 9
 """Rows of everything that is always there: four lines of text, two blank lines, two heads, and one kept free."""
-CURVE, NAME, SEEN, VALUE, BAR = 12, 11, 17, 7, 40
-"""Widths of columns, and of the bar at most."""
+CURVE, NAME, SEEN, VALUE = 12, 11, 17, 7
+"""Widths of columns."""
 LEAST_ROWS = 2
 
 
@@ -29,8 +31,8 @@ def screen(state: SearchState, width: int, height: int) -> RenderableType:
     hidden = len(running) - len(shown)
     low, high = _span(state)
     return Group(
-        _line(f"{state.settings.study}: {state.phase}", f"{clock(state.elapsed_s)}", width),
-        _bar(state, width),
+        _line(f"{state.settings.study}: {state.phase}", spoken(state.elapsed_s), width),
+        bar(state.share, time_left(state), width),
         _text(best_so_far(state) + (f" · {state.rate:,.0f} utterances/s a worker" if state.rate else ""), width),
         _text(counted(state), width),
         Text(""),
@@ -46,15 +48,6 @@ def spark(values: Sequence[float], low: float, high: float) -> str:
     span = (high - low) or 1.0
     steps = (min(1.0, max(0.0, (value - low) / span)) for value in values[-CURVE:])
     return "".join(BLOCKS[round(step * (len(BLOCKS) - 1))] for step in steps)
-
-
-def _bar(state: SearchState, width: int) -> Text:
-    """How much is done, and the time left; on a narrow terminal the words alone."""
-    words = f"{state.share:4.0%} · {time_left(state)}"
-    length = max(0, min(BAR, width - len(words) - 1))
-    done = round(state.share * length)
-    bar = Text("━" * done, style="green").append("─" * (length - done), style="dim")
-    return bar.append(_text(f"{' ' if length else ''}{words}", width - length))
 
 
 def _table(title: str, runs: Sequence[Run], low: float, high: float, width: int) -> RenderableType:

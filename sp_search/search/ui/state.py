@@ -36,12 +36,12 @@ class Run:
 
     @property
     def seen(self) -> int:
-        """Utterances at the last report."""
+        """Utterances at the last report, or measurement."""
         return max(self.curve, default=0)
 
     @property
     def value(self) -> float | None:
-        """The metric that decides at the last report."""
+        """The metric that decides, there."""
         return self.curve[self.seen] if self.curve else None
 
 
@@ -107,6 +107,12 @@ class SearchState:
         run = self.runs[number]
         run.curve[report.utterances_seen] = report.metrics[self.settings.metric]
         self.rate = report.metrics.get("utterances_per_s", self.rate)
+        return run
+
+    def measured(self, number: int, report: Report) -> Run:
+        """Valid was measured between two reports of a run."""
+        run = self.runs[number]
+        run.curve[report.utterances_seen] = report.metrics[self.settings.metric]
         return run
 
     def finished(self, number: int, state: str, reason: str) -> Run:

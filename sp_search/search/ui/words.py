@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sp_search.durations import spoken
 from sp_search.rivals.words import together
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.ui.state import CHOOSING, Before, SearchState
@@ -58,15 +59,7 @@ def time_left(state: SearchState) -> str:
         return "training is done"
     if left is None:
         return "time left not known yet"
-    return f"about {clock(left.likely)} left ({clock(left.least)} to {clock(left.most)})"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as people say them: 40 s, 12 min, 3 h 20 min."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+    return f"about {spoken(left.likely)} left ({spoken(left.least)} to {spoken(left.most)})"
 
 
 def ending(summary: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The course of a worker: every call that changed a trial's numbers, in order, as JSON lines beside the study.
+"""The course of a worker: every call that changed a trial's numbers or told them, in order, as JSON lines.
 
 Trials of a worker share its batches, micro-batches and cached source states. So the rounding of a trial's sums
 depends on the other trials of its worker. The same calls in the same order give the same numbers to the last digit,
@@ -8,6 +8,7 @@ which is how `sp-search rerun` works. A worker that is started again begins a ne
     {"t": ns, "call": "seek", "position": 160}
     {"t": ns, "call": "add", "number": 3, "params": {...}, "seed": 7, "budget": 16000, "state": TOKEN or null}
     {"t": ns, "call": "advance", "until": {"3": 1120}, "reports": {"3": {"seen": 1120, "metrics": {...}}}}
+    {"t": ns, "call": "interim", "reports": {"3": {"seen": 1600, "metrics": {...}}}}
     {"t": ns, "call": "save", "number": 3, "state": TOKEN}
     {"t": ns, "call": "remove", "number": 3}
 """
@@ -67,8 +68,17 @@ class RecordedTrainer:
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]:
         """Train trials for a chunk."""
         reports = self._trainer.advance(numbers, until)
-        told = {n: {"seen": report.utterances_seen, "metrics": dict(report.metrics)} for n, report in reports.items()}
-        self._write("advance", until={number: until[number] for number in numbers}, reports=told)
+        self._write("advance", until={number: until[number] for number in numbers}, reports=_told(reports))
+        return reports
+
+    def seen(self, number: int) -> int:
+        """How far a trial is."""
+        return self._trainer.seen(number)
+
+    def interim(self, numbers: Sequence[int]) -> dict[int, Report]:
+        """Measure trials on valid between two reports; changes nothing."""
+        reports = self._trainer.interim(numbers)
+        self._write("interim", reports=_told(reports))
         return reports
 
     def measure(self, shares: Mapping[int, float], split: str, given: Given = ()) -> dict[str, Any]:
@@ -112,6 +122,10 @@ class RecordedTrainer:
         except OSError as error:
             print(f"sp-search: {self._file.name}: the record of this worker ends here: {error}", file=sys.stderr)
             self._file.close()
+
+
+def _told(reports: Mapping[int, Report]) -> dict[int, Any]:
+    return {n: {"seen": report.utterances_seen, "metrics": dict(report.metrics)} for n, report in reports.items()}
 
 
 def recorded(make_trainer: Callable[[], Trainer], folder: Path) -> Trainer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,20 @@ from sp_search.types import Report
 T = TypeVar("T")
 
 
+@dataclass
+class _Live:
+    """A trial that is in the trainer."""
+
+    request: TrialRequest
+    note: Note
+    seen: int  # utterances
+    saved_at: float
+
+    def is_interim_due(self, before: int) -> bool:
+        """Whether valid is to be measured, where it had seen `before` utterances a chunk ago."""
+        return self.request.is_interim(before, self.seen)
+
+
 class SavingTrainer:
     """Adds trials from their saved states, trains and saves them; counts the seconds of all that."""
 
@@ -27,8 +42,7 @@ class SavingTrainer:
         self.trainer = trainer
         self.engine_s = 0.0  # inside the trainer
         self._save_every_s = save_every_s
-        self._notes: dict[int, Note] = {}  # of live trials
-        self._saved_at: dict[int, float] = {}
+        self._live: dict[int, _Live] = {}
 
     def own_note(self, request: TrialRequest) -> Note | None:
         """The note of the state in the request's folder; None if there is none, or it is of something else."""
@@ -37,44 +51,57 @@ class SavingTrainer:
 
     def join(self, request: TrialRequest, note: Note | None) -> None:
         """Add a trial: from its saved state if that has a note, else from its start."""
-        state = None if note is None else Path(request.folder)
+        number, state = request.number, None if note is None else Path(request.folder)
         with self._timed():
             self.trainer.seek(request.position)
-            self.trainer.add(request.number, request.params, seed=request.seed, budget=request.budget, state=state)
-        self._notes[request.number] = note if note is not None else {"of": request.identity}
-        self._saved_at[request.number] = time.monotonic()
+            self.trainer.add(number, request.params, seed=request.seed, budget=request.budget, state=state)
+        note = note if note is not None else {"of": request.identity}
+        self._live[number] = _Live(request, note, self.trainer.seen(number), time.monotonic())
 
     def drop(self, number: int) -> None:
         """Remove a trial."""
-        del self._notes[number], self._saved_at[number]
+        del self._live[number]
         with self._timed():
             self.trainer.remove(number)
 
-    def advance(self, until: Mapping[int, int]) -> dict[int, Report]:
-        """Train trials for one chunk; the reports of those that reached their point."""
-        with self._timed():
-            return self.trainer.advance(list(until), until)
+    def advance(self, until: Mapping[int, int]) -> tuple[dict[int, Report], dict[int, TrialReport]]:
+        """Train trials for one chunk.
 
-    def saved_report(self, request: TrialRequest, report: Report) -> TrialReport:
+        Returns:
+            The reports of those that reached their point, and interim ones of others that passed a point for them.
+        """
+        before = {number: self._live[number].seen for number in until}
+        with self._timed():
+            reports = self.trainer.advance(list(until), until)
+            for number in until:
+                self._live[number].seen = self.trainer.seen(number)
+            others = [self._live[number] for number in until if number not in reports]
+            due = [one.request.number for one in others if one.is_interim_due(before[one.request.number])]
+            interim = self.trainer.interim(due) if due else {}
+        position = self.trainer.position
+        return reports, {n: TrialReport(one, self.trainer.facts(n), position, True) for n, one in interim.items()}
+
+    def saved_report(self, number: int, report: Report) -> TrialReport:
         """What the driver is told; the state is saved with it, unless the trial diverged."""
-        answer = TrialReport(report, self.trainer.facts(request.number), self.trainer.position)
+        answer = TrialReport(report, self.trainer.facts(number), self.trainer.position)
         if not report.diverged:
-            self._notes[request.number] = answer.note(request)
-            self.save(request)
+            self._live[number].note = answer.note(self._live[number].request)
+            self.save(number)
         return answer
 
-    def save(self, request: TrialRequest) -> None:
+    def save(self, number: int) -> None:
         """Write a live trial's state and its last report into one file."""
+        live = self._live[number]
         with self._timed():
-            self.trainer.save(request.number, Path(request.folder), self._notes[request.number])
-        self._saved_at[request.number] = time.monotonic()
+            self.trainer.save(number, Path(live.request.folder), live.note)
+        live.saved_at = time.monotonic()
 
-    def save_due(self, requests: Sequence[TrialRequest]) -> None:
+    def save_due(self, numbers: Sequence[int]) -> None:
         """Save those trials whose last save is too long ago."""
         now = time.monotonic()
-        for request in requests:
-            if now - self._saved_at[request.number] > self._save_every_s:
-                self.save(request)
+        for number in numbers:
+            if now - self._live[number].saved_at > self._save_every_s:
+                self.save(number)
 
     def as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
         """Do something while trials are here as they were saved."""

@@ -32,6 +32,8 @@ class Trainer(Protocol):
     def seek(self, position: int) -> None: ...  # noqa: D102
     def add(self, number: int, params: Params, *, seed: int, budget: int, state: Path | None = None) -> None: ...  # noqa: D102
     def advance(self, numbers: Sequence[int], until: Mapping[int, int]) -> dict[int, Report]: ...  # noqa: D102
+    def seen(self, number: int) -> int: ...  # noqa: D102
+    def interim(self, numbers: Sequence[int]) -> dict[int, Report]: ...  # noqa: D102
     def measure(self, shares: Mapping[int, float], split: str, given: Given = ()) -> dict[str, Any]: ...  # noqa: D102
     def scores(self, number: int, split: str) -> LogProbs: ...  # noqa: D102
     def events(self, split: str) -> tuple[Numbers, Numbers]: ...  # noqa: D102

@@ -2,7 +2,8 @@
 
 One thread does all work in the trainer. It adds and removes trials, trains the ones whose next report was requested,
 one chunk at a time, and saves each trial with its report. Trials of a chunk see the same batches. If the driver has
-not yet requested a trial's next report, the thread waits for it briefly; then the others continue without it.
+not yet requested a trial's next report, the thread waits for it briefly; then the others continue without it. Between
+two reports a request is answered with an interim one at each of the trial's points for it.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Worker:
         threading.Thread(target=self._run, name="engine", daemon=True).start()
 
     def report(self, request: TrialRequest, after: int) -> TrialReport:
-        """Train a trial to its first report after `after` utterances, and save its state with the report.
+        """Train a trial to its first report, or interim one, after `after` utterances; save its state with a report.
 
         A trial that is not live is added, from its saved state if there is one. A report that was made before, but
         lost with a worker or a driver, is returned again unchanged.
@@ -203,10 +204,12 @@ class Worker:
         if self._is_cut_short:
             until = dict.fromkeys(until, 1)
         try:
-            reports = self._saving.advance(until)
+            reports, interim = self._saving.advance(until)
             for number, report in reports.items():
-                self._tell(asked[number], self._saving.saved_report(asked[number].request, report))
-            self._saving.save_due([asked[number].request for number in until.keys() - reports.keys()])
+                self._tell(asked[number], self._saving.saved_report(number, report))
+            for number, measured in interim.items():
+                self._tell(asked[number], measured)
+            self._saving.save_due([number for number in until if number not in {*reports, *interim}])
         except Exception as error:  # noqa: BLE001, it becomes the answer of every waiting trial, and they fail
             for number in until:
                 self._tell(asked[number], error)
@@ -231,11 +234,11 @@ class Worker:
         self._saving.drop(number)
 
     def _save_all(self) -> None:
-        """Save the trials whose next report was requested; the others were saved with their last one."""
+        """Save the trials whose next report was requested: the driver has kept all that it was told of them."""
         with self._turn:
-            asked = [one.request for number, one in self._asked.items() if number in self._live]
-        for request in asked:
-            self._saving.save(request)
+            asked = self._asked.keys() & self._live.keys()
+        for number in asked:
+            self._saving.save(number)
 
     def _as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
         """Do something with trials as they were saved. One that is live leaves first, until it is asked for again."""
@@ -248,11 +251,10 @@ class Worker:
         found: Ask | Exception = to
         if number in self._live:
             try:
-                if asked is not None:
-                    self._saving.save(asked.request)
+                self._saving.save(number)
             except Exception as error:  # noqa: BLE001, it becomes the answer of the trial, and the trial fails
                 found = error
-            self._drop(number)  # without a request, it was saved with its last report
+            self._drop(number)
         if asked is not None:
             self._tell(asked, found)
 

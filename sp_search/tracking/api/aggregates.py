@@ -57,8 +57,8 @@ class StudyAggregates:
         trial = self._trials[number]
         if utterances_seen <= trial.utterances_seen:
             return None
-        self.utterances_seen += utterances_seen - trial.utterances_seen
-        trial.utterances_seen, trial.last = utterances_seen, dict(metrics)
+        self._seen(trial, utterances_seen)
+        trial.last = dict(metrics)
         own, study = dict(metrics), {}
         value = metrics.get(self._objective, math.nan)
         if self._better(value, trial.best):
@@ -66,6 +66,16 @@ class StudyAggregates:
         if self._better(value, self._best) and not trial.confirms:
             self._best = study[f"running_best_{self._objective}"] = value
         return own, study
+
+    def measured(
+        self, number: int, utterances_seen: int, metrics: Mapping[str, float]
+    ) -> tuple[dict[str, float], dict[str, float]] | None:
+        """The points of what was measured between two reports: nothing of it is a best; None as for a report."""
+        trial = self._trials[number]
+        if utterances_seen <= trial.utterances_seen:
+            return None
+        self._seen(trial, utterances_seen)
+        return dict(metrics), {}
 
     def finished(
         self, number: int, state: str, metrics: Mapping[str, float]
@@ -90,14 +100,20 @@ class StudyAggregates:
 
     def replay(self, event: Event) -> None:
         """Take in an event from the spool. The event that started its trial may be lost."""
-        if event.number is None or event.kind not in ("trial_started", "reported", "trial_finished"):
+        if event.number is None or event.kind not in ("trial_started", "reported", "measured", "trial_finished"):
             return
         self.started(event.number, event.data["tags"].get("sp_search.role", "search"))
         if event.kind == "reported":
             metrics = {name: float(value) for name, value in event.data["metrics"].items()}
             self.reported(event.number, event.data["step"], metrics)
+        elif event.kind == "measured":
+            self.measured(event.number, event.data["step"], {})
         elif event.kind == "trial_finished":
             self.finished(event.number, event.data["tags"]["sp_search.state"], {})
+
+    def _seen(self, trial: _Trial, utterances: int) -> None:
+        self.utterances_seen += utterances - trial.utterances_seen
+        trial.utterances_seen = utterances
 
     def _better(self, value: float, than: float | None) -> bool:
         return not math.isnan(value) and (than is None or self._sign * value > self._sign * than)

@@ -7,7 +7,7 @@ spool lacks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from sp_search.tracking.spool.jsonl_log import Event
 from sp_search.types import ParamValue
@@ -23,6 +23,7 @@ class KnownTrial:
     reports: Mapping[int, Mapping[str, float]]  # utterances seen -> metrics
     state: str  # COMPLETE, PRUNED or FAIL; empty while it has not ended
     reason: str = ""  # why it ended early
+    measured: Mapping[int, Mapping[str, float]] = field(default_factory=dict)  # the same as reports, between them
 
 
 def lost(known: Iterable[KnownTrial], events: Iterable[Event]) -> Iterator[KnownTrial]:
@@ -34,16 +35,15 @@ def lost(known: Iterable[KnownTrial], events: Iterable[Event]) -> Iterator[Known
     """
     seen: set[tuple[int | None, str, int]] = set()
     for event in events:
-        if event.kind == "reported":
+        if event.kind in ("reported", "measured"):
             seen.add((event.number, event.kind, int(event.data["step"])))
         elif event.kind == "trial_finished":
             seen.add((event.number, event.kind, 0))
     for trial in known:
-        reports = {
-            step: metrics
-            for step, metrics in sorted(trial.reports.items())
-            if (trial.number, "reported", step) not in seen
-        }
+        reports, measured = (
+            {step: metrics for step, metrics in sorted(told.items()) if (trial.number, kind, step) not in seen}
+            for kind, told in (("reported", trial.reports), ("measured", trial.measured))
+        )
         state = "" if (trial.number, "trial_finished", 0) in seen else trial.state
-        if reports or state:
-            yield KnownTrial(trial.number, trial.params, trial.seed, reports, state, trial.reason)
+        if reports or measured or state:
+            yield replace(trial, reports=reports, measured=measured, state=state)

@@ -35,6 +35,7 @@ from sp_search.tracking.store.schema import (
     NAME_TAG,
     NOTE_TAG,
     PREFIX,
+    SETTING,
     datasets_of,
     ended_name,
     ranked_names,
@@ -95,6 +96,7 @@ class MlflowTracker:
         self._datasets = [] if corpus is None else [asdict(one) for one in datasets_of(corpus)]
         self._started: dict[int, Callable[[str, int], str]] = {}  # what a trial is called when it has ended
         self._ended_names: dict[int, str] = {}
+        self._setting_tags: set[str] = set()  # of the winners of earlier ends
         self._sampler = None if sample_s is None else SystemSampler(self._sampled, sample_s)
         self._ended, self._closed = True, False
 
@@ -123,6 +125,8 @@ class MlflowTracker:
                 self._history.replay(event)
                 if event.kind == "trial_finished" and event.number is not None:
                     self._ended_names[event.number] = event.data["tags"].get(NAME_TAG, f"trial {event.number}")
+                if event.kind == "study_finished":
+                    self._setting_tags |= {name for name in event.data["tags"] if name.startswith(SETTING)}
             if self._spool.name() != info["study"]:
                 self._writer.append("renamed", None, {"name": info["study"]})
         self._study = tags
@@ -164,6 +168,13 @@ class MlflowTracker:
         if points is not None:
             self._tell("reported", number, points, tags)
 
+    def measured(self, number: int, report: Report) -> None:
+        """Valid was measured between two reports of a trial."""
+        metrics = {name: float(value) for name, value in report.metrics.items()}
+        points = self._history.measured(number, report.utterances_seen, metrics)
+        if points is not None:
+            self._tell("measured", number, points, {})
+
     def trial_finished(
         self, number: int, state: str, reason: str = "", metrics: Mapping[str, float] | None = None
     ) -> None:
@@ -201,6 +212,7 @@ class MlflowTracker:
             path.write_text(json.dumps(plain(summary), indent=2) + "\n")
             self.artifact(None, path)
         metrics, tags = summary_points(summary)
+        tags = dict.fromkeys(self._setting_tags, "") | tags  # another winner may lack some of them
         order, winner = self._history.of_full_budget(), (summary.get("best") or {}).get("trial")
         told = {
             "metrics": metrics,
@@ -238,8 +250,11 @@ class MlflowTracker:
 
     def _tell_again(self, trial: KnownTrial) -> None:
         self.trial_started(trial.number, trial.params, {"role": "search", "seed": str(trial.seed)})
-        for seen, metrics in trial.reports.items():
-            self.reported(trial.number, Report(seen, metrics))
+        for seen in sorted({*trial.reports, *trial.measured}):
+            if seen in trial.reports:
+                self.reported(trial.number, Report(seen, trial.reports[seen]))
+            else:
+                self.measured(trial.number, Report(seen, trial.measured[seen]))
         if trial.state:
             self.trial_finished(trial.number, trial.state, trial.reason)
 

@@ -151,6 +151,7 @@ _FOLDS = {
     "study_opened": _study_opened,
     "trial_started": _trial_started,
     "reported": _told,
+    "measured": _told,
     "trial_finished": _trial_finished,
     "study_finished": _study_finished,
     "tabled": _tabled,

@@ -25,6 +25,8 @@ from sp_search.units.manifest import corpus_fingerprint
 PREFIX = "sp_search."
 REQUIRED = ("study", "task", "data_fingerprint")
 IDENTITY = ("study_id", "data_fingerprint")
+SETTING = f"{PREFIX}best."
+"""What tags of the winner's setting begin with."""
 _ON_CHILDREN = ("study", *IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"
@@ -146,7 +148,7 @@ def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[s
         metrics[f"valid_{decides}"] = best["valid"][decides]  # in the list's column, above that of its trials
     metrics |= {key: summary[key] for key in ("wall_s", "trial_s") if key in summary}
     metrics |= {key: best[key] for key in ("trained_parameters", "stored_bytes") if key in best}
-    tags = {f"{PREFIX}best.{name}": as_text(value) for name, value in (best.get("params") or {}).items()}
+    tags = {f"{SETTING}{name}": as_text(value) for name, value in (best.get("params") or {}).items()}
     if "trial" in best:
         tags[f"{PREFIX}best_trial"] = as_text(best["trial"])
     if rival:

@@ -38,7 +38,7 @@ def test_updates_with_dropout_leave_the_prompt_that_a_pack_leaves(params, logits
     trainer.add(1, params, seed=5, budget=1000)
     for position in range(4):
         trial.update(position)
-    trainer.retrain(1, [[0, 4]])
+    trainer.retrain([1], [[0, 4]])
     assert trial.slot.segments == [[0, 4]]
     for name, tensor in tensors_of(trainer, 1, tmp_path).items():
         torch.testing.assert_close(trial.slot.tensors.named()[name].detach(), tensor, rtol=1e-3, atol=1e-4, msg=name)

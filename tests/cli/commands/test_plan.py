@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -31,9 +32,10 @@ def test_a_plan_for_people_tells_space_rungs_and_training_and_makes_nothing(word
     assert {"  depth               3 to 6", "  prompt_length       5 to 160, log"} <= set(printed)
     assert "        800  about 2, at most 3, the full budget" in printed
     assert printed[-2].endswith(
-        "(at most 2,400), about 3,200 for the confirm runs (at most 7,200), 2,400 for the winner's final training"
+        "(at most 2,400), about 4,800 for the confirm runs (at most 7,200), 2,400 for the winner's final training"
     )
-    assert ", at most 1 h 40 min, at 2 trial-utterances/s (as given); start-up" in printed[-1]
+    hours = r"\d h \d+ min"
+    assert re.fullmatch(rf"time: about {hours}, at most {hours} \(at 2 trial-utterances/s, as given\)", printed[-1])
     assert not (tmp_path / "runs").exists()
 
 
@@ -41,9 +43,18 @@ def test_a_plan_as_json_has_a_measured_rate_and_the_hours_that_follow(words, cap
     assert main(["plan", *words, "json=true", "measure=true", "schedule.batch_size=4", "cluster.slots=2"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["rate"] > 0
-    counts = ("most_search_utterances", "most_confirm_utterances", "final_utterances")
-    most = sum(plan["plan"][name] for name in counts)
-    assert plan["hours"]["most"] == pytest.approx(most / plan["rate"] / 3600)
+    assert plan["hours"]["most"] > plan["hours"]["estimated"] > 0
+    assert plan["disk_bytes"] > 10**7
+    assert plan["money"] is None
+
+
+def test_a_rate_and_a_price_give_time_and_money(words, capsys):
+    assert main(["plan", *words, "json=true", "rate=100", "budget.rate=2.5"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    counts = ("search_utterances", "confirm_utterances", "final_utterances")
+    training = sum(plan["plan"][name] for name in counts) / 100 / 3600
+    assert training < plan["hours"]["estimated"] < 2 * training, "measuring and slots that wait come on top"
+    assert plan["money"] == {name: pytest.approx(2 * 2.5 * hours) for name, hours in plan["hours"].items()}
 
 
 def test_without_a_rate_no_time_is_told(words, capsys):

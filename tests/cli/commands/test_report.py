@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from sp_search.search.study.study import StudyIdentity, open_study
+from sp_search.search.study.study import StudyIdentity, load_study, open_study
 from tests.cli.shell import sp_search
 from tests.report.studies import identity, made_study, summary_of
 
@@ -70,3 +70,14 @@ def test_studies_on_several_lms_are_printed_side_by_side(tmp_path):
     lines = sp_search(tmp_path, "report", "task=intent", "lms=true").stdout.splitlines()
     assert lines[0].startswith("| LM | its weights |")
     assert {line.split(" | ")[0] for line in lines[2:]} == {"| slam", "| gslm_hubert100"}
+
+
+def test_a_finished_study_that_goes_on_to_more_trials_is_no_longer_shown_as_finished(running):
+    folder, ended = running
+    study = load_study(NAME, None, folder / "runs" / NAME)
+    (folder / "runs" / NAME / "summary.json").write_text(json.dumps(summary_of(ended)))
+    page = folder / "runs" / NAME / "report" / "index.html"
+    for finished, is_ended in (({"trials": 8}, True), (None, False), ({"trials": 9}, True)):
+        study.set_user_attr("finished", finished)
+        sp_search(folder, "report", f"study={NAME}", "tracking.enabled=false")
+        assert ("Not finished: 9 trials so far" in page.read_text()) != is_ended

@@ -290,7 +290,7 @@ def test_a_trial_retrained_on_its_segments_is_what_it_was_in_a_pack_that_came_an
     trainer.save(1, tmp_path / "pack")
     alone = tiny_trainer()
     add_all(alone, {1: params})
-    alone.retrain(1, segments_of(trainer, 1))
+    alone.retrain([1], segments_of(trainer, 1))
     alone.save(1, tmp_path / "alone")
     wanted, found = (read_state(tmp_path / name) for name in ("pack", "alone"))
     assert found["segments"] == wanted["segments"] == [[0, 2], [4, 2]]

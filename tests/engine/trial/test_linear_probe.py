@@ -89,7 +89,7 @@ def test_updates_leave_the_layer_that_a_plain_loop_leaves(tmp_path):
         F.cross_entropy(linear(inputs[chosen]), gold[chosen]).backward()
         nn.utils.clip_grad_norm_(linear.parameters(), 1.0)
         optimizer.step()
-    trainer.retrain(1, [[0, updates]])
+    trainer.retrain([1], [[0, updates]])
     found = tensors_of(trainer, 1, tmp_path)
     torch.testing.assert_close(found["weight"], linear.weight.detach(), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(found["bias"], linear.bias.detach(), rtol=1e-4, atol=1e-5)

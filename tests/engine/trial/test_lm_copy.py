@@ -58,7 +58,7 @@ def test_updates_leave_the_weights_that_a_plain_loop_leaves(make_data, tmp_path)
     data, lr = make_data(), 0.002
     trainer = tiny_trainer(data=data)
     trainer.add(1, dict(method="finetune", lr=lr), seed=0, budget=BUDGET)
-    trainer.retrain(1, [[0, UPDATES]])
+    trainer.retrain([1], [[0, UPDATES]])
     found, wanted = (without_key_bias(one) for one in (tensors_of(trainer, 1, tmp_path), trained_by_hand(data, lr)))
     assert set(found) == set(wanted)
     for name, tensor in wanted.items():

@@ -59,10 +59,10 @@ def test_a_plan_counts_the_training_of_search_and_confirm_runs(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "confirm", "most", "final"),
     [
-        ({"confirm_top": 3, "confirm_seeds": 3, "final_seeds": 2}, 4, 9, 2 * 3200),
+        ({"confirm_top": 3, "confirm_seeds": 3, "final_seeds": 2}, 6, 9, 2 * 3200),
         ({"confirm_top": 3, "confirm_seeds": 1, "final_seeds": 2}, 3, 3, 2 * 3200),
         ({"confirm_top": 1, "confirm_seeds": 3, "final_seeds": 2}, 0, 0, 2 * 3200),
-        ({"confirm_top": 3, "confirm_seeds": 3, "final_seeds": 0}, 6, 9, 0),
+        ({"confirm_top": 3, "confirm_seeds": 3, "final_seeds": 0}, 7, 9, 0),
     ],
 )
 def test_a_plan_counts_the_race_and_the_final_training(tmp_path, changes, confirm, most, final):

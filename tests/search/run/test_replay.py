@@ -32,6 +32,12 @@ class Exact(FakeTrainer):
     def advance(self, numbers, until):
         self.done.append(("advance", tuple(numbers), self.position))
         found = super().advance(numbers, until)
+        return self._marked(found)
+
+    def interim(self, numbers):
+        return self._marked(super().interim(numbers))
+
+    def _marked(self, found):
         for report in found.values():
             report.metrics["past"] = hash(tuple(self.done)) / 7
         return found
@@ -155,3 +161,16 @@ def test_a_full_disk_ends_the_record_and_not_the_search(tmp_path, capsys):
     trainer.add(1, {"lr": 0.1}, seed=1, budget=1600)
     assert trainer.advance([1], {1: 100})[1].utterances_seen == 100
     assert capsys.readouterr().err.count("the record of this worker ends here: [Errno 28] No space left") == 1
+
+
+def test_what_was_measured_between_reports_is_made_again_and_a_difference_is_found(tmp_path):
+    trainer = RecordedTrainer(Exact(), tmp_path / "workers")
+    trainer.add(1, {"lr": 0.1}, seed=1, budget=1600)
+    trainer.advance([1], {1: 200})
+    trainer.interim([1])
+    trainer.advance([1], {1: 200})
+    found = again(tmp_path, 1)
+    assert [(one.seen, one.is_same) for one in found] == [(100, True), (200, True)]
+    (path,) = (tmp_path / "workers").iterdir()
+    path.write_text(path.read_text().replace('"valid_accuracy": 0.01', '"valid_accuracy": 0.02', 1))
+    assert [one.is_same for one in again(tmp_path)] == [False, True]

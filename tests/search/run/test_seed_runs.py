@@ -28,6 +28,9 @@ class Heard:
     def trial_started(self, number, params, tags):
         self.events.append(("started", number, dict(params), dict(tags)))
 
+    def measured(self, number, report):
+        self.events.append(("measured", number, report.utterances_seen, dict(report.metrics)))
+
     def reported(self, number, report):
         self.events.append(("reported", number, report.utterances_seen, dict(report.metrics)))
 

@@ -53,6 +53,9 @@ def test_a_search_tells_its_phase_its_trials_and_the_best(tmp_path, clock):
     assert found["trials"] == "2 of 8 trials ended: 1 complete, 0 pruned, 1 failed"
     assert found["best"].startswith("best 0.8000, trial 2 at 400 utterances")
     assert found["running"] == [{"trial": "2", "seen": 400, "value": 0.8}]
+    beating.measured(2, Report(900, {"valid_accuracy": 0.75}))
+    beating.beat()
+    assert told(tmp_path)["running"] == [{"trial": "2", "seen": 900, "value": 0.75}]
     assert found["last_error"] == "trial 1: RuntimeError: no memory"
     assert 0 < found["share"] < 1
     assert " left (" in found["time_left"]

@@ -165,3 +165,23 @@ def rival(name, value, verdict):
         "intervals": {"accuracy": interval},
         "against": {"verdict": verdict},
     }
+
+
+def test_what_is_measured_between_reports_is_told_to_programs_and_is_no_line_for_people(shown):
+    for log, wanted in (("text", ["trial 3"] * 2), ("json", ["report", "measured", "end"])):
+        progress, stream = shown(log=log)
+        progress.trial_started(3, {"lr": 0.1}, {"role": "search"})
+        progress.reported(3, Report(400, {"valid_accuracy": 0.25}))
+        progress.measured(3, Report(900, {"valid_accuracy": 0.375}))
+        progress.reported(3, Report(1600, {"valid_accuracy": 0.5}))
+        progress.trial_finished(3, "COMPLETE", "", {})
+        lines = stream.getvalue().splitlines()[1:]
+        if log == "text":
+            assert [line[11:18] for line in lines] == wanted
+            assert "400 utterances  valid 0.2500" in lines[0], "a report that is held is written as it came"
+        else:
+            told = [json.loads(line) for line in lines]
+            assert [line["event"] for line in told] == wanted
+            assert told[1] == {
+                "s": 0.0, "event": "measured", "trial": "3", "role": "search", "utterances": 900, "value": 0.375,
+            }  # fmt: skip

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from sp_search.durations import spoken as said
 from sp_search.search.ui.screen import screen, spark
 from sp_search.search.ui.state import Before, SearchState, wilson
-from sp_search.search.ui.words import clock as said
 from sp_search.search.ui.words import time_left
 from sp_search.types import Report
 from tests.search.searches import settings
@@ -131,3 +131,12 @@ def test_no_screen_is_larger_than_the_terminal_however_many_trials_run(state, cl
     assert max(map(len, lines)) <= width
     assert any("more that started before" in line for line in lines)
     assert lines[-1].split()[0] in {"99", "98", "97"}
+
+
+def test_what_is_measured_between_reports_counts_as_trained_and_is_on_the_curve(state, clock):
+    state.started(0, {}, SEARCH)
+    clock.now = 9.0
+    state.reported(0, report(100, 0.25))
+    run = state.measured(0, Report(900, {"valid_accuracy": 0.5}))
+    assert (run.seen, run.value, list(run.curve)) == (900, 0.5, [100, 900])
+    assert (state.trained, state.rate) == (900, 100.0)

@@ -56,7 +56,7 @@ def test_a_running_search_fits_the_screen_with_all_that_matters(width, height):
     running = [line.split()[0] for line in lines[places[0] + 1 : places[1]] if line]
     assert running == ["8", "9", "10", "11", "12", "13"]
     assert ("verbalizer linear, lr 0.012" in text) == (width > 80), "what does not fit is cut off"
-    assert "▃▆█" in text
+    assert "▃▆▇██" in text, "rungs, and what was measured between the last two"
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)

@@ -24,7 +24,7 @@ def test_tune_is_told_what_decides_and_whether_it_was_the_last(worker, wanted):
     assert worker.tune_result(wanted(1), 0, "valid_accuracy") == {
         TIME: 100, METRIC: curve(PARAMS, 100), "valid_accuracy": curve(PARAMS, 100),
         "valid_loss": 1 - curve(PARAMS, 100), "diverged": "", "done": False, "facts": tuple(FACTS.items()),
-        "position": 1,
+        "position": 1, "interim": False,
     }  # fmt: skip
     assert worker.tune_result(wanted(1), 400, "valid_accuracy")["done"]
 

@@ -68,3 +68,24 @@ def test_a_replayed_history_goes_on_where_it_was():
         history.replay(event)
     assert (history.utterances_seen, history.counts["trials_complete"]) == (960, 1)
     assert history.reported(1, 960, {"valid_accuracy": 0.55}) == ({"valid_accuracy": 0.55}, {})
+
+
+def test_what_is_measured_between_reports_is_a_point_and_no_best():
+    history = StudyAggregates("valid_accuracy", maximize=True)
+    history.started(0, "search")
+    history.reported(0, 320, {"valid_accuracy": 0.5})
+    assert history.measured(0, 400, {"valid_accuracy": 0.9}) == ({"valid_accuracy": 0.9}, {})
+    assert history.measured(0, 400, {"valid_accuracy": 0.9}) is None
+    assert history.reported(0, 400, {"valid_accuracy": 0.9}) is None
+    assert history.utterances_seen == history.steps_of(0) == 400
+    own, study = history.reported(0, 640, {"valid_accuracy": 0.6})
+    assert (own["best_valid_accuracy"], study) == (0.6, {"running_best_valid_accuracy": 0.6})
+    assert history.finished(0, "PRUNED", {"valid_accuracy": 0.6})[0] == {}
+
+
+def test_a_replayed_history_knows_how_far_a_trial_was_measured():
+    history = StudyAggregates("valid_accuracy", maximize=True)
+    history.replay(Event("trial_started", 1, 0, {"tags": {"sp_search.role": "search"}}))
+    history.replay(Event("measured", 2, 0, {"step": 320, "metrics": {"valid_accuracy": 0.5}, "tags": {}}))
+    assert history.measured(0, 320, {"valid_accuracy": 0.5}) is None
+    assert history.utterances_seen == 320

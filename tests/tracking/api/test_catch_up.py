@@ -1,5 +1,7 @@
 """What a spool has lost of a study."""
 
+from dataclasses import replace
+
 from sp_search.tracking.api.catch_up import KnownTrial, lost
 from sp_search.tracking.spool.jsonl_log import Event
 
@@ -27,3 +29,10 @@ def test_a_lost_report_comes_alone():
 def test_a_spool_that_is_gone_has_lost_all_that_was_reported():
     begun = KnownTrial(4, {"lr": 0.2}, seed=8, reports={}, state="")
     assert list(lost([ENDED, begun], [])) == [ENDED]
+
+
+def test_a_lost_measurement_comes_alone():
+    measured = replace(ENDED, measured={200: {"a": 0.55}, 300: {"a": 0.58}})
+    there = [REPORTS[0], Event("measured", 0, 3, {"step": 200}), REPORTS[1], END]
+    (found,) = lost([measured], there)
+    assert (found.reports, found.measured, found.state) == ({}, {300: {"a": 0.58}}, "")

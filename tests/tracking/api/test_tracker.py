@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sp_search.errors import ConfigError, StudyError
+from sp_search.tracking.api.catch_up import KnownTrial
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.spool.jsonl_log import read_chunk
 from sp_search.tracking.spool.spool import Spool
@@ -95,6 +96,28 @@ def test_a_continued_study_goes_on_in_its_own_runs_and_closes_what_was_left(tmp_
         ("valid_accuracy", 320): 0.5, ("valid_loss", 320): 0.5, ("best_valid_accuracy", 320): 0.5,
         ("valid_accuracy", 640): 0.25, ("valid_loss", 640): 0.75,
     }  # fmt: skip
+
+
+def test_a_finished_study_that_goes_on_ends_with_the_names_and_the_setting_of_its_last_winner(tmp_path):
+    store = FakeStore()
+    for start, (new, value, setting) in enumerate([(0, 0.5, {"lr": 0.5, "depth": 3}), (1, 0.75, {"lr": 0.25})]):
+        tracker = tracker_of(tmp_path, store)
+        tracker.study_opened({**INFO, "trials": start + 1})
+        tracker.trial_started(new, setting)
+        tracker.reported(new, report(320, value))
+        tracker.trial_finished(new, "COMPLETE")
+        best = {**SUMMARY["best"], "trial": new, "params": setting}
+        tracker.study_finished({**SUMMARY, "best": best, "trials": {"complete": start + 1}})
+        tracker.close(10)
+    runs = store.by_trial()
+    assert {number: run.tags["mlflow.runName"] for number, run in runs.items()} == {
+        None: "demo", 0: "#2 · trial 0 · complete at 320", 1: "#1 winner · trial 1 · complete at 320",
+    }  # fmt: skip
+    tags = runs[None].tags
+    setting = {name: tags[f"sp_search.{name}"] for name in ("best_trial", "best.lr", "best.depth")}
+    assert setting == {"best_trial": "1", "best.lr": "0.25", "best.depth": ""}
+    assert tags["mlflow.note.content"] == finished_note({**SUMMARY, "trials": {"complete": 2}})
+    assert runs[None].status == "FINISHED"
 
 
 def test_runs_of_a_search_whose_spool_is_gone_are_closed(tmp_path):
@@ -215,3 +238,30 @@ print({"mlflow", "ray", "optuna", "torch", "hydra", "fairseq"} & set(sys.modules
     repository = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=repository)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_is_measured_between_reports_goes_up_once_also_where_a_spool_was_lost(tmp_path):
+    wanted = {
+        ("valid_accuracy", 320): 0.25, ("valid_loss", 320): 0.75, ("best_valid_accuracy", 320): 0.25,
+        ("valid_accuracy", 480): 0.75, ("valid_loss", 480): 0.25,
+        ("valid_accuracy", 640): 0.5, ("valid_loss", 640): 0.5, ("best_valid_accuracy", 640): 0.5,
+    }  # fmt: skip
+    store = FakeStore()
+    tracker = tracker_of(tmp_path, store)
+    tracker.study_opened(INFO)
+    tracker.trial_started(0, {"lr": 0.5})
+    for tell, seen, value in (("reported", 320, 0.25), ("measured", 480, 0.75), ("measured", 480, 0.75)):
+        getattr(tracker, tell)(0, report(seen, value))
+    tracker.reported(0, report(640, 0.5))
+    tracker.close(10)
+    assert points_of(store.by_trial()[0]) == wanted
+    known = KnownTrial(
+        0, {"lr": 0.5}, 1,
+        reports={seen: dict(report(seen, value).metrics) for seen, value in ((320, 0.25), (640, 0.5))},
+        state="", measured={480: dict(report(480, 0.75).metrics)},
+    )  # fmt: skip
+    fresh = FakeStore()
+    again = tracker_of(tmp_path / "elsewhere", fresh, known=[known])
+    again.study_opened(INFO)
+    again.close(10)
+    assert points_of(fresh.by_trial()[0]) == wanted
