@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from sp_search.search.cluster.session import ray_session
 from tests.file_server import FileServer
 
 torch.set_num_threads(1)  # for fixtures that come before the first test
+hypothesis.settings.register_profile("patient", deadline=None)  # how long an example takes is a matter of the machine
+hypothesis.settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
 MADE_BY_TOOLS = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", "build"}

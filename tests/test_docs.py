@@ -10,10 +10,10 @@ from typing import get_type_hints
 
 import pytest
 
+from sp_search.cli.advice.first_look import commands
 from sp_search.cli.main import COMMANDS
 from sp_search.cli.settings.from_dict import leaves
 from sp_search.cli.settings.overrides import GROUPS, SHORT, is_read
-from sp_search.cli.wiring.first_look import commands
 from sp_search.units.corpus_tasks import fitting_tasks
 from sp_search.units.recordings import read_manifest
 from tests.pages.blocks import README, ROOT, SHELL, TUTORIAL, blocks, shell_lines

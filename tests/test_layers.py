@@ -19,7 +19,7 @@ GROUPS = {  # each imports only from those before it, and two of one set not fro
     "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
     "tracking": [{"base"}, {"spool"}, {"store"}, {"upload"}, {"api"}],
     "bench": [{"papers", "idle", "strategies"}, {"speed"}, {"peft"}],
-    "cli": [{"settings"}, {"exported"}, {"wiring"}, {"serving"}, {"commands"}, {"verbs"}],
+    "cli": [{"settings"}, {"exported"}, {"advice", "wiring"}, {"serving"}, {"commands"}, {"verbs"}],
 }
 FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
 STOREY = {

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sp_search.cli.wiring.first_look import commands, corpus_lines, folder_lines, table_words
-from sp_search.cli.wiring.next_steps import shell_word
+from sp_search.cli.advice.first_look import commands, corpus_lines, folder_lines, table_words
+from sp_search.cli.advice.next_steps import shell_word
 from sp_search.config import Settings
 from sp_search.errors import ConfigError, DataError
 from sp_search.files.paths import check_writable, is_there

@@ -24,10 +24,10 @@ from typing import Any
 import soundfile
 import soxr
 
+from sp_search.cli.advice.next_steps import next_steps
 from sp_search.cli.settings.from_dict import did_you_mean
 from sp_search.cli.settings.reads import OF_PREPARING
 from sp_search.cli.wiring.factories import worker_count
-from sp_search.cli.wiring.next_steps import next_steps
 from sp_search.config import Settings, UnitSettings
 from sp_search.engine.runtime.device import pick_device
 from sp_search.errors import CheckpointError, ConfigError

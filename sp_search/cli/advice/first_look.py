@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sp_search.cli.wiring.next_steps import NO_TASK, shell_word, to_answer, to_search
-from sp_search.search.ui.words import clock
+from sp_search.cli.advice.next_steps import NO_TASK, shell_word, to_answer, to_search
+from sp_search.durations import spoken
 from sp_search.units.corpora.audio_folder import AudioFolder
 from sp_search.units.corpora.survey import Survey
 from sp_search.units.corpus_tasks import AnswerColumn, FittingTask, answer_columns
@@ -26,7 +26,7 @@ def corpus_lines(title: str, found: Survey, row_faults: Sequence[str]) -> Iterat
         row_faults: of its table, each beginning with `line N: `.
     """
     total = sum(split.seconds for split in found.splits.values())
-    yield f"{title}: {len(found.recordings):,} utterances, {clock(total)} of audio"
+    yield f"{title}: {len(found.recordings):,} utterances, {spoken(total)} of audio"
     yield ""
     yield from _splits(found)
     yield from _audio(found)
@@ -64,7 +64,7 @@ def commands(corpus: str, name: str, tasks: Sequence[FittingTask], clip: Path) -
 def folder_lines(name: str, found: AudioFolder, seen: Survey) -> Iterator[str]:
     """What is in a folder of audio that has no table."""
     seconds = sum(split.seconds for split in seen.splits.values())
-    yield f"{name}: a folder with {len(seen.recordings):,} audio files, {clock(seconds)}, and no table"
+    yield f"{name}: a folder with {len(seen.recordings):,} audio files, {spoken(seconds)}, and no table"
     if found.passed_over:
         yield f"files that are no audio: {found.passed_over:,}"
     yield from _audio(seen)
@@ -89,7 +89,7 @@ def _splits(found: Survey) -> Iterator[str]:
     yield f"{'split':<8}{'utterances':>12}{'audio':>14}{'shortest':>11}{'median':>9}{'longest':>10}"
     for name, split in found.splits.items():
         lengths = f"{split.shortest_s:>9.1f} s{split.median_s:>7.1f} s{split.longest_s:>8.1f} s"
-        yield f"{name:<8}{split.utterances:>12,}{clock(split.seconds):>14}{lengths}"
+        yield f"{name:<8}{split.utterances:>12,}{spoken(split.seconds):>14}{lengths}"
 
 
 def _audio(found: Survey) -> Iterator[str]:
