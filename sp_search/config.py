@@ -212,6 +212,8 @@ class EngineSettings:
 
     def __post_init__(self) -> None:
         faults = below_one(self, "threads", "tokens_per_pass")
+        if (self.threads or 0) > 1024:
+            faults.append(f"threads: expected at most 1024, got {self.threads}")
         if self.trunk_cache_gib is not None and not 0 <= self.trunk_cache_gib < math.inf:
             faults.append(f"trunk_cache_gib: expected 0 or more, got {self.trunk_cache_gib}")
         refuse(faults)
@@ -272,8 +274,8 @@ class Settings:
     cache: Path  # where downloaded models and imported unit LMs are kept
 
     def __post_init__(self) -> None:
-        if "/" in self.study or self.study.strip(". ") == "":
-            raise ConfigError(f"study: expected a name that can be a folder, without /, got {self.study!r}")
+        if "/" in self.study or self.study.strip(". ") == "" or not self.study.isprintable():
+            raise ConfigError(f"study: expected a folder's name, in one line without /, got {self.study!r}")
         if (size := len(self.study.encode(errors="replace"))) > LONGEST_NAME:
             raise ConfigError(
                 f"study: expected a name of up to {LONGEST_NAME} bytes, got one of {size}; say study=NAME"

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sp_search.engine.runtime.device import DTYPES, DtypeName
 from sp_search.errors import CheckpointError
 from sp_search.prompts.file import DOCUMENT, load_prompt
 from sp_search.rivals.settings import is_rival
@@ -29,6 +30,8 @@ ANSWERING = {
 """What a document says of how it answers: a type for each value, in the same objects and lists."""
 LARGEST = 2**53
 """Whole numbers up to here are the same as floats."""
+MAY_SAY = {"training": {"dtype": str}}
+"""What an older one does not say."""
 OF_A_RUN = {"verbalizer": {"units": [int]}}
 """What it says of a member that the engine trained."""
 TRAINING = {"training": {"batch_size": int, "stream_seed": int}, "facts": {}}
@@ -48,6 +51,7 @@ def load_export(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{folder}: expected an exported prompt of format {FORMAT}, got {got}; export it again with this version"
         )
     _check(folder, document, ANSWERING, OF_A_RUN)
+    _check(folder, document, {name: said for name, said in MAY_SAY.items() if name in document}, {})
     space = document["label_space"]
     symbols = len(space["symbols"])
     if not all(0 <= symbol < symbols for answer in space["answers"] for symbol in answer):
@@ -65,6 +69,18 @@ def check_training(folder: Path, document: Mapping[str, Any]) -> None:
         CheckpointError: a value is missing or of another type; the first is named.
     """
     _check(folder, document, TRAINING, OF_A_COURSE)
+
+
+def trained_in(document: Mapping[str, Any]) -> DtypeName:
+    """The arithmetic that an export was trained in; auto for one of before it was recorded.
+
+    Raises:
+        CheckpointError: it is none that there is.
+    """
+    found: DtypeName = document.get("training", {}).get("dtype", "auto")
+    if found != "auto" and found not in DTYPES:
+        raise CheckpointError(f"training.dtype: expected {' or '.join(DTYPES)}, got {found!r:.40}; export it again")
+    return found
 
 
 def _check(folder: Path, document: Mapping[str, Any], shape: Mapping[str, Any], of_a_run: Mapping[str, Any]) -> None:

@@ -31,7 +31,7 @@ from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.linear_probe import ProbeTensors
 from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
-from sp_search.export.document import load_export
+from sp_search.export.document import load_export, trained_in
 from sp_search.export.folder import task_of
 from sp_search.export.members import SavedMember, TrainedMember, members_in
 from sp_search.export.shared_weights import SharedWeights
@@ -160,12 +160,6 @@ def predictor_on(shared: SharedWeights, folder: Path, dtype: DtypeName) -> tuple
         prompt=max(prompts, default=0) if lm.architecture.prompts_take_positions else 0,
     )
     return predictor, document
-
-
-def trained_in(document: Mapping[str, Any]) -> DtypeName:
-    """The arithmetic that an export was trained in; auto for one of before it was recorded."""
-    found: DtypeName = document.get("training", {}).get("dtype", "auto")
-    return found
 
 
 def _chosen(

@@ -26,6 +26,8 @@ RARE = 32
 """Characters of a text for each NUL that may be among them; the headers of audio have more NULs."""
 LONGEST_LINE = 1 << 28
 """Bytes; a file without line ends must not fill the memory."""
+LONGEST_BEGINNING = 32
+"""Bytes that tell what came in place of a file."""
 NESTED = 3
 """Compressed files in compressed files that are unpacked."""
 MARKS = {
@@ -53,6 +55,12 @@ KINDS = {
     b"MMIDIDX": "a fairseq index; name it SPLIT.idx",
 }
 """How files begin that are no text, and what to call them."""
+INSTEAD = {
+    b"version https://git-lfs": "what Git LFS keeps in place of a large file; run git lfs pull",
+    b"<!doctype html": "a web page, as a log-in page that was downloaded",
+    b"<html": "a web page, as a log-in page that was downloaded",
+}
+"""How texts begin that came in place of a file, in small letters, and what to call them."""
 LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
@@ -173,6 +181,9 @@ def _is_plain(head: bytes, encoding: str) -> bool:
 def _check_kind(head: bytes, encoding: str, place: str) -> None:
     if encoding != "utf-8":
         return
+    beginning = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:LONGEST_BEGINNING].lower()
+    if instead := next((what for begins, what in INSTEAD.items() if beginning.startswith(begins)), ""):
+        raise DataError(f"{place}: expected the text itself, got {instead}")
     kind = next((kind for magic, kind in KINDS.items() if head.startswith(magic)), "")
     if kind and (b"\0" in head or not head.isascii()):
         raise DataError(f"{place}: expected text (UTF-8), got {kind}")

@@ -149,6 +149,23 @@ def test_what_is_no_text_is_refused_with_its_line(raw, message):
         read(raw)
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:ab\n",
+            "what Git LFS keeps in place of a large file; r",
+        ),
+        ("\n <!DOCTYPE html>\n<html></html>", "a web page"),
+        ("<html><body>log in</body></html>", "a web page"),
+    ],
+)
+def test_what_came_in_place_of_a_file_is_named(tmp_path, text, what):
+    (tmp_path / "a").write_text(text)
+    with pytest.raises(DataError, match=f"a: expected the text itself, got {what}"):
+        list(text_lines(tmp_path / "a"))
+
+
 def test_only_three_line_ends_are_line_ends():
     inside = "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg"
     assert read(f"{inside}\n\r\nx\ry\r\n".encode()) == [inside, "", "x", "y"]

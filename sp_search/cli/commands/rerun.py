@@ -30,10 +30,10 @@ from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.trial.checkpoint import read_state
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError
-from sp_search.export.document import check_training, load_export
+from sp_search.export.document import check_training, load_export, trained_in
 from sp_search.export.folder import lm_tokens_in, task_of
 from sp_search.export.members import tensors_of
-from sp_search.export.predictor import check_partner, trained_in
+from sp_search.export.predictor import check_partner
 from sp_search.lm.unit_tokens import agreed_tokens
 from sp_search.rivals.settings import is_rival
 from sp_search.rivals.trainer import RivalTrainer

@@ -15,8 +15,8 @@ import torch
 
 from sp_search.cli.exported.unit_checks import lines_on_corpus
 from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
-from sp_search.cli.wiring.machine import check_machine
 from sp_search.cli.wiring.places import tried
+from sp_search.cli.wiring.worker_sizes import check_workers
 from sp_search.config import Settings
 from sp_search.durations import seconds_of
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
@@ -103,7 +103,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     quantizer = tried(faults, lambda: corpus_quantizer(config))
     if config.cluster.address is None:
         tried(faults, lambda: pick_device(config.engine.device))
-    tried(faults, lambda: check_machine(config))
+    tried(faults, lambda: check_workers(config))
     space = tried(faults, lambda: space_of(config, recipe.task, lm.architecture))
     first = tried(faults, lambda: _first_trials(config, space, lm.architecture, tell)) if space else ()
     if space is not None:
@@ -111,6 +111,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     tried(faults, lambda: read_sampler(config.schedule.sampler))
     tried(faults, lambda: _pruner(config))
     if faults or space is None:
+        faults = [*dict.fromkeys(faults)]  # a file that two of them read is named once
         more = f" (and {len(faults) - SHOWN_FAULTS} more)" if len(faults) > SHOWN_FAULTS else ""
         raise ConfigError("; ".join(faults[:SHOWN_FAULTS]) + more)
     identity = StudyIdentity(

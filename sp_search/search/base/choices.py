@@ -30,7 +30,7 @@ def read_choice(key: str, value: Any, known: Collection[str]) -> Choice:
     """
     settings = dict(value) if isinstance(value, Mapping) else {"name": value}
     name = settings.pop("name", None)
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         got = "none" if name is None else repr(name)
         raise ConfigError(f"{key}: expected {', '.join(known)}, or a mapping with such a name, got {got}")
     return Choice(name, settings)

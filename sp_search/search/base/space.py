@@ -20,7 +20,7 @@ from sp_search.errors import ConfigError
 from sp_search.prompts.limits import Limits
 from sp_search.types import Params, ParamValue
 
-LAYERS = re.compile(r"layers(?:/(\d+))?")
+LAYERS = re.compile(r"layers(?:/([0-9]{1,9}))?")
 
 
 class Asker(Protocol):

@@ -167,8 +167,12 @@ def _storage(url: str | None, folder: Path) -> BaseStorage:
     except StudyError:
         raise
     except Exception as error:
-        place = "cluster.storage" if url is not None else f"{folder / JOURNAL}"
-        raise _no_database(place, redact(url) if url is not None else "a damaged file", error) from error
+        if url is not None:
+            raise _no_database("cluster.storage", redact(url), error) from error
+        raise StudyError(
+            f"{folder / JOURNAL}: expected a study's journal, got a damaged file ({type(error).__name__}: "
+            f"{error!s:.80}); move it away, or name another study with study=NAME"
+        ) from error
 
 
 def check_storage(url: str) -> None:

@@ -44,6 +44,9 @@ FAULTS = {
     "lr nan": (["space.lr=nan"], "lr: expected above 0, got nan"),
     "dropout": (["space.dropout=7"], "dropout: expected 0 or more and below 1, got 7.0"),
     "verbalizer": (["space.verbalizer=nonsense"], "verbalizer: expected frequency, .* or linear, got 'nonsense'"),
+    "layers/9...": ([f"space.depth=layers/{'9' * 5000}"], "depth: expected a whole number, 0 to 2, got 'layers/99"),
+    "a list for a sampler": (["schedule.sampler=[tpe]"], "schedule.sampler: expected tpe, .* got \\['tpe'\\]"),
+    "a mapping for a pruner": (["schedule.pruner={name: {}}"], "schedule.pruner: expected asha, .* got {}"),
     "layers/0": (["space.depth=layers/0"], "depth: expected layers, or layers/2 and the like, got layers/0"),
     "score_end": (["space.score_end=false", "task.decoding=free"], "score_end: expected true"),
     "first trials no mapping": (["schedule.first_trials=[1]"], "first_trials: expected parameter: value in each"),
@@ -88,6 +91,16 @@ def test_what_this_machine_lacks_is_told_before_ray_would_wait_for_it(prepared, 
     assert "cluster.gpus_per_worker: expected at most the 1 GPUs of this machine" in str(caught.value)
     assert "for which this machine has the memory, got 100000; one worker trains several" in str(caught.value)
     prepared("cluster.gpus_per_worker=0.5", "cluster.workers=2")
+
+
+def test_sizes_beyond_all_use_are_refused(prepared):
+    with pytest.raises(ConfigError) as caught:
+        prepared("cluster.slots=5000", "schedule.chunk_updates=99999999999999999999")
+    assert str(caught.value) == (
+        "cluster.slots: expected at most 1024, got 5000; "
+        "schedule.chunk_updates: expected chunks of at most 100,000 utterances, behind which a trial reports, got "
+        "99999999999999999999 updates of 8"
+    )
 
 
 def test_a_training_line_longer_than_the_lms_positions_is_told(prepared, corpus, tmp_path):
