@@ -36,6 +36,7 @@ from sp_search.tracking.store.schema import (
     NOTE_TAG,
     PREFIX,
     SETTING,
+    WINNER,
     datasets_of,
     ended_name,
     ranked_names,
@@ -97,6 +98,7 @@ class MlflowTracker:
         self._started: dict[int, Callable[[str, int], str]] = {}  # what a trial is called when it has ended
         self._ended_names: dict[int, str] = {}
         self._setting_tags: set[str] = set()  # of the winners of earlier ends
+        self._earlier_winners: set[int] = set()
         self._sampler = None if sample_s is None else SystemSampler(self._sampled, sample_s)
         self._ended, self._closed = True, False
 
@@ -127,6 +129,7 @@ class MlflowTracker:
                     self._ended_names[event.number] = event.data["tags"].get(NAME_TAG, f"trial {event.number}")
                 if event.kind == "study_finished":
                     self._setting_tags |= {name for name in event.data["tags"] if name.startswith(SETTING)}
+                    self._earlier_winners |= {int(event.data["tags"].get(WINNER, -1))}
             if self._spool.name() != info["study"]:
                 self._writer.append("renamed", None, {"name": info["study"]})
         self._study = tags
@@ -214,11 +217,12 @@ class MlflowTracker:
         metrics, tags = summary_points(summary)
         tags = dict.fromkeys(self._setting_tags, "") | tags  # another winner may lack some of them
         order, winner = self._history.of_full_budget(), (summary.get("best") or {}).get("trial")
+        no_longer = {number: name for number, name in self._ended_names.items() if number in self._earlier_winners}
         told = {
             "metrics": metrics,
             "step": self._history.utterances_seen,
             "tags": tags | {NOTE_TAG: finished_note(summary)},
-            "names": ranked_names(self._ended_names, order, winner),
+            "names": no_longer | ranked_names(self._ended_names, order, winner),
         }
         self._writer.append("study_finished", None, told)
         if (self._winner / TENSORS).exists():

@@ -27,6 +27,8 @@ REQUIRED = ("study", "task", "data_fingerprint")
 IDENTITY = ("study_id", "data_fingerprint")
 SETTING = f"{PREFIX}best."
 """What tags of the winner's setting begin with."""
+WINNER = f"{PREFIX}best_trial"
+"""The tag that has the trial whose setting won."""
 _ON_CHILDREN = ("study", *IDENTITY, "task", "data", "lm", "lm_fingerprint", "git_sha", "git_dirty")
 PARENT_TAG = "mlflow.parentRunId"
 TABLES_TAG = "mlflow.loggedArtifacts"
@@ -130,11 +132,14 @@ def ranked_names(names: Mapping[int, str], order: Sequence[int], winner: int | N
     Args:
         names: of `ended_name`, by trial.
         order: the trials of full budget, the best on valid first.
-        winner: the trial whose setting won under fresh seeds.
+        winner: the trial whose setting won under fresh seeds; it has a name of that too where a rung had stopped it.
     """
-    return {
+    found = {
         number: f"#{place}{' winner' * (number == winner)} · {names[number]}" for place, number in enumerate(order, 1)
     }
+    if winner in names and winner not in found:
+        found[winner] = f"winner · {names[winner]}"
+    return found
 
 
 def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
@@ -150,7 +155,7 @@ def summary_points(summary: Mapping[str, Any]) -> tuple[dict[str, float], dict[s
     metrics |= {key: best[key] for key in ("trained_parameters", "stored_bytes") if key in best}
     tags = {f"{SETTING}{name}": as_text(value) for name, value in (best.get("params") or {}).items()}
     if "trial" in best:
-        tags[f"{PREFIX}best_trial"] = as_text(best["trial"])
+        tags[WINNER] = as_text(best["trial"])
     if rival:
         tags[f"{PREFIX}rival"] = rival["name"]
     return {name: float(value) for name, value in metrics.items() if isinstance(value, (int, float))}, tags

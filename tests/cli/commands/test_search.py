@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 
 import mlflow
@@ -220,6 +221,19 @@ def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searc
     )  # fmt: skip
     more = json.loads(Path(sp_search(folder, *words, "trials=6").stdout.splitlines()[-1]).read_text())
     assert sum(more["trials"].values()) == 6
+    page = (folder / "runs" / "tiny" / "report" / "index.html").read_text()
+    assert "<h1>tiny</h1>" in page
+    assert ", ".join(f"{count} {state}" for state, count in more["trials"].items()) in page
+    assert page.count("<tr class=") == 6
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    found = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    names = {run.info.run_name for run in found}
+    assert [name for name in names if "winner" in name] == [
+        name for name in names if re.search(rf"winner · trial {more['best']['trial']} ·", name)
+    ]
+    (parent,) = [run for run in found if run.info.run_name == "tiny"]
+    assert parent.info.status == "FINISHED"
+    assert f"(trials: {more['trials']['complete']} complete" in parent.data.tags["mlflow.note.content"]
     assert (more["baseline"], more["other_rivals"]) == (summary["baseline"], summary["other_rivals"])
 
 

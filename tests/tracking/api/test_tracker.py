@@ -100,18 +100,21 @@ def test_a_continued_study_goes_on_in_its_own_runs_and_closes_what_was_left(tmp_
 
 def test_a_finished_study_that_goes_on_ends_with_the_names_and_the_setting_of_its_last_winner(tmp_path):
     store = FakeStore()
-    for start, (new, value, setting) in enumerate([(0, 0.5, {"lr": 0.5, "depth": 3}), (1, 0.75, {"lr": 0.25})]):
+    winners = [(0, 0.5, {"lr": 0.5, "depth": 3}, "PRUNED"), (1, 0.75, {"lr": 0.25}, "COMPLETE")]
+    for start, (new, value, setting, state) in enumerate(winners):
         tracker = tracker_of(tmp_path, store)
         tracker.study_opened({**INFO, "trials": start + 1})
         tracker.trial_started(new, setting)
         tracker.reported(new, report(320, value))
-        tracker.trial_finished(new, "COMPLETE")
+        tracker.trial_finished(new, state)
         best = {**SUMMARY["best"], "trial": new, "params": setting}
         tracker.study_finished({**SUMMARY, "best": best, "trials": {"complete": start + 1}})
         tracker.close(10)
+        first = store.by_trial()[0].tags["mlflow.runName"]
+        assert first == f"{'winner · ' * (start == 0)}trial 0 · pruned at 320"
     runs = store.by_trial()
     assert {number: run.tags["mlflow.runName"] for number, run in runs.items()} == {
-        None: "demo", 0: "#2 · trial 0 · complete at 320", 1: "#1 winner · trial 1 · complete at 320",
+        None: "demo", 0: "trial 0 · pruned at 320", 1: "#1 winner · trial 1 · complete at 320",
     }  # fmt: skip
     tags = runs[None].tags
     setting = {name: tags[f"sp_search.{name}"] for name in ("best_trial", "best.lr", "best.depth")}
