@@ -1,4 +1,8 @@
-"""Check this machine for a search, one line per part, with the next step for a missing part; 1 if one is."""
+"""Check this machine for a search, one line per part, with the next step for a missing part; 1 if one is.
+
+With cluster.address=auto every node of the running Ray cluster is checked as well: its program and versions, memory,
+open files, clock, and whether it sees and may write to `runs`.
+"""
 
 import platform
 import shutil
@@ -11,18 +15,21 @@ from pathlib import Path
 
 import torch
 
+from sp_search.cli.advice.node_findings import Finding, node_findings, room_finding
+from sp_search.cli.wiring.ray_settings import joined
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import matrix_rate, pick_device
+from sp_search.errors import ConfigError
+from sp_search.files.paths import check_writable
+from sp_search.search.cluster.checkup import checkups, own_checkup
+from sp_search.search.cluster.nodes import Share, nodes
 
-READS = (
-    "runs",
-    "cache",
-)
+READS = ("runs", "cache", "cluster", "engine.device")
 EXAMPLE = "sp-search doctor"
 
 PACKAGES = ("torch", "ve-fairseq", "ray", "optuna", "mlflow", "hydra-core", "numpy")
 FREE_BYTES = 10**9  # below it a study's database or an imported LM may not fit
-Finding = tuple[str, str, str]  # the part, the finding, and the next step or "" if all is well
+SAME_ON_NODES = ("sp-search", *PACKAGES)
 
 
 def run(config: Settings) -> int:
@@ -46,6 +53,21 @@ def findings(config: Settings) -> Iterator[Finding]:
     assets = files("sp_search.demo") / "assets"
     built = assets.is_dir() and any(assets.iterdir())
     yield ("demo", "built", "") if built else ("demo", "not built", "build corpus and unit LM with: make demo-assets")
+    if config.cluster.address is not None:
+        yield from _cluster(config)
+
+
+def _cluster(config: Settings) -> Iterator[Finding]:
+    """Every node of the cluster that the settings name, and what a search would have of it."""
+    check_writable(config.runs, "runs")
+    try:
+        with joined(config) as sized:
+            there, cluster = nodes(None), sized.cluster
+            yield from node_findings(checkups(there, config.runs, SAME_ON_NODES), own_checkup(SAME_ON_NODES))
+            each = Share(cluster.workers or 0, cluster.cpus_per_worker or 0.0, cluster.gpus_per_worker or 0.0)
+            yield room_finding(each, len(there))
+    except ConfigError as error:
+        yield "cluster", str(error), "join a cluster that runs, or ask for less of it"
 
 
 def _package(name: str) -> Finding:

@@ -1,18 +1,18 @@
-"""A joined cluster: how many workers fit on it, and whether all nodes can use the study's folder."""
+"""A joined cluster: how many workers fit on it, and whether all nodes can use the study's folder.
+
+Ray is imported where it is used: `sp-search doctor` also runs where it is missing.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
-
-import ray
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sp_search.errors import ConfigError
 
@@ -67,6 +67,8 @@ def nodes(at_least: int | None) -> list[Node]:
 
 def living() -> list[Node]:
     """The nodes of the cluster that live now."""
+    import ray
+
     return [
         Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
         for n in ray.nodes()
@@ -112,17 +114,19 @@ def check_folder(folder: Path) -> None:
     Raises:
         ConfigError: a node doesn't see it, can't write to it, or can't run this program.
     """
-    left, word = folder.absolute() / "seen-by-every-node", uuid4().hex
-    left.write_text(word)
-    look = ray.remote(num_cpus=0, max_retries=0)(_look)
-    asked = {
-        look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
-            left, word
-        ): node
-        for node in nodes(None)
-    }
-    done, late = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_S)
-    left.unlink()
+    import ray
+    from ray.exceptions import RayError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    look = ray.remote(num_cpus=0, max_retries=0)(look_at)
+    with word_in(folder) as (left, word):
+        asked = {
+            look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node.node_id, soft=False)).remote(
+                left, word
+            ): node
+            for node in nodes(None)
+        }
+        done, late = ray.wait(list(asked), num_returns=len(asked), timeout=LOOK_S)
     faults = {asked[ref].address: f"no answer within {LOOK_S:.0f} s" for ref in late}
     for ref in done:
         try:
@@ -144,7 +148,18 @@ def _even(node: Node, most: int, gpus: float) -> float:
     return max(1.0, node.cpus // (node.room(1.0, gpus) if gpus else min(most, node.cpus)))
 
 
-def _look(left: Path, word: str) -> str:
+@contextmanager
+def word_in(folder: Path) -> Iterator[tuple[Path, str]]:
+    """A file that nodes are to find in a folder, and the word in it; gone when the block ends."""
+    left, word = folder.absolute() / "seen-by-every-node", uuid4().hex
+    left.write_text(word)
+    try:
+        yield left, word
+    finally:
+        left.unlink(missing_ok=True)
+
+
+def look_at(left: Path, word: str) -> str:
     """What is wrong with the driver's test file in the folder, seen from this node; "" if nothing is."""
     try:
         found = left.read_text()

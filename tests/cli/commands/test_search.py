@@ -246,28 +246,18 @@ def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(sear
     page = Path(done.stdout.strip())
     assert curves.exists()
     assert done.stderr == ""
-    text = page.read_text()
-    assert "test accuracy, 95 % interval" in text
-    assert " at 3 an hour of a device" in text
-    assert "utterances of valid have a wrong answer" in text
+    of_page = ("test accuracy, 95 % interval", " at 3 an hour of a device", "utterances of valid have a wrong answer")
+    assert [words for words in of_page if words not in page.read_text()] == []
 
 
 def test_the_answers_to_valid_are_kept_and_come_to_the_accuracy_in_the_summary(searched, summary):
     folder, _ = searched
-    answers = [
-        json.loads(line) for line in (folder / "runs" / "tiny" / "valid_answers.jsonl").read_text().splitlines()
-    ]
+    lines = (folder / "runs" / "tiny" / "valid_answers.jsonl").read_text().splitlines()
+    answers = [json.loads(line) for line in lines]
     assert len(answers) == 40
     right = sum(one["given"] == one["wanted"] for one in answers) / 40
     assert right == pytest.approx(summary["best"]["valid"]["accuracy"])
     assert all(0 < one["score"] <= 1 for one in answers)
-
-
-def test_a_report_of_a_study_that_is_not_there_ends_with_2(searched):
-    folder, _ = searched
-    done = sp_search(folder, "report", "study=no", expect=2)
-    assert done.stderr.startswith("sp-search: study no: expected a study in ")
-    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_winner_trained_again_on_its_batches_answers_as_it_did(searched):
@@ -290,10 +280,6 @@ def test_a_whole_study_trained_again_reports_the_same_numbers_to_the_digit(searc
     assert found["same"] == found["reports"] > 6
     one = json.loads(sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=0", *SHORT).stdout)
     assert one["same"] == one["reports"] >= 1
-
-
-def test_a_trial_that_no_worker_trained_ends_with_2(searched):
-    folder, _ = searched
     done = sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=99", *SHORT, expect=2)
     assert "expected a record of trial 99, found none" in done.stderr
 

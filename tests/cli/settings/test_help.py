@@ -36,7 +36,9 @@ def test_a_comment_in_a_yaml_file_is_that_of_its_key_and_one_in_a_record_stands_
     assert found["schedule.confirm"].startswith(
         "the best settings are trained again with new seeds, first one run of each"
     )
-    assert found["schedule.confirm.seeds"] == "runs of a setting; one that is clearly worse after the first gets no more"
+    assert (
+        found["schedule.confirm.seeds"] == "runs of a setting; one that is clearly worse after the first gets no more"
+    )
     assert yaml_comments("task/intent.yaml", "task.")["task.answer_format"].startswith(
         "each label is one symbol of an answer; "
     )

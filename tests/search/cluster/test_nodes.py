@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.search.cluster.nodes import Node, Share, _look, check_folder, nodes, share
+from sp_search.search.cluster.nodes import Node, Share, check_folder, look_at, nodes, share
 from sp_search.search.cluster.session import ray_session
 
 
@@ -67,8 +67,8 @@ def test_a_folder_is_checked_by_every_node_with_its_own_eyes(tmp_path, monkeypat
 
 def test_another_folder_of_the_same_name_is_told_from_the_drivers(tmp_path):
     (tmp_path / "left").write_text("a word")
-    assert _look(tmp_path / "left", "a word") == ""
-    assert _look(tmp_path / "left", "another") == "another folder of that name"
+    assert look_at(tmp_path / "left", "a word") == ""
+    assert look_at(tmp_path / "left", "another") == "another folder of that name"
 
 
 def test_no_cluster_is_one_line_that_says_so():
