@@ -36,10 +36,10 @@ def screen(state: SearchState, width: int, height: int) -> RenderableType:
         _text(best_so_far(state) + (f" · {state.rate:,.0f} utterances/s a worker" if state.rate else ""), width),
         _text(counted(state), width),
         Text(""),
-        _table("running", shown, low, high, width),
+        _table("running", [(run, run.seen, run.value) for run in shown], low, high, width),
         *([_text(f"and {hidden} more that started before", width)] if hidden else []),
         Text(""),
-        _table("best", best, low, high, width),
+        _table("best", [(run, *(run.report or (0, None))) for run in best], low, high, width),
     )
 
 
@@ -50,18 +50,20 @@ def spark(values: Sequence[float], low: float, high: float) -> str:
     return "".join(BLOCKS[round(step * (len(BLOCKS) - 1))] for step in steps)
 
 
-def _table(title: str, runs: Sequence[Run], low: float, high: float, width: int) -> RenderableType:
-    """A line a run; what does not fit is cut off."""
+def _table(
+    title: str, rows: Sequence[tuple[Run, int, float | None]], low: float, high: float, width: int
+) -> RenderableType:
+    """A line a run, with utterances seen and a value; what does not fit is cut off."""
     head = f"{title:<{NAME}} {'utterances':>{SEEN}} {'valid':>{VALUE}}  {'curve':<{CURVE}}  setting"
     lines = [_text(head, width, style="dim")]
-    for run in runs:
-        seen = f"{run.seen:,} of {run.budget:,}"
-        value = "-" if run.value is None else f"{run.value:.4f}"
+    for run, utterances, found in rows:
+        seen = f"{utterances:,} of {run.budget:,}"
+        value = "-" if found is None else f"{found:.4f}"
         curve = spark(list(run.curve.values()), low, high)
         lines.append(
             _text(f"{run.name:<{NAME}} {seen:>{SEEN}} {value:>{VALUE}}  {curve:<{CURVE}}  {run.settings}", width)
         )
-    if not runs:
+    if not rows:
         lines.append(_text("-", width))
     return Group(*lines)
 

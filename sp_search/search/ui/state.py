@@ -31,6 +31,7 @@ class Run:
     settings: str  # for people
     budget: int  # utterances of a full run
     curve: dict[int, float] = field(default_factory=dict)  # utterances seen -> the metric that decides
+    report: tuple[int, float] | None = None  # the last point that is one, not measured between two
     state: str = "running"
     reason: str = ""
 
@@ -104,8 +105,8 @@ class SearchState:
 
     def reported(self, number: int, report: Report) -> Run:
         """A run reported."""
-        run = self.runs[number]
-        run.curve[report.utterances_seen] = report.metrics[self.settings.metric]
+        run = self.measured(number, report)
+        run.report = report.utterances_seen, report.metrics[self.settings.metric]
         self.rate = report.metrics.get("utterances_per_s", self.rate)
         return run
 
@@ -149,17 +150,18 @@ class SearchState:
 
     @property
     def best_three(self) -> list[Run]:
-        """The runs of the highest value, those that have seen most first among equals."""
-        having = [run for run in self.runs.values() if run.value is not None]
-        return sorted(having, key=lambda run: (-(run.value or 0.0), -run.seen))[:3]
+        """The runs of the highest value at their last report, those that have seen most first among equals."""
+        having = [(run.report[1], run.report[0], run) for run in self.runs.values() if run.report is not None]
+        return [run for *_, run in sorted(having, key=lambda one: (-one[0], -one[1]))[:3]]
 
     @property
     def best(self) -> tuple[float, str, int] | None:
         """The best value so far, whose it is, and utterances seen; those of an earlier start are at full budget."""
-        first = self.best_three[:1]
         known = self.before.best
-        if first and (known is None or (first[0].value or 0.0) >= known):
-            return first[0].value or 0.0, f"trial {first[0].name}", first[0].seen
+        for run in self.best_three[:1]:
+            seen, value = run.report or (0, 0.0)
+            if known is None or value >= known:
+                return value, f"trial {run.name}", seen
         return None if known is None else (known, self.before.best_name, self.settings.budget)
 
     @property

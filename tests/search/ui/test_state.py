@@ -140,3 +140,5 @@ def test_what_is_measured_between_reports_counts_as_trained_and_is_on_the_curve(
     run = state.measured(0, Report(900, {"valid_accuracy": 0.5}))
     assert (run.seen, run.value, list(run.curve)) == (900, 0.5, [100, 900])
     assert (state.trained, state.rate) == (900, 100.0)
+    assert state.best == (0.25, "trial 0", 100), "it decides nothing"
+    assert state.interval == pytest.approx(wilson(0.25, 100))
