@@ -107,7 +107,7 @@ def run_search(
         ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker)),
         _workers(settings, make_trainer, shared) as fleet,
     ):
-        slots, scheduler = SlotPool(fleet, settings.slots), _scheduler(settings, study, limits)
+        slots, scheduler = SlotPool(fleet, settings.slots), scheduler_of(settings, study, limits)
         why_over = limits.why_over
         searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep, why_over, slots.most_live)
         wait_for_workers(settings, slots.workers)
@@ -215,8 +215,8 @@ def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:
     return done is not None and done["trials"] >= asked["trials"] and done == {**asked, "trials": done["trials"]}
 
 
-def _scheduler(settings: SearchSettings, study: optuna.Study, limits: SearchLimits) -> ReplayedScheduler:
-    """Stops trials, as the pruner of the settings says."""
+def scheduler_of(settings: SearchSettings, study: optuna.Study, limits: SearchLimits) -> ReplayedScheduler:
+    """What stops trials, as the pruner of the settings says; it has seen the reports of earlier starts."""
     inner = ray_scheduler(
         settings.pruner, budget=settings.budget, grace=settings.grace, reduction_factor=settings.reduction_factor
     )
