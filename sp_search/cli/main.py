@@ -44,6 +44,7 @@ COMMANDS = {
     "bench engine": "measure the speed of training, and compare it with fairseq's decoder",
     "bench decode": "measure how fast answers are written, with the key/value cache and without it",
     "bench gpu": "measure a GPU: whether it computes as the CPU does, and how fast it trains many trials",
+    "bench serve": "measure how fast a running server answers, to one client and to many",
     "bench members": "measure how fast several prompts answer together",
     "bench curves": "record the learning curves of settings drawn from a whole space",
     "bench strategies": "compare samplers and pruners on recorded learning curves",
