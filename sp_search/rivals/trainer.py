@@ -57,6 +57,9 @@ class RivalTrainer:
         """Nothing of the machine touches the numbers."""
         return {}
 
+    def shrink(self) -> None:
+        """Nothing is kept that could be spared."""
+
     def seek(self, position: int) -> None:
         """Nothing to seek."""
 

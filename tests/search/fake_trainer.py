@@ -58,6 +58,9 @@ class FakeTrainer:
     def sizes(self) -> dict:
         return {}
 
+    def shrink(self) -> None:
+        self.is_small = True
+
     def seek(self, position: int) -> None:
         self._position = max(self._position, position)
 

@@ -55,6 +55,9 @@ class IdleTrainer:
         """Nothing is rounded."""
         return {}
 
+    def shrink(self) -> None:
+        """Nothing is kept."""
+
     def seek(self, position: int) -> None:
         """Nor a place in it."""
 

@@ -112,6 +112,11 @@ class SourceCache:
         self._kept.clear()
         self.bytes = 0
 
+    def keep_none(self) -> None:
+        """Drop all sources, and keep none from now on."""
+        self.clear()
+        self.limit_bytes = 0
+
     def _compute(
         self,
         block: SourceBatch,

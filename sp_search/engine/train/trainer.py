@@ -124,6 +124,11 @@ class MultiTrialTrainer:
             "threads": torch.get_num_threads(),
         }
 
+    def shrink(self) -> None:
+        """Take less memory from now on: no source states are kept, and training has smaller micro-batches."""
+        self._source_cache.keep_none()
+        self._training_size.tokens = max(1, self._training_size.tokens // 2)
+
     def seek(self, position: int) -> None:
         """Move the stream forward to this position; nothing happens if it is there or past it."""
         self._position = max(self._position, position)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import ray
 from ray import cloudpickle
 
+from sp_search.host import killed_for_memory
 from sp_search.types import Params, Report
 
 Note = Mapping[str, Any]
@@ -43,12 +44,18 @@ class Trainer(Protocol):
     def facts(self, number: int) -> dict[str, Any]: ...  # noqa: D102
 
 
-TrainerFactory = Callable[[Any], Trainer]
+class NewTrainer(Trainer, Protocol):
+    """One that may still be made smaller: its sizes are recorded when it begins."""
+
+    def shrink(self) -> None: ...  # noqa: D102
+
+
+TrainerFactory = Callable[[Any], NewTrainer]
 """Makes a trainer in a worker's process from the parts that all workers of a machine share."""
 
 
 def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
-    """Make a trainer from a shared object.
+    """Make a trainer from a shared object; a smaller one where the kernel killed this worker for its memory before.
 
     Args:
         make_trainer: gets the object.
@@ -56,4 +63,7 @@ def build_trainer(make_trainer: TrainerFactory, where: bytes) -> Trainer:
             search (ray#53727: such an argument may be gone when the actor is started again). This object is not gone,
             because the driver holds it as long as its workers live.
     """
-    return make_trainer(ray.get(cloudpickle.loads(where)))
+    trainer = make_trainer(ray.get(cloudpickle.loads(where)))
+    if ray.get_runtime_context().was_current_actor_reconstructed and killed_for_memory():
+        trainer.shrink()
+    return trainer

@@ -114,12 +114,13 @@ class Watchdog:
             return
         self._watched[number].killed_for_memory += 1
         lower = "lower cluster.workers, cluster.slots or engine.trunk_cache_gib"
+        smaller = "it is started again with less: no source states are kept, and micro-batches are half as large"
         if self._watched[number].killed_for_memory == MOST_KILLS:
             raise StudyError(
                 f"cluster: expected memory for {name}, but it was killed for that {MOST_KILLS} times; {lower}, and "
                 f"run the same command again to go on"
             )
-        self._tell(f"{name} was killed, for the memory of its cgroup is full; {lower}; its trials go on for now")
+        self._tell(f"{name} was killed, for the memory of its cgroup is full; {smaller}; {lower} if that is too slow")
 
     def _wait_for_start(self, silent_s: float) -> None:
         if silent_s > AWAY_S:

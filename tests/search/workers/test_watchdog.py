@@ -181,7 +181,9 @@ def test_a_worker_that_is_killed_for_memory_again_and_again_ends_the_search_with
         watch(dog, clock, 20)
         worker.found = replace(worker.found, pid=7 + kills, killed_for_memory=kills)
     watch(dog, clock, 20)
-    assert ["the memory of its cgroup is full; lower cluster.workers" in line for line in told] == [True, True]
+    assert [
+        "the memory of its cgroup is full; it is started again with less: no source states" in line for line in told
+    ] == [True, True]
     worker.found = replace(worker.found, pid=20, killed_for_memory=3)
     with pytest.raises(
         StudyError, match=r"expected memory for worker 0 .* killed for that 3 times; lower cluster\.work"
