@@ -137,7 +137,7 @@ def ranked_names(names: Mapping[int, str], order: Sequence[int], winner: int | N
     found = {
         number: f"#{place}{' winner' * (number == winner)} · {names[number]}" for place, number in enumerate(order, 1)
     }
-    if winner in names and winner not in found:
+    if winner is not None and winner in names and winner not in found:
         found[winner] = f"winner · {names[winner]}"
     return found
 

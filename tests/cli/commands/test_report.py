@@ -81,3 +81,9 @@ def test_a_finished_study_that_goes_on_to_more_trials_is_no_longer_shown_as_fini
         study.set_user_attr("finished", finished)
         sp_search(folder, "report", f"study={NAME}", "tracking.enabled=false")
         assert ("Not finished: 9 trials so far" in page.read_text()) != is_ended
+
+
+def test_a_report_of_a_study_that_is_not_there_ends_with_2(tmp_path):
+    done = sp_search(tmp_path, "report", "study=no", expect=2)
+    assert done.stderr.startswith("sp-search: study no: expected a study in ")
+    assert len(done.stderr.splitlines()) == 1
