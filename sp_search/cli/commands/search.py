@@ -25,20 +25,17 @@ from sp_search.cli.wiring.export_document import (
 )
 from sp_search.cli.wiring.finished_study import SearchCommand, finished_summary, leave_mark
 from sp_search.cli.wiring.places import check_places
-from sp_search.cli.wiring.planned import Planned, first_lines, planned_search
+from sp_search.cli.wiring.planned import told_plan
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.cli.wiring.rivals import rivals_as_members, rivals_of_study
 from sp_search.cli.wiring.search_setup import (
     PreparedSearch,
-    methods_of,
     prepare_search,
     resolved_dtype,
     searches_rivals,
 )
-from sp_search.cli.wiring.speed import measured
 from sp_search.cli.wiring.watching import displayed, left_before, tracker_of
 from sp_search.config import Settings
-from sp_search.engine.train.zero_copy import SharedParts
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
 from sp_search.metrics.tally_file import TALLY_FILE, write_tally
@@ -140,7 +137,7 @@ def _run(
     known = known_trials(opened.study, prepared.space, settings.metric)
     rivals_alone = searches_rivals(prepared.space)
     parts = None if rivals_alone else recipe.parts(lm, data)
-    planned = _planned(config, prepared, parts, tell, is_new=not known)
+    planned = told_plan(config, prepared, parts, tell, is_new=not known)
     if (tracker := tracker_of(config, prepared, known, planned)) is not None:
         observers.append(tracker)
 
@@ -180,28 +177,3 @@ def _run(
     summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, members)
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
-
-
-def _planned(
-    config: Settings,
-    prepared: PreparedSearch,
-    parts: SharedParts | None,
-    tell: Callable[[str], None],
-    *,
-    is_new: bool,
-) -> Planned:
-    """What this start is to do, told of a new study. Its time is known where it trains prompts on this machine's CPU.
-
-    A GPU is its worker's alone, a fine-tuned LM is one more in memory, and a probe reads all of the corpus first.
-    """
-    if parts is None or not is_new:
-        return planned_search(config, prepared, is_new=is_new)
-    is_timed = parts.weights is not None and config.cluster.address is None
-    prompts_alone = not set(methods_of(prepared.space)) - {"prompt"}
-    timed = None
-    if is_timed and prompts_alone:
-        timed = measured(prepared.recipe, parts, prepared.settings, prepared.space)
-    planned = planned_search(config, prepared, measured=timed, is_new=is_new)
-    for line in first_lines(planned):
-        tell(line)
-    return planned

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rich.filesize import decimal
 
-from sp_search.cli.wiring.search_setup import PreparedSearch
-from sp_search.cli.wiring.speed import Measured, split_costs
+from sp_search.cli.wiring.search_setup import PreparedSearch, methods_of
+from sp_search.cli.wiring.speed import Measured, measured, split_costs
 from sp_search.config import Settings
 from sp_search.durations import spoken
+from sp_search.engine.train.zero_copy import SharedParts
 from sp_search.search.base.cost_estimate import Plan, plan_search
 from sp_search.search.base.time_estimate import Expected, Speed, expected, pace_of_rate, stored_bytes
 
@@ -58,7 +59,7 @@ def planned_search(
     config: Settings,
     prepared: PreparedSearch,
     rate: float | None = None,
-    measured: Measured | None = None,
+    timed: Measured | None = None,
     *,
     is_new: bool,
 ) -> Planned:
@@ -68,11 +69,11 @@ def planned_search(
         config: of the command.
         prepared: of the same settings.
         rate: trial-utterances/s of all workers, where it is given.
-        measured: a worker's speed, where it was timed.
+        timed: a worker's speed, where it was measured.
         is_new: whether the study has no trials yet.
     """
     lm, data, settings = prepared.lm, prepared.data, prepared.settings
-    speed = measured.speed if measured else None
+    speed = timed.speed if timed else None
     if rate is not None:
         pace = pace_of_rate(rate, settings.workers)
         speed = Speed(pace, pace, split_costs(data, prepared.recipe))
@@ -88,11 +89,44 @@ def planned_search(
         utterances={"data": config.data.name, **{name: len(split) for name, split in data.corpus.splits.items()}},
         plan=plan_search(settings, prepared.space),
         rate=rate,
-        is_measured=measured is not None,
+        is_measured=timed is not None,
         expected=None if speed is None else expected(settings, speed, AROUND_S),
-        disk_bytes=None if measured is None else stored_bytes(settings, measured.state_bytes),
+        disk_bytes=None if timed is None else stored_bytes(settings, timed.state_bytes),
         price=config.budget.rate,
     )
+
+
+def told_plan(
+    config: Settings,
+    prepared: PreparedSearch,
+    parts: SharedParts | None,
+    tell: Callable[[str], None],
+    *,
+    is_new: bool,
+) -> Planned:
+    """What this start of a search is to do, told of a new study.
+
+    Its time is known where it trains prompts on this machine's CPU: a GPU is its worker's alone, a fine-tuned LM is
+    one more in memory, and a probe reads all of the corpus first.
+
+    Args:
+        config: of the search.
+        prepared: of the same settings.
+        parts: of the recipe; None where rivals are searched, which train on no LM.
+        tell: takes a line.
+        is_new: whether the study has no trials yet.
+    """
+    if parts is None or not is_new:
+        return planned_search(config, prepared, is_new=is_new)
+    is_timed = parts.weights is not None and config.cluster.address is None
+    prompts_alone = not set(methods_of(prepared.space)) - {"prompt"}
+    timed = None
+    if is_timed and prompts_alone:
+        timed = measured(prepared.recipe, parts, prepared.settings, prepared.space)
+    planned = planned_search(config, prepared, timed=timed, is_new=is_new)
+    for line in first_lines(planned):
+        tell(line)
+    return planned
 
 
 def first_lines(planned: Planned) -> Iterator[str]:

@@ -42,6 +42,12 @@ def summary(searched):
     return json.loads(Path(done.stdout.splitlines()[-1]).read_text())
 
 
+def in_mlflow(folder):
+    """The runs of all studies in a folder."""
+    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
+    return mlflow.search_runs(search_all_experiments=True, output_format="list")
+
+
 def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
     folder, done = searched
     assert done.stdout.splitlines()[-1] == str(folder / "runs" / "tiny" / "summary.json")
@@ -81,8 +87,7 @@ def test_progress_goes_to_stderr_a_line_a_report(searched):
 
 def test_mlflow_shows_the_study_and_each_trial(searched, summary):
     folder, _ = searched
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
-    runs = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    runs = in_mlflow(folder)
     (parent,) = [run for run in runs if run.info.run_id == summary["mlflow_run_id"]]
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == 4 + 2
@@ -128,10 +133,8 @@ def test_evaluate_finds_the_exported_prompts_accuracy_and_its_rivals(searched, s
     found = json.loads(done.stdout)
     assert found["metrics"]["accuracy"] == pytest.approx(summary["best"]["test"]["accuracy"], abs=1e-6)
     for told in (found["baseline"], *found["other_rivals"]):
-        against = told["against"]
-        assert against["difference"] == pytest.approx(
-            found["metrics"]["accuracy"] - told["metrics"]["accuracy"], abs=1e-9
-        )
+        against, ahead = told["against"], found["metrics"]["accuracy"] - told["metrics"]["accuracy"]
+        assert against["difference"] == pytest.approx(ahead, abs=1e-9)
         assert against["interval"][0] <= against["difference"] <= against["interval"][1]
         assert told["name"] in against["verdict"]
     for name in ("name", "settings"):
@@ -223,19 +226,11 @@ def test_the_same_search_again_is_done_at_once_and_a_greater_total_goes_on(searc
     )  # fmt: skip
     more = json.loads(Path(sp_search(folder, *words, "trials=6").stdout.splitlines()[-1]).read_text())
     assert sum(more["trials"].values()) == 6
-    page = (folder / "runs" / "tiny" / "report" / "index.html").read_text()
-    assert "<h1>tiny</h1>" in page
-    assert ", ".join(f"{count} {state}" for state, count in more["trials"].items()) in page
-    assert page.count("<tr class=") == 6
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
-    found = mlflow.search_runs(search_all_experiments=True, output_format="list")
-    names = {run.info.run_name for run in found}
-    assert [name for name in names if "winner" in name] == [
-        name for name in names if re.search(rf"winner · trial {more['best']['trial']} ·", name)
-    ]
-    (parent,) = [run for run in found if run.info.run_name == "tiny"]
-    assert parent.info.status == "FINISHED"
-    assert f"(trials: {more['trials']['complete']} complete" in parent.data.tags["mlflow.note.content"]
+    assert (folder / "runs" / "tiny" / "report" / "index.html").read_text().count("<tr class=") == 6
+    runs = {run.info.run_name: run for run in in_mlflow(folder)}
+    (won,) = [name for name in runs if "winner" in name]
+    assert f"winner · trial {more['best']['trial']} · " in won
+    assert f"(trials: {more['trials']['complete']} complete, " in runs["tiny"].data.tags["mlflow.note.content"]
     assert (more["baseline"], more["other_rivals"]) == (summary["baseline"], summary["other_rivals"])
 
 
@@ -248,14 +243,17 @@ def test_a_finished_study_has_a_page_and_curves_and_they_can_be_drawn_again(sear
     page = Path(done.stdout.strip())
     assert curves.exists()
     assert done.stderr == ""
-    of_page = ("test accuracy, 95 % interval", " at 3 an hour of a device", "utterances of valid have a wrong answer")
-    assert [words for words in of_page if words not in page.read_text()] == []
+    text = page.read_text()
+    assert "test accuracy, 95 % interval" in text
+    assert " at 3 an hour of a device" in text
+    assert "utterances of valid have a wrong answer" in text
 
 
 def test_the_answers_to_valid_are_kept_and_come_to_the_accuracy_in_the_summary(searched, summary):
     folder, _ = searched
-    lines = (folder / "runs" / "tiny" / "valid_answers.jsonl").read_text().splitlines()
-    answers = [json.loads(line) for line in lines]
+    answers = [
+        json.loads(line) for line in (folder / "runs" / "tiny" / "valid_answers.jsonl").read_text().splitlines()
+    ]
     assert len(answers) == 40
     right = sum(one["given"] == one["wanted"] for one in answers) / 40
     assert right == pytest.approx(summary["best"]["valid"]["accuracy"])
@@ -282,8 +280,6 @@ def test_a_whole_study_trained_again_reports_the_same_numbers_to_the_digit(searc
     assert found["same"] == found["reports"] > 6
     one = json.loads(sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=0", *SHORT).stdout)
     assert one["same"] == one["reports"] >= 1
-    done = sp_search(folder, "rerun", LM, "data=data", "study=tiny", "trial=99", *SHORT, expect=2)
-    assert "expected a record of trial 99, found none" in done.stderr
 
 
 def test_a_renamed_study_goes_on_under_its_new_name_and_is_forgotten_whole(searched, summary):
@@ -297,6 +293,5 @@ def test_a_renamed_study_goes_on_under_its_new_name_and_is_forgotten_whole(searc
     refused = sp_search(folder, "forget", "study=small", expect=2)
     assert "nothing was deleted" in refused.stderr
     assert sp_search(folder, "forget", "study=small", "yes=true").stdout.endswith("study small is forgotten\n")
-    mlflow.set_tracking_uri(f"sqlite:///{folder}/runs/mlflow.db")
-    assert mlflow.search_runs(search_all_experiments=True, output_format="list") == []
+    assert in_mlflow(folder) == []
     assert mlflow.MlflowClient().search_registered_models() == []
