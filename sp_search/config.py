@@ -40,9 +40,7 @@ class LMSettings:
 
     name: str  # the option's name, or the folder's
     path: Path | None  # a fairseq checkpoint or its folder, or one in the transformers format; null = known by name
-    unit_offset: (
-        int | None
-    )  # unit i is token i + unit_offset; the three for the transformers format, null = as it says
+    unit_offset: int | None  # unit i is token i + unit_offset; of the transformers format, null = as it says
     bos: int | None  # the token in front of an utterance
     eos: int | None  # the token behind an utterance
 
@@ -80,6 +78,8 @@ class FitSettings:
 
     def __post_init__(self) -> None:
         faults = below_one(self, "utterances")
+        if not 0 <= self.seed < 2**32:
+            faults.append(f"seed: expected 0 to {2**32 - 1}, got {self.seed}")
         if self.units < 2:
             faults.append(f"units: expected 2 or more, got {self.units}")
         if self.frames < self.units:

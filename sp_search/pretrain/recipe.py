@@ -33,6 +33,8 @@ class Recipe:
             for name, value in numbers
             if type(value) is int and value < least.get(name, 1)
         ]
+        if self.seed >= 2**32:
+            faults.append(f"seed: expected up to {2**32 - 1}, got {self.seed}")
         if not 0 <= self.dropout < 1:
             faults.append(f"dropout: expected 0 or more and below 1, got {self.dropout}")
         if not 0 < self.lr < float("inf"):

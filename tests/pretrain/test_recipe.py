@@ -19,6 +19,7 @@ from tests.pretrain.counting import recipe
         ({"embed_dim": 2}, "embed_dim: expected 4 or more, got 2"),
         ({"pass_tokens": 63}, "pass_tokens: expected max_positions of 64 or more, got 63"),
         ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"seed": 2**32}, "seed: expected up to 4294967295, got 4294967296"),
         ({"attention_heads": 0}, "attention_heads: expected 1 or more, got 0"),
     ],
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sp_search.cli.settings.reads import OF_MLFLOW
 from sp_search.config import Settings
+from sp_search.errors import ConfigError
 from sp_search.tasks.registry import get_task
 from sp_search.tracking.api.ui import ui_command
 from sp_search.tracking.base.uri import default_uri
@@ -21,6 +22,11 @@ class UiSettings(Settings):
 
     host: str = "127.0.0.1"  # 127.0.0.1 = only this machine can reach it
     port: int = 5000  # TCP
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.port < 65536:
+            raise ConfigError(f"port: expected 1 to 65535, got {self.port}")
 
 
 def run(config: UiSettings) -> int:

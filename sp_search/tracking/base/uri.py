@@ -9,11 +9,12 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 from sp_search.errors import ConfigError
-from sp_search.files.paths import check_writable
+from sp_search.files.paths import check_writable, reason
 
 ARTIFACTS = "mlartifacts"
 """The folder of the artifacts, beside a SQLite file."""
 _SQLITE = "sqlite:///"
+_MAGIC = b"SQLite format 3\0"
 _SCHEMES = (_SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
 _DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
 _MODULES = {"mysqldb": "MySQLdb"}
@@ -34,7 +35,8 @@ def checked_uri(uri: str) -> str:
     """Check a URI, and make the path of a SQLite file absolute.
 
     Raises:
-        ConfigError: MLflow 3 can't write to such a store, or part of the credentials would be read as a path.
+        ConfigError: MLflow 3 can't write to such a store, part of the credentials would be read as a path, or another
+            kind of file is where the database should be.
     """
     if not uri.startswith(_SCHEMES):
         raise ConfigError(
@@ -49,12 +51,28 @@ def checked_uri(uri: str) -> str:
                 f"tracking uri: expected options (?key=value) behind the file, got {redact(uri)!r}; write a ? of the "
                 f"path as %3F"
             )
+        _check_sqlite(path)
         return _sqlite_uri(path) + mark + query
     if "@" in uri and "@" not in urlsplit(uri).netloc:
         raise ConfigError(
             f"tracking uri: expected no / ? or # in the credentials, got {redact(uri)!r}; write them as %2F %3F %23"
         )
     return uri
+
+
+def _check_sqlite(path: Path) -> None:
+    """Refuse what MLflow would try to open for minutes: a folder, or a file that is no SQLite database."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        if isinstance(error, NotADirectoryError):  # of a folder on the way, which has its own check
+            return
+        raise ConfigError(f"tracking uri: expected a SQLite file at {path}, got {reason(error)}") from error
+    if head not in (b"", _MAGIC):
+        raise ConfigError(f"tracking uri: expected a SQLite file at {path}, got another kind of file")
 
 
 def check_reachable(uri: str, key: str) -> None:

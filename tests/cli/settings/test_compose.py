@@ -112,6 +112,7 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("data.train_utterances=-1", "data.train_utterances: expected 0 or more, got -1"),
         ("study=a/b", "study: expected a folder's name, in one line without /, got 'a/b'"),
         ("study=a\nb", r"study: expected a folder's name, in one line without /, got 'a\nb'"),
+        ("units.fit.seed=-1", "units.fit.seed: expected 0 to 4294967295, got -1"),
         ("engine.threads=2000", "engine.threads: expected at most 1024, got 2000"),
         ("study=" + "a" * 256, "study: expected a name of up to 255 bytes, got one of 256; say study=NAME"),
         ("study=" + os.fsdecode(b"caf\xe9"), "study: expected text in UTF-8, got 'caf' and a byte that is none"),

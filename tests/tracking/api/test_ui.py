@@ -3,7 +3,9 @@ import json
 import pytest
 from mlflow import MlflowClient
 
-from sp_search.errors import StudyError
+from sp_search.cli.commands.ui import UiSettings
+from sp_search.cli.settings.compose import load_settings
+from sp_search.errors import ConfigError, StudyError
 from sp_search.tracking.api.ui import ui_command
 
 
@@ -59,3 +61,8 @@ def test_a_server_that_does_not_answer_is_named_without_its_password():
 def test_before_the_first_search_there_is_nothing_to_show(tmp_path):
     with pytest.raises(StudyError, match=r"mlflow.db: expected runs of a search, got no such file; run `make search"):
         ui_command(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_a_port_that_no_machine_has_is_refused():
+    with pytest.raises(ConfigError, match=r"port: expected 1 to 65535, got 99999"):
+        load_settings(["port=99999"], UiSettings)

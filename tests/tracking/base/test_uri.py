@@ -97,3 +97,17 @@ def test_a_sqlite_file_needs_a_folder_that_can_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"^x.uri: expected a folder that can be written"):
         check_reachable(f"sqlite:///{tmp_path}/file/mlflow.db", "x.uri")
+
+
+def test_what_is_no_sqlite_file_is_refused_and_an_empty_or_absent_one_is_not(tmp_path):
+    for name, content in (("absent", None), ("empty", b""), ("sound", b"SQLite format 3\0and more")):
+        if content is not None:
+            (tmp_path / name).write_bytes(content)
+        assert checked_uri(f"sqlite:///{tmp_path}/{name}") == f"sqlite:///{tmp_path}/{name}"
+    (tmp_path / "text").write_text("12 7 44\n")
+    with pytest.raises(
+        ConfigError, match=r"^tracking uri: expected a SQLite file at .*text, got another kind of file$"
+    ):
+        checked_uri(f"sqlite:///{tmp_path}/text")
+    with pytest.raises(ConfigError, match=r"^tracking uri: expected a SQLite file at .*, got Is a directory$"):
+        checked_uri(f"sqlite:///{tmp_path}")
