@@ -79,7 +79,9 @@ def trained_in(document: Mapping[str, Any]) -> DtypeName:
     """
     found: DtypeName = document.get("training", {}).get("dtype", "auto")
     if found != "auto" and found not in DTYPES:
-        raise CheckpointError(f"training.dtype: expected {' or '.join(DTYPES)}, got {found!r:.40}; export it again")
+        raise CheckpointError(
+            f"{DOCUMENT}: training.dtype: expected {' or '.join(DTYPES)}, got {found!r:.40}; export it again"
+        )
     return found
 
 
