@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from sp_search.engine.runtime.device import pick_device
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.train.zero_copy import SharedParts
@@ -22,8 +23,8 @@ from sp_search.search.base.space import Space
 from sp_search.search.base.time_estimate import Speed
 from sp_search.types import Params
 
-UPDATES = 3
-"""That are timed, of each pack and of each of its trials alone."""
+UPDATES, SLOW_S = 3, 2.0
+"""Updates that are timed, of each pack and of each of its trials alone; only one where one takes so long."""
 
 BUDGET = 1 << 40
 """Of the trials that are timed: none comes to its end."""
@@ -48,10 +49,12 @@ def measured(recipe: TrainerSpec, parts: SharedParts, settings: SearchSettings, 
     """
     threads = torch.get_num_threads()
     try:
-        drawn = _Timed(recipe(parts), draws(space, settings.slots, settings.seed))
+        device = pick_device(recipe.device)
+        drawn = _timed(recipe(parts), draws(space, settings.slots, settings.seed), device)
         racing = min(settings.confirm_top, settings.trials)
         first = settings.first_trials[:racing]
-        best = _Timed(recipe(parts), draws(space, len(first), settings.seed, given=first)) if first else drawn
+        won = draws(space, len(first), settings.seed, given=first)
+        best = _timed(recipe(parts), won, device) if won else drawn
     finally:
         torch.set_num_threads(threads)
     epoch, stream = len(parts.data.train), amounts(settings).search / settings.in_flight
@@ -68,31 +71,40 @@ def split_costs(data: TaskData, recipe: TrainerSpec) -> tuple[float, float, floa
     return tuple(measuring_cost(count, writes=writes) for count in (sample, sizes["valid"], sizes["test"]))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
 class _Timed:
-    """A pack of trials, timed: all together on new utterances and on known ones, and each alone."""
+    """A pack of trials."""
 
-    def __init__(self, trainer: MultiTrialTrainer, trials: Sequence[Params]) -> None:
-        self._trainer = trainer
-        for number, params in enumerate(trials):
-            trainer.add(number, params, seed=number, budget=BUDGET)
-        everyone = range(len(trials))
-        new_s, known_s = self._seconds(everyone), self._seconds(everyone)
-        alone_s = [self._seconds([number]) for number in everyone]
-        each_s = known_s / len(trials)
-        fixed_s = 0.0
-        if len(trials) > 1:
-            fixed_s = min(known_s, max(0.0, (sum(alone_s) - known_s) / (len(trials) - 1)))
-            each_s = (known_s - fixed_s) / len(trials)
-        self.warm = Pace(fixed_s, each_s)
-        self.cold = Pace(fixed_s + max(0.0, new_s - known_s), each_s)
-        with tempfile.TemporaryDirectory() as folder:
-            for number in everyone:
-                trainer.save(number, Path(folder, str(number)))
-            sizes = [path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()]
-        self.state_bytes = sum(sizes) // len(trials)
+    warm: Pace  # on utterances whose source states are kept
+    cold: Pace  # on new ones
+    state_bytes: int  # the mean over the trials
 
-    def _seconds(self, numbers: Sequence[int]) -> float:
-        """Seconds for an utterance of each of these trials, on the first batches of the stream."""
-        began, before = time.perf_counter(), self._trainer.seen(numbers[0])
-        self._trainer.retrain(numbers, [(0, UPDATES)])
-        return (time.perf_counter() - began) / (self._trainer.seen(numbers[0]) - before)
+
+def _timed(trainer: MultiTrialTrainer, trials: Sequence[Params], device: torch.device) -> _Timed:
+    """Time a pack of trials: all together on new utterances and on known ones, and each alone."""
+
+    def seconds(numbers: Sequence[int], updates: int, first: int = 0) -> float:
+        """Seconds for an utterance of each of these trials, on batches of the stream from `first` on."""
+        began, before = time.perf_counter(), trainer.seen(numbers[0])
+        trainer.retrain(numbers, [(first, updates)])
+        if device.type == "cuda":  # training never waits for it
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - began) / (trainer.seen(numbers[0]) - before)
+
+    for number, params in enumerate(trials):
+        trainer.add(number, params, seed=number, budget=BUDGET)
+    everyone = range(len(trials))
+    first_s = seconds(everyone, 1, first=UPDATES) * trainer.seen(0)  # it also warms up, and is counted no further
+    updates = 1 if first_s > SLOW_S else UPDATES
+    new_s, known_s = seconds(everyone, updates), seconds(everyone, updates)
+    alone_s = sum(seconds([number], updates) for number in everyone)
+    fixed_s = 0.0
+    if len(trials) > 1:
+        fixed_s = min(known_s, max(0.0, (alone_s - known_s) / (len(trials) - 1)))
+    each_s = (known_s - fixed_s) / len(trials)
+    with tempfile.TemporaryDirectory() as folder:
+        for number in everyone:
+            trainer.save(number, Path(folder, str(number)))
+        sizes = [path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()]
+    cold = Pace(fixed_s + max(0.0, new_s - known_s), each_s)
+    return _Timed(Pace(fixed_s, each_s), cold, sum(sizes) // len(trials))
