@@ -97,8 +97,8 @@ def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
     if isinstance(frames, FeatureSettings):
         if units.checkpoint is not None:
             raise ConfigError(
-                f"units.checkpoint: expected none where units are made of a spectrum, got {units.checkpoint}; name the "
-                f"kind of its model too, as units=hubert"
+                f"units.checkpoint: expected none where units are made of a spectrum, got {units.checkpoint}; name "
+                f"the kind of its model too, as units=hubert"
             )
         return None
     return units.checkpoint or published_encoder(frames, cache)
