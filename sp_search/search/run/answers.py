@@ -27,6 +27,8 @@ from sp_search.types import RIVAL_FILE, STATE_FILE, Answered, Member
 
 RECALL_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 """Weights that are tried for a rival among states that write."""
+NOT_WORSE = 2.0
+"""Standard errors that a weight may be behind where valid decides: more would be shown to be worse, at 5 %."""
 
 ADDED = ("trained_parameters", "stored_bytes")
 """Facts of which those of members are added up."""
@@ -158,12 +160,12 @@ def greedy_answers(
 def _recalling(form: Together, rival: RivalMember, settings: SearchSettings, workers: Sequence[Any]) -> Together:
     """States with a rival that recalls answers, if that pays: its weight is chosen by what is written on valid.
 
-    Of the weights that are not behind where valid decides, by more than one standard error, the one is taken that is
-    best on all of valid: where new sentences decide, sentences heard before are what a rival knows.
+    Of the weights that are not shown to be worse where valid decides, the one is taken that is best on all of valid:
+    where new sentences decide, sentences heard before are what a rival knows.
     """
     forms = [form, *(form.beside(rival, share) for share in RECALL_SHARES)]
     answered = ray.get([one.ask(workers[i % len(workers)], "valid") for i, one in enumerate(forms)])
-    near = survivors({i: [found["tally"]] for i, (found, _) in enumerate(answered)})
+    near = survivors({i: [found["tally"]] for i, (found, _) in enumerate(answered)}, NOT_WORSE)
     whole = settings.metric.removeprefix(VALID).removesuffix(f"_{NEW}")
     return forms[max(near, key=lambda i: answered[i][0]["metrics"][whole])]
 

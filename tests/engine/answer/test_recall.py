@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sp_search.engine.answer.generate import generate_answers
-from sp_search.engine.answer.recall import OPEN, Recalled, RecalledRows, answer_table
+from sp_search.engine.answer.recall import OPEN, SURE, Recalled, RecalledRows, answer_table
 from sp_search.engine.transformer.folded_weights import fold_weights
 from tests.engine.answer.test_generate import next_log_probs
 from tests.engine.answer.test_score import PROMPTS, candidate
@@ -20,7 +20,9 @@ ANSWERS = st.lists(
 
 
 def slowly(answers, probabilities, written):
-    """What comes behind the symbols that are written, answer by answer."""
+    """What comes behind the symbols that are written, answer by answer; 1 for all where no answer is sure."""
+    if max(probabilities) < SURE:
+        return [1.0] * (SYMBOLS + 1)
     mass = [0.0] * (SYMBOLS + 1)
     for answer, p in zip(answers, probabilities, strict=True):
         if answer[: len(written)] == written:
@@ -34,7 +36,12 @@ def slowly(answers, probabilities, written):
 @given(ANSWERS, st.data())
 def test_what_comes_next_is_the_share_of_the_answers_that_go_on_so(answers, data):
     probabilities = data.draw(
-        st.lists(st.floats(0.01, 1), min_size=len(answers), max_size=len(answers)).map(lambda x: np.array(x) / sum(x))
+        st.lists(st.floats(0.01, 1), min_size=len(answers), max_size=len(answers)).map(
+            lambda x: np.array([99 * x[0], *x[1:]]) / (99 * x[0] + sum(x[1:]))
+        )
+        | st.lists(st.floats(0.01, 1), min_size=len(answers), max_size=len(answers)).map(
+            lambda x: np.array(x) / sum(x)
+        )
     )
     written = data.draw(st.lists(st.integers(0, SYMBOLS - 1), max_size=6).map(tuple))
     log_probs = torch.tensor(probabilities).log()[None].float()
@@ -57,7 +64,10 @@ def test_what_is_written_together_is_the_best_mean_at_every_symbol(share):
     one = candidate(lm, **next(iter(PROMPTS.values())))
     symbols = len(one.verbalized.outputs)
     answers = [(0, 1, 2), (3, 0), (2,)]
-    log_probs = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
+    log_probs = (3 * torch.randn(6, 3, generator=torch.Generator().manual_seed(0))).log_softmax(-1)
+    is_sure = log_probs.exp().amax(-1) >= SURE
+    assert is_sure.any()
+    assert not is_sure.all()
     recalled = Recalled(share, answer_table(answers, CPU), log_probs)
     weights = fold_weights(lm, CPU, torch.float32)
     found = generate_answers(weights, split, [one], [1 - share], longest=4, recalled=[recalled])
