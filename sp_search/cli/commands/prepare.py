@@ -87,7 +87,6 @@ def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
 
     Raises:
         CheckpointError: a published quantizer was made from other frames.
-        ConfigError: a model is named, and frames need none.
         DownloadError: the published model can't be had.
     """
     frames = units.signal or units.encoder
@@ -95,11 +94,6 @@ def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
     if units.quantizer is not None and units.quantizer in QUANTIZERS:
         check_frames(units.quantizer, frames)
     if isinstance(frames, FeatureSettings):
-        if units.checkpoint is not None:
-            raise ConfigError(
-                f"units.checkpoint: expected none where units are made of a spectrum, got {units.checkpoint}; name "
-                f"the kind of its model too, as units=hubert"
-            )
         return None
     return units.checkpoint or published_encoder(frames, cache)
 
