@@ -113,19 +113,21 @@ def _strategy_lines(
 def _as_set(
     config: BenchStrategiesSettings, path: Path, about: Recorded, settings: dict[int, Curve]
 ) -> SearchSettings:
-    """The search of the settings in the proportions of the curves' budget, with the recorded first trials."""
+    """The search of the settings on the budget of the curves, with the recorded first trials.
+
+    The grace is that of the settings, or, where the curves have no such point, the same share of their budget.
+    """
     first = tuple(curve.params for number, curve in sorted(settings.items(), reverse=True) if number < 0)
     search = search_settings(config, f"{VALID}{about.metric}", first, begun_as="")
-    grace = round(search.grace * about.budget / search.budget)
-    asked = replace(search, budget=about.budget, grace=grace)
-    missing = set(report_points(about.budget, asked.grace, asked.reduction_factor)) - {*points_of(about.budget)}
-    if missing or asked.grace > about.budget:
-        points = ", ".join(map(str, points_of(about.budget)))
-        raise ConfigError(
-            f"schedule.grace: expected one of the points of {path}, which are {points}, from which on "
-            f"schedule.reduction_factor leads to others of them; got {asked.grace}; set schedule.grace"
-        )
-    return asked
+    points = points_of(about.budget)
+    for grace in (search.grace, max(1, round(search.grace * about.budget / search.budget))):
+        asked = replace(search, budget=about.budget, grace=grace)
+        if grace <= about.budget and {*report_points(about.budget, grace, asked.reduction_factor)} <= {*points}:
+            return asked
+    raise ConfigError(
+        f"schedule.grace: expected one of the points of {path}, which are {', '.join(map(str, points))}, from which "
+        f"on schedule.reduction_factor leads to others of them; got {search.grace}; set schedule.grace"
+    )
 
 
 def _line(name: str, course: Course, random: Course) -> dict[str, Any]:

@@ -194,6 +194,11 @@ def test_curves_are_recorded_once_and_ways_to_search_compared_on_them(words, cap
     assert [line["way"] for line in lines if "way" in line] == ["random", "as set", "first trials"]
     assert [line["behind"] for line in lines if "race" in line] == [0.5, 1.0, 1.5, 2.0, 3.0]
     assert main([*compare[:-1], "schedule.grace=30"]) == 2
-    assert "schedule.grace: expected one of the points of" in capsys.readouterr().err
+    refused = capsys.readouterr().err
+    assert "schedule.grace: expected one of the points of" in refused
+    assert "; got 30; set schedule.grace" in refused
+    assert main([*compare, "schedule.grace=8", "schedule.budget=32", "utterances=2"]) == 0, (
+        "a quarter, as 32 of 128 is"
+    )
     assert main([*record, "schedule.seed=1", "schedule.budget=64"]) == 2
     assert "curves.jsonl: expected curves of this search, got some of another" in capsys.readouterr().err
