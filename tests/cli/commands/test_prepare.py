@@ -121,10 +121,6 @@ def test_a_text_with_a_character_outside_the_space_is_refused_before_any_work(tm
         (["units.quantizer=hubert100"], "hubert100 expects frames of kind hubert, got fbank; layer 6, got None; for"),
         (["units=hubert", "units.encoder.layer=9"], "hubert100 expects frames of layer 6, got 9; for units of your"),
         (["units=hubert", "units.checkpoint={folder}/km.bin"], "km.bin: expected a fairseq checkpoint, got another"),
-        (
-            ["units=logmel", "units.checkpoint={folder}/km.bin"],
-            "expected none where units are made of a spectrum, got",
-        ),
         (["units=huber"], "units: expected cpc or hubert or logmel or mhubert25 or w2v2 or wavlm or a YAML file"),
         (["units.fit.units=1"], "units.fit.units: expected 2 or more, got 1"),
     ],
