@@ -1,6 +1,7 @@
 """What an exported folder must say of itself, whoever has edited it."""
 
 import json
+from contextlib import suppress
 
 import pytest
 import torch
@@ -74,10 +75,8 @@ def test_whatever_is_changed_in_a_document_it_answers_or_is_refused(made, writte
     @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     def hold(document):
         written(document | {"tensors_sha256": kept} if isinstance(document, dict) else document)
-        try:
+        with suppress(UserError):  # a refusal in one line is as good as an answer; any other error is none
             predictor, _ = load_predictor(made.folder, made.lm, made.data.dictionary, device=device, dtype="auto")
             assert list(predictor.predict(made.data.corpus.splits["test"]))
-        except UserError:
-            pass
 
     hold()
