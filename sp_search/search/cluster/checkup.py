@@ -10,7 +10,7 @@ import resource
 import socket
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -101,8 +101,7 @@ def _with_clock(found: Checkup, actor: Any) -> Checkup:
     asked_at = time.time()
     said = ray.get(actor.now.remote(), timeout=LOOK_S)
     took = time.time() - asked_at
-    values = {**vars(found), "ahead_s": said - asked_at - took / 2, "doubt_s": took / 2}
-    return Checkup(**values)
+    return replace(found, ahead_s=said - asked_at - took / 2, doubt_s=took / 2)
 
 
 def _version(package: str) -> str:
