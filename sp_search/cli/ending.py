@@ -16,6 +16,7 @@ import psutil
 
 from sp_search.errors import UserError
 from sp_search.files.paths import is_disk_full
+from sp_search.message import say
 from sp_search.signals import stoppable
 
 INTERRUPTED = 130
@@ -33,7 +34,7 @@ def exit_code(command: Callable[[], int], *, goes_on: bool) -> int:
 
     def say_interrupted() -> None:
         if last_word.acquire(blocking=False):
-            _say(f"interrupted{more}")
+            say(f"interrupted{more}")
 
     def leave() -> None:
         """End now. Python's own end would wait for threads, and crash on objects of a Ray that has ended."""
@@ -50,7 +51,7 @@ def exit_code(command: Callable[[], int], *, goes_on: bool) -> int:
             return code
     except UserError as error:
         raised = getattr(error, "cause", None)  # in a worker; Ray's own text has its traceback as well
-        _say(" ".join(str(raised if isinstance(raised, UserError) else error).split()))
+        say(" ".join(str(raised if isinstance(raised, UserError) else error).split()))
         return 2
     except KeyboardInterrupt:
         if came.is_set():
@@ -66,13 +67,9 @@ def exit_code(command: Callable[[], int], *, goes_on: bool) -> int:
         if not is_disk_full(error):
             raise
         place = f"{error.filename}: " if error.filename else ""
-        _say(f"{place}expected room on the disk, got {error.strerror}; free some{more}")
+        say(f"{place}expected room on the disk, got {error.strerror}; free some{more}")
         _write_no_more()
         return 2
-
-
-def _say(line: str) -> None:
-    print(f"sp-search: {line}", file=sys.stderr, flush=True)
 
 
 def _write_no_more() -> None:

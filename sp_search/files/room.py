@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sp_search.files.paths import is_disk_full
+from sp_search.message import say
 
 T = TypeVar("T")
 AGAIN_S = 1.0
@@ -43,11 +43,11 @@ def once_there_is_room(
                 raise
             if told_at is None or clock() - told_at > TELL_EVERY_S:
                 told_at = clock()
-                _say(f"{place}: the disk is full; free some, and it goes on from here")
+                say(f"{place}: the disk is full; free some, and it goes on from here")
             wait(AGAIN_S)
         else:
             if told_at is not None:
-                _say(f"{place}: the disk has room again")
+                say(f"{place}: the disk has room again")
             return done
 
 
@@ -61,7 +61,3 @@ def _try(probe: Path) -> None:
         probe.write_bytes(bytes(ROOM_BYTES))
     finally:
         probe.unlink(missing_ok=True)
-
-
-def _say(line: str) -> None:
-    print(f"sp-search: {line}", file=sys.stderr, flush=True)

@@ -6,13 +6,13 @@ A study has a row for what it exports, and where several states answer together 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import ConfigError
+from sp_search.message import say
 from sp_search.metrics.parts import HEARD, NEW
 from sp_search.rivals.settings import RIVALS
 from sp_search.rivals.words import together
@@ -110,7 +110,7 @@ def alike(runs: Path, summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     for path in sorted(runs.glob("*/summary.json")):
         other, fault = read_summary(path)
         if fault:
-            print(f"sp-search: {fault}; it is left out of the comparison", file=sys.stderr)
+            say(f"{fault}; it is left out of the comparison")
         elif other["study"] != summary["study"] and _subject(other) == _subject(summary):
             found.append(other)
     return found

@@ -6,12 +6,12 @@ set side by side by their task and metric alone, and each row says which corpus 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sp_search.errors import StudyError
+from sp_search.message import say
 from sp_search.report.comparison import NOTHING, Row, method_name, read_summary, study_rows
 
 COLUMNS = ("LM", "its weights", "data", "study", "method")
@@ -32,7 +32,7 @@ def lm_tables(runs: Path, task: str) -> str:
     for path in sorted(runs.glob("*/summary.json")):
         summary, fault = read_summary(path)
         if fault:
-            print(f"sp-search: {fault}; it is left out of the comparison", file=sys.stderr)
+            say(f"{fault}; it is left out of the comparison")
         elif summary["task"] == task:
             found.append(summary)
     if not found:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from sp_search.bench.strategies.curves import Curve, Point
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.trainer import MultiTrialTrainer
+from sp_search.message import say
 from sp_search.search.base.protocol import VALID
 from sp_search.types import Params
 
@@ -83,7 +83,7 @@ def _recorded(wanted: Sequence[Wanted], budget: int, metric: str) -> list[Curve]
                 else:
                     curves[key].append((report.utterances_seen, report.metrics[VALID + metric]))
             waiting = [key for key in waiting if key not in reports]
-        print(f"sp-search: {_name(wanted)}: {point:,} of {budget:,} utterances", file=sys.stderr, flush=True)
+        say(f"{_name(wanted)}: {point:,} of {budget:,} utterances")
     on_test = trainer.evaluate(live, "test") if live else {}
     tests = {key: metrics[metric] for key, metrics in on_test.items()}
     return [_curve(trainer, key, run, curves[key], tests.get(key)) for key, run in runs.items()]

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sp_search.cli.exported.evaluation import evaluated
-from sp_search.cli.exported.unit_checks import lines_on_split, origin_of_corpus, say
+from sp_search.cli.exported.unit_checks import lines_on_split, origin_of_corpus
 from sp_search.cli.settings.reads import OF_ANSWERING
 from sp_search.cli.wiring.factories import data_path, prompts_of
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.export.folder import task_of
+from sp_search.message import say
 from sp_search.units.manifest import SPLITS, load_corpus
 
 READS = (*OF_ANSWERING, "data")

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sp_search.cli.exported.prompts import Prompts, answer_record, exported_folders, prompt_names
-from sp_search.cli.exported.unit_checks import say
 from sp_search.cli.settings.reads import OF_ANSWERING
 from sp_search.cli.wiring.factories import prompts_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import DataError
 from sp_search.export.predictor import Prediction
 from sp_search.files.paths import user_path
+from sp_search.message import say
 from sp_search.types import Split
 from sp_search.units.clips import Asked, asked_at, asked_by
 from sp_search.units.manifest import read_units

@@ -14,7 +14,6 @@ k-means file; with null, clusters are fitted on train.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +33,7 @@ from sp_search.errors import CheckpointError, ConfigError
 from sp_search.files.paths import check_writable, is_there, user_path
 from sp_search.files.write import write_text
 from sp_search.host import cores
+from sp_search.message import say
 from sp_search.published.catalogue import QUANTIZERS
 from sp_search.search.cluster.unit_actors import hear_on_cluster
 from sp_search.tracking.base.provenance import versions
@@ -77,7 +77,7 @@ def run(config: PrepareSettings) -> int:
     unread = {name for name, _ in prepared.unreadable}
     read = [recording for recording in recordings if recording.id not in unread]
     for line in next_steps(read, config.to, config.units.quantizer):
-        print(f"sp-search: {line}", file=sys.stderr)
+        say(line)
     print(config.to)
     return int(bool(prepared.unreadable))
 

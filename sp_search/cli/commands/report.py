@@ -11,7 +11,6 @@ stored bytes, answers a second, and the size of the LM.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
 from sp_search.files.paths import check_writable
+from sp_search.message import say
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.lm_comparison import lm_tables
 from sp_search.report.page import TABLE, Ending, write_report
@@ -57,7 +57,7 @@ def run(config: ReportSettings) -> int:
             f"study {config.study}: expected a finished study to compare, got one that runs; wait for its end"
         )
     if config.watch and ending is None:
-        print(f"sp-search: {page} is written again every minute; Ctrl-C ends that", file=sys.stderr, flush=True)
+        say(f"{page} is written again every minute; Ctrl-C ends that")
     while config.watch and ending is None:
         time.sleep(EVERY_S)
         page, ending = _write(config)

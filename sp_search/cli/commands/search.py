@@ -7,7 +7,6 @@ each, quiet=true prints warnings alone. The last line on stdout is the path of t
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,6 +37,7 @@ from sp_search.cli.wiring.watching import displayed, left_before, tracker_of
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import write_export
+from sp_search.message import say
 from sp_search.metrics.tally_file import TALLY_FILE, write_tally
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
@@ -72,11 +72,6 @@ def run(config: SearchCommand) -> int:
     leave_mark(config)
     print(path)  # after all output of Ray
     return 0
-
-
-def say(line: str) -> None:
-    """Print a line of the program on stderr."""
-    print(f"sp-search: {line}", file=sys.stderr, flush=True)
 
 
 def search_study(config: Settings, watch: Watch, tell: Callable[[str], None] = say) -> Path:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 import uvicorn
 
 from sp_search.cli.exported.prompts import exported_folders, prompt_names
-from sp_search.cli.exported.unit_checks import say
 from sp_search.cli.serving.app import make_app
 from sp_search.cli.serving.batcher import Batcher
 from sp_search.cli.serving.metrics import ServerMetrics
@@ -28,6 +27,7 @@ from sp_search.cli.wiring.factories import prompts_of
 from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import ConfigError
 from sp_search.files.paths import reason
+from sp_search.message import say
 
 BACKLOG = 1024
 """Connections that may wait to be taken."""

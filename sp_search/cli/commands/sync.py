@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 
 from sp_search.cli.settings.reads import OF_MLFLOW
 from sp_search.config import Settings
+from sp_search.message import say
 from sp_search.tracking.base.uri import default_uri, redact
 from sp_search.tracking.upload.sync import sync
 
@@ -19,11 +19,6 @@ class SyncSettings(Settings):
     """What to send."""
 
     again: bool = False  # everything of every study once more, for a store that was emptied
-
-
-def say(line: str) -> None:
-    """Print a line on stderr."""
-    print(f"sp-search: {line}", file=sys.stderr, flush=True)
 
 
 def run(config: SyncSettings) -> int:

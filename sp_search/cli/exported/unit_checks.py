@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from sp_search.cli.exported.prompts import LoadedPrompt, demo_quantizer
 from sp_search.config import Settings
 from sp_search.export.folder import task_of
@@ -13,13 +11,6 @@ from sp_search.types import Corpus
 from sp_search.units.manifest import forms_said
 from sp_search.units.partners import UnitOrigin, check_origins, corpus_origin, lm_origin
 from sp_search.units.repeats import differing_repeats, splits_that_differ
-
-
-def say(*lines: str) -> None:
-    """Print lines on stderr, except empty ones."""
-    for line in lines:
-        if line:
-            print(line, file=sys.stderr, flush=True)
 
 
 def lines_on_corpus(config: Settings, corpus: Corpus) -> list[str]:

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from sp_search.cli.commands.search import Watch, say, search_study
+from sp_search.cli.commands.search import Watch, search_study
 from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.verbs.search_progress import ProgressTeller, SearchProgress, notebook_display
 from sp_search.cli.verbs.study import Study, load_study
 from sp_search.cli.wiring.watching import progress_of
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
+from sp_search.message import say
 from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.study.records import StudyRecord

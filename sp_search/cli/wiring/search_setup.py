@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +26,7 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError, UserError
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_lm import UnitLM
+from sp_search.message import say
 from sp_search.metrics.parts import said
 from sp_search.rivals.settings import RIVALS, RivalSettings, is_rival
 from sp_search.search.base.choices import Choice
@@ -95,7 +95,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     Raises:
         UserError: LM or corpus can't be read; or a ConfigError that lists all other faults.
     """
-    tell = tell or (lambda line: print(f"sp-search: {line}", file=sys.stderr))
+    tell = tell or say
     recipe = recipe_of(config)
     lm, data = recipe.data()
     faults: list[str] = []
@@ -127,7 +127,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
 def tell_corpus(prepared: PreparedSearch) -> None:
     """Print the form of each corpus file and warnings about its units on stderr."""
     for line in prepared.corpus_lines:
-        print(f"sp-search: {line}", file=sys.stderr)
+        say(line)
 
 
 def resolved_dtype(config: Settings) -> DtypeName:

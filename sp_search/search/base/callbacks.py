@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from sp_search.message import say
 from sp_search.search.base.protocol import VALID
 from sp_search.types import Params, Report
 
@@ -64,4 +64,4 @@ class Observers:
             except Exception as error:  # noqa: BLE001, whatever it is, the search goes on without this observer
                 self._observers.remove(observer)
                 name = type(observer).__name__
-                print(f"sp-search: {name} failed at {event} and is left out from here on: {error!r}", file=sys.stderr)
+                say(f"{name} failed at {event} and is left out from here on: {error!r}")

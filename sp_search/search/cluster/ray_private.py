@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
+
+from sp_search.message import say
 
 CHECKED = "2.60"
 NOISE = ("retries remaining", "worker died or was killed", "Raylet is terminated", "has been marked dead")
@@ -81,7 +82,7 @@ def without_noise() -> Iterator[None]:
     def tell(data: Mapping[str, Any], *_: object, **__: object) -> None:
         for line in data.get("lines", ()):
             if not any(noise in line for noise in NOISE):
-                print(f"sp-search: ray: {' '.join(str(line).split()):.{LONGEST_LINE}}", file=sys.stderr)
+                say(f"ray: {' '.join(str(line).split()):.{LONGEST_LINE}}")
 
     before, worker.print_to_stdstream = worker.print_to_stdstream, tell
     try:

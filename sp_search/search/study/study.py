@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sqlalchemy.engine import create_engine, make_url  # Optuna's own
 from sp_search.errors import StudyError
 from sp_search.files.lock import Lock, try_lock
 from sp_search.files.paths import check_writable, is_disk_full
+from sp_search.message import say
 from sp_search.search.study.contract import BEGUN_AS, Contract, begin_or_compare
 from sp_search.search.study.journal import Journal, mend
 from sp_search.tracking.base.uri import redact
@@ -93,7 +93,7 @@ def open_study(
         )
     try:
         if storage is None and (cut := _mended(folder / JOURNAL)):
-            print(f"sp-search: {cut}", file=sys.stderr)
+            say(cut)
         kept_in = _storage(storage, folder)
         known_as = name if storage is not None else _known_as(name, kept_in)
         study = optuna.create_study(study_name=known_as, storage=kept_in, direction="maximize", load_if_exists=True)

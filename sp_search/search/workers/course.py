@@ -19,12 +19,12 @@ import errno
 import json
 import os
 import secrets
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sp_search.message import say
 from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Trainer
 from sp_search.types import Params, Report
 
@@ -120,7 +120,7 @@ class RecordedTrainer:
             if self._file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            print(f"sp-search: {self._file.name}: the record of this worker ends here: {error}", file=sys.stderr)
+            say(f"{self._file.name}: the record of this worker ends here: {error}")
             self._file.close()
 
 

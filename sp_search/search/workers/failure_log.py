@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import traceback
 from pathlib import Path
 
+from sp_search.message import say
 from sp_search.search.base.protocol import TrialRequest
 
 
@@ -19,4 +19,4 @@ def log_failure(request: TrialRequest, error: Exception) -> None:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} params {dict(request.params)} seed {request.seed}\n")
             log.write("".join(traceback.format_exception(error)) + "\n")
     except OSError as fault:
-        print(f"sp-search: {path}: the traceback of trial {request.number} can't be kept: {fault}", file=sys.stderr)
+        say(f"{path}: the traceback of trial {request.number} can't be kept: {fault}")

@@ -6,13 +6,13 @@ trials go on elsewhere. A node that joins gets workers, which take trials once t
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import ray
 
+from sp_search.message import say
 from sp_search.search.workers.watchdog import Tell, Watchdog
 
 FOLLOW_S = 5.0
@@ -20,11 +20,6 @@ FOLLOW_S = 5.0
 
 Room = Callable[[], tuple[int, Collection[str]]]
 """How many workers fit on the nodes that live now, and Ray's ids of these nodes."""
-
-
-def say(line: str) -> None:
-    """Print a line on stderr."""
-    print(f"sp-search: {line}", file=sys.stderr)
 
 
 class Fleet:

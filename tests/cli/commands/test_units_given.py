@@ -3,6 +3,7 @@
 import json
 import lzma
 import os
+import re
 import threading
 import unicodedata
 
@@ -22,6 +23,8 @@ from tests.tiny import no_scores, write_tiny_corpus
 from tests.units.speech import quantizer
 
 LM = "random:2x16x2"
+FORM = re.compile(r"sp-search: (data|input): .*, [\d,]+ utterances?$")
+"""What a file of a corpus was read as."""
 
 
 def meta(folder, fingerprint):
@@ -44,7 +47,7 @@ def run(given, capfd):
     def command(name, *words):
         code = main([name, f"lm={LM}", f"prompt={given / 'best'}", "engine.dtype=float32", *map(str, words)])
         out, err = capfd.readouterr()
-        return code, out, [line for line in err.splitlines() if not line.startswith(("data: ", "input: "))]
+        return code, out, [line for line in err.splitlines() if not FORM.match(line)]
 
     return command
 
@@ -64,8 +67,8 @@ def test_evaluate_says_what_each_file_was_taken_for(given, capfd):
     text = (given / "data" / "train.txt").read_bytes()
     (given / "data" / "train.txt").write_bytes(lzma.compress(text))
     assert main(["evaluate", f"lm={LM}", f"prompt={given / 'best'}", f"data={given / 'data'}"]) == 0
-    assert [line for line in capfd.readouterr().err.splitlines() if line.startswith("data: ")] == [
-        f"data: {name}.txt: units <s> labels, {count} utterances"
+    assert [line for line in capfd.readouterr().err.splitlines() if line.startswith("sp-search: data: ")] == [
+        f"sp-search: data: {name}.txt: units <s> labels, {count} utterances"
         for name, count in (("train", 40), ("valid", 12), ("test", 12))
     ]
 
@@ -79,7 +82,7 @@ def test_predict_says_what_its_input_was_taken_for(given, capfd, tmp_path):
     ):
         path.write_text(text)
         assert main(["predict", f"lm={LM}", f"prompt={given / 'best'}", f"input={path}"]) == 0
-        assert f"input: {path}: {form}, 1 utterance" in capfd.readouterr().err.splitlines()
+        assert f"sp-search: input: {path}: {form}, 1 utterance" in capfd.readouterr().err.splitlines()
 
 
 def test_a_corpus_of_another_quantizer_is_refused_in_one_line_with_both_fingerprints(given, run):
@@ -102,7 +105,7 @@ def test_a_corpus_that_does_not_know_its_quantizer_is_one_line(given, run):
     code, _, err = run("evaluate", f"data={given / 'data'}")
     assert (code, len(err)) == (0, 1)
     assert err[0].startswith(
-        f"the corpus {given / 'data'} does not say which quantizer made its units, and the prompt"
+        f"sp-search: the corpus {given / 'data'} does not say which quantizer made its units, and the prompt"
     )
     assert run("predict", f"input={given / 'data' / 'test.txt'}")[2] == []
 
