@@ -1,14 +1,14 @@
 """Says at once that a study is finished, where the same command was run to its end before and nothing has changed.
 
-A search that ended leaves a mark: its settings, size and time of change of the files that it read, and the size of
-the study's journal. Where all of them are as they were, the answer needs neither LM nor corpus, nor torch or Ray.
-Anything else is for the search itself, which compares fingerprints.
+A search that ended leaves a mark: the sha256 of its settings, which may hold a password, size and time of change of
+the files that it read, and the size of the study's journal. Where all of them are as they were, the answer needs
+neither LM nor corpus, nor torch or Ray. Anything else is for the search itself, which compares fingerprints.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.config import Settings
 from sp_search.files.write import write_text
+from sp_search.message import say
 from sp_search.report.comparison import read_summary
 from sp_search.search.ui.words import ending
 
@@ -50,7 +51,7 @@ def answered(overrides: Sequence[str]) -> int | None:
         return None
     if not config.quiet and config.log == "text":
         for line in (f"study {config.study} is finished; raise trials= to go on with it", *ending(summary)):
-            print(f"sp-search: {line}", file=sys.stderr)
+            say(line)
     print(path)
     return 0
 
@@ -75,7 +76,8 @@ def _mark(config: SearchCommand) -> dict[str, Any]:
         for name, value in values.items()
     }
     files = {str(path): _state(path) for path in (config.runs / config.study / JOURNAL, *_inputs(config))}
-    return json.loads(json.dumps({"settings": settings, "files": files}, default=str))
+    digest = hashlib.sha256(json.dumps(settings, default=str).encode()).hexdigest()
+    return json.loads(json.dumps({"settings": digest, "files": files}))
 
 
 def _inputs(config: SearchCommand) -> Iterator[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -16,9 +15,6 @@ ARTIFACTS = "mlartifacts"
 _SQLITE = "sqlite:///"
 _MAGIC = b"SQLite format 3\0"
 _SCHEMES = (_SQLITE, "http://", "https://", "postgresql", "mysql", "mssql")
-_DRIVERS = {"postgresql": "psycopg2", "mysql": "MySQLdb", "mssql": "pyodbc"}
-_MODULES = {"mysqldb": "MySQLdb"}
-"""The default driver of a scheme in SQLAlchemy, and modules whose name differs from their driver's."""
 _READ_OTHERWISE = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")
 """Characters of a path that a URI would read as an escape or as the start of its options."""
 _OPTIONS = re.compile(r"[^=&/]+=[^=&]*(&[^=&/]+=[^=&]*)*")
@@ -108,13 +104,20 @@ def check_reachable(uri: str, key: str) -> None:
 
 def _check_driver(uri: str, key: str) -> None:
     """Raise a ConfigError where the package that talks to a database is not installed."""
-    scheme = uri.partition("://")[0]
-    driver = scheme.partition("+")[2] or _DRIVERS.get(scheme, "")
-    if driver and find_spec(_MODULES.get(driver, driver)) is None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import NoSuchModuleError
+
+    url = make_url(uri)
+    driver = url.drivername.partition("+")[2]
+    try:
+        dialect = url.get_dialect()  # of another default driver in another version of SQLAlchemy
+        driver = dialect.driver
+        dialect.import_dbapi()
+    except (NoSuchModuleError, ImportError) as error:
         raise ConfigError(
             f"{key}: expected the package of the database driver {driver} to be installed, found none; install it, "
-            f"or name another driver, as postgresql+psycopg://"
-        )
+            f"or name another driver, as postgresql+psycopg2://"
+        ) from error
 
 
 def sqlite_path(uri: str) -> Path | None:

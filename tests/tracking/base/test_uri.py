@@ -77,6 +77,7 @@ def test_credentials_that_would_be_read_as_a_path_are_refused_without_showing_th
         ("http://localhost:port", "x.uri: expected a port of 1 to 65535"),
         ("https://", "x.uri: expected a host, got"),
         ("postgresql+nodriver://u:secret@localhost/x", "x.uri: expected the package of the database driver nodriver"),
+        ("mysql://u:secret@localhost/x", "x.uri: expected the package of the database driver mysqldb to be"),
         ("ftp://localhost", "tracking uri: expected sqlite"),
     ],
 )
