@@ -1,7 +1,7 @@
 # `make` lists the targets. Each sets .venv up when it is absent, and again when pyproject.toml has changed.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup search export ui dashboard bench bench-gpu bench-headline bench-peft cluster-sim demo-assets docs lint \
+.PHONY: help setup search submit export ui dashboard bench bench-gpu bench-headline bench-peft cluster-sim demo-assets docs lint \
 	mutants test test-faults test-long
 
 VENV  := .venv
@@ -29,6 +29,7 @@ EPOCHS = train_utterances=320# ten updates of 32, or forty of 8, are an epoch: b
 SEARCHED := TASK METHOD SPACE LM DATA TRIALS STUDY OVERRIDES
 READS = PYTHON $($(strip $(1))_READS)
 search_READS := $(SEARCHED)
+submit_READS := $(SEARCHED) STORAGE RUNS DASHBOARD
 export_READS := $(SEARCHED)
 ui_READS := OVERRIDES
 bench_READS := LM DATA OVERRIDES
@@ -36,7 +37,7 @@ bench-gpu_READS := DATA OVERRIDES
 bench-peft_READS := DATA OVERRIDES
 bench-headline_READS := LM DATA TRIALS OVERRIDES PAPERS
 mutants_READS := FILES
-cluster-sim_READS := NODES CPUS COMMAND
+cluster-sim_READS := NODES CPUS DASHBOARD COMMAND
 GOALS := $(or $(MAKECMDGOALS),help)
 READ := $(sort $(foreach goal,$(GOALS),$(call READS,$(goal))))
 TYPED := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
@@ -50,6 +51,10 @@ help: ## List the targets
 
 search: $(STAMP) ## Search prompts: TASK=intent [METHOD= SPACE= LM= DATA= TRIALS= STUDY= OVERRIDES="key=value ..."]
 	@set -f; $(RUN) sp_search.cli search $(SETTINGS)
+
+submit: $(STAMP) ## Search as a job of a Ray cluster elsewhere: TASK= STUDY= STORAGE=s3://... RUNS=/shared/runs [DASHBOARD= and as search]
+	@set -f; $(RUN) sp_search.cli submit $(SETTINGS) $(call set,storage,$(STORAGE)) $(call set,runs,$(RUNS)) \
+		$(call set,dashboard,$(DASHBOARD))
 
 export: $(STAMP) ## Export the best prompt of a study: TASK=intent [METHOD= LM= DATA= STUDY= OVERRIDES=]
 	@set -f; $(RUN) sp_search.cli export $(SETTINGS)
@@ -85,8 +90,8 @@ bench-peft: $(STAMP) ## Measure trials through PEFT beside packs in the engine, 
 		$(RUN) sp_search.cli bench peft dtype=$$dtype batch_size=$$batch $$prompt $(call set,data,$(DATA)) $(OVERRIDES) || exit; \
 	done; done; done
 
-cluster-sim: $(STAMP) ## A Ray cluster of several nodes on this machine, for a shell or a command [NODES=4 CPUS=1 COMMAND=]
-	@NODES=$(or $(NODES),4) CPUS=$(or $(CPUS),1) cluster/laptop.sh $(or $(COMMAND),bash)
+cluster-sim: $(STAMP) ## A Ray cluster of several nodes on this machine, for a shell or a command [NODES=4 CPUS=1 DASHBOARD= COMMAND=]
+	@NODES=$(or $(NODES),4) CPUS=$(or $(CPUS),1) DASHBOARD=$(DASHBOARD) cluster/laptop.sh $(or $(COMMAND),bash)
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo

@@ -2,9 +2,10 @@
 # A Ray cluster of several nodes on this machine, for one command and as long as it runs: a cluster to try things on.
 # Ray's nodes listen on all addresses of the machine; the token, made for each run, keeps others out.
 #   NODES=2 CPUS=1 cluster/laptop.sh make search TASK=intent OVERRIDES="cluster=ray cluster.nodes=2"
+# DASHBOARD=8265 also starts the dashboard on that port, on 127.0.0.1 alone: it takes the jobs of `sp-search submit`.
 set -euo pipefail
 umask 077
-[ $# -gt 0 ] || { echo "usage: [NODES=2] [CPUS=1] $0 COMMAND..." >&2; exit 2; }
+[ $# -gt 0 ] || { echo "usage: [NODES=2] [CPUS=1] [DASHBOARD=PORT] $0 COMMAND..." >&2; exit 2; }
 here=$(cd "$(dirname "$0")/.." && pwd)
 export PATH=$here/.venv/bin:$PATH
 
@@ -24,16 +25,24 @@ stop() {
 trap stop EXIT
 trap 'kill -TERM "${command:-}" 2>/dev/null || exit 143' TERM INT
 
+dashboard=(--include-dashboard=false)
+[ -z "${DASHBOARD:-}" ] || dashboard=(--include-dashboard=true --dashboard-host=127.0.0.1 --dashboard-port="$DASHBOARD")
+
 node() {
   ray start --block --num-cpus="${CPUS:-1}" --disable-usage-stats "$@" >>"$work/log" 2>&1 </dev/null &
   running+=($!)
 }
 
-node --head --node-ip-address="$head" --port="$port" --temp-dir="$work" --include-dashboard=false
-until (exec 3<>"/dev/tcp/$head/$port") 2>/dev/null; do
-  kill -0 "${running[0]}" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
-  sleep 0.2
-done
+node --head --node-ip-address="$head" --port="$port" --temp-dir="$work" \
+  "${dashboard[@]}"
+answers() {
+  until (exec 3<>"/dev/tcp/$1") 2>/dev/null; do
+    kill -0 "${running[0]}" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+    sleep 0.2
+  done
+}
+answers "$head/$port"
+[ -z "${DASHBOARD:-}" ] || answers "127.0.0.1/$DASHBOARD"
 for ((others = 1; others < ${NODES:-2}; others++)); do node --address="$head:$port"; done
 
 export RAY_ADDRESS=$head:$port

@@ -4,7 +4,8 @@ Nothing heavy is imported before the command is known. A command is the module `
 for a blank. Its function `run` has the annotation `config: SETTINGS`, which defines the keys of the command. The
 words in a module's `STARTS_FROM` come before the user's words, if the command needs other values than a search. Its
 `READS` lists the settings that it reads, by their beginnings, and `EXAMPLE` a line to type. `PLAIN` names the setting
-whose value may stand there alone, as in `sp-search init my.csv`.
+whose value may stand there alone, as in `sp-search init my.csv`. A command whose `run` also takes `words` gets the
+words that its settings were made of.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sp_search.cli.settings.from_dict import did_you_mean
 from sp_search.cli.streams import sound_streams
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_current_folder
+from sp_search.message import say
 
 COMMANDS = {
     "init": "look at recordings: what is there, what is wrong, and what to type next",
@@ -30,6 +32,7 @@ COMMANDS = {
     "pretrain": "train a unit LM on your own units",
     "search": "search for the best prompt over a frozen unit LM, and test it",
     "plan": "say what a search would do, without doing it",
+    "submit": "hand a search to a Ray cluster elsewhere as a job, with all that it reads, and follow it",
     "export": "copy the best prompt of a finished search into a folder of its own",
     "predict": "answer recordings or lines of units with an exported prompt",
     "serve": "answer over HTTP with an exported prompt, on 127.0.0.1",
@@ -126,7 +129,9 @@ def _dispatch(words: list[str]) -> int:
         return 0
     config = _part("settings.compose").load_settings([*starts, *overrides], schema)
     for key in _part("settings.overrides").unread_words(overrides, command.READS, schema):
-        print(f"sp-search: {name} does not read {key}, so it changes nothing here", file=sys.stderr)
+        say(f"{name} does not read {key}, so it changes nothing here")
+    if "words" in get_type_hints(command.run):
+        return int(command.run(config, [*starts, *overrides]))
     return int(command.run(config))
 
 

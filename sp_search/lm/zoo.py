@@ -19,6 +19,8 @@ from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.published.archive import fetch_lm
 from sp_search.published.catalogue import LMS
 from sp_search.units.dictionary import Dictionary
+from sp_search.units.prepare import META
+from sp_search.units.transformers_folder import weight_files
 
 RANDOM = re.compile(r"random:([0-9]{1,6})x([0-9]{1,6})x([0-9]{1,6})")
 RANDOM_UNITS = 100
@@ -74,6 +76,25 @@ def load_lm(name: str, path: Path | None, cache: Path, given: GivenTokens | None
     dictionary.check_rows(lm.architecture.vocab_size, str(checkpoint))
     keep_dictionary(lm.fingerprint, dictionary, cache)
     return LoadedLM(name, lm, dictionary)
+
+
+def files_of(path: Path) -> dict[str, Path]:
+    """The files from which an LM is loaded, by their places in a folder of them alone: another machine needs no more.
+
+    Args:
+        path: as `load_lm` takes it.
+
+    Raises:
+        CheckpointError: there is no LM.
+    """
+    folder = path if path.is_dir() else path.parent
+    if has_config(folder):
+        files = [file for file in folder.iterdir() if file.is_file() and file.suffix in (".json", ".txt")]
+        files += weight_files(folder)
+    else:
+        checkpoint = path if path.is_file() else _checkpoint_in(path)
+        files = [checkpoint, *(folder / name for name in (DICTIONARY, META) if (folder / name).is_file())]
+    return {file.name: file for file in files}
 
 
 def _folder_of(name: str, cache: Path) -> Path:

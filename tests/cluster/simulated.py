@@ -18,14 +18,15 @@ from tests.tracking.servers import free_port
 
 
 class SimulatedCluster:
-    """A head without CPUs, and nodes of one CPU each."""
+    """A head without CPUs, and nodes of one CPU each. With a dashboard it takes jobs there."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, dashboard: bool = False) -> None:
         self._open = ExitStack()
         folder = tempfile.mkdtemp(prefix="ray.", dir="/tmp")  # paths of Ray's sockets must be short
         self._open.callback(shutil.rmtree, folder, ignore_errors=True)
         self._folder, self._nodes = Path(folder), []
-        (self._folder / "token").write_text(secrets.token_hex(32))
+        self.token = secrets.token_hex(32)
+        (self._folder / "token").write_text(self.token)
         self.env = os.environ | {
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self._folder / "token"),
@@ -33,9 +34,11 @@ class SimulatedCluster:
         }
         host = ray.util.get_node_ip_address()
         self.address = f"{host}:{free_port()}"
+        port = free_port()
+        self.dashboard = f"http://127.0.0.1:{port}"
         self._head = self._start(
             "--head", f"--node-ip-address={host}", f"--port={self.address.rpartition(':')[2]}", "--num-cpus=0",
-            f"--temp-dir={folder}", "--include-dashboard=false",
+            f"--temp-dir={folder}", f"--include-dashboard={str(dashboard).lower()}", f"--dashboard-port={port}",
         )  # fmt: skip
 
     def add(self, count: int) -> None:

@@ -56,6 +56,14 @@ def test_nothing_of_the_launchers_defaults_installs_another_ray_or_opens_a_dashb
     assert config["docker"] == {}
 
 
+@pytest.mark.parametrize("name", LAUNCHERS)
+def test_the_head_takes_jobs_on_its_own_address_alone_and_finds_python_for_them(name):
+    (start,) = [command for command in launcher(name)["head_start_ray_commands"] if "ray start" in command]
+    assert re.findall(r"--dashboard-host=(\S+)", start) == ["127.0.0.1"]
+    (path,) = re.findall(r" PATH=(\S+):\$PATH ", start)
+    assert f" {path}/ray start --head" in start
+
+
 @pytest.mark.parametrize("name", ["aws", "gcp"])
 def test_a_cloud_starts_as_many_nodes_as_it_may(name):
     config = launcher(name)

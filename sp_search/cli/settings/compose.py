@@ -18,6 +18,9 @@ from sp_search.cli.settings.overrides import GIVEN, sort_overrides
 from sp_search.cli.settings.yaml_file import one_line
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
+from sp_search.files.by_content import fetched, is_address
+from sp_search.files.paths import user_path
+from sp_search.message import say
 
 S = TypeVar("S", bound=Settings)
 HYDRA_NODES = ("hydra", "_dummy_empty_config_.yaml")
@@ -31,14 +34,20 @@ def load_settings(words: Sequence[str], schema: type[S], given: Mapping[str, Map
     """The settings of a command, as its record.
 
     Args:
-        words: `key=value` as typed, `~space.PARAMETER` removes one; relative paths start at the current folder.
+        words: `key=value` as typed, `~space.PARAMETER` removes one; relative paths start at the current folder. An LM
+            or a corpus on other storage (`files.by_content`) is fetched.
         schema: the command's record, `Settings` or one that extends it.
         given: a group's values that are at hand, as if they had been read from a file: {"space": {...}}.
 
     Raises:
         ConfigError: a word, or a file that it names, is wrong.
+        DownloadError: an LM or a corpus is not whole on its storage.
     """
-    return fill(schema, compose_values(words, schema, given))
+    values = compose_values(words, schema, given)
+    for group in ("lm", "data"):
+        if is_address(address := values[group].get("path")):
+            values[group]["path"] = str(fetched(address, user_path(values["cache"], "cache").absolute(), say))
+    return fill(schema, values)
 
 
 def compose_values(

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, get_origin
+from urllib.parse import unquote
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -21,6 +22,7 @@ from sp_search.cli.settings.from_dict import did_you_mean, inside, leaves, witho
 from sp_search.cli.settings.yaml_file import one_line, read_yaml
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
+from sp_search.files.by_content import is_address
 from sp_search.files.paths import is_there, user_path
 from sp_search.published.catalogue import LMS
 
@@ -196,6 +198,10 @@ def _choose(group: str, value: str, request: Request) -> None:
         return
     if value in names:
         request.hydra.append(f"{group}={value}")
+        return
+    if group in ("lm", "data") and is_address(value):
+        request.given[group] = {"name": unquote(value.partition("?")[0].rpartition("/")[2]), "path": value}
+        request.hydra.append(f"{group}={GIVEN}")
         return
     path = user_path(value, group).absolute() if value and group in TAKES_PATH else None
     if path is None or not is_there(path):

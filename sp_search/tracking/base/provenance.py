@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import socket
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from sp_search.files.write import write_text
+
 UNKNOWN = "unknown"
+STATE_FILE = "git_state.json"
 _GIT_TIMEOUT_S = 10.0
 _DISTRIBUTIONS = {
     "torch": "torch",
@@ -33,15 +37,28 @@ class GitState:
 def git_state(file: Path = Path(__file__)) -> GitState:
     """The state of the repository that tracks a file; "unknown" without git or such a repository.
 
-    A package installed into a `.venv` inside somebody's repository is not part of that repository.
+    A package installed into a `.venv` inside somebody's repository is not part of that repository. A copy of the
+    package that was sent to another machine has the state of its origin in `STATE_FILE`.
     """
     folder = file.resolve().parent
     tracked = _git(folder, "ls-files", "--error-unmatch", file.name)
     sha = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "--no-optional-locks", "status", "--porcelain")
     if tracked is None or sha is None or changes is None:
-        return GitState(UNKNOWN, UNKNOWN)
+        return _state_of_origin()
     return GitState(sha, "true" if changes else "false")
+
+
+def write_state(package: Path) -> None:
+    """Write the state of this package into a copy of it."""
+    write_text(package / STATE_FILE, json.dumps(asdict(git_state())))
+
+
+def _state_of_origin() -> GitState:
+    try:
+        return GitState(**json.loads((Path(__file__).parents[2] / STATE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return GitState(UNKNOWN, UNKNOWN)
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,81 @@
+"""Hand a search to a Ray cluster that this machine is not a node of, as a job (Ray Jobs), and follow it.
+
+This package and the settings go with the job. LM and corpus are put on `storage` under the sha256 of their content,
+once; the cluster fetches them once. The nodes need Python with what sp_search depends on, and `runs` on storage that
+all of them see. CTRL-C ends the following, not the job. The same command follows the job again while it runs, and
+goes on with the study where it has ended.
+
+    ray dashboard cluster/aws.yaml      # forwards the head's port 8265 to this machine
+    sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sp_search.cli.ending import INTERRUPTED
+from sp_search.cli.settings.reads import OF_SEARCH
+from sp_search.cli.settings.shipped import check_words, command_line, shipped
+from sp_search.cli.wiring.search_setup import prepare_search, tell_corpus
+from sp_search.config import Settings
+from sp_search.errors import ConfigError
+from sp_search.message import say
+from sp_search.search.cluster.jobs import JobServer
+
+READS = OF_SEARCH
+STARTS_FROM = ("cluster=ray",)
+EXAMPLE = "sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs"
+OWN = ("dashboard", "storage", "follow")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitSettings(Settings):
+    """Where the job goes, and what it takes along."""
+
+    storage: str  # s3://, gs:// or hdfs:// folder, or a path that the nodes see too: LM and corpus are put there
+    dashboard: str = "http://127.0.0.1:8265"  # of the cluster's head, which takes the job
+    follow: bool = True  # write the job's log until it ends; false = print the job's id and end
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cluster.address is None:
+            raise ConfigError("cluster: expected ray, or another that is joined, got one that a search starts itself")
+
+
+def run(config: SubmitSettings, words: Sequence[str]) -> int:
+    """Submit, and follow; returns the exit code of the search."""
+    check_words(words)
+    server = JobServer(config.dashboard)
+    job = server.job_of(config.study, config.runs)
+    if job is None:
+        job = _submitted(server, config, words)
+        say(f"job {job} searches on {config.dashboard}; ray job stop {job} stops it, and the same command goes on")
+    else:
+        say(f"job {job} searches in study {config.study} already; it is followed, nothing was submitted")
+    if not config.follow:
+        print(job)
+        return 0
+    try:
+        return server.follow(job, _write)
+    except KeyboardInterrupt:
+        say(f"job {job} goes on; the same command follows it again, ray job stop {job} stops it")
+        return INTERRUPTED
+
+
+def _submitted(server: JobServer, config: SubmitSettings, words: Sequence[str]) -> str:
+    """Check all that the search will check, then submit it."""
+    tell_corpus(prepare_search(config))
+    with tempfile.TemporaryDirectory(prefix="sp-search-job-") as name:
+        folder = Path(name)
+        packages = shipped(folder)
+        line = command_line(words, config, OWN, config.storage, folder, say)
+        return server.submit(line, packages, config.study, config.runs)
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
