@@ -46,6 +46,20 @@ def typed_commands():
                         yield page.relative_to(ROOT), words[at + 1 : ended]
 
 
+def test_the_table_of_environment_variables_has_all_that_the_program_reads():
+    sources = [*(ROOT / "sp_search").rglob("*.py"), *(ROOT / "search_spaces").rglob("*.yaml")]
+    read = set()
+    for path in sources:
+        text = path.read_text()
+        read |= {*re.findall(r"environ(?:\.\w+)?[(\[]\s*[\"'](\w+)", text), *re.findall(r"oc\.env:(\w+)", text)}
+        read |= {*re.findall(r"[\"'](\w+)[\"'] in os\.environ", text)}
+    assert {"XDG_CACHE_HOME", "MLFLOW_TRACKING_URI", "RAY_TMPDIR", "OMP_WAIT_POLICY"} <= read
+    table = (
+        (ROOT / "docs/reference/index.md").read_text().partition("## Environment variables")[2].partition("## ")[0]
+    )
+    assert sorted(read - {*re.findall(r"`(\w+)`", table)}) == []
+
+
 def faults_of(words):
     """What is wrong with the words behind sp-search."""
     if words[0] == "COMMAND" or words[0].startswith("-") or words[0] in ("help", "completion"):

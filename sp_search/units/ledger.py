@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from pathlib import Path
 
 from sp_search.errors import ConfigError, DataError
 from sp_search.files.lock import try_lock
 from sp_search.files.paths import reason
+from sp_search.message import say
 from sp_search.units.recordings import Recording
 from sp_search.units.unitizer import Heard
 
@@ -47,10 +47,7 @@ class Ledger:
             at += len(line)
         self._file.truncate(whole)
         if damaged:
-            print(
-                f"{path}: left out {damaged} damaged line{'s' * (damaged > 1)}; what they held is heard again",
-                file=sys.stderr,
-            )
+            say(f"{path}: left out {damaged} damaged line{'s' * (damaged > 1)}; what they held is heard again")
 
     def __contains__(self, key: str) -> bool:
         return key in self._places

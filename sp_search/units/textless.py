@@ -80,14 +80,29 @@ def encoder_of(features: Features, given: Path | None, cache: Path) -> Path | No
         None where frames need no model, or where theirs is another than the published one and none is given.
 
     Raises:
+        CheckpointError: one is given where frames need none.
         DownloadError: the published one can't be had.
     """
     if not isinstance(features, EncoderFeatures):
+        check_no_model(features, given)
         return None
     published = ENCODERS.get(features.settings.kind)
     if given is None and published is not None and published.sha256 in (None, features.checkpoint):
         return published_encoder(features.settings, cache)
     return given
+
+
+def check_no_model(features: FeatureSettings, given: Path | None) -> None:
+    """Refuse a speech model for frames that need none: whoever names it expects units of it.
+
+    Raises:
+        CheckpointError: one is given.
+    """
+    if given is not None:
+        raise CheckpointError(
+            f"units.checkpoint: expected none, for these units are of {features.kind} frames, which no speech model "
+            f"makes, got {given}; leave it out, or name the units that it makes with units=hubert"
+        )
 
 
 def quantizer_on(features: Features, path: Path, cache: Path) -> Quantizer:

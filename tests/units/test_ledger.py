@@ -49,7 +49,7 @@ def test_damaged_lines_are_left_out_and_said_in_one_line(tmp_path, capsys, damag
     path.write_bytes(damage(written(path)))
     assert known(path) == {key: WHOLE[key] for key in left}
     assert capsys.readouterr().err == (
-        f"{path}: left out {lines} damaged line{'s' * (lines > 1)}; what they held is heard again\n"
+        f"sp-search: {path}: left out {lines} damaged line{'s' * (lines > 1)}; what they held is heard again\n"
     )
 
 

@@ -13,7 +13,6 @@ what they save.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
@@ -29,6 +28,7 @@ from sp_search.cli.wiring.search_setup import search_settings
 from sp_search.config import Settings, below_one, refuse
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError
+from sp_search.message import say
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.rungs import report_points
 from sp_search.search.base.settings import SearchSettings
@@ -152,10 +152,9 @@ def _race_lines(config: BenchStrategiesSettings, curves: list[Curve]) -> Iterato
     runs = by_setting(curve for curve in curves if curve.valid is not None and curve.test is not None)
     enough = sum(len(of_setting) >= confirm.seeds for of_setting in runs.values())
     if enough < confirm.top:
-        print(
-            f"sp-search: race: expected {confirm.top} settings or more of {confirm.seeds} seeds, got {enough}; "
-            f"bench curves repeats={confirm.seeds} records them",
-            file=sys.stderr,
+        say(
+            f"race: expected {confirm.top} settings or more of {confirm.seeds} seeds, got {enough}; bench curves "
+            f"repeats={confirm.seeds} records them"
         )
         return
     sizes = {"settings": confirm.top, "seeds": confirm.seeds, "races": config.races}

@@ -45,7 +45,13 @@ from sp_search.units.prepare import META, Hear, Listener, Prepared, prepare
 from sp_search.units.progress import Progress
 from sp_search.units.quantizer import Features, Quantizer
 from sp_search.units.recordings import Recording
-from sp_search.units.textless import check_frames, published_encoder, published_quantizer, quantizer_on
+from sp_search.units.textless import (
+    check_frames,
+    check_no_model,
+    published_encoder,
+    published_quantizer,
+    quantizer_on,
+)
 from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
 
 READS = OF_PREPARING
@@ -94,6 +100,7 @@ def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
     if units.quantizer is not None and units.quantizer in QUANTIZERS:
         check_frames(units.quantizer, frames)
     if isinstance(frames, FeatureSettings):
+        check_no_model(frames, units.checkpoint)
         return None
     return units.checkpoint or published_encoder(frames, cache)
 

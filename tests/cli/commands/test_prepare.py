@@ -120,6 +120,10 @@ def test_a_text_with_a_character_outside_the_space_is_refused_before_any_work(tm
         (["units.quantizer=logmel"], "or null to find clusters on train, got 'logmel'; did you mean logmel50?"),
         (["units.quantizer=hubert100"], "hubert100 expects frames of kind hubert, got fbank; layer 6, got None; for"),
         (["units=hubert", "units.encoder.layer=9"], "hubert100 expects frames of layer 6, got 9; for units of your"),
+        (
+            ["units.checkpoint={folder}/km.bin"],
+            "units.checkpoint: expected none, for these units are of fbank frames, which no speech model makes, got",
+        ),
         (["units=hubert", "units.checkpoint={folder}/km.bin"], "km.bin: expected a fairseq checkpoint, got another"),
         (["units=huber"], "units: expected cpc or hubert or logmel or mhubert25 or w2v2 or wavlm or a YAML file"),
         (["units.fit.units=1"], "units.fit.units: expected 2 or more, got 1"),
