@@ -12,6 +12,7 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.files.write import write_text
 from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.settings import SearchSettings
+from sp_search.search.cluster.node_metrics import NodeMetrics
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.ui.progress import Log, Progress
 from sp_search.search.ui.state import Before
@@ -88,6 +89,7 @@ def tracker_of(
         objective=settings.metric,
         corpus=prepared.data.corpus,
         sample_s=SAMPLE_S,
+        others=None if config.cluster.address is None else NodeMetrics().sample,
         known=known,
     )
     write_text(settings.folder / PLAN, "\n".join(lines(planned)) + "\n")

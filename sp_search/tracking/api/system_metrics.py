@@ -1,7 +1,7 @@
-"""What a search does to the machine that it runs on: cores, memory, disk, network, GPUs, by MLflow's own monitors.
+"""What a search does to the machines that it runs on: cores, memory, disk, network, GPUs, by MLflow's own monitors.
 
-MLflow would send them itself, from a thread that ends for good where a server is away. Here they go into the spool.
-They are of this machine, on which all workers are unless a cluster has them.
+MLflow would send them itself, from a thread that ends for good where a server is away. Here they go into the spool,
+those of this machine as `system/NAME`, those of another machine of the cluster as `system/MACHINE/NAME`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,42 @@ SYSTEM = "system/"
 _CLOSE_S = 5.0
 
 
-class SystemSampler:
-    """Tells the metrics of the machine from a thread of its own."""
+Others = Callable[[], Mapping[str, Mapping[str, float]]]
+"""Gives the metrics of other machines: machine -> name -> value."""
 
-    def __init__(self, tell: Callable[[Mapping[str, float]], None], every_s: float) -> None:
+
+class MachineMetrics:
+    """The metrics of the machine of this process."""
+
+    def __init__(self) -> None:
+        """Import MLflow's monitors: it takes 2 s."""
+        with IMPORTING:
+            self._monitors = _monitors()
+
+    def sample(self) -> dict[str, float]:
+        """The metrics now, by MLflow's names."""
+        found: dict[str, float] = {}
+        for monitor in self._monitors:
+            monitor.clear_metrics()
+            monitor.collect_metrics()
+            found |= monitor.aggregate_metrics()
+        return found
+
+
+class SystemSampler:
+    """Tells the metrics of this machine and of others from a thread of its own."""
+
+    def __init__(
+        self, tell: Callable[[Mapping[str, float]], None], every_s: float, others: Others | None = None
+    ) -> None:
         """Say nothing yet.
 
         Args:
             tell: is called with them, in the thread.
             every_s: seconds between two samples; MLflow's own are 10.
+            others: gives those of other machines, in the thread; None where there are none.
         """
-        self._tell, self._every_s = tell, every_s
+        self._tell, self._every_s, self._others = tell, every_s, others
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="system-metrics", daemon=True)
 
@@ -45,14 +70,11 @@ class SystemSampler:
             self._thread.join(_CLOSE_S)
 
     def _run(self) -> None:
-        with IMPORTING:
-            monitors = _monitors()
+        own = MachineMetrics()
         while not self._over.wait(self._every_s):
-            found: dict[str, float] = {}
-            for monitor in monitors:
-                monitor.clear_metrics()
-                monitor.collect_metrics()
-                found |= {f"{SYSTEM}{name}": value for name, value in monitor.aggregate_metrics().items()}
+            found = {f"{SYSTEM}{name}": value for name, value in own.sample().items()}
+            for machine, metrics in (self._others() if self._others is not None else {}).items():
+                found |= {f"{SYSTEM}{machine}/{name}": value for name, value in metrics.items()}
             if not self._over.is_set():
                 self._tell(found)
 

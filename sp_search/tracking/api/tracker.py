@@ -22,7 +22,7 @@ from typing import Any
 from sp_search.errors import StudyError
 from sp_search.tracking.api.aggregates import StudyAggregates
 from sp_search.tracking.api.catch_up import KnownTrial, lost
-from sp_search.tracking.api.system_metrics import SystemSampler
+from sp_search.tracking.api.system_metrics import Others, SystemSampler
 from sp_search.tracking.base.uri import checked_uri
 from sp_search.tracking.spool.jsonl_log import plain
 from sp_search.tracking.spool.spool import TENSORS, Spool, open_writer
@@ -63,6 +63,7 @@ class MlflowTracker:
         interval_s: seconds between two uploads.
         corpus: that the study uses; None leaves the run without inputs.
         sample_s: seconds between two samples of this machine's metrics; None takes none.
+        others: gives those of the cluster's other machines.
         connect: opens the store of a URI.
         known: trials of the study, of which the spool may have lost events.
 
@@ -82,6 +83,7 @@ class MlflowTracker:
         interval_s: float = 1.0,
         corpus: Corpus | None = None,
         sample_s: float | None = None,
+        others: Others | None = None,
         connect: Callable[[str], RunStore] = connect_to_mlflow,
         known: Sequence[KnownTrial] = (),
     ) -> None:
@@ -99,7 +101,7 @@ class MlflowTracker:
         self._ended_names: dict[int, str] = {}
         self._setting_tags: set[str] = set()  # of the winners of earlier ends
         self._earlier_winners: set[int] = set()
-        self._sampler = None if sample_s is None else SystemSampler(self._sampled, sample_s)
+        self._sampler = None if sample_s is None else SystemSampler(self._sampled, sample_s, others)
         self._ended, self._closed = True, False
 
     @property

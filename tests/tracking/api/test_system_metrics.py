@@ -10,7 +10,11 @@ from tests.tracking.fakes import INFO, FakeStore, report
 @pytest.mark.slow
 def test_the_machines_metrics_reach_the_run_of_the_study_at_the_utterances_seen(tmp_path):
     store, seen = FakeStore(), threading.Event()
-    tracker = MlflowTracker(tmp_path / "demo", "http://x", connect=lambda uri: store, interval_s=0.01, sample_s=0.02)
+    others = {"10.0.0.2": {"cpu_utilization_percentage": 12.5}}
+    tracker = MlflowTracker(
+        tmp_path / "demo", "http://x", connect=lambda uri: store, interval_s=0.01, sample_s=0.02,
+        others=lambda: others,
+    )  # fmt: skip
     append = tracker._writer.append
 
     def appended(kind, *rest):
@@ -27,6 +31,7 @@ def test_the_machines_metrics_reach_the_run_of_the_study_at_the_utterances_seen(
     assert tracker.close(10) == 0
     points = [point for point in store.by_trial()[None].points if point.name.startswith("system/")]
     assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= {p.name for p in points}
+    assert {p.value for p in points if p.name == "system/10.0.0.2/cpu_utilization_percentage"} == {12.5}
     assert {point.step for point in points} <= {0, 320}
     assert store.by_trial()[None].status == "FINISHED"
 
