@@ -7,22 +7,16 @@ each, quiet=true prints warnings alone. The last line on stdout is the path of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sp_search.cli.settings.reads import OF_SEARCH
-from sp_search.cli.wiring.export_document import (
-    MeasuredStates,
-    export_document,
-    parts_by_split,
-    write_summary,
-)
 from sp_search.cli.wiring.finished_study import SearchCommand, finished_summary, leave_mark
+from sp_search.cli.wiring.outputs import Outputs, write_summary
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.planned import told_plan
 from sp_search.cli.wiring.ray_settings import joined
@@ -36,28 +30,17 @@ from sp_search.cli.wiring.search_setup import (
 from sp_search.cli.wiring.watching import displayed, left_before, tracker_of
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.export.folder import write_export
 from sp_search.message import say
-from sp_search.metrics.tally_file import TALLY_FILE, write_tally
-from sp_search.report.comparison import alike, comparison
-from sp_search.report.page import TABLE, Ending, write_report
-from sp_search.report.valid_answers import write_answers
-from sp_search.rivals.measured import measured_rivals
-from sp_search.rivals.together import with_both
 from sp_search.rivals.trainer import RivalTrainer
-from sp_search.search.base.callbacks import Observer, Observers
+from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.protocol import VALID
-from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
-from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
-from sp_search.search.study.pictures import study_pictures
 from sp_search.search.study.records import StudyRecord, known_trials, study_record
 from sp_search.search.study.study import OpenStudy, open_study
 from sp_search.search.ui.heartbeat import Heartbeat
 from sp_search.search.workers.trainer import TrainerFactory
-from sp_search.types import Member
 
 READS = OF_SEARCH
 EXAMPLE = "sp-search search task=intent lm=lms/my data=units/my trials=32"
@@ -123,7 +106,7 @@ def _run(
 ) -> Path:
     for line in prepared.corpus_lines:
         tell(line)
-    lm, data, identity, quantizer = prepared.lm, prepared.data, prepared.identity, prepared.quantizer
+    data = prepared.data
     settings = replace(prepared.settings, begun_as=contract_fingerprint(opened.begun_as))
     recipe = replace(prepared.recipe, dtype=opened.begun_as["dtype"])
     rivals = rivals_of_study(settings.folder, data, tell)
@@ -131,44 +114,17 @@ def _run(
     observers: list[Observer] = [watch(settings, before, data), Heartbeat(settings, left_before(before))]
     known = known_trials(opened.study, prepared.space, settings.metric)
     rivals_alone = searches_rivals(prepared.space)
-    parts = None if rivals_alone else recipe.parts(lm, data)
+    parts = None if rivals_alone else recipe.parts(prepared.lm, data)
     planned = told_plan(config, prepared, parts, tell, is_new=not known)
     if (tracker := tracker_of(config, prepared, known, planned)) is not None:
         observers.append(tracker)
-
-    def export(folder: Path, members: Sequence[Member], measured: MeasuredStates) -> None:
-        document = export_document(identity, lm, data, measured, config, recipe)
-        write_export(folder, members, document, quantizer)
-
-    def keep(finished: TrialResult) -> Path | None:
-        if finished.facts["method"] not in ("prompt", "probe"):
-            return None  # as large as an LM, or one of many that all end: the winner's is kept
-        folder = settings.trial_folder(finished.number) / "prompt"
-        export(folder, [finished.member], finished)
-        return folder
-
-    def conclude(finished: Finished, summary: dict[str, Any], told: Observers) -> None:
-        splits = data.corpus.splits
-        compared = with_both(rivals, data.task, splits)
-        summary |= measured_rivals(compared, data.task, splits, data.known, data.decides, finished.best.tally)
-        summary["parts"] = parts_by_split(data)
-        summary["lm"]["parameters"] = lm.parameters
-        export(settings.folder / "best", finished.best.members, finished.best)
-        write_tally(settings.folder / "best" / TALLY_FILE, finished.best.tally)
-        single = finished.answers["single"]
-        export(settings.folder / "single", single.members, single)
-        write_answers(settings.folder, data.corpus.splits["valid"], finished.best.answers)
-        ending = Ending(summary, comparison(summary, alike(config.runs, summary)))
-        study, metric = opened.study, summary["metric"]
-        record, pictures = study_record(study, metric, config.study), study_pictures(study, metric)
-        write_report(config.runs, record, pictures, ending, price=config.budget.rate)
-        for name in ("single", "report"):
-            told.tell("artifact", None, settings.folder / name, name)
-        told.tell("table", f"report/{TABLE}")
-
+    outputs = Outputs(config, prepared, recipe, rivals, opened)
     make: TrainerFactory = partial(RivalTrainer, data.task) if rivals_alone else recipe
     shared = data.corpus if parts is None else parts
     members = [] if rivals_alone else rivals_as_members(rivals, settings.folder, data)
-    summary = run_search(settings, identity, opened, prepared.space, make, observers, keep, conclude, shared, members)
+    summary = run_search(
+        settings, prepared.identity, opened, prepared.space, make, observers, outputs.keep, outputs.conclude, shared,
+        members,
+    )  # fmt: skip
     summary["mlflow_run_id"] = tracker.run_id if tracker is not None else None
     return write_summary(settings.folder, summary)
