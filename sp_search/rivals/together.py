@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sp_search.metrics.accuracy import Answer
-from sp_search.rivals.rival import UNKNOWN, LogProbs, Rival, answer_numbers, log_loss, log_softmax
+from sp_search.metrics.ensemble import greedy_ensembles
+from sp_search.rivals.rival import UNKNOWN, LogProbs, Rival, answer_numbers, log_softmax
 from sp_search.tasks.registry import Task
 from sp_search.types import Split
 
@@ -84,37 +84,18 @@ def with_both(rivals: Sequence[Rival], task: Task, splits: Mapping[str, Split]) 
     Args:
         rivals: of `fit_rivals`, the strongest first.
         task: where its answers are written, none answer together: what is right then is no matter of one class.
-        splits: has valid, on which the weight is chosen too.
+        splits: has valid, on which the weight is chosen too, as those of an ensemble's members are.
     """
-    if len(rivals) < 2 or not task.slots:
+    valid, pair = splits["valid"], tuple(rivals[:2])
+    if len(pair) < 2 or not task.slots:
         return [*rivals]
-    valid, pair = splits["valid"], (rivals[0], rivals[1])
-    share = _share(pair, valid)
-    if share is None:
-        return [*rivals]
-    both = RivalsTogether(pair, share)
-    gains = _nats(rivals[0].scores(valid, both.legal), both, valid) - _nats(both.log_probs(valid), both, valid)
-    error = gains.std(ddof=1) / np.sqrt(len(gains))
-    return [both, *rivals] if gains.mean() > error else [*rivals]
-
-
-def _nats(log_probs: LogProbs, both: RivalsTogether, split: Split) -> npt.NDArray[np.float64]:
-    """Of each utterance whose answer is known, under (N, A)."""
-    gold = answer_numbers(both.legal, split.answers)
-    known = np.flatnonzero(gold != UNKNOWN)
-    return -log_probs[known, gold[known]].astype(np.float64)
-
-
-def _share(pair: tuple[Rival, Rival], valid: Split) -> float | None:
-    """The weight of the first with the lowest log-loss on valid; None where none of its answers is known."""
-    from scipy.optimize import minimize_scalar
-
-    legal = RivalsTogether(pair, 0.5).legal
-    first, second = (rival.scores(valid, legal) for rival in pair)
+    legal = RivalsTogether((pair[0], pair[1]), 0.5).legal
     gold = answer_numbers(legal, valid.answers)
-    if log_loss(first, gold) is None:
-        return None
-    found = minimize_scalar(
-        lambda share: log_loss(weighed(first, second, share), gold), bounds=(0.0, 1.0), method="bounded"
-    )
-    return float(found.x)
+    known = np.flatnonzero(gold != UNKNOWN)
+    if len(known) == 0:
+        return [*rivals]
+    log_probs = [rival.scores(valid, legal)[known] for rival in pair]
+    best = greedy_ensembles(log_probs, gold[known], np.arange(len(known)), most=2)[-1]
+    if len(best.shares) < 2:
+        return [*rivals]
+    return [RivalsTogether((pair[0], pair[1]), best.shares[0]), *rivals]

@@ -14,13 +14,13 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial, TrialState
 
+from sp_search.metrics.ensemble import greedy_ensembles
 from sp_search.metrics.parts import NEW
 from sp_search.metrics.tally import Tally
 from sp_search.search.base.protocol import VALID, TrialRequest
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.run.race import survivors
 from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
-from sp_search.search.study.ensemble import greedy_ensembles
 from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
 from sp_search.search.workers.trainer import LogProbs
 from sp_search.types import RIVAL_FILE, STATE_FILE, Answered, Member

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from sp_search.search.study.ensemble import greedy_ensembles
+from sp_search.metrics.ensemble import greedy_ensembles
 
 
 def drawn(states, events, choices, seed=0, skill=1.5):
