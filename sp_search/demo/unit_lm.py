@@ -61,10 +61,29 @@ def train(
         tell: takes a line on each epoch.
     """
     torch.manual_seed(settings.seed)
-    torch.set_num_threads(1)  # products this small lose by a second thread, and the sums stay the same everywhere
     arguments = model_arguments(settings)
-    dictionary = unit_dictionary(units)
-    model = build(arguments, dictionary)
+    model = build(arguments, unit_dictionary(units))
+    reached = fit(model, settings, train_set, valid_set, tell)
+    return checkpoint(model, arguments), reached
+
+
+def fit(
+    model: Any,
+    settings: LMSettings,
+    train_set: Sequence[Units],
+    valid_set: Sequence[Units],
+    tell: Callable[[str], None],
+) -> float:
+    """Train any causal LM that gives `(logits, _)`, (B, T, V), of dictionary ids (B, T); returns its perplexity.
+
+    Args:
+        model: with the weights to begin with.
+        settings: the recipe; the shape is the model's.
+        train_set: what it learns to continue.
+        valid_set: what it is measured on.
+        tell: takes a line on each epoch.
+    """
+    torch.set_num_threads(1)  # products this small lose by a second thread, and the sums stay the same everywhere
     rng = np.random.default_rng(settings.seed)
     updates = settings.epochs * math.ceil(len(train_set) / settings.batch_size)
     optimizer = torch.optim.AdamW(
@@ -82,7 +101,7 @@ def train(
             f"epoch {epoch + 1}: training perplexity {math.exp(np.mean(losses)):.2f}, "
             f"validation {perplexity(model, valid_set):.2f}, {time.perf_counter() - began:.0f} s"
         )
-    return checkpoint(model, arguments), perplexity(model, valid_set)
+    return perplexity(model, valid_set)
 
 
 def unit_dictionary(units: int) -> Dictionary:
@@ -157,7 +176,7 @@ def _update(model: Any, batch: list[Units], optimizer: Any, schedule: Any) -> fl
 
 
 def _nll(model: Any, inputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
-    logits, _ = model(inputs)  # (B, T, V)
+    logits, _ = model(inputs)
     return F.cross_entropy(logits.float().transpose(1, 2), targets, ignore_index=PAD, reduction=reduction)
 
 
