@@ -25,6 +25,7 @@ TARGETS = {
     "sp_search/engine/answer/evaluator.py": ANSWER,
     "sp_search/search/tune/scheduler.py": "tests/search/tune",
     "sp_search/search/tune/optuna_searcher.py": "tests/search/tune",
+    "sp_search/search/tune/recorder.py": "tests/search/tune",
     "sp_search/search/study/sampler.py": "tests/search/study tests/search/tune",
     "sp_search/search/study/trials.py": "tests/search/study tests/search/tune",
     "sp_search/metrics/ensemble.py": "tests/search/study",

@@ -1,4 +1,4 @@
-"""The Optuna study as Ray Tune's searcher: it proposes trials, and records how they end.
+"""The Optuna study as Ray Tune's searcher: it proposes trials, and decides how they end.
 
 Trials that a stopped search left come first, with their settings; then new ones up to the total. A trial that ASHA
 stopped is recorded as PRUNED with its reports, one at full budget as COMPLETE. FAIL is for a trial whose own run
@@ -7,11 +7,9 @@ raised, after it was retried as often as `retries` allows.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -20,9 +18,9 @@ from ray.tune.search import Searcher
 
 from sp_search.errors import StudyError, UserError
 from sp_search.files.paths import is_disk_full
-from sp_search.files.room import once_there_is_room, wait_for_room
-from sp_search.search.base.callbacks import Observers, observed
-from sp_search.search.base.protocol import FACTS, INTERIM, METRIC, POSITION, TIME
+from sp_search.files.room import wait_for_room
+from sp_search.search.base.callbacks import Observers
+from sp_search.search.base.protocol import FACTS, INTERIM, METRIC, TIME
 from sp_search.search.base.result import Keep
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
@@ -39,15 +37,13 @@ from sp_search.search.study.trials import (
     SEED,
     STOPPED,
     TWIN_OF,
-    past_reports,
-    stream_position,
 )
 from sp_search.search.tune.bounded import BoundedSampler
 from sp_search.search.tune.index import TrialIndex
+from sp_search.search.tune.recorder import Recorder
 from sp_search.search.tune.running import Running
 from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler
 from sp_search.search.workers.slots import is_worker_lost
-from sp_search.types import Report
 
 REQUEST, SEEN = "request", "seen"
 """Keys of a Tune trial's config: the request to its worker, and the utterances it saw in an earlier start."""
@@ -95,13 +91,11 @@ class StudySearcher(Searcher):
         self._settings = settings
         self._scheduler = scheduler
         self._observers = observers
-        self._keep = keep
         self._why_over = why_over
         self._most_live = most_live or (lambda: settings.in_flight + settings.staged)
         self._running: dict[str, Running] = {}
-        self._position = stream_position(self._study)
-        self._told = len(past_reports(self._study))
         self._index = TrialIndex(self._study.get_trials(deepcopy=False), KEPT)
+        self._recorder = Recorder(opened, settings, self._index, observers, keep)
         if not self._index.created:
             for params in settings.first_trials:
                 self._study.enqueue_trial(dict(params))
@@ -120,25 +114,25 @@ class StudySearcher(Searcher):
             return None if self._running else Searcher.FINISHED  # a running trial may still need a retry
         self._running[trial_id] = running
         self._announce(running)
-        request = self._settings.request(running.number, running.params, running.seed, self._position)
+        request = self._settings.request(running.number, running.params, running.seed, self._recorder.position)
         return {NUMBER: running.number, SEEN: running.seen, REQUEST: request}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Store a report in the study at once, so that a killed search loses none."""
-        keep = self._keep_measured if result.get(INTERIM) else self._keep_report
+        keep = self._recorder.measured if result.get(INTERIM) else self._recorder.report
         keep(self._running[trial_id], result)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record in the study how a trial ended."""
         running = self._running.pop(trial_id)
         if result is not None and TIME in result:
-            self._keep_report(running, result)
+            self._recorder.report(running, result)
         if diverged := str((result or {}).get("diverged", "")):
-            self._end(running, TrialState.PRUNED if running.reported else TrialState.FAIL, diverged)
+            self._recorder.ended(running, TrialState.PRUNED if running.reported else TrialState.FAIL, diverged)
         elif max(running.reported, default=0) >= self._settings.budget:
-            self._end(running, TrialState.COMPLETE, "", result or {})
+            self._recorder.ended(running, TrialState.COMPLETE, "", result or {})
         else:
-            self._end(running, TrialState.PRUNED, OVER if self._why_over() else STOPPED)
+            self._recorder.ended(running, TrialState.PRUNED, OVER if self._why_over() else STOPPED)
 
     def on_trial_failed(self, trial_id: str, error: BaseException) -> None:
         """Continue a trial whose worker was lost; retry a trial whose own run raised, or record that it failed.
@@ -169,7 +163,7 @@ class StudySearcher(Searcher):
         if len(earlier) < self._settings.retries and not is_a_mistake:
             self._waiting.append(running)
         else:
-            self._end(running, TrialState.FAIL, reason)
+            self._recorder.ended(running, TrialState.FAIL, reason)
 
     def _reason(self, number: int, error: BaseException) -> str:
         """The exception of a run in one line, with the file of its traceback."""
@@ -201,10 +195,10 @@ class StudySearcher(Searcher):
         running.measured |= frozen.user_attrs.get(MEASURED, {})
         if max(reported, default=0) >= self._settings.budget:
             self._announce(running)
-            self._end(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
+            self._recorder.ended(running, TrialState.COMPLETE, "", {FACTS: frozen.user_attrs.get(FACTS, {})})
         elif self._scheduler.stopped(number):
             self._announce(running)
-            self._end(running, TrialState.PRUNED, STOPPED)
+            self._recorder.ended(running, TrialState.PRUNED, STOPPED)
         else:
             self._waiting.append(running)
 
@@ -248,49 +242,6 @@ class StudySearcher(Searcher):
         complete = known.value if known.state == TrialState.COMPLETE else None
         self._index.ended(self._study.tell(trial, complete, state=known.state))
         return None
-
-    def _keep_report(self, running: Running, result: Mapping[str, Any]) -> None:
-        seen, value = int(result[TIME]), float(result[METRIC])
-        self._position = max(self._position, int(result.get(POSITION, 0)))
-        if seen in running.reported or not math.isfinite(value):
-            return
-        metrics = observed(result)
-        running.report(seen, value, metrics, [self._told, int(result.get(POSITION, 0))])
-        self._told += 1
-        if FACTS not in running.trial.user_attrs:
-            running.trial.set_user_attr(FACTS, dict(result.get(FACTS, ())))
-        self._observers.tell("reported", running.number, Report(seen, metrics))
-
-    def _keep_measured(self, running: Running, result: Mapping[str, Any]) -> None:
-        """Keep what was measured between two reports: beside them, for no sampler and no pruner is to see it."""
-        seen = int(result[TIME])
-        if str(seen) in running.measured or not math.isfinite(result[METRIC]):
-            return
-        metrics = observed(result)
-        running.measure(seen, metrics)
-        self._observers.tell("measured", running.number, Report(seen, metrics))
-
-    def _end(self, running: Running, state: TrialState, reason: str, result: Mapping[str, Any] | None = None) -> None:
-        if reason:
-            running.trial.set_user_attr(REASON, reason)
-        value = running.reported[max(running.reported)] if state == TrialState.COMPLETE else None
-        self._index.ended(self._study.tell(running.trial, value, state=state))
-        if state == TrialState.COMPLETE:
-            self._keep_prompt(running, result or {})
-        self._drop_losers()
-        last = {self._settings.metric: running.reported[max(running.reported)]} if running.reported else {}
-        self._observers.tell("trial_finished", running.number, state.name, reason, last)
-
-    def _keep_prompt(self, running: Running, result: Mapping[str, Any]) -> None:
-        finished = running.result(self._settings, result)
-        if (folder := once_there_is_room(self._settings.folder, partial(self._keep, finished))) is not None:
-            self._observers.tell("artifact", running.number, folder, "prompt")
-
-    def _drop_losers(self) -> None:
-        """Delete the states of ended trials except the best few. The study keeps their reports."""
-        for number, folder in self._settings.trial_folders().items():
-            if number not in self._index.kept and self._index.has_ended(number):
-                shutil.rmtree(folder, ignore_errors=True)  # files that NFS still holds open go later
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -33,7 +33,7 @@ class Heard:
 class Search:
     """A searcher on a study in a folder, with what it tells and keeps."""
 
-    def __init__(self, runs, space=None, **changes):
+    def __init__(self, runs, space=None, keep=None, **changes):
         self.settings = settings(runs, **changes)
         opened = opened_study(runs)
         self.study = opened.study
@@ -42,7 +42,7 @@ class Search:
         inner = ray_scheduler(self.settings.pruner, budget=1600, grace=100, reduction_factor=4)
         asha = ReplayedScheduler(inner, budget=1600, past=past_reports(self.study))
         self.searcher = StudySearcher(
-            opened, space or lr_space(), self.settings, asha, Observers([self.heard]), self.keep
+            opened, space or lr_space(), self.settings, asha, Observers([self.heard]), keep or self.keep
         )
 
     def keep(self, finished):

@@ -230,8 +230,8 @@ def test_what_a_trial_weighs_is_in_the_study_and_with_what_is_kept(search):
     assert search.kept[0].facts == {"method": "prompt", "stored_bytes": 28}
 
 
-def test_a_trial_that_is_not_kept_has_no_files_to_show(search, monkeypatch):
-    monkeypatch.setattr(search.searcher, "_keep", lambda finished: None)
+def test_a_trial_that_is_not_kept_has_no_files_to_show(tmp_path):
+    search = Search(tmp_path, keep=lambda finished: None)
     search.run("a")
     assert [event[0] for event in search.heard.events] == ["started", "reported", "finished"]
 
