@@ -18,7 +18,7 @@ from tests.cluster.postgres import ABSENT, Postgres
 from tests.tiny import write_tiny_corpus
 from tests.tracking.servers import free_port
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(ABSENT), reason=ABSENT)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.skipif(bool(ABSENT), reason=ABSENT)]
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
 

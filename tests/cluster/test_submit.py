@@ -22,7 +22,7 @@ from tests.cluster.simulated import SimulatedCluster
 from tests.tiny import write_tiny_corpus
 from tests.transformers_models import save_as_slamkit, tiny_model, write_tokeniser
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 S3 = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
 
