@@ -23,6 +23,19 @@ TRIES = 30
 """How often in turn a look may fail before the cluster is given up."""
 
 
+class _Shown:
+    """What was written of a log so far."""
+
+    def __init__(self, write: Callable[[str], object]) -> None:
+        self._write, self._characters = write, 0
+
+    def more(self, piece: str, end: int) -> None:
+        """Write what is new of a piece that ends behind so many characters of the log."""
+        if end > self._characters:
+            self._write(piece[max(0, len(piece) - (end - self._characters)) :])
+            self._characters = end
+
+
 class JobServer:
     """Where a cluster takes jobs: its dashboard, http://HOST:8265."""
 
@@ -84,37 +97,32 @@ class JobServer:
         Raises:
             StudyError: the cluster does not answer any more.
         """
+        from aiohttp import ClientError
         from ray.job_submission import JobStatus
 
-        written = failed = 0
+        shown, failed = _Shown(write), 0
         while True:
             try:
-                written = asyncio.run(self._tail(job, written, write))
+                asyncio.run(self._tail(job, shown))
                 found = self._client.get_job_info(job)
+                if found.status.is_terminal():
+                    shown.more(whole := self._client.get_job_logs(job), len(whole))
+                    return 0 if found.status == JobStatus.SUCCEEDED else int(found.driver_exit_code or 1)
                 failed = 0
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, ClientError) as error:
                 if (failed := failed + 1) == TRIES:
                     raise StudyError(
                         f"{self._address}: expected the cluster of job {job} to answer, got {_why(error)}; the same "
                         f"command follows the job again"
                     ) from error
-            else:
-                if found.status.is_terminal():
-                    return 0 if found.status == JobStatus.SUCCEEDED else int(found.driver_exit_code or 1)
             time.sleep(PAUSE_S)
 
-    async def _tail(self, job: str, written: int, write: Callable[[str], object]) -> int:
-        """Write the log but for its first characters, until the connection ends; how many are written then.
-
-        Ray sends the log from its beginning each time.
-        """
+    async def _tail(self, job: str, shown: _Shown) -> None:
+        """Show the log until the connection ends. Ray sends it from its beginning each time."""
         seen = 0
         async for lines in self._client.tail_job_logs(job):
             seen += len(lines)
-            if seen > written:
-                write(lines[written - seen :])
-                written = seen
-        return written
+            shown.more(lines, seen)
 
     @contextmanager
     def _asked(self) -> Iterator[None]:
