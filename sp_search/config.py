@@ -235,7 +235,7 @@ class ClusterSettings:
     address: str | None  # a running cluster that this machine is a node of, or auto; null = start Ray here
     nodes: int | None  # of that cluster, which are waited for; null = those that are there
     workers: int | None  # null = one for each GPU; without a GPU two on a machine, which share its cores
-    slots: int  # trials that a worker trains at the same time
+    slots: int | None  # trials that a worker trains at the same time; null = by its device
     cpus_per_worker: float | None  # above 0; null = an even share of a machine's cores
     gpus_per_worker: float | None  # 0 or more; null = 1 on cuda, else 0
     save_every: float  # seconds after which a trial is saved again in the middle of its training; above 0

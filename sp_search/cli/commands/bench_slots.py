@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 
 from sp_search.bench.idle.slots import IdleSearch, measure
-from sp_search.cli.wiring.factories import worker_count
+from sp_search.cli.wiring.factories import slots_per_worker, worker_count
 from sp_search.config import Settings, refuse
 
 READS = (
@@ -47,7 +47,7 @@ def run(config: BenchSlotsSettings) -> int:
     search = IdleSearch(
         trials=schedule.trials,
         workers=worker_count(config),
-        slots=config.cluster.slots,
+        slots=slots_per_worker(config),
         budget=schedule.budget,
         grace=schedule.grace,
         reduction_factor=schedule.reduction_factor,

@@ -23,6 +23,9 @@ from sp_search.types import Params
 from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer
 
+CPU_SLOTS, GPU_SLOTS = 5, 16
+"""Trials in flight on a worker. With more, ASHA knows less when a trial begins. A CPU is no faster with them; a GPU
+takes 1.06 times as long for 16 as for one (docs/performance.md)."""
 DRIVER_BYTES = 1 << 30
 """What the search itself and Ray take beside the workers: 0.9 GiB on the demo."""
 
@@ -132,6 +135,11 @@ def worker_count(config: Settings) -> int:
     if device_kind(config.engine.device) == "cuda":
         return max(1, torch.cuda.device_count())
     return max(1, min(2, cores(), (memory() - DRIVER_BYTES) // WORKER_BYTES))
+
+
+def slots_per_worker(config: Settings) -> int:
+    """Trials that a worker trains at the same time: as in the settings, else by the device of the workers."""
+    return config.cluster.slots or (GPU_SLOTS if device_kind(config.engine.device) == "cuda" else CPU_SLOTS)
 
 
 def cpus_per_worker(config: Settings) -> float:

@@ -13,7 +13,13 @@ from typing import Any
 import torch
 
 from sp_search.cli.exported.unit_checks import lines_on_corpus
-from sp_search.cli.wiring.factories import corpus_quantizer, cpus_per_worker, recipe_of, worker_count
+from sp_search.cli.wiring.factories import (
+    corpus_quantizer,
+    cpus_per_worker,
+    recipe_of,
+    slots_per_worker,
+    worker_count,
+)
 from sp_search.cli.wiring.places import tried
 from sp_search.cli.wiring.worker_sizes import check_workers
 from sp_search.config import Settings
@@ -180,7 +186,7 @@ def search_settings(
         begun_as=begun_as,
         workers=worker_count(config),
         most_workers=worker_count(config),
-        slots=cluster.slots,
+        slots=slots_per_worker(config),
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus,
         wall_s=wall_s(config),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from sp_search.cli.wiring.factories import worker_count
+from sp_search.cli.wiring.factories import slots_per_worker, worker_count
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.host import memory
@@ -32,7 +32,7 @@ def check_workers(config: Settings) -> None:
 
 
 def _size_faults(config: Settings) -> Iterator[str]:
-    schedule, slots = config.schedule, config.cluster.slots
+    schedule, slots = config.schedule, slots_per_worker(config)
     if slots > MOST_SLOTS:
         yield f"cluster.slots: expected at most {MOST_SLOTS}, got {slots}"
     if schedule.chunk_updates * schedule.batch_size > max(schedule.budget, LONGEST_CHUNK):

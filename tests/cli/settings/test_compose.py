@@ -149,7 +149,7 @@ def test_all_wrong_words_are_told_at_once(space):
     assert faults(space, "trials=0", "engine.threads=0", "cluster.slots=0.5") == [
         "schedule.trials: expected 1 or more, got 0",
         "engine.threads: expected 1 or more, got 0",
-        "cluster.slots: expected a whole number, got 0.5",
+        "cluster.slots: expected a whole number or null, got 0.5",
     ]
 
 

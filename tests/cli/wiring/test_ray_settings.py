@@ -35,6 +35,7 @@ def sized(monkeypatch):
 def test_a_driver_without_a_gpu_gives_every_gpu_of_the_cluster_a_worker(sized):
     search, recipe, _ = sized([HEAD, *GPU_NODES])
     assert (search.workers, search.cpus_per_worker, search.gpus_per_worker) == (4, 8.0, 1.0)
+    assert search.slots == 16
     assert (recipe.device, recipe.threads) == ("cuda", 8)
 
 
@@ -42,6 +43,7 @@ def test_a_driver_without_a_gpu_gives_every_gpu_of_the_cluster_a_worker(sized):
 def test_gpus_that_are_not_wanted_are_left_alone(sized, words):
     search, recipe, _ = sized(GPU_NODES, *words)
     assert (search.workers, search.cpus_per_worker, search.gpus_per_worker) == (4, 8.0, 0.0)
+    assert search.slots == 5
     assert (recipe.device, recipe.threads) == ("cpu", 8)
 
 
