@@ -32,6 +32,7 @@ search_READS := $(SEARCHED)
 submit_READS := $(SEARCHED) STORAGE RUNS DASHBOARD
 export_READS := $(SEARCHED)
 ui_READS := OVERRIDES
+dashboard_READS := STUDY PORT
 bench_READS := LM DATA OVERRIDES
 bench-gpu_READS := DATA OVERRIDES
 bench-peft_READS := DATA OVERRIDES
@@ -91,7 +92,7 @@ bench-peft: $(STAMP) ## Measure trials through PEFT beside packs in the engine, 
 	done; done; done
 
 cluster-sim: $(STAMP) ## A Ray cluster of several nodes on this machine, for a shell or a command [NODES=4 CPUS=1 DASHBOARD= COMMAND=]
-	@NODES=$(or $(NODES),4) CPUS=$(or $(CPUS),1) DASHBOARD=$(DASHBOARD) cluster/laptop.sh $(or $(COMMAND),bash)
+	@env -u MAKEFLAGS -u MFLAGS NODES=$(or $(NODES),4) CPUS=$(or $(CPUS),1) DASHBOARD=$(DASHBOARD) cluster/laptop.sh $(or $(COMMAND),bash)
 
 demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 	@$(RUN) sp_search.demo

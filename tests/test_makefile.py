@@ -46,6 +46,28 @@ def test_the_first_target_sets_up_and_the_second_does_not(project):
     assert log(project) == ["venv", "install", "<-m><sp_search.cli><search>", "<-m><sp_search.cli><export>"]
 
 
+def documented():
+    """(target, variable) of each variable that the list of targets names."""
+    lines = re.findall(r"^([a-z-]+):.*?## (.*)$", (ROOT / "Makefile").read_text(), re.M)
+    return [(target, name) for target, told in lines for name in re.findall(r"\b([A-Z]+)=", told)]
+
+
+@pytest.mark.parametrize(("target", "variable"), documented())
+def test_a_target_takes_every_variable_that_its_line_in_the_list_names(project, target, variable):
+    done = subprocess.run(
+        ["make", "-n", "-C", str(project), target, f"{variable}=x", "PYTHON=./python"], capture_output=True, text=True
+    )
+    assert "reads no such variable" not in done.stderr
+
+
+def test_a_command_on_a_simulated_cluster_may_be_make_itself(project):
+    (project / "cluster").mkdir()
+    (project / "cluster" / "laptop.sh").write_text('#!/bin/sh\nexec "$@"\n')
+    (project / "cluster" / "laptop.sh").chmod(0o755)
+    make(project, "cluster-sim", "NODES=2", "COMMAND=make search TASK=intent PYTHON=./python")
+    assert log(project)[-1] == "<-m><sp_search.cli><search><task=intent>"
+
+
 def test_the_fault_suite_is_run_by_its_own_target_alone(project):
     make(project, "test-faults")
     assert log(project)[-1] == "<-m><pytest><-m><faults><tests/faults><tests/cluster>"

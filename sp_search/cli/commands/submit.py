@@ -43,7 +43,7 @@ class SubmitSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.cluster.address is None:
-            raise ConfigError("cluster: expected ray, or another that is joined, got one that a search starts itself")
+            raise ConfigError("cluster: expected cluster=ray, got one that starts Ray on this machine")
 
 
 def run(config: SubmitSettings, words: Sequence[str]) -> int:
@@ -53,7 +53,7 @@ def run(config: SubmitSettings, words: Sequence[str]) -> int:
     job = server.job_of(config.study, config.runs)
     if job is None:
         job = _submitted(server, config, words)
-        say(f"job {job} searches on {config.dashboard}; ray job stop {job} stops it, and the same command goes on")
+        say(f"job {job} searches; stop it with {_stop(config, job)}, and the same command goes on with its study")
     else:
         say(f"job {job} searches in study {config.study} already; it is followed, nothing was submitted")
     if not config.follow:
@@ -62,7 +62,7 @@ def run(config: SubmitSettings, words: Sequence[str]) -> int:
     try:
         return server.follow(job, _write)
     except KeyboardInterrupt:
-        say(f"job {job} goes on; the same command follows it again, ray job stop {job} stops it")
+        say(f"job {job} goes on; the same command follows it again, {_stop(config, job)} stops it")
         return INTERRUPTED
 
 
@@ -74,6 +74,11 @@ def _submitted(server: JobServer, config: SubmitSettings, words: Sequence[str]) 
         packages = shipped(folder)
         line = command_line(words, config, OWN, config.storage, folder, say)
         return server.submit(line, packages, config.study, config.runs)
+
+
+def _stop(config: SubmitSettings, job: str) -> str:
+    """The command that stops a job."""
+    return f"RAY_AUTH_MODE=token ray job stop --address={config.dashboard} {job}"
 
 
 def _write(text: str) -> None:

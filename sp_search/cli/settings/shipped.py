@@ -18,7 +18,7 @@ from sp_search.files.paths import reason, user_path
 from sp_search.files.write import write_text
 from sp_search.lm.zoo import files_of
 from sp_search.tracking.base.provenance import write_state
-from sp_search.tracking.base.uri import redact
+from sp_search.tracking.base.uri import holds_password, redact
 
 PACKAGES = ("sp_search", "search_spaces")
 MAY_BE_FILE = ("space", "schedule")
@@ -44,10 +44,10 @@ def check_words(words: Sequence[str]) -> None:
             f"{runs or 'none'}; a job's own folder is deleted with it"
         )
     for word in words:
-        if redact(word) != word:
+        if holds_password(word):
             raise ConfigError(
-                f"{redact(word)}: expected no secret, for all who see the cluster's jobs would see it; give it to "
-                f"the nodes as PGPASSWORD, MLFLOW_TRACKING_PASSWORD or AWS_SECRET_ACCESS_KEY"
+                f"{redact(word)}: expected no password, for all who see the cluster's jobs would see it; leave it "
+                f"out, and set PGPASSWORD or MLFLOW_TRACKING_PASSWORD where the head's Ray is started"
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ TIME_TO_SAVE_S = 60
 """What a job that is stopped has before it is killed; Ray gives 3 s."""
 PAUSE_S = 2.0
 """Between two looks at a job."""
+TOKEN = "~/.ray/auth_token"
+"""Where Ray's programs look for the token."""
 TRIES = 30
 """How often in turn a look may fail before the cluster is given up."""
 
@@ -45,6 +48,7 @@ class JobServer:
         Raises:
             ConfigError: nobody answers there, or it does not let us in.
         """
+        _send_token()
         from ray.job_submission import JobSubmissionClient
 
         logging.getLogger("ray").setLevel(logging.WARNING)  # it tells each package that it sends
@@ -130,11 +134,22 @@ class JobServer:
 
         try:
             yield
-        except (OSError, RuntimeError, ValueError, AuthenticationError) as error:
+        except AuthenticationError as error:
             raise ConfigError(
-                f"dashboard: expected a Ray cluster that takes jobs, got {self._address}: {_why(error)}; start its "
-                f"head with a dashboard, and name it with dashboard=http://HOST:8265"
+                f"dashboard: expected the token of {self._address}, got {_why(error):.90}...; put the token of the "
+                f"cluster into {TOKEN}, or name its file with RAY_AUTH_TOKEN_PATH"
             ) from error
+        except (OSError, RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"dashboard: expected a Ray cluster that takes jobs, got {self._address}: {_why(error)}; forward the "
+                f"port of its head's dashboard, as with ray dashboard cluster/aws.yaml, or say dashboard=http://HOST:PORT"
+            ) from error
+
+
+def _send_token() -> None:
+    """Have Ray's client send the token that this user has. Ray's other programs do so by themselves."""
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or Path(TOKEN).expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def _why(error: Exception) -> str:

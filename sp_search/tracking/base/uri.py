@@ -19,6 +19,7 @@ _READ_OTHERWISE = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")
 """Characters of a path that a URI would read as an escape or as the start of its options."""
 _OPTIONS = re.compile(r"[^=&/]+=[^=&]*(&[^=&/]+=[^=&]*)*")
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @, to hide too much rather than too little
+_PASSWORD = re.compile(r"://[^/\s:@]*:\S+@")
 _QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]*")
 
 
@@ -143,6 +144,11 @@ def artifact_location(uri: str) -> str | None:
     """
     path = sqlite_path(uri)
     return None if path is None else (path.parent / ARTIFACTS).as_uri()
+
+
+def holds_password(text: str) -> bool:
+    """Whether a text has an address with a password in it; a user's name alone is none."""
+    return bool(_PASSWORD.search(text) or _QUERY_SECRET.search(text))
 
 
 def redact(text: str) -> str:

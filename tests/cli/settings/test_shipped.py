@@ -94,9 +94,13 @@ def test_runs_must_be_a_folder_of_the_clusters(runs):
     ],
 )
 def test_a_password_is_not_put_where_everybody_sees_it(word):
-    with pytest.raises(ConfigError, match="expected no secret, for all who see the cluster's jobs") as caught:
+    with pytest.raises(ConfigError, match="expected no password, for all who see the cluster's jobs") as caught:
         check_words(["runs=/shared/runs", word])
     assert "secret@" not in str(caught.value)
+
+
+def test_a_users_name_is_no_password():
+    check_words(["runs=/shared/runs", "cluster.storage=postgresql+psycopg2://me@db.example.org/studies"])
 
 
 def test_of_an_lm_only_what_it_is_loaded_from_goes_along(tmp_path):
