@@ -1,12 +1,14 @@
 """Hand a search to a Ray cluster that this machine is not a node of, as a job (Ray Jobs), and follow it.
 
 This package and the settings go with the job. LM and corpus are put on `storage` under the sha256 of their content,
-once; the cluster fetches them once. The nodes need Python with what sp_search depends on, and `runs` on storage that
-all of them see. CTRL-C ends the following, not the job. The same command follows the job again while it runs, and
-goes on with the study where it has ended.
+once; the head fetches them once. The nodes need Python with what sp_search depends on, and `runs` on storage that all
+of them see. The job has the environment in which Ray was started on the head, log-ins included, and not yours.
 
-    ray dashboard cluster/aws.yaml      # forwards the head's port 8265 to this machine
-    sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs
+CTRL-C ends the following, not the job. While a job with this `study` and `runs` goes on, the command follows it,
+whatever its other settings. Where it has ended, the command goes on with the study.
+
+    ray dashboard cluster/aws.yaml      # in a second shell: forwards the head's port 8265 to this machine
+    sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs tracking=server
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from sp_search.search.cluster.jobs import JobServer
 
 READS = OF_SEARCH
 STARTS_FROM = ("cluster=ray",)
-EXAMPLE = "sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs"
+EXAMPLE = "sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs tracking=server"
 OWN = ("dashboard", "storage", "follow")
 
 
