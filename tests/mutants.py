@@ -28,7 +28,7 @@ TARGETS = {
     "sp_search/search/tune/recorder.py": "tests/search/tune",
     "sp_search/search/study/sampler.py": "tests/search/study tests/search/tune",
     "sp_search/search/study/trials.py": "tests/search/study tests/search/tune",
-    "sp_search/metrics/ensemble.py": "tests/search/study",
+    "sp_search/metrics/ensemble.py": "tests/metrics tests/rivals",
     "sp_search/search/run/race.py": "tests/search/run",
     "sp_search/search/run/answers.py": "tests/search/run",
     "sp_search/tracking/store/run_updates.py": "tests/tracking/store tests/tracking/upload",

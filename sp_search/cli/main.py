@@ -127,7 +127,8 @@ def _dispatch(words: list[str]) -> int:
         reference = _part("settings.reference").command_reference(name, command, schema, given)
         print(_part("settings.help").command_help(reference, everything=_HELP_ALL in asked))
         return 0
-    config = _part("settings.compose").load_settings([*starts, *overrides], schema)
+    fetch = _part("settings.overrides").is_read("cache", command.READS)  # a command without it reads no LM
+    config = _part("settings.compose").load_settings([*starts, *overrides], schema, fetch=fetch)
     for key in _part("settings.overrides").unread_words(overrides, command.READS, schema):
         say(f"{name} does not read {key}, so it changes nothing here")
     if "words" in get_type_hints(command.run):

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from urllib.parse import quote, unquote
 
 from sp_search.errors import ConfigError, DownloadError
 from sp_search.files.lock import try_lock
+from sp_search.files.paths import check_writable, is_disk_full
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -86,19 +89,27 @@ def put(content: Content, storage: str, tell: Callable[[str], None]) -> str:
     folder = f"{base}/sha256/{content.digest}"
     try:
         if system.get_file_info(f"{folder}.json").type != FileType.File:
-            shown = storage.partition("?")[0]
-            tell(f"{content.name} goes to {shown}: {len(content.files)} files, {content.size / 1e6:,.1f} MB")
+            size = f"{len(content.files)} files, {content.size / 1e6:,.1f} MB"
+            tell(f"{content.name} goes to {_shown(storage)}: {size}")
             for place, path in content.files.items():
                 target = f"{folder}/{content.name}/{place}"
                 if system.type_name == "local":  # elsewhere folders need not be there
                     system.create_dir(target.rpartition("/")[0])
                 copy_files(str(path.resolve()), target, destination_filesystem=system)
-            with system.open_output_stream(f"{folder}.json", compression=None) as file:
-                file.write(json.dumps(sorted(content.files)).encode())
-    except OSError as error:
+            _write_whole(system, f"{folder}.json", json.dumps(sorted(content.files)).encode())
+    except (OSError, ValueError) as error:
         raise _refused(storage, "that can be written", error) from error
     url, mark, options = storage.partition("?")
     return f"{url.rstrip('/')}/sha256/{content.digest}/{quote(content.name)}{mark}{options}"
+
+
+def _write_whole(system: FileSystem, path: str, text: bytes) -> None:
+    """A file that appears whole: object stores see to that themselves."""
+    unfinished = f"{path}.{secrets.token_hex(4)}.part" if system.type_name == "local" else path
+    with system.open_output_stream(unfinished, compression=None) as file:
+        file.write(text)
+    if unfinished != path:
+        system.move(unfinished, path)
 
 
 def fetched(address: str, cache: Path, tell: Callable[[str], None]) -> Path:
@@ -110,24 +121,25 @@ def fetched(address: str, cache: Path, tell: Callable[[str], None]) -> Path:
         tell: takes a line where files are fetched.
 
     Raises:
-        ConfigError: it is no address of this form, or its storage can't be read.
+        ConfigError: it is no address of this form, its storage can't be read, or the cache can't be written.
         DownloadError: nothing whole is there, or other content than the address says.
     """
     found = ADDRESS.fullmatch(address)
-    if found is None:
+    name = unquote(found["name"]) if found else ""
+    if found is None or not _is_inside(name) or "/" in name:
         raise ConfigError(
-            f"{address}: expected a path of this machine, or an address STORAGE/sha256/DIGEST/NAME as sp-search "
-            f"submit makes it, got another URL"
+            f"{_shown(address)}: expected a path of this machine, or an address STORAGE/sha256/DIGEST/NAME as "
+            f"sp-search submit makes it, got another URL"
         )
-    digest, name = found["digest"], unquote(found["name"])
-    whole = cache / "fetched" / digest
+    whole = cache / "fetched" / found["digest"]
     if (whole / name).is_dir():
         return whole / name
+    check_writable(cache, "cache")
     lock = try_lock(whole.with_suffix(".lock"), LONGEST_WAIT_S)
     try:
         if not (whole / name).is_dir():
-            tell(f"fetching {address}")
-            _fetch(f"{found['storage']}{found['options'] or ''}", digest, name, whole)
+            tell(f"fetching {_shown(address)}")
+            _fetch(f"{found['storage']}{found['options'] or ''}", found["digest"], name, whole)
     finally:
         if lock is not None:
             lock.close()
@@ -139,28 +151,51 @@ def _fetch(storage: str, digest: str, name: str, whole: Path) -> None:
     from pyarrow.fs import copy_files
 
     system, base = _opened(storage)
-    part = whole.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
+    part = whole.with_name(f"{digest}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
-        with system.open_input_stream(f"{base}/sha256/{digest}.json", compression=None) as file:
-            places = json.loads(file.read())
-        files = {place: part / name / place for place in places}
+        files = {place: part / name / place for place in _places(system, f"{base}/sha256/{digest}.json", storage)}
         for place, path in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             copy_files(f"{base}/sha256/{digest}/{name}/{place}", str(path.absolute()), source_filesystem=system)
+        if (got := content_of(name, files).digest) != digest:
+            raise DownloadError(
+                f"{_shown(storage)}: expected {name} with the sha256 {digest}, got {got}: it is damaged there; "
+                f"remove sha256/{digest}.json, and submit it again"
+            )
+        if not (whole / name).is_dir():  # another process may have been first, on a file system without locks
+            part.replace(whole)
     except FileNotFoundError as error:
         raise DownloadError(
-            f"{storage}: expected {name} with the sha256 {digest}, found nothing whole ({_why(error)}); submit it "
-            f"again"
+            f"{_shown(storage)}: expected {name} with the sha256 {digest}, found nothing whole ({_why(error)}); "
+            f"submit it again"
         ) from error
     except OSError as error:
+        if is_disk_full(error):
+            raise
         raise _refused(storage, "that can be read", error) from error
-    if (got := content_of(name, files).digest) != digest:
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _places(system: FileSystem, listing: str, storage: str) -> list[str]:
+    """The places of the files, which may lead nowhere but into their folder."""
+    with system.open_input_stream(listing, compression=None) as file:
+        text = file.read()
+    try:
+        places = json.loads(text)
+    except ValueError:
+        places = None
+    if not isinstance(places, list) or not all(isinstance(place, str) and _is_inside(place) for place in places):
         raise DownloadError(
-            f"{storage}: expected {name} with the sha256 {digest}, got {got}: it is damaged there; remove "
-            f"sha256/{digest}.json, and submit it again"
+            f"{_shown(storage)}: expected the places of files in {listing.rpartition('/')[2]}, got {text[:60]!r}; "
+            f"remove it there, and submit the files again"
         )
-    part.replace(whole)
+    return places
+
+
+def _is_inside(place: str) -> bool:
+    """Whether a place is one below its folder, and is written in one way only."""
+    return not place.startswith("/") and all(part not in ("", ".", "..") for part in place.split("/"))
 
 
 def _opened(storage: str) -> tuple[FileSystem, str]:
@@ -175,7 +210,15 @@ def _opened(storage: str) -> tuple[FileSystem, str]:
 
 
 def _refused(storage: str, wanted: str, error: Exception) -> ConfigError:
-    return ConfigError(f"storage: expected a storage {wanted}, got {storage}: {_why(error)}")
+    return ConfigError(
+        f"storage: expected a storage {wanted}, got {_shown(storage)}: {_why(error)}; check its name, and the log-in "
+        f"of this machine there"
+    )
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret in it: log-ins, and options."""
+    return re.sub(r"(?<=://)[^/]*@", "***@", url).partition("?")[0]
 
 
 def _why(error: Exception) -> str:

@@ -93,7 +93,8 @@ def files_of(path: Path) -> dict[str, Path]:
         files += weight_files(folder)
     else:
         checkpoint = path if path.is_file() else _checkpoint_in(path)
-        files = [checkpoint, *(folder / name for name in (DICTIONARY, META) if (folder / name).is_file())]
+        beside = {name: folder / name for name in (DICTIONARY, META) if (folder / name).is_file()}
+        return {CHECKPOINT: checkpoint, **beside}
     return {file.name: file for file in files}
 
 

@@ -23,6 +23,8 @@ from sp_search.units.lines import CorpusForm, LineReader
 from sp_search.units.unit_faults import known_in
 
 SPLITS = ("train", "valid", "test")
+BESIDE = ("meta.json", "quantizer.safetensors")
+"""What says how a corpus's units were made."""
 DATABIN = "fairseq data-bin"
 
 
@@ -67,6 +69,19 @@ def split_file(folder: Path, split: str) -> Path:
     raise DataError(
         f"{folder}: expected a file of the {split} split ({split}.txt, .jsonl, .idx, also compressed), found none"
     )
+
+
+def files_of(folder: Path) -> dict[str, Path]:
+    """The files from which a corpus is loaded, by their places in its folder: another machine needs no more.
+
+    Raises:
+        DataError: a split is missing or there twice.
+    """
+    check_folder(folder, "a folder with train, valid and test files")
+    splits = [split_file(folder, split) for split in SPLITS]
+    files = [*splits, *(file.with_suffix(".bin") for file in splits if file.suffix == ".idx")]
+    beside = [*(folder / name for name in BESIDE), *{file.parent / "dict.txt" for file in splits}]
+    return {str(file.relative_to(folder)): file for file in (*files, *(file for file in beside if file.is_file()))}
 
 
 def read_split(path: Path, dictionary: Dictionary, name: str, field: str = LABELS) -> Split:

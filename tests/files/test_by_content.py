@@ -67,7 +67,7 @@ def test_many_that_want_the_same_at_once_fetch_it_once(corpus, storage, tmp_path
         thread.start()
     for thread in threads:
         thread.join()
-    assert told == [f"fetching {address}"]
+    assert told == [f"fetching {address.partition('?')[0]}"]
 
 
 def test_what_was_fetched_needs_its_storage_no_more(corpus, tmp_path):
@@ -125,6 +125,39 @@ def test_another_url_is_no_address(address, tmp_path):
         ConfigError, match="expected a path of this machine, or an address STORAGE/sha256/DIGEST/NAME"
     ):
         fetched(address, tmp_path, print)
+
+
+@pytest.mark.parametrize(
+    "places",
+    ['["/tmp/evil"]', '["../../evil"]', '["a/../../evil"]', '["./a"]', '[""]', "[1]", "{}", "", '["a"'],
+)
+def test_a_listing_that_leads_out_of_its_folder_or_is_none_writes_nothing(corpus, tmp_path, places):
+    address = put(corpus, f"file://{tmp_path}/store", lambda _: None)
+    (tmp_path / "store" / "sha256" / f"{corpus.digest}.json").write_text(places)
+    with pytest.raises(DownloadError, match=r"expected the places of files in \w+\.json, got .*; remove it there"):
+        fetched(address, tmp_path / "cache", lambda _: None)
+    assert [path.name for path in (tmp_path / "cache" / "fetched").iterdir()] == [f"{corpus.digest}.lock"]
+
+
+@pytest.mark.parametrize("name", ["..", "%2E%2E", "..%2F..%2Fevil", ".", "a%2Fb"])
+def test_a_name_that_leads_out_of_the_cache_is_no_address(corpus, tmp_path, name):
+    address = put(corpus, f"file://{tmp_path}/store", lambda _: None).rpartition("/")[0]
+    with pytest.raises(ConfigError, match="expected a path of this machine, or an address"):
+        fetched(f"{address}/{name}", tmp_path / "cache", lambda _: None)
+
+
+def test_a_log_in_is_shown_in_no_line(corpus, tmp_path):
+    told = []
+    with pytest.raises(ConfigError) as caught:
+        fetched(f"s3://KEY:SECRET@nobody/x/sha256/{corpus.digest}/mine?token=SECRET", tmp_path / "cache", told.append)
+    assert "SECRET" not in f"{caught.value}{told}"
+
+
+def test_a_cache_that_can_not_be_made_is_one_line(corpus, tmp_path):
+    address = put(corpus, f"file://{tmp_path}/store", lambda _: None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"^cache: expected a folder that can be written"):
+        fetched(address, tmp_path / "file" / "cache", lambda _: None)
 
 
 @given(st.dictionaries(st.sampled_from("abc"), st.binary(max_size=4)), st.sampled_from("nm"), st.data())

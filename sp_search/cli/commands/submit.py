@@ -16,22 +16,23 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sp_search.cli.ending import INTERRUPTED
+from sp_search.cli.settings.overrides import last_of_each_key, unread_words
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.settings.shipped import check_words, command_line, shipped
 from sp_search.cli.wiring.search_setup import prepare_search, tell_corpus
 from sp_search.config import Settings
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, StudyError
 from sp_search.message import say
 from sp_search.search.cluster.jobs import JobServer
 
 READS = OF_SEARCH
 STARTS_FROM = ("cluster=ray",)
 EXAMPLE = "sp-search submit task=intent study=first storage=s3://team/sp-search runs=/shared/runs tracking=server"
-OWN = ("dashboard", "storage", "follow")
+OWN = ("dashboard", "storage", "follow", "stop")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,46 +42,59 @@ class SubmitSettings(Settings):
     storage: str  # s3://, gs:// or hdfs:// folder, or a path that the nodes see too: LM and corpus are put there
     dashboard: str = "http://127.0.0.1:8265"  # of the cluster's head, which takes the job
     follow: bool = True  # write the job's log until it ends; false = print the job's id and end
+    stop: bool = False  # stop the job that searches in this study; it saves its trials first
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.cluster.address is None:
             raise ConfigError("cluster: expected cluster=ray, got one that starts Ray on this machine")
+        if not self.dashboard.startswith(("http://", "https://")):
+            raise ConfigError(f"dashboard: expected http://HOST:PORT, got {self.dashboard!r}")
 
 
 def run(config: SubmitSettings, words: Sequence[str]) -> int:
     """Submit, and follow; returns the exit code of the search."""
+    words = last_of_each_key(words)
     check_words(words)
     server = JobServer(config.dashboard)
     job = server.job_of(config.study, config.runs)
+    if config.stop:
+        return _stopped(server, job, config)
     if job is None:
         job = _submitted(server, config, words)
-        say(f"job {job} searches; stop it with {_stop(config, job)}, and the same command goes on with its study")
+        say(f"job {job} is submitted; the same command with stop=true stops it, and then goes on with its study")
     else:
-        say(f"job {job} searches in study {config.study} already; it is followed, nothing was submitted")
+        say(f"study {config.study} has job {job} already, and nothing was submitted")
     if not config.follow:
         print(job)
         return 0
     try:
         return server.follow(job, _write)
     except KeyboardInterrupt:
-        say(f"job {job} goes on; the same command follows it again, {_stop(config, job)} stops it")
+        say(f"job {job} goes on; the same command follows it again, and with stop=true stops it")
         return INTERRUPTED
 
 
 def _submitted(server: JobServer, config: SubmitSettings, words: Sequence[str]) -> str:
-    """Check all that the search will check, then submit it."""
-    tell_corpus(prepare_search(config))
+    """Check all that the search will check and this machine can know, then submit it."""
+    known_here = replace(config, schedule=replace(config.schedule, warm_start=None))  # that study is on the cluster
+    tell_corpus(prepare_search(known_here))
     with tempfile.TemporaryDirectory(prefix="sp-search-job-") as name:
         folder = Path(name)
         packages = shipped(folder)
-        line = command_line(words, config, OWN, config.storage, folder, say)
+        unread = unread_words(words, READS, SubmitSettings)
+        line = command_line(words, (*OWN, *unread), config.storage, folder, say)
         return server.submit(line, packages, config.study, config.runs)
 
 
-def _stop(config: SubmitSettings, job: str) -> str:
-    """The command that stops a job."""
-    return f"RAY_AUTH_MODE=token ray job stop --address={config.dashboard} {job}"
+def _stopped(server: JobServer, job: str | None, config: SubmitSettings) -> int:
+    if job is None:
+        raise StudyError(
+            f"study {config.study}: expected a job that searches in it with runs={config.runs}, found none on "
+            f"{config.dashboard}"
+        )
+    server.stop(job)
+    return server.follow(job, _write) and 0
 
 
 def _write(text: str) -> None:

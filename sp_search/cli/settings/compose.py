@@ -30,7 +30,13 @@ _COMPOSING = threading.Lock()
 """Hydra composes in a state of the process, so one thread at a time may."""
 
 
-def load_settings(words: Sequence[str], schema: type[S], given: Mapping[str, Mapping[str, Any]] | None = None) -> S:
+def load_settings(
+    words: Sequence[str],
+    schema: type[S],
+    given: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    fetch: bool = True,
+) -> S:
     """The settings of a command, as its record.
 
     Args:
@@ -38,6 +44,7 @@ def load_settings(words: Sequence[str], schema: type[S], given: Mapping[str, Map
             or a corpus on other storage (`files.by_content`) is fetched.
         schema: the command's record, `Settings` or one that extends it.
         given: a group's values that are at hand, as if they had been read from a file: {"space": {...}}.
+        fetch: bring an LM and a corpus from other storage here; False leaves them, where only their names are read.
 
     Raises:
         ConfigError: a word, or a file that it names, is wrong.
@@ -45,7 +52,7 @@ def load_settings(words: Sequence[str], schema: type[S], given: Mapping[str, Map
     """
     values = compose_values(words, schema, given)
     for group in ("lm", "data"):
-        if is_address(address := values[group].get("path")):
+        if fetch and is_address(address := values[group]["path"]):
             values[group]["path"] = str(fetched(address, user_path(values["cache"], "cache").absolute(), say))
     return fill(schema, values)
 

@@ -72,7 +72,7 @@ def sort_overrides(words: Sequence[str], schema: type) -> Request:
     request, faults, known = Request(), _with_blanks(words), leaves(schema)
     if faults:
         raise ConfigError("; ".join(faults))
-    for word in _last_of_each_key(words):
+    for word in last_of_each_key(words):
         try:
             _sort(word, request, known)
         except ConfigError as error:
@@ -103,12 +103,13 @@ def unread_words(words: Sequence[str], reads: Collection[str], schema: type) -> 
     ]
 
 
-def _last_of_each_key(words: Sequence[str]) -> list[str]:
+def last_of_each_key(words: Sequence[str]) -> list[str]:
+    """The words that count: of those with the same key the last one, without a `+` in front."""
     kept: dict[str, str] = {}
     for word in words:
         key = full_key(word.partition("=")[0].lstrip("+~"))
         kept.pop(key, None)
-        kept[key] = word
+        kept[key] = word.lstrip("+")
     return list(kept.values())
 
 
@@ -212,12 +213,12 @@ def _choose(group: str, value: str, request: Request) -> None:
         named = {"name": path.stem} if group == "units" else {}
         request.given[group] = named | read_yaml(path, HOLDS[group])
     else:
-        request.given[group] = {"name": _name_of(path), "path": str(path)}
+        request.given[group] = {"name": name_of(path), "path": str(path)}
     request.hydra.append(f"{group}={GIVEN}")
 
 
-def _name_of(path: Path) -> str:
-    """The name of the folder; for a checkpoint that of its folder, because all checkpoints have the same name."""
+def name_of(path: Path) -> str:
+    """What an LM or a corpus is called: as its folder, also for a checkpoint, since all checkpoints have one name."""
     path = path.resolve()
     return path.name if path.is_dir() else path.parent.name
 

@@ -10,21 +10,24 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from sp_search.cli.settings.overrides import full_key, options
-from sp_search.config import Settings
+import yaml  # type: ignore[import-untyped]
+
+from sp_search.cli.settings.overrides import HOLDS, full_key, name_of, options
+from sp_search.cli.settings.yaml_file import read_yaml
 from sp_search.errors import ConfigError, DataError
 from sp_search.files.by_content import content_of, is_address, put
 from sp_search.files.paths import reason, user_path
 from sp_search.files.write import write_text
-from sp_search.lm.zoo import files_of
+from sp_search.lm.zoo import files_of as lm_files
 from sp_search.tracking.base.provenance import write_state
 from sp_search.tracking.base.uri import holds_password, redact
+from sp_search.units.manifest import files_of as corpus_files
 
 PACKAGES = ("sp_search", "search_spaces")
 MAY_BE_FILE = ("space", "schedule")
 """Groups whose option may be a YAML file of this machine."""
-PLACED = ("lm", "lm.path", "lm.name", "data", "data.path", "data.name")
-"""Settings in whose place the job has addresses."""
+PLACED = ("lm", "lm.path", "data", "data.path")
+"""Settings that may name a path of this machine; the job has its address."""
 SHIPPED = "shipped"
 """The option that such a file becomes in the package's copy."""
 ON_DISK = "file://"
@@ -55,7 +58,7 @@ def shipped(folder: Path) -> list[Path]:
     """Copy this package into a folder, with its version and the state of its repository; what goes to the nodes."""
     for name in PACKAGES:
         with as_file(files(name)) as source:
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     write_state(folder / PACKAGES[0])
     about = metadata.metadata("sp-search")
     write_text(
@@ -65,15 +68,12 @@ def shipped(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def command_line(
-    words: Sequence[str], config: Settings, own: Sequence[str], storage: str, folder: Path, tell: Tell
-) -> str:
+def command_line(words: Sequence[str], left_out: Sequence[str], storage: str, folder: Path, tell: Tell) -> str:
     """The command line of the search on the cluster. LM, corpus and files that it names go along.
 
     Args:
-        words: as typed.
-        config: the settings that they make.
-        own: keys that the search does not know.
+        words: as typed, each key once.
+        left_out: keys that the search does not know or read.
         storage: URL or path of the folder where LM and corpus are put.
         folder: of the package's copy. YAML files that the words name become options there.
         tell: takes a line on what is sent.
@@ -83,38 +83,39 @@ def command_line(
     """
     kept = []
     for word in words:
-        key, _, value = word.partition("=")
-        if full_key(key) in (*own, *PLACED):
+        key, equals, value = word.partition("=")
+        if full_key(key) in left_out:
             continue
         if key in MAY_BE_FILE and value not in options(key):
-            shutil.copyfile(user_path(value, key), folder / "search_spaces" / key / f"{SHIPPED}.yaml")
-            word = f"{key}={SHIPPED}"
-        kept.append(word)
-    kept.append(f"lm={_placed(words, 'lm', config.lm.path, config.lm.name, storage, tell)}")
-    kept.append(f"data={_placed(words, 'data', config.data.path, config.data.name, storage, tell)}")
-    return shlex.join(["python", "-m", "sp_search.cli", "search", *kept])
+            write_text(
+                folder / "search_spaces" / key / f"{SHIPPED}.yaml",
+                yaml.safe_dump(read_yaml(user_path(value, key), HOLDS[key]), sort_keys=False),
+            )
+            value = SHIPPED
+        elif key in PLACED and is_path(key, value):
+            value = _address(key, user_path(value, key), storage, tell)
+        kept.append(f"{key}{equals}{value}")
+    # -P: a folder sp_search in the folder where Ray was started must not come before the package that goes along
+    return shlex.join(["python", "-P", "-m", "sp_search.cli", "search", *kept])
 
 
-def _placed(words: Sequence[str], group: str, path: Path | None, name: str, storage: str, tell: Tell) -> str:
-    """What stands for an LM or a corpus on the cluster: its name where that says it all, else its address."""
-    typed = _last(words, group) or _last(words, f"{group}.path")
-    if path is None or is_address(typed):
-        return name if path is None else typed
+def is_path(key: str, value: str) -> bool:
+    """Whether the value of a setting that names an LM or a corpus is a path of this machine."""
+    group = key.partition(".")[0]
+    is_option = key == group and (value in options(group) or value.startswith("random:"))
+    return not is_option and value != "null" and not is_address(value)
+
+
+def _address(key: str, path: Path, storage: str, tell: Tell) -> str:
+    """What stands for an LM or a corpus of this machine on the cluster."""
     url = storage if is_address(storage) else ON_DISK + quote(str(user_path(storage, "storage").absolute()))
     try:
-        content = content_of(name, files_of(path) if group == "lm" else _all_files(path))
+        files = lm_files(path) if key.startswith("lm") else corpus_files(path)
+        content = content_of(name_of(path), files)
     except OSError as error:
         raise DataError(f"{path}: expected files that can be read, got {reason(error)}") from error
     address = put(content, url, tell)
     return address if is_address(storage) else unquote(address.removeprefix(ON_DISK))
-
-
-def _all_files(folder: Path) -> dict[str, Path]:
-    """The files of a corpus by their places in its folder, but for hidden ones."""
-    found = {file.relative_to(folder): file for file in folder.rglob("*") if file.is_file()}
-    return {
-        str(place): file for place, file in found.items() if not any(part.startswith(".") for part in place.parts)
-    }
 
 
 def _last(words: Sequence[str], key: str) -> str:

@@ -9,11 +9,12 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sp_search.message import say
 from sp_search.search.cluster.nodes import Node, living
 from sp_search.tracking.api.system_metrics import MachineMetrics
 
-WAIT_S = 5.0
-"""How long machines may take to answer. One that is slower, as while its actor starts, is asked again next time."""
+WAIT_S = 1.0
+"""How long machines may take to answer. The answer of one that is slower is taken next time."""
 
 
 class NodeMetrics:
@@ -23,6 +24,7 @@ class NodeMetrics:
         """Ask nobody yet."""
         self._actors: dict[Node, Any] = {}
         self._asked: dict[Node, Any] = {}
+        self._silent: set[Node] = set()  # that can't be asked, which was said once
 
     def sample(self) -> Mapping[str, Mapping[str, float]]:
         """The metrics of each machine that answers, by its address and then by MLflow's names."""
@@ -30,12 +32,14 @@ class NodeMetrics:
             return {}
         try:
             here = ray.get_runtime_context().get_node_id()
-            others = [node for node in living() if node.node_id != here]
+            others = [node for node in living() if node.node_id != here and node not in self._silent]
             self._ask(others)
             if others:
                 ray.wait([*self._asked.values()], num_returns=len(others), timeout=WAIT_S)
             return {_name(node, others): found for node in others if (found := self._answer(node)) is not None}
-        except (RayError, RuntimeError):  # Ray ends meanwhile
+        except Exception:
+            if ray.is_initialized():
+                raise
             return {}
 
     def _ask(self, others: list[Node]) -> None:
@@ -55,8 +59,12 @@ class NodeMetrics:
             return None
         try:
             return ray.get(self._asked.pop(node))
-        except RayError:  # its actor has died, and is made again
-            del self._actors[node]
+        except RayError as error:
+            if node.node_id in {alive.node_id for alive in living()}:
+                self._silent.add(node)
+                say(
+                    f"MLflow gets no system metrics of the node {node.address}: {' '.join(str(error).split())[-200:]}"
+                )
             return None
 
 

@@ -19,8 +19,8 @@ _READ_OTHERWISE = re.compile(r"%(?=[0-9A-Fa-f]{2})|\?")
 """Characters of a path that a URI would read as an escape or as the start of its options."""
 _OPTIONS = re.compile(r"[^=&/]+=[^=&]*(&[^=&/]+=[^=&]*)*")
 _CREDENTIALS = re.compile(r"(?<=://)\S*@")  # up to the last @, to hide too much rather than too little
-_PASSWORD = re.compile(r"://[^/\s:@]*:\S+@")
-_QUERY_SECRET = re.compile(r"(?i)([?&](?:password|passwd|pwd|token|secret|api_?key)=)[^&\s'\"]*")
+_PASSWORD = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+_QUERY_SECRET = re.compile(r"(?i)([?&](?:\w*password|passwd|pwd|\w*token|\w*secret|api_?key)=)[^&\s'\"]*")
 
 
 def default_uri(runs_dir: Path) -> str:
@@ -106,18 +106,21 @@ def check_reachable(uri: str, key: str) -> None:
 def _check_driver(uri: str, key: str) -> None:
     """Raise a ConfigError where the package that talks to a database is not installed."""
     from sqlalchemy import make_url
-    from sqlalchemy.exc import NoSuchModuleError
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-    url = make_url(uri)
-    driver = url.drivername.partition("+")[2]
     try:
-        dialect = url.get_dialect()  # of another default driver in another version of SQLAlchemy
-        driver = dialect.driver
-        dialect.import_dbapi()
-    except (NoSuchModuleError, ImportError) as error:
+        dialect = make_url(uri).get_dialect()  # its default driver is another one in another version of SQLAlchemy
+    except (ArgumentError, NoSuchModuleError) as error:
+        kind = uri.partition("://")[0]
         raise ConfigError(
-            f"{key}: expected the package of the database driver {driver} to be installed, found none; install it, "
-            f"or name another driver, as postgresql+psycopg2://"
+            f"{key}: expected a database and a driver that SQLAlchemy knows, as postgresql+psycopg2, got {kind}"
+        ) from error
+    try:
+        dialect.import_dbapi()
+    except ImportError as error:
+        raise ConfigError(
+            f"{key}: expected the package of the database driver {dialect.driver} to be installed, found none; "
+            f"install it, or name another driver, as in {dialect.name}+DRIVER://"
         ) from error
 
 

@@ -5,16 +5,19 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
-from sp_search.cli.commands.submit import OWN, SubmitSettings
+from sp_search.cli.commands.submit import OWN
 from sp_search.cli.settings.compose import load_settings
+from sp_search.cli.settings.overrides import last_of_each_key
 from sp_search.cli.settings.shipped import check_words, command_line, shipped
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.lm.zoo import files_of, load_lm
 from sp_search.tracking.base.provenance import git_state
+from sp_search.units.manifest import files_of as corpus_files
 from tests.tiny import write_tiny_corpus
 from tests.transformers_models import CONFIGS, save_as_slamkit, tiny_model, write_tokeniser
 
@@ -30,29 +33,49 @@ def words(tmp_path):
 
 
 def line_of(words, tmp_path):
+    """The words of the job, behind `python -P -m sp_search.cli search`."""
     (tmp_path / "job").mkdir()
     shipped(tmp_path / "job")
-    config = load_settings(words, SubmitSettings)
-    return shlex.split(command_line(words, config, OWN, config.storage, tmp_path / "job", lambda _: None))
+    line = command_line(last_of_each_key(words), OWN, f"{tmp_path}/store", tmp_path / "job", lambda _: None)
+    assert line.startswith("python -P -m sp_search.cli search ")
+    return shlex.split(line)[5:]
 
 
-def test_the_command_line_makes_the_same_settings_but_for_places(words, tmp_path):
-    line = line_of([*words, "trials=5", "space.depth=2", "~space.side"], tmp_path)
-    assert line[:4] == ["python", "-m", "sp_search.cli", "search"]
-    here, there = load_settings([w for w in words if w.partition("=")[0] not in OWN], Settings), line[4:]
-    assert {"trials=5", "space.depth=2", "~space.side"} <= set(there)
-    assert not any(word.startswith(("follow=", "storage=", "dashboard=")) for word in there)
-    got = load_settings(
-        [word for word in there if word not in ("trials=5", "space.depth=2", "~space.side")], Settings
-    )
-    assert got.data.path.parent.parent.parent == tmp_path / "store"
-    assert got.data.name == here.data.name == "my units"
-    assert sorted(path.name for path in got.data.path.iterdir()) == ["test.txt", "train.txt", "valid.txt"]
-    assert (got.lm, got.study, got.schedule, got.space) == (here.lm, here.study, here.schedule, here.space)
+def loaded(words):
+    return load_settings([word for word in words if word.partition("=")[0].lstrip("+") not in OWN], Settings)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [], ["trials=5", "space.depth=2", "~space.side"], ["data.name=other"], ["lm.unit_offset=null"],
+        ["+trials=5", "trials=6", "+follow=true", "+storage=elsewhere"], ["data=demo", "task=asr"],
+        ["data=demo", "data.path={folder}/my units"], ["data.path={folder}/my units", "task=slots"],
+        ["+data.path={folder}/my units"], ["space=missing.yaml", "space=slots"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_command_line_makes_the_same_settings_but_for_places(words, tmp_path, more):
+    words = [*words, *(word.format(folder=tmp_path) for word in more)]
+    here, there = loaded(words), loaded(line_of(words, tmp_path))
+    assert replace(there, data=here.data) == here
+    assert there.data.name == here.data.name
+    if here.data.path is not None:
+        assert there.data.path.parents[2] == tmp_path / "store"
+        assert sorted(path.name for path in there.data.path.iterdir()) == ["test.txt", "train.txt", "valid.txt"]
+
+
+def test_words_that_a_search_does_not_read_are_left_out(words, tmp_path):
+    (tmp_path / "job").mkdir()
+    shipped(tmp_path / "job")
+    line = command_line(["units=u.yaml", "task=intent"], (*OWN, "units"), "/store", tmp_path / "job", print)
+    assert shlex.split(line)[5:] == ["task=intent"]
 
 
 def test_a_space_of_ones_own_goes_along_in_the_package(words, tmp_path):
-    (tmp_path / "own.yaml").write_text("lr: {float: [1.0e-3, 0.1], log: true}\nprompt_length: 7\n")
+    (tmp_path / "own.yaml").write_text(
+        "# @package _global_\nlr: {float: [1.0e-3, 0.1], log: true}\nprompt_length: 7\n"
+    )
     line = line_of([*words, f"space={tmp_path}/own.yaml"], tmp_path)
     assert "space=shipped" in line
     asked = (
@@ -60,7 +83,7 @@ def test_a_space_of_ones_own_goes_along_in_the_package(words, tmp_path):
     )
     asked += "import json, sys; print(json.dumps(load(sys.argv[1:], Settings).space))"
     done = subprocess.run(
-        [sys.executable, "-c", asked, *line[4:]], cwd=tmp_path / "job", capture_output=True, text=True, check=True
+        [sys.executable, "-c", asked, *line], cwd=tmp_path / "job", capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) == {"lr": {"float": [1e-3, 0.1], "log": True}, "prompt_length": 7}
 
@@ -106,9 +129,23 @@ def test_a_users_name_is_no_password():
 def test_of_an_lm_only_what_it_is_loaded_from_goes_along(tmp_path):
     for name in ("checkpoint_best.pt", "checkpoint1.pt", "checkpoint_last.pt", "dict.txt", "meta.json", "log"):
         (tmp_path / name).write_text(name)
-    best = {"checkpoint_best.pt", "dict.txt", "meta.json"}
-    assert set(files_of(tmp_path)) == best
-    assert set(files_of(tmp_path / "checkpoint1.pt")) == {"checkpoint1.pt", "dict.txt", "meta.json"}
+    beside = {name: tmp_path / name for name in ("dict.txt", "meta.json")}
+    assert files_of(tmp_path) == {"checkpoint_best.pt": tmp_path / "checkpoint_best.pt", **beside}
+    other = tmp_path / "checkpoint1.pt"
+    assert files_of(other) == {"checkpoint_best.pt": other, **beside}, "under the name that is looked for"
+
+
+def test_of_a_corpus_only_what_it_is_loaded_from_goes_along_also_behind_links(tmp_path):
+    binary = tmp_path / "elsewhere"
+    binary.mkdir()
+    for name in ("train.idx", "train.bin", "valid.idx", "valid.bin", "test.idx", "test.bin", "dict.txt"):
+        (binary / name).write_text(name)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "data-bin").symlink_to(binary)
+    for name in ("meta.json", "quantizer.safetensors", "clip.wav", ".hidden"):
+        (tmp_path / "mine" / name).write_text(name)
+    places = {f"data-bin/{path.name}" for path in binary.iterdir()} | {"meta.json", "quantizer.safetensors"}
+    assert set(corpus_files(tmp_path / "mine")) == places
 
 
 def test_an_lm_in_the_transformers_format_is_the_same_from_what_goes_along(tmp_path):

@@ -1,5 +1,6 @@
 """Searches as jobs: what is written of their logs, how they end, and a cluster that does not answer."""
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,12 +19,13 @@ class Cluster:
     """Ray's client of a cluster that has one job; each look at it ends as the next of `looks` says."""
 
     looks: tuple = ()
+    down: tuple = ()
     ends = SimpleNamespace(status=JobStatus.SUCCEEDED, driver_exit_code=0)
     jobs: tuple = ()
     submitted: dict
 
     def __init__(self, address):
-        self.left = list(self.looks)
+        self.left, self.faults = list(self.looks), list(self.down)
 
     async def tail_job_logs(self, job):
         pieces, error = self.left.pop(0) if self.left else (len(LOG), None)
@@ -36,6 +38,8 @@ class Cluster:
         return "".join(LOG)
 
     def get_job_info(self, job):
+        if self.faults:
+            raise self.faults.pop()
         return SimpleNamespace(status=JobStatus.RUNNING) if self.left else self.ends
 
     def list_jobs(self):
@@ -82,7 +86,7 @@ def test_the_exit_code_is_that_of_the_jobs_command(cluster, status, code, ends):
 
 
 def test_a_cluster_that_does_not_answer_any_more_is_given_up_in_one_line(cluster):
-    cluster(looks=tuple((0, ConnectionError("refused\nby it")) for _ in range(TRIES)))
+    cluster(down=tuple(ConnectionError("refused\nby it") for _ in range(TRIES)))
     with pytest.raises(
         StudyError, match="expected the cluster of job first-1 to answer, got refused by it; the same"
     ):
@@ -118,3 +122,28 @@ def test_where_nobody_takes_jobs_it_is_one_line():
         ConfigError, match=r"^dashboard: expected a Ray cluster that takes jobs, got http://127\.0\.0\.1"
     ):
         JobServer("http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("address", ["http://head:8265", "http://other:1"])
+def test_the_address_that_is_given_counts_whatever_the_environment_says(cluster, monkeypatch, address):
+    seen = []
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    monkeypatch.setattr(Cluster, "__init__", lambda self, _: seen.append(os.environ["RAY_API_SERVER_ADDRESS"]))
+    JobServer(address)
+    assert seen == [address]
+    assert "RAY_API_SERVER_ADDRESS" not in os.environ
+
+
+def test_a_reader_that_has_ended_is_no_fault_of_the_cluster(cluster):
+    def closed(_):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        JobServer("http://head:8265").follow("first-1", closed)
+
+
+def test_a_stream_that_never_works_is_done_without(cluster):
+    cluster(looks=tuple((0, RuntimeError("no websockets here")) for _ in range(2 * TRIES)))
+    written = []
+    assert JobServer("http://head:8265").follow("first-1", written.append) == 0
+    assert "".join(written) == "".join(LOG)

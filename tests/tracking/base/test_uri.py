@@ -76,8 +76,13 @@ def test_credentials_that_would_be_read_as_a_path_are_refused_without_showing_th
         ("http://localhost:99999", "x.uri: expected a port of 1 to 65535"),
         ("http://localhost:port", "x.uri: expected a port of 1 to 65535"),
         ("https://", "x.uri: expected a host, got"),
-        ("postgresql+nodriver://u:secret@localhost/x", "x.uri: expected the package of the database driver nodriver"),
+        (
+            "postgresql+nodriver://u:secret@localhost/x",
+            "x.uri: expected a database and a driver that SQLAlchemy knows",
+        ),
         ("mysql://u:secret@localhost/x", "x.uri: expected the package of the database driver mysqldb to be"),
+        ("postgresqlx://u:secret@localhost/x", "x.uri: expected a database and a driver that SQLAlchemy knows"),
+        ("postgresql-x://u:secret@localhost/x", "x.uri: expected a database and a driver that SQLAlchemy knows"),
         ("ftp://localhost", "tracking uri: expected sqlite"),
     ],
 )
