@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from sp_search.cli.exported.by_name import demo_data
 from sp_search.cli.exported.prompts import LMChoice, Prompts, demo_quantizer
 from sp_search.config import Settings
+from sp_search.durations import seconds_of
 from sp_search.engine.runtime.device import device_kind
 from sp_search.engine.train.factory import WORKER_BYTES, TrainerSpec
 from sp_search.engine.trial.hparams import parameter_limits
@@ -145,3 +147,13 @@ def slots_per_worker(config: Settings) -> int:
 def cpus_per_worker(config: Settings) -> float:
     """The cores of a worker: as in the settings, else an even share of this machine's cores."""
     return config.cluster.cpus_per_worker or max(1, cores() // worker_count(config))
+
+
+def wall_s(config: Settings) -> float:
+    """The seconds on the clock that all limits of the settings allow; inf without a limit."""
+    budget = config.budget
+    hours = math.inf if budget.device_hours is None else budget.device_hours
+    if budget.money is not None and budget.rate is not None:
+        hours = min(hours, budget.money / budget.rate)
+    limit = math.inf if budget.wall is None else seconds_of(budget.wall)
+    return min(limit, hours * 3600 / worker_count(config))

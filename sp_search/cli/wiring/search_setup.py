@@ -18,12 +18,12 @@ from sp_search.cli.wiring.factories import (
     cpus_per_worker,
     recipe_of,
     slots_per_worker,
+    wall_s,
     worker_count,
 )
 from sp_search.cli.wiring.places import tried
 from sp_search.cli.wiring.worker_sizes import check_workers
 from sp_search.config import Settings
-from sp_search.durations import seconds_of
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.probe_trainer import check_probe
@@ -201,16 +201,6 @@ def _pruner(config: Settings) -> Choice:
     return read_pruner(
         schedule.pruner, budget=schedule.budget, grace=schedule.grace, reduction_factor=schedule.reduction_factor
     )
-
-
-def wall_s(config: Settings) -> float:
-    """The seconds on the clock that all limits of the settings allow; inf without a limit."""
-    budget = config.budget
-    hours = math.inf if budget.device_hours is None else budget.device_hours
-    if budget.money is not None and budget.rate is not None:
-        hours = min(hours, budget.money / budget.rate)
-    limit = math.inf if budget.wall is None else seconds_of(budget.wall)
-    return min(limit, hours * 3600 / worker_count(config))
 
 
 def space_of(config: Settings, task: Task, architecture: Architecture) -> Space:

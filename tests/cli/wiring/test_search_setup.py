@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sp_search.cli.settings.compose import load_settings
+from sp_search.cli.wiring.factories import wall_s
 from sp_search.cli.wiring.places import check_places
-from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype, wall_s
+from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError, UserError
