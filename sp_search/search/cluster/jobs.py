@@ -202,4 +202,4 @@ def _send_token() -> None:
 
 
 def _why(error: Exception) -> str:
-    return f"{' '.join(str(error).split()):.300}"
+    return f"{' '.join(str(error).split()):.300}".rstrip(".")
