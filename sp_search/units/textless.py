@@ -92,6 +92,19 @@ def encoder_of(features: Features, given: Path | None, cache: Path) -> Path | No
     return given
 
 
+def needed_model(frames: FeatureSettings | EncoderSettings, given: Path | None, cache: Path) -> Path | None:
+    """The file of the speech model that makes frames: the one given, else the published one; None if they need none.
+
+    Raises:
+        CheckpointError: one is given where frames need none.
+        DownloadError: the published one can't be had.
+    """
+    if isinstance(frames, FeatureSettings):
+        check_no_model(frames, given)
+        return None
+    return given or published_encoder(frames, cache)
+
+
 def check_no_model(features: FeatureSettings, given: Path | None) -> None:
     """Refuse a speech model for frames that need none: whoever names it expects units of it.
 

@@ -63,9 +63,9 @@ def _reads_of_settings(patch: pytest.MonkeyPatch) -> set[str]:
 
         return get
 
-    def loaded(*given):
+    def loaded(*given, **options):
         running.clear()  # a record reads its own settings when it is made
-        config = load(*given)
+        config = load(*given, **options)
         running.append(True)
         return config
 

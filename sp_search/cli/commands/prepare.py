@@ -38,20 +38,13 @@ from sp_search.published.catalogue import QUANTIZERS
 from sp_search.search.cluster.unit_actors import hear_on_cluster
 from sp_search.tracking.base.provenance import versions
 from sp_search.units.corpora.read import Form, read_corpus
-from sp_search.units.features import FeatureSettings
 from sp_search.units.fitting import fitted
 from sp_search.units.pool import hear_here
 from sp_search.units.prepare import META, Hear, Listener, Prepared, prepare
 from sp_search.units.progress import Progress
 from sp_search.units.quantizer import Features, Quantizer
 from sp_search.units.recordings import Recording
-from sp_search.units.textless import (
-    check_frames,
-    check_no_model,
-    published_encoder,
-    published_quantizer,
-    quantizer_on,
-)
+from sp_search.units.textless import check_frames, needed_model, published_quantizer, quantizer_on
 from sp_search.units.unitizer import UnitizerRecipe, extractor, features_of
 
 READS = OF_PREPARING
@@ -92,17 +85,14 @@ def encoder_file(units: UnitSettings, cache: Path) -> Path | None:
     """The file of the speech model: the one in the settings, else the published one; None if frames need no model.
 
     Raises:
-        CheckpointError: a published quantizer was made from other frames.
+        CheckpointError: a published quantizer was made from other frames, or a file is named that frames need not.
         DownloadError: the published model can't be had.
     """
     frames = units.signal or units.encoder
     assert frames is not None
     if units.quantizer is not None and units.quantizer in QUANTIZERS:
         check_frames(units.quantizer, frames)
-    if isinstance(frames, FeatureSettings):
-        check_no_model(frames, units.checkpoint)
-        return None
-    return units.checkpoint or published_encoder(frames, cache)
+    return needed_model(frames, units.checkpoint, cache)
 
 
 def quantizer_of(

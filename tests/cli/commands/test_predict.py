@@ -171,7 +171,7 @@ def test_what_cannot_be_read_is_told_in_one_line_behind_the_answers_to_the_rest(
     assert found.code == 2
     assert list(found.answers) == names
     assert found.err == (
-        f"input: {tmp_path}/list.txt: audio, 3 files\n"
+        f"sp-search: input: {tmp_path}/list.txt: audio, 3 files\n"
         f"sp-search: {tmp_path}/list.txt: 1 of 3 audio files can't be read: {tmp_path}/absent.wav: expected an audio "
         f"file, found no such file\n"
     )
