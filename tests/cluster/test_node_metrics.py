@@ -9,7 +9,7 @@ import pytest
 from tests.cluster.processes import session, wait_for
 from tests.cluster.simulated import SimulatedCluster
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 OF_EACH = {"cpu_utilization_percentage", "system_memory_usage_megabytes", "disk_usage_percentage"}
 PROGRAM = """
