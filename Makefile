@@ -10,7 +10,11 @@ RUN   := $(VENV)/bin/python -m
 
 # ve-fairseq asks for torchaudio and uses it nowhere here. PyPI's is built for CUDA, and one that can't be loaded beside
 # this torch stops every import of transformers' models, so it is taken away.
+# Every installation brings it back.
 LOADS_TORCHAUDIO := $(VENV)/bin/python -c 'import torchaudio' 2>/dev/null
+# $(call install,EXTRA): this project with the packages of an extra.
+install = $(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[$(1)]' && \
+	{ $(LOADS_TORCHAUDIO) || $(RUN) pip uninstall -qq -y torchaudio; }
 
 # The first of these that runs and is new enough, for a name on PATH may be an empty shim; PYTHON=... takes another.
 FITS := -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
@@ -66,7 +70,7 @@ ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=50
 dashboard: $(STAMP) ## Show a study's trials in Optuna's dashboard on 127.0.0.1: STUDY=NAME [PORT=8080]
 	@test -n '$(STUDY)' || { echo "make: expected the name of a study, got none; say STUDY=NAME, one of: $$(ls runs 2>/dev/null | tr '\n' ' ')" >&2; exit 2; }
 	@test -f 'runs/$(STUDY)/journal.log' || { echo "make: runs/$(STUDY)/journal.log: expected the journal of a study, found none; say STUDY=NAME" >&2; exit 2; }
-	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[dashboard]'
+	@$(call install,dashboard)
 	@exec $(VENV)/bin/optuna-dashboard 'runs/$(STUDY)/journal.log' --host 127.0.0.1 --port $(or $(PORT),8080)
 
 bench: $(STAMP) ## Measure the engine beside fairseq's decoder, then trials beside a plain Tuner's, a JSON line each [LM= DATA= OVERRIDES=]
@@ -99,7 +103,7 @@ demo-assets: $(STAMP) ## Build the demo corpus and unit LM again, from nothing
 
 # --quiet would also hide warnings from --strict, and the build would pass with them.
 docs: $(STAMP) ## Build the documentation into build/site, and check it; a warning is an error
-	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[docs]'
+	@$(call install,docs)
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 	@$(RUN) pytest -n 0 -m site -rs tests/test_site.py
 	@echo build/site/index.html
@@ -128,6 +132,5 @@ $(STAMP): pyproject.toml
 	@rm -f $(STAMP)
 	@echo "setting up $(VENV) with $$('$(PYTHON)' --version); torch, ray and mlflow take minutes to fetch and unpack"
 	@{ $(VENV)/bin/python $(FITS) && $(RUN) pip --version >/dev/null 2>&1; } || '$(PYTHON)' -m venv --clear $(VENV)
-	@$(RUN) pip install -qq --disable-pip-version-check --no-input --editable '.[dev]'
-	@$(LOADS_TORCHAUDIO) || $(RUN) pip uninstall -qq -y torchaudio
+	@$(call install,dev)
 	@touch $(STAMP)
