@@ -13,7 +13,8 @@ work=$(mktemp -d /tmp/ray.XXXXXX) # Ray's sockets lie here, whose paths must be 
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$work/token RAY_USAGE_STATS_ENABLED=0
 python -c 'import secrets; print(secrets.token_hex(32), end="")' >"$RAY_AUTH_TOKEN_PATH"
 head=$(python -c 'import ray; print(ray.util.get_node_ip_address())')
-port=$(python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])')
+free_port() { python -c 'import socket; s = socket.socket(); s.bind(("", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
 
 running=()
 stop() {
@@ -29,7 +30,7 @@ dashboard=(--include-dashboard=false)
 [ -z "${DASHBOARD:-}" ] || dashboard=(--include-dashboard=true --dashboard-host=127.0.0.1 --dashboard-port="$DASHBOARD")
 
 node() {
-  ray start --block --num-cpus="${CPUS:-1}" --disable-usage-stats "$@" >>"$work/log" 2>&1 </dev/null &
+  ray start --block --num-cpus="${CPUS:-1}" --disable-usage-stats --dashboard-agent-listen-port="$(free_port)" "$@" >>"$work/log" 2>&1 </dev/null &
   running+=($!)
 }
 

@@ -58,7 +58,8 @@ class SimulatedCluster:
 
     def _start(self, *words: str) -> subprocess.Popen:
         log = self._open.enter_context((self._folder / "log").open("ab"))
-        command = [Path(sys.executable).parent / "ray", "start", "--block", "--disable-usage-stats", *words]
+        own_port = f"--dashboard-agent-listen-port={free_port()}"  # Ray's is one number for all nodes of a machine
+        command = [Path(sys.executable).parent / "ray", "start", "--block", "--disable-usage-stats", own_port, *words]
         process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + LIMIT_S
         while not any(b"raylet/raylet" in line for _, line in family(process.pid).values()):

@@ -30,6 +30,9 @@ PLACED = ("lm", "lm.path", "data", "data.path")
 """Settings that may name a path of this machine; the job has its address."""
 SHIPPED = "shipped"
 """The option that such a file becomes in the package's copy."""
+BEHIND_PACKAGES = "cd / && exec python -P"
+"""A Python that finds no sp_search before the one that goes along. Ray's workers look first into the folder where the
+search was started, and that would be the one where Ray was."""
 ON_DISK = "file://"
 
 Tell = Callable[[str], None]
@@ -95,8 +98,7 @@ def command_line(words: Sequence[str], left_out: Sequence[str], storage: str, fo
         elif key in PLACED and is_path(key, value):
             value = _address(key, user_path(value, key), storage, tell)
         kept.append(f"{key}{equals}{value}")
-    # -P: a folder sp_search in the folder where Ray was started must not come before the package that goes along
-    return shlex.join(["python", "-P", "-m", "sp_search.cli", "search", *kept])
+    return f"{BEHIND_PACKAGES} {shlex.join(['-m', 'sp_search.cli', 'search', *kept])}"
 
 
 def is_path(key: str, value: str) -> bool:

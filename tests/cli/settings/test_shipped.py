@@ -33,12 +33,12 @@ def words(tmp_path):
 
 
 def line_of(words, tmp_path):
-    """The words of the job, behind `python -P -m sp_search.cli search`."""
+    """The words of the job, behind `cd / && exec python -P -m sp_search.cli search`."""
     (tmp_path / "job").mkdir()
     shipped(tmp_path / "job")
     line = command_line(last_of_each_key(words), OWN, f"{tmp_path}/store", tmp_path / "job", lambda _: None)
-    assert line.startswith("python -P -m sp_search.cli search ")
-    return shlex.split(line)[5:]
+    assert line.startswith("cd / && exec python -P -m sp_search.cli search ")
+    return shlex.split(line)[9:]
 
 
 def loaded(words):
@@ -69,7 +69,7 @@ def test_words_that_a_search_does_not_read_are_left_out(words, tmp_path):
     (tmp_path / "job").mkdir()
     shipped(tmp_path / "job")
     line = command_line(["units=u.yaml", "task=intent"], (*OWN, "units"), "/store", tmp_path / "job", print)
-    assert shlex.split(line)[5:] == ["task=intent"]
+    assert shlex.split(line)[9:] == ["task=intent"]
 
 
 def test_a_space_of_ones_own_goes_along_in_the_package(words, tmp_path):
