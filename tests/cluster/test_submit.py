@@ -96,7 +96,7 @@ def test_a_job_is_left_followed_again_stopped_and_gone_on_with(cluster, command,
         job = submitted.communicate(timeout=LIMIT_S)[0].strip()
     with session(line, cwd=tmp_path, env=environment) as following:
         wait_for(lambda: (tmp_path / "runs" / "first" / "journal.log").exists(), following)
-        os.kill(following.pid, signal.SIGINT)
+        os.kill(following.pid, signal.SIGTERM)  # as SIGINT, which programs in the background ignore
         _, told = following.communicate(timeout=LIMIT_S)
     assert following.returncode == 130
     assert told.splitlines()[-2:] == [
