@@ -94,7 +94,8 @@ def _stopped(server: JobServer, job: str | None, config: SubmitSettings) -> int:
             f"{config.dashboard}"
         )
     server.stop(job)
-    return server.follow(job, _write) and 0
+    server.follow(job, _write)
+    return 0  # whatever the search's own exit code, as 130: it was to stop
 
 
 def _write(text: str) -> None:

@@ -65,7 +65,7 @@ def test_the_command_line_makes_the_same_settings_but_for_places(words, tmp_path
         assert sorted(path.name for path in there.data.path.iterdir()) == ["test.txt", "train.txt", "valid.txt"]
 
 
-def test_words_that_a_search_does_not_read_are_left_out(words, tmp_path):
+def test_words_that_a_search_does_not_read_are_left_out(tmp_path):
     (tmp_path / "job").mkdir()
     shipped(tmp_path / "job")
     line = command_line(["units=u.yaml", "task=intent"], (*OWN, "units"), "/store", tmp_path / "job", print)
