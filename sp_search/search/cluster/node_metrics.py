@@ -37,7 +37,7 @@ class NodeMetrics:
             if others:
                 ray.wait([*self._asked.values()], num_returns=len(others), timeout=WAIT_S)
             return {_name(node, others): found for node in others if (found := self._answer(node)) is not None}
-        except Exception:
+        except Exception:  # Ray that ends meanwhile raises anything
             if ray.is_initialized():
                 raise
             return {}
