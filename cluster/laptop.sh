@@ -37,8 +37,9 @@ node() {
 node --head --node-ip-address="$head" --port="$port" --temp-dir="$work" \
   "${dashboard[@]}"
 answers() {
+  local until=$((SECONDS + 120))
   until (exec 3<>"/dev/tcp/$1") 2>/dev/null; do
-    kill -0 "${running[0]}" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+    [ $SECONDS -lt $until ] && kill -0 "${running[0]}" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
     sleep 0.2
   done
 }

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from sp_search.errors import ConfigError, StudyError
@@ -27,6 +28,8 @@ PAUSE_S = 2.0
 """Between two looks at a job."""
 TRIES = 30
 """How often in turn a look may fail before the cluster is given up."""
+NOT_UP = "try again later"
+"""Ray's answer, among other words, of a cluster of which no node can start a job yet."""
 LONGEST_ID = 100
 """Characters of a study's name in the id of a job, which names the job's log."""
 
@@ -95,14 +98,15 @@ class JobServer:
         """
         environment = {"RAY_JOB_STOP_WAIT_TIME_S": str(TIME_TO_SAVE_S), "PYTHONUNBUFFERED": "1"}
         name = re.sub(r"[^A-Za-z0-9_.-]", "_", study)[:LONGEST_ID]
+        submit = partial(
+            self._client.submit_job,
+            entrypoint=entrypoint,
+            submission_id=f"{name}-{datetime.now():%Y%m%d-%H%M%S}",
+            runtime_env={"py_modules": [*map(str, packages)], "env_vars": environment},
+            metadata={STUDY: study, RUNS: str(runs)},
+        )
         with self._asked():
-            job = self._client.submit_job(
-                entrypoint=entrypoint,
-                submission_id=f"{name}-{datetime.now():%Y%m%d-%H%M%S}",
-                runtime_env={"py_modules": [*map(str, packages)], "env_vars": environment},
-                metadata={STUDY: study, RUNS: str(runs)},
-            )
-        return str(job)
+            return str(_once_up(submit))
 
     def stop(self, job: str) -> None:
         """Ask a job to end. It has the time to save its trials."""
@@ -193,6 +197,18 @@ def _faults() -> tuple[type[Exception], ...]:
     from ray.exceptions import RayError
 
     return OSError, RuntimeError, ValueError, KeyError, ClientError, RayError
+
+
+def _once_up(ask: Callable[[], object]) -> object:
+    """What a cluster answers, asked again while it only starts."""
+    for _ in range(TRIES - 1):
+        try:
+            return ask()
+        except RuntimeError as error:
+            if NOT_UP not in str(error):
+                raise
+        time.sleep(PAUSE_S)
+    return ask()
 
 
 def _send_token() -> None:

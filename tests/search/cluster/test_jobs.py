@@ -46,6 +46,8 @@ class Cluster:
         return list(self.jobs)
 
     def submit_job(self, **asked):
+        if self.faults:
+            raise self.faults.pop()
         Cluster.submitted = asked
         return asked["submission_id"]
 
@@ -115,6 +117,23 @@ def test_a_study_of_any_name_gives_an_id_that_fits_an_address(cluster):
     assert job.startswith("mein___1-")
     assert Cluster.submitted["runtime_env"]["py_modules"] == ["/a/sp_search"]
     assert Cluster.submitted["metadata"] == {STUDY: "mein Ä/1", RUNS: "/runs"}
+
+
+STARTS = "Request failed with status code 500: No available agent to submit job, please try again later."
+
+
+def test_a_cluster_that_only_starts_is_asked_again(cluster):
+    cluster(down=(RuntimeError(STARTS),) * (TRIES - 1))
+    assert JobServer("http://head:8265").submit("python", [], "first", Path("/runs")).startswith("first-")
+
+
+@pytest.mark.parametrize("down", [(RuntimeError(STARTS),) * TRIES, (RuntimeError("no, and never"),)])
+def test_a_job_that_is_refused_for_good_is_one_line(cluster, down):
+    cluster(down=down)
+    with pytest.raises(
+        ConfigError, match="expected a Ray cluster that takes jobs, got http://head:8265: "
+    ):
+        JobServer("http://head:8265").submit("python", [], "first", Path("/runs"))
 
 
 def test_where_nobody_takes_jobs_it_is_one_line():
