@@ -13,6 +13,7 @@ from sp_search.report.plot import (
     HOVER,
     LABELLED,
     LINE,
+    Level,
     Plot,
     by_state,
     figure,
@@ -33,13 +34,13 @@ BETWEEN_PX = 2
 """The dot of what was measured between two reports."""
 
 
-def learning_curves(record: StudyRecord, winner: int | None, baseline: tuple[str, float] | None) -> Plot:
+def learning_curves(record: StudyRecord, winner: int | None, levels: Sequence[Level]) -> Plot:
     """Every trial's metric on valid against utterances seen.
 
     Args:
         record: of the study.
         winner: number of the trial whose setting won; None while the search runs.
-        baseline: what it is called, and its value on valid; None where it is not known.
+        levels: what is drawn beside the trials.
     """
     made = figure(x="training utterances seen", y=said(record.metric))
     reported = [trial for trial in record.trials if trial.reports]
@@ -52,23 +53,24 @@ def learning_curves(record: StudyRecord, winner: int | None, baseline: tuple[str
     _seed_runs(made, record, winner, max(points, default=1))
     for rung in record.rungs:
         made.add_vline(x=rung, line_dash="dot", line_color=LINE, line_width=1)
-    if baseline is not None:
-        name, level = baseline
-        made.add_hline(y=level, line_dash="dash", line_color=LINE, line_width=1)
+    for level in levels:
+        colour = COLOURS["winner"] if level.is_winner else LINE
+        made.add_hline(y=level.value, line_dash="dash", line_color=colour, line_width=1)
         made.add_annotation(
             x=0.01,
             xref="paper",
             xanchor="left",
-            y=level,
-            yanchor="bottom",
-            text=f"{name} {level:.3f}",
+            y=level.value,
+            yanchor="bottom" if level.is_winner else "top",
+            text=f"{level.name} {level.value:.3f}",
             showarrow=False,
         )
     made.update_xaxes(type="log", tickvals=points, tickformat="~s")
     about = (
         "A line is a trial; point at it to see its setting. Dotted lines are the rungs, where trials may be stopped; "
-        "a cross is where one was stopped. Small dots are measurements between reports, which decide nothing. Dashes "
-        "at the right edge are runs under fresh seeds."
+        "a cross is where one was stopped. Small dots are measurements between rungs, which stop no trial. Dashes "
+        "at the right edge are runs under fresh seeds. Dashed lines are the best model without the LM and the "
+        "winner, which was chosen on these utterances."
     )
     return Plot("curves", "Learning curves", about, made, height=460)
 
@@ -144,7 +146,7 @@ def _curves(trials: Sequence[TrialRecord], state: str) -> Any:
         sizes += [*((7 if bold else 4) if seen in trial.reports else BETWEEN_PX for seen in curve), 0]
     return graph_objects.Scatter(
         x=x, y=y, customdata=numbers, meta=LABELLED, hovertemplate=AT,
-        mode="lines+markers", name=state if bold else f"{state} ({len(trials)})",
+        mode="lines+markers", name=f"trial {numbers[0]}, whose setting won" if bold else f"{state} ({len(trials)})",
         opacity=1.0 if bold else 0.5 if state == "pruned" else 0.85,
         line={"color": COLOURS[state], "width": 3.5 if bold else 1.4}, marker={"size": sizes},
     )  # fmt: skip

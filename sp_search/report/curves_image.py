@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 
+from sp_search.report.plot import Level
 from sp_search.search.study.records import StudyRecord, TrialRecord
 
 COLOURS = {"complete": "tab:blue", "pruned": "tab:grey", "fail": "tab:red"}
 WINNER_COLOUR = "tab:orange"
 
 
-def curves_image(history: StudyRecord, winner: int | None, baseline: tuple[str, float] | None) -> Figure:
-    """The deciding metric of every trial on valid against utterances seen, and the confirm runs at the right edge.
+def curves_image(history: StudyRecord, winner: int | None, levels: Sequence[Level]) -> Figure:
+    """The deciding metric of every trial on valid against utterances seen; runs under fresh seeds at the right edge.
 
     Args:
         history: of the study.
-        winner: number of the trial that won; None while the search runs.
-        baseline: what it is called, and what it comes to on the same split, drawn as a line; None for no line.
+        winner: number of the trial whose setting won; None while the search runs.
+        levels: what is drawn beside the trials.
     """
-    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
     for trial in history.trials:
         if trial.reports:
             _draw_trial(axes, trial, is_winner=trial.number == winner)
     last = max((max(trial.reports, default=1) for trial in history.trials), default=1)
-    for key, reached in history.confirmed.items():
-        colour = WINNER_COLOUR if key.partition(":")[0] == str(winner) else COLOURS["complete"]
-        axes.plot(last * 1.06, reached, marker="_", markersize=14, markeredgewidth=2, color=colour)
-    if baseline is not None:
-        name, level = baseline
-        axes.axhline(level, color="black", linestyle=":", linewidth=1, label=name)
-    for label, colour in {"winner": WINNER_COLOUR, **COLOURS}.items():
-        if (label == "winner" and winner is not None) or any(trial.state == label for trial in history.trials):
-            axes.plot([], [], color=colour, label=label)
-    axes.plot([], [], marker="_", linestyle="", color=COLOURS["complete"], label="confirm runs, fresh seeds")
+    for level in levels:
+        colour = WINNER_COLOUR if level.is_winner else "black"
+        axes.axhline(level.value, color=colour, linestyle="--" if level.is_winner else ":", label=level.name)
+    if winner is not None:
+        axes.plot([], [], color=WINNER_COLOUR, linewidth=2.5, label=f"trial {winner}, whose setting won")
+    for state, colour in COLOURS.items():
+        if any(trial.state == state and trial.number != winner for trial in history.trials):
+            axes.plot([], [], color=colour, label=state)
+    for label, runs, shift, marker in (
+        ("confirm runs, fresh seeds", history.confirmed, 1.08, "_"),
+        ("final training, fresh seeds", history.final, 1.2, "x"),
+    ):
+        for key, reached in runs.items():
+            colour = WINNER_COLOUR if key.partition(":")[0] == str(winner) else COLOURS["complete"]
+            axes.plot(last * shift, reached, marker=marker, markersize=9, markeredgewidth=2, color=colour)
+        if runs:
+            axes.plot([], [], marker=marker, linestyle="", color="black", label=label)
     axes.set(
         xscale="log",
-        ylim=(0, 1),
+        ylim=(min(0, *axes.get_ylim()), 1),
         xlabel="training utterances seen",
         ylabel=f"validation {history.metric.replace('_', ' ')}",
     )
     axes.set_title(f"{history.name}: {len(history.trials)} trials")
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", framealpha=0.9, edgecolor="none")  # a line may run behind it
+    if axes.get_legend_handles_labels()[1]:
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 

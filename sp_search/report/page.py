@@ -23,7 +23,7 @@ from sp_search.report.course_plots import history, learning_curves, timeline
 from sp_search.report.curves_image import curves_image
 from sp_search.report.markup import paragraph, short, table, text
 from sp_search.report.mistakes import Confusions, confusion_matrix, confusions, mistake_tables
-from sp_search.report.plot import Plot, setting
+from sp_search.report.plot import Level, Plot, setting
 from sp_search.report.setting_plots import (
     against_settings,
     importance_bars,
@@ -34,6 +34,7 @@ from sp_search.report.setting_plots import (
 from sp_search.report.size_plots import SIZES, methods_on_test, metric_against_size
 from sp_search.report.trial_table import trial_table
 from sp_search.report.valid_answers import read_answers
+from sp_search.rivals.words import together
 from sp_search.search.study.pictures import StudyPictures
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.study.stays import read_stays
@@ -101,10 +102,9 @@ def write_report(
     folder = runs / record.name
     target = folder / "report"
     winner = ending.summary["best"]["trial"] if ending else None
-    baseline = _baseline(ending, record.metric)
     matplotlib.use("Agg")
     with atomic_write(target / CURVES) as unfinished:
-        curves_image(record, winner, baseline).savefig(unfinished, dpi=120, format="png")
+        curves_image(record, winner, _levels(ending, record.metric)).savefig(unfinished, dpi=120, format="png")
     pyplot.close("all")
     if ending is not None:
         write_text(target / MARKDOWN, ending.compared.markdown())
@@ -115,11 +115,16 @@ def write_report(
     return target / PAGE
 
 
-def _baseline(ending: Ending | None, metric: str) -> tuple[str, float] | None:
+def _levels(ending: Ending | None, metric: str) -> list[Level]:
+    """The strongest rival and the winner on valid; none while the search runs."""
     if ending is None:
-        return None
-    baseline = ending.summary["baseline"]
-    return baseline["name"], baseline["valid"][metric]
+        return []
+    baseline, best = ending.summary["baseline"], ending.summary["best"]
+    members = together([member["method"] for member in best["members"]])
+    return [
+        Level(baseline["name"], baseline["valid"][metric], is_winner=False),
+        Level(f"the winner: {members}", best["valid"][metric], is_winner=True),
+    ]
 
 
 def _top(runs: Path, record: StudyRecord, ending: Ending | None, price: float | None) -> str:
@@ -141,7 +146,7 @@ def _sections(folder: Path, record: StudyRecord, pictures: StudyPictures, ending
         below = table(ending.compared.columns, ending.compared.cells()) + paragraph(COMPARED, "about")
         found.append(Section("methods", "Methods", [methods], below=below))
     course = [
-        learning_curves(record, winner, _baseline(ending, record.metric)),
+        learning_curves(record, winner, _levels(ending, record.metric)),
         history(record, pictures.history, winner),
         timeline(record, read_stays(folder / "workers"), winner),
     ]

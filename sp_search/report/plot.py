@@ -31,6 +31,15 @@ LABELLED = "label"
 """The `meta` of a trace whose points name their trials in `customdata`. The page has the text of each trial once."""
 
 
+@dataclass(frozen=True)
+class Level:
+    """A value on valid that a plot of trials shows as a line from edge to edge."""
+
+    name: str
+    value: float
+    is_winner: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Plot:
     """A figure, or the reason why there is none."""

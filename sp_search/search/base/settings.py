@@ -43,7 +43,7 @@ class SearchSettings:
     cpus_per_worker: float
     gpus_per_worker: float
     wall_s: float  # seconds on the clock, over all starts, within which the search ends in order; inf = no limit
-    flat: int | None  # trials in turn without a better value, behind which the search asks for no more
+    flat: int | None  # trials in a row without a better value, behind which the search asks for no more
     save_every_s: float  # a live trial is saved this long after its last save, beside every report
     ray_address: str | None  # None starts Ray on this machine
 

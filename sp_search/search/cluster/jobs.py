@@ -27,7 +27,7 @@ TIME_TO_SAVE_S = 60
 PAUSE_S = 2.0
 """Between two looks at a job."""
 TRIES = 30
-"""How often in turn a look may fail before the cluster is given up."""
+"""How often in a row a look may fail before the cluster is given up."""
 NOT_UP = "try again later"
 """Ray's answer, among other words, of a cluster of which no node can start a job yet."""
 LONGEST_ID = 100

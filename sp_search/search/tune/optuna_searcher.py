@@ -49,7 +49,7 @@ REQUEST, SEEN = "request", "seen"
 """Keys of a Tune trial's config: the request to its worker, and the utterances it saw in an earlier start."""
 
 MOST_FULL = 5
-"""How often in turn a trial may find the disk full: its state may be larger than the room that there is."""
+"""How often in a row a trial may find the disk full: its state may be larger than the room that there is."""
 
 BOUNDED = ("tpe", "gp")
 """Samplers whose proposals cost more with every trial that they see."""

@@ -138,7 +138,7 @@ class Watchdog:
         name = _named(number, pulse)
         if watched.kills == MOST_KILLS:
             raise StudyError(
-                f"cluster: expected {name} to train, but it {why}, for the {MOST_KILLS + 1}th time in turn; look "
+                f"cluster: expected {name} to train, but it {why}, for the {MOST_KILLS + 1}th time in a row; look "
                 f"at its log in Ray's session folder, and run the same command again to go on"
             )
         self._tell(f"{name} {why}; it is started again, and its trials go on from their last saved states")

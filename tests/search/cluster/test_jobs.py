@@ -130,9 +130,7 @@ def test_a_cluster_that_only_starts_is_asked_again(cluster):
 @pytest.mark.parametrize("down", [(RuntimeError(STARTS),) * TRIES, (RuntimeError("no, and never"),)])
 def test_a_job_that_is_refused_for_good_is_one_line(cluster, down):
     cluster(down=down)
-    with pytest.raises(
-        ConfigError, match="expected a Ray cluster that takes jobs, got http://head:8265: "
-    ):
+    with pytest.raises(ConfigError, match="expected a Ray cluster that takes jobs, got http://head:8265: "):
         JobServer("http://head:8265").submit("python", [], "first", Path("/runs"))
 
 
