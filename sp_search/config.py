@@ -1,7 +1,7 @@
 """Every setting of the program: its name, type, unit and legal range.
 
-Values live in `search_spaces/` and on the command line, never here. `cli/compose.py` lets Hydra put them together
-and fills these records; an unknown key, a wrong type and a value out of range are errors that name the setting.
+Values live in `search_spaces/` and on the command line, never here. `cli/settings` lets Hydra put them together and
+fills these records; an unknown key, a wrong type and a value out of range are errors that name the setting.
 """
 
 from __future__ import annotations

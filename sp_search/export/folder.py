@@ -8,7 +8,6 @@ training were made.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,7 +19,7 @@ from sp_search.export.members import packed_members
 from sp_search.export.mlflow_files import mlflow_files
 from sp_search.export.page import readme
 from sp_search.files.paths import check_inside
-from sp_search.files.write import write_text
+from sp_search.files.write import write_bytes, write_text
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.prompts.file import save_prompt
 from sp_search.tasks.label_space import LabelSpace
@@ -100,8 +99,8 @@ def copy_export(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     if not has_quantizer:
         (target / QUANTIZER).unlink(missing_ok=True)  # of an older export
-    for name in ("prompt.safetensors", "prompt.json", *([QUANTIZER] if has_quantizer else [])):
-        shutil.copyfile(source / name, target / name)
+    for name in (*([QUANTIZER] if has_quantizer else []), "prompt.safetensors", "prompt.json"):
+        write_bytes(target / name, (source / name).read_bytes())  # a server may read it meanwhile
     _write_pages(target, document)
 
 

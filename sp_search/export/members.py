@@ -78,6 +78,8 @@ def members_in(document: Mapping[str, Any], named: Mapping[str, Tensor], folder:
         CheckpointError: a tensor belongs to no member, or there is no member.
     """
     entries: Sequence[Mapping[str, Any]] = document["members"]
+    if not entries:
+        raise CheckpointError(f"{folder}: expected an answer of one member or more, got none; export it again")
     if strangers := sorted(name for name in named if not _number(name) < len(entries)):
         raise CheckpointError(
             f"{folder}: expected tensors of {len(entries)} members, got {', '.join(strangers)}; export it again"

@@ -19,24 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sp_search.engine.answer.candidate import Candidate
 from sp_search.engine.answer.evaluator import AnswerModel, ScoredAnswer
-from sp_search.engine.answer.label_map import LabelMap
+from sp_search.engine.answer.pool import pooled
 from sp_search.engine.answer.recall import Recalled
 from sp_search.engine.batch.collate import check_lengths
-from sp_search.engine.prompted.prompt_kv import TrialPrompt
 from sp_search.engine.runtime.device import DtypeName
 from sp_search.engine.train.probe_trainer import probe_scores
 from sp_search.engine.transformer.folded_weights import FoldedWeights
 from sp_search.engine.trial.linear_probe import ProbeTensors
-from sp_search.engine.trial.lm_copy import split_own
 from sp_search.errors import CheckpointError, DataError
+from sp_search.export.candidates import candidate_of, own_model
 from sp_search.export.document import load_export, trained_in
 from sp_search.export.folder import task_of
 from sp_search.export.members import SavedMember, TrainedMember, members_in
 from sp_search.export.shared_weights import SharedWeights
 from sp_search.lm.unit_lm import UnitLM
-from sp_search.prompts.tensors import PromptTensors
 from sp_search.rivals.rival import Rival
 from sp_search.tasks.label_space import LabelSpace
 from sp_search.types import Split
@@ -173,7 +170,7 @@ def _chosen(
         if isinstance(one.trained, TrainedMember) and one.trained.settings.method == "prompt"
     ]
     if prompts:
-        candidates = [_candidate(folder, of, of.tensors, model, lm) for _, of in prompts]
+        candidates = [candidate_of(folder, of, of.tensors, model, lm) for _, of in prompts]
         scorers.append(([share for share, _ in prompts], partial(model.scores, candidates=candidates)))
     for member in members:
         if (scores := _scorer_of_one(folder, member.trained, model, lm, weights)) is not None:
@@ -181,10 +178,11 @@ def _chosen(
 
     def answer(split: Split, *, tokens_per_pass: int | None) -> list[ScoredAnswer]:
         found = [
-            torch.tensor(shares)[:, None, None] * scores(split, tokens_per_pass=tokens_per_pass)
+            pair
             for shares, scores in scorers
+            for pair in zip(shares, scores(split, tokens_per_pass=tokens_per_pass), strict=True)
         ]
-        return model.choose(torch.cat(found).sum(0))
+        return model.choose(pooled(found))
 
     return answer
 
@@ -196,7 +194,7 @@ def _scorer_of_one(
     if isinstance(trained, Rival):
         return _of_one(lambda split, _: torch.from_numpy(trained.scores(split, model.legal)))
     if trained.settings.method == "finetune":
-        own, candidate = _own_model(folder, trained, model, lm)
+        own, candidate = own_model(folder, trained, model, lm)
         return partial(own.scores, candidates=[candidate])
     if trained.settings.method == "probe":
         tensors = ProbeTensors.from_named(trained.tensors, str(folder))
@@ -210,10 +208,12 @@ def _written(folder: Path, members: Sequence[SavedMember], model: AnswerModel, l
     if isinstance(first, Rival):
         return lambda split, *, tokens_per_pass: _remembered(first, split)
     if first.settings.method == "finetune":
-        model, candidate = _own_model(folder, first, model, lm)
+        if len(members) > 1:
+            raise CheckpointError(f"{folder}: expected a fine-tuned LM that writes alone, got {len(members)} members")
+        model, candidate = own_model(folder, first, model, lm)
         return partial(model.write, candidates=[candidate], shares=[1.0])
     trained = [(one.share, one.trained) for one in members if isinstance(one.trained, TrainedMember)]
-    candidates = [_candidate(folder, of, of.tensors, model, lm) for _, of in trained]
+    candidates = [candidate_of(folder, of, of.tensors, model, lm) for _, of in trained]
     rivals = [(one.share, one.trained) for one in members if isinstance(one.trained, Rival)]
     tables = [model.table_of(rival.legal) for _, rival in rivals]
 
@@ -240,30 +240,6 @@ def _remembered(rival: Rival, split: Split) -> list[ScoredAnswer]:
 def _of_one(scores: Callable[..., Tensor]) -> Scorer:
     """(N, answers) of one member to (1, N, answers)."""
     return lambda split, *, tokens_per_pass: scores(split, tokens_per_pass)[None]
-
-
-def _own_model(folder: Path, member: TrainedMember, model: AnswerModel, lm: UnitLM) -> tuple[AnswerModel, Candidate]:
-    """A fine-tuned LM, and its separator as what answers."""
-    own, rest = split_own(member.tensors, lm.architecture, lm.fingerprint, str(folder))
-    return model.on(own), _candidate(folder, member, rest, model, own)
-
-
-def _candidate(
-    folder: Path, member: TrainedMember, named: Mapping[str, Tensor], model: AnswerModel, lm: UnitLM
-) -> Candidate:
-    """What answers in units: a prompt, or the separator of a fine-tuned LM."""
-    if len(member.units) != model.symbols:
-        raise CheckpointError(
-            f"{folder}: expected a unit for each of {model.symbols} labels, got {len(member.units)}; export it again"
-        )
-    if not all(0 <= unit < lm.architecture.vocab_size for unit in member.units):
-        raise CheckpointError(f"{folder}: expected units of its LM for the labels, got {list(member.units)!r:.60}")
-    tensors, prompt = PromptTensors.from_named(named, str(folder)), member.settings.prompt
-    deep_layers = range(0) if prompt is None else prompt.deep_layers(lm.architecture.layers)
-    is_infix = prompt is not None and prompt.is_deep_infix
-    is_linear = tensors.head is not None
-    verbalized = LabelMap.of(member.units, linear=is_linear, device=model.device, architecture=lm.architecture)
-    return Candidate(TrialPrompt(tensors, deep_layers, is_infix), verbalized, member.settings.max_source_units)
 
 
 def check_partner(folder: Path, kind: str, wanted: str, got: str) -> None:

@@ -70,7 +70,7 @@ def _row(
                 ) from error
         if len(waiting) == taken:
             if (further := next(lines, None)) is None:
-                break
+                raise LineError('expected a closing quote, got the end of the file for the " that opens here')
             waiting.append(further)
         following = waiting[taken][1]
         if _is_row(following, width):

@@ -29,6 +29,8 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             force_to_disk(unfinished)
         os.replace(unfinished, path)
+        if durable:
+            force_to_disk(path.parent)  # which has the new name
     except Exception as error:
         if not isinstance(error, OSError) and (full := os.strerror(errno.ENOSPC)) in str(error):
             raise OSError(errno.ENOSPC, full, str(path)) from error  # libraries in Rust raise errors of their own

@@ -34,6 +34,8 @@ def import_checkpoint(path: Path) -> UnitLM:
     checkpoint = read_checkpoint(path, needed="model")
     settings = model_settings(checkpoint, path)
     model = checkpoint["model"]
+    if not isinstance(model, dict) or not all(isinstance(tensor, Tensor) for tensor in model.values()):
+        raise CheckpointError(f"{path}: expected tensors by name under model, got something else")
     weights = _renamed({name: tensor.float() for name, tensor in model.items() if not IGNORED.search(name)})
     _check_tied(weights, path)
     version = float(model["decoder.version"][0]) if "decoder.version" in model else 1.0

@@ -73,7 +73,13 @@ def engine_weights(
     weights = _Weights(named, config.prefix)
     rows = _OUTSIDE[config.model_type](weights, architecture)
     tensors = {name: rows[name] for name in rows if name not in ("embedding", "head")}
+    vocabulary = config.number("vocab_size")
     for ours in ("embedding", "head"):
+        if ours in rows and len(rows[ours]) not in (0, vocabulary):
+            raise CheckpointError(
+                f"{config.place.parent}: expected an {ours} of {vocabulary} rows, as vocab_size says, got "
+                f"{len(rows[ours])}"
+            )
         if ours in rows:
             there = [token for token in tokens if token is not None or ours == "embedding"]
             tensors[ours] = _rows_by_id(rows[ours], there)

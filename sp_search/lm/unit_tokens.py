@@ -89,8 +89,9 @@ def unit_tokens(folder: Path, config: ModelConfig, given: GivenTokens) -> UnitTo
         offset = max(int(token) for token in specials if token is not None) + 1
     if offset is None:
         offset = config.given.get("offset")
-    if offset is None and config.prefix and None not in (config["pad_token_id"], config["eos_token_id"]):
-        offset = max(config["pad_token_id"], config["bos_token_id"], config["eos_token_id"]) + 1  # SlamKit's rule
+    in_config = [_first_known(config[name]) for name in ("pad_token_id", "bos_token_id", "eos_token_id")]
+    if offset is None and config.prefix and None not in in_config:
+        offset = max(token for token in in_config if token is not None) + 1  # SlamKit's rule
     if offset is None and (folder / DICTIONARY).is_file():
         return _as_fairseq(folder, vocabulary, config["bos_token_id"])
     if offset is None:

@@ -60,7 +60,7 @@ def greedy_ensembles(log_probs: Sequence[Floats], gold: Numbers, utterances: Num
     Args:
         log_probs: S arrays (E, C), nats, of any offset at each event.
         gold: (E,), the right choice.
-        utterances: (E,), the number of the utterance that an event belongs to, from 0 on.
+        utterances: (E,), the number of the utterance that an event belongs to.
         most: members, 1 or more.
 
     Returns:
@@ -88,9 +88,10 @@ class _Events:
     """What all states say at all events."""
 
     def __init__(self, log_probs: Sequence[Floats], gold: Numbers, utterances: Numbers) -> None:
-        self._states = [_normalised(of_state) for of_state in log_probs]  # S of (E, C)
-        self._gold, self._utterances = gold, utterances
-        self._count = int(utterances.max()) + 1
+        self._states = [normalised(of_state) for of_state in log_probs]  # S of (E, C)
+        self._gold = gold
+        those, self._utterances = np.unique(utterances, return_inverse=True)  # some may have no event
+        self._count = len(those)
 
     def fitted(self, members: tuple[int, ...], start: Doubles) -> _Pool:
         """The weights of the lowest loss for these members; those that come to nothing are left out."""
@@ -145,7 +146,7 @@ def _choice(pool: _Pool, gain: float, error: float) -> Choice:
     return Choice(shares, pool.loss, gain, error)
 
 
-def _normalised(log_probs: Floats) -> Doubles:
+def normalised(log_probs: Floats) -> Doubles:
     """Log-probabilities that sum to 1 at each event, none below the floor."""
     shifted = log_probs.astype(np.float64) - log_probs.max(axis=-1, keepdims=True)
     return np.maximum(shifted - np.log(np.exp(shifted).sum(-1, keepdims=True)), FLOOR)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -56,4 +57,7 @@ def load_prompt(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"{folder / TENSORS}: expected the tensors that {DOCUMENT} was written for, got others or "
             f"a damaged file; export it again"
         )
-    return load(raw), document
+    try:
+        return load(raw), document
+    except SafetensorError as error:
+        raise CheckpointError(f"{folder / TENSORS}: expected tensors, got {error}; export it again") from error

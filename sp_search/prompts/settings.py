@@ -28,7 +28,9 @@ class PromptSettings:
     init: Literal["normal", "embedding"] = "normal"  # N(0, scale^2), or scaled rows of the LM's embedding
     init_scale: float = 1.0  # scale of the initial values, above 0
     dropout: float = 0.1  # on prompt vectors while training, 0 <= dropout < 1
-    averaging: bool = False  # answer with a mean over the latest updates (trial/weight_average.py), not the last one
+    averaging: bool = (
+        False  # answer with a mean over the latest updates, not the last one: `engine.trial.weight_average`
+    )
 
     def __post_init__(self) -> None:
         refuse_outside(self, PROMPT_LIMITS)

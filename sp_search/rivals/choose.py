@@ -57,7 +57,7 @@ class Yardstick:
         Where answers are chosen, that is how likely it makes the right one; where they are written, the metric that
         decides, or where the split has nothing to measure of that, the metric over all of it.
         """
-        if self.task.slots:
+        if self.task.chooses:
             loss = log_loss(log_probs, answer_numbers(rival.legal, split.answers))
             return 0.0 if loss is None else -loss
         whole = measure([self.task.decides], rival.named(log_probs), split.answers)

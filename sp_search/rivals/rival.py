@@ -106,7 +106,7 @@ class Rival:
         """A rival from what `document` and `tensors` gave.
 
         Raises:
-            CheckpointError: something is missing.
+            CheckpointError: something is missing, or of another size.
         """
         try:
             settings = RivalSettings(**document["settings"])
@@ -118,8 +118,8 @@ class Rival:
             )
             legal = tuple(tuple(answer) for answer in document["answers"])
             return cls(settings, features, model, legal, document["scale"], document["train_s"])
-        except (KeyError, TypeError) as error:
-            raise CheckpointError(f"{place}: expected a whole rival, got one that lacks {error}") from error
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise CheckpointError(f"{place}: expected a whole rival, got a damaged one ({error})") from error
 
 
 @dataclass(frozen=True)

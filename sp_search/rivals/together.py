@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sp_search.metrics.accuracy import Answer
-from sp_search.metrics.ensemble import greedy_ensembles
+from sp_search.metrics.ensemble import greedy_ensembles, normalised
 from sp_search.rivals.rival import UNKNOWN, LogProbs, Rival, answer_numbers, log_softmax
 from sp_search.tasks.registry import Task
 from sp_search.types import Split
@@ -74,8 +74,8 @@ class RivalsTogether:
 
 
 def weighed(first: LogProbs, second: LogProbs, share: float) -> LogProbs:
-    """Log-probabilities by the weighted mean of two, (N, A) each."""
-    return log_softmax(share * first + (1 - share) * second)
+    """Log-probabilities by the weighted mean of two, (N, A) each, as their weights were fitted."""
+    return log_softmax((share * normalised(first) + (1 - share) * normalised(second)).astype(np.float32))
 
 
 def with_both(rivals: Sequence[Rival], task: Task, splits: Mapping[str, Split]) -> list[Rival | RivalsTogether]:
@@ -87,7 +87,7 @@ def with_both(rivals: Sequence[Rival], task: Task, splits: Mapping[str, Split]) 
         splits: has valid, on which the weight is chosen too, as those of an ensemble's members are.
     """
     valid, pair = splits["valid"], tuple(rivals[:2])
-    if len(pair) < 2 or not task.slots:
+    if len(pair) < 2 or not task.chooses:
         return [*rivals]
     legal = RivalsTogether((pair[0], pair[1]), 0.5).legal
     gold = answer_numbers(legal, valid.answers)

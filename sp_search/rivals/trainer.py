@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from sp_search.errors import CheckpointError
+from sp_search.metrics.accuracy import Answer
+from sp_search.metrics.ensemble import normalised
 from sp_search.metrics.measures import measure
 from sp_search.metrics.parts import deciding, known_answers, with_parts
 from sp_search.metrics.tally import Tally
@@ -43,6 +45,7 @@ class RivalTrainer:
     def __init__(self, task: Task, corpus: Corpus) -> None:
         """Fit on a corpus's training split, for a task."""
         self._task, self._splits = task, corpus.splits
+        self._legal = tuple(dict.fromkeys(corpus.splits["train"].answers))  # a rival may be fitted on a part of them
         self._known = known_answers(task, corpus.splits)
         self._decides = deciding(task, corpus.splits, self._known)
         self._trials: dict[int, _Trial] = {}
@@ -105,7 +108,7 @@ class RivalTrainer:
 
     def evaluate(self, number: int, split: str) -> dict[str, float]:
         """The task's metrics of a fitted trial on a split, and loss in nats per answer where one is known."""
-        return self._measured(self.rival(number), self.scores(number, split), split)[0]
+        return self._measured(self.scores(number, split), split)[0]
 
     def measure(
         self, shares: Mapping[int, float], split: str, given: Sequence[tuple[LogProbs, float]] = ()
@@ -113,27 +116,30 @@ class RivalTrainer:
         """What trials answer to a split together, see `MultiTrialTrainer.measure`; nobody gives anything else."""
         assert not given
         began = time.perf_counter()
-        summed = sum(share * self.scores(number, split) for number, share in shares.items())
-        rival = self.rival(next(iter(shares)))
-        metrics, tallies = self._measured(rival, np.asarray(summed), split)
+        (first, *others) = ((share, self.scores(number, split)) for number, share in shares.items())
+        summed = first[1] if not others else sum(share * normalised(scores) for share, scores in (first, *others))
+        log_probs = np.asarray(summed, dtype=np.float32)
+        metrics, tallies = self._measured(log_probs, split)
         rate = len(self._splits[split]) / (time.perf_counter() - began)
         return {
             "metrics": metrics,
             "intervals": {name: tally.interval() for name, tally in tallies.items()},
             "tally": tallies[self._decides],
-            "answers": self._answered(rival, np.asarray(summed), split),
+            "answers": self._answered(log_probs, split),
             "train_s": round(sum(self.rival(number).train_s for number in shares), 3),
             "utterances_per_s": round(rate, 1),
         }
 
     def scores(self, number: int, split: str) -> LogProbs:
         """Log-probabilities of the answers that training has, (N, A)."""
-        return self.rival(number).log_probs(self._splits[split])
+        rival = self.rival(number)
+        if rival.legal == self._legal:
+            return rival.log_probs(self._splits[split])
+        return rival.scores(self._splits[split], self._legal)
 
     def events(self, split: str) -> tuple[Numbers, Numbers]:
         """The right answer of each utterance of a split, -1 where training lacks it, and the utterance: (N,)."""
-        legal = tuple(dict.fromkeys(self._splits["train"].answers))
-        gold = answer_numbers(legal, self._splits[split].answers)
+        gold = answer_numbers(self._legal, self._splits[split].answers)
         return gold, np.arange(len(gold))
 
     def save(self, number: int, folder: Path, note: Mapping[str, Any] | None = None) -> None:
@@ -171,24 +177,27 @@ class RivalTrainer:
     def _fitted(self, settings: RivalSettings) -> Rival:
         return self._counted(settings.method, *settings.counted.items()).fit(settings)[0]
 
-    def _answered(self, rival: Rival, log_probs: LogProbs, name: str) -> list[Answered]:
+    def _named(self, log_probs: LogProbs) -> list[Answer]:
+        return [self._legal[number] for number in log_probs.argmax(axis=1)]
+
+    def _answered(self, log_probs: LogProbs, name: str) -> list[Answered]:
         """Each answer to a split with its probability and that of the wanted answer; log_probs is (N, A)."""
-        gold = answer_numbers(rival.legal, self._splits[name].answers)
+        gold = answer_numbers(self._legal, self._splits[name].answers)
         given, wanted = np.exp(log_probs.max(-1)), np.exp(log_probs[np.arange(len(gold)), np.maximum(gold, 0)])
         return [
             Answered(words, round(float(p), 6), round(float(q), 6) if number >= 0 else None)
-            for words, p, q, number in zip(rival.named(log_probs), given, wanted, gold, strict=True)
+            for words, p, q, number in zip(self._named(log_probs), given, wanted, gold, strict=True)
         ]
 
     def _count(self, method: RivalMethod, *counted: tuple[str, Any]) -> CountedCorpus:
         return CountedCorpus.of(dict(counted), fitted_on(method, self._splits["train"]), self._splits["valid"])
 
-    def _measured(self, rival: Rival, log_probs: LogProbs, name: str) -> tuple[dict[str, float], dict[str, Tally]]:
+    def _measured(self, log_probs: LogProbs, name: str) -> tuple[dict[str, float], dict[str, Tally]]:
         split = self._splits[name]
-        whole = measure(self._task.metrics, rival.named(log_probs), split.answers)
+        whole = measure(self._task.metrics, self._named(log_probs), split.answers)
         tallies = with_parts(whole, split.answers, self._known)
         values = {metric: tally.value for metric, tally in tallies.items()}
-        loss = log_loss(log_probs, answer_numbers(rival.legal, split.answers))
+        loss = log_loss(log_probs, answer_numbers(self._legal, split.answers))
         return values if loss is None else values | {"loss": loss}, tallies
 
 

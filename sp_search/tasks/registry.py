@@ -33,11 +33,16 @@ class Task:
         """The metric by which a search chooses."""
         return self.metrics[0]
 
+    @property
+    def chooses(self) -> bool:
+        """Whether the best of all answers of training is taken; others are written symbol by symbol."""
+        return self.decoding == "best"
+
     def spell(self, words: Sequence[str]) -> tuple[str, ...]:
         """The symbols of an answer: `B-city n e w | y o r k E-city`.
 
         Raises:
-            ConfigError: a word to be spelled has the blank in it.
+            ConfigError: a word to be spelled has a blank in it, or the sign that stands for one.
         """
         if self.answer_format == "words":
             return tuple(words)
@@ -47,8 +52,11 @@ class Task:
             if is_mark := self.is_mark(word):
                 symbols.append(word)
             else:
-                if BLANK in word:
-                    raise ConfigError(f"task {self.name}: expected words without {BLANK!r} to spell, got {word!r}")
+                if BLANK in word or len(word.split()) != 1:
+                    raise ConfigError(
+                        f"task {self.name}: expected words without blanks and {BLANK!r} to spell, got {word!r}; take "
+                        f"task.answer_format=words, or give its words one by one"
+                    )
                 symbols += [*((BLANK,) if after_word else ()), *word]
             after_word = not is_mark
         return tuple(symbols)

@@ -38,7 +38,7 @@ class Evidence:
     train: Split
     dictionary: Dictionary
     embedding: npt.NDArray[np.float32]  # (V, D), the LM's, by dictionary id
-    likelihood: npt.NDArray[np.float64] | None  # (C, V - 4), engine.likelihood's scores; for likelihood only
+    likelihood: npt.NDArray[np.float64] | None  # (C, V - 4), of `engine.answer.label_likelihood`; for likelihood only
 
 
 def build_verbalizer(kind: str, evidence: Evidence, seed: int) -> Verbalizer:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import re
 import shutil
@@ -8,7 +9,7 @@ import pytest
 from sp_search.errors import CheckpointError, DataError
 from sp_search.export.predictor import check_partner, labelled_answers, load_predictor
 from sp_search.metrics.accuracy import hits
-from sp_search.prompts.file import load_prompt, save_prompt
+from sp_search.prompts.file import DIGEST, load_prompt, save_prompt
 from tests.export.winner import DEEP
 from tests.tiny import ANSWERS, CPU, split_of, tiny_dictionary, tiny_lm
 
@@ -182,3 +183,33 @@ def test_a_prompt_of_another_format_is_refused(winner, got):
     assert refusal(winner) == (
         f"{winner.folder}: expected an exported prompt of format 3, got {got}; export it again with this version"
     )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda tensors, document: document.update(members=[]), "expected an answer of one member or more, got none"),
+        (
+            lambda tensors, document: tensors.update({"0.keys": tensors["0.keys"][:, :1]}),
+            "expected prompt tensors of shapes",
+        ),
+    ],
+    ids=["no member", "another shape"],
+)
+def test_an_edited_export_is_refused_in_one_line(any_winner, tmp_path, spoil, message):
+    folder = shutil.copytree(any_winner.folder, tmp_path / "edited")
+    tensors, document = load_prompt(folder)
+    spoil(tensors, document)
+    save_prompt(folder, tensors if document["members"] else {}, document)
+    with pytest.raises(CheckpointError, match=message):
+        predictor_of(replace(any_winner, folder=folder))
+
+
+def test_tensors_that_are_none_are_refused_though_the_document_names_them(any_winner, tmp_path):
+    folder = shutil.copytree(any_winner.folder, tmp_path / "edited")
+    (folder / "prompt.safetensors").write_bytes(b"not tensors")
+    place = folder / "prompt.json"
+    document = json.loads(place.read_text())
+    place.write_text(json.dumps({**document, DIGEST: hashlib.sha256(b"not tensors").hexdigest()}))
+    with pytest.raises(CheckpointError, match="expected tensors, got"):
+        load_prompt(folder)

@@ -93,7 +93,7 @@ def test_a_folder_that_lost_a_tensor_is_refused(tmp_path):
     _, folder = exported(tmp_path, RETRIEVAL, data)
     tensors, document = load_prompt(folder)
     save_prompt(folder, {name: tensor for name, tensor in tensors.items() if name != "0.answer"}, document)
-    with pytest.raises(CheckpointError, match=r"best: expected a whole rival, got one that lacks 'answer'$"):
+    with pytest.raises(CheckpointError, match=r"best: expected a whole rival, got a damaged one \('answer'\)"):
         predicted(folder, data, data.corpus.splits["test"])
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 from safetensors import SafetensorError
 
+from sp_search.files import write
 from sp_search.files.write import atomic_write, write_text
 
 
@@ -57,3 +58,10 @@ def test_a_killed_writer_leaves_the_older_file(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
     assert done.returncode == -signal.SIGKILL
     assert path.read_text() == "before"
+
+
+def test_a_durable_file_has_its_name_forced_to_the_disk_too(tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr(write, "force_to_disk", lambda path: forced.append(path))
+    write_text(tmp_path / "a", "x", durable=True)
+    assert [path == tmp_path for path in forced] == [False, True]

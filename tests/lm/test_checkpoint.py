@@ -290,3 +290,8 @@ def test_that_pickle_would_have_run_had_it_been_trusted(tmp_path):
 def test_the_real_lm_is_imported_with_its_shape():
     shape = import_checkpoint(shared("lm", "hubert100_6x256", "checkpoint_best.pt")).architecture
     assert (shape.layers, shape.embed_dim, shape.attention_heads, shape.vocab_size) == (6, 256, 4, 104)
+
+
+def test_weights_that_are_no_tensors_are_refused(write, model):
+    with pytest.raises(CheckpointError, match="expected tensors by name under model"):
+        import_checkpoint(write({**model.state_dict(), "decoder.x": 3}))

@@ -265,3 +265,12 @@ def test_what_settings_and_prompts_say_of_tokens_is_taken_together():
 def test_a_prompt_that_says_it_in_another_form_is_refused(found):
     with pytest.raises(CheckpointError, match=r"^p: expected the LM's unit_offset, bos, eos as numbers, got "):
         lm_tokens_in(Path("p"), {"lm": {"tokens": found}})
+
+
+@pytest.mark.parametrize("rows", [500, 510])
+def test_an_embedding_of_other_rows_than_the_vocabulary_is_refused(folder, rows):
+    named = weights(folder)
+    named["model.embed_tokens.weight"] = torch.zeros(rows, named["model.embed_tokens.weight"].shape[1])
+    save_file(named, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=rf"expected an embedding of \d+ rows, as vocab_size says, got {rows}"):
+        load(folder)

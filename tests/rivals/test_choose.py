@@ -12,7 +12,7 @@ from sp_search.rivals import choose
 from sp_search.rivals.choose import Yardstick, chosen_settings, drawn, fit_rivals
 from sp_search.rivals.rival import CountedCorpus
 from sp_search.rivals.settings import RivalSettings
-from sp_search.tasks.registry import TASKS
+from sp_search.tasks.registry import TASKS, get_task
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import load_corpus
 from tests.shared import shared
@@ -25,8 +25,9 @@ def with_texts(split):
     return replace(split, answers=tuple(TEXTS[ANSWERS.index(answer)] for answer in split.answers))
 
 
-def yardstick(task):
-    return Yardstick(TASKS[task], frozenset(), TASKS[task].decides)
+def yardstick(name):
+    task = get_task(name, decoding="free") if name == "asr" else get_task(name)
+    return Yardstick(task, frozenset(), task.decides)
 
 
 def strength_on_valid(task, settings, train, valid):

@@ -149,5 +149,5 @@ def test_an_absent_file_is_said_to_be_absent(tmp_path):
 def test_a_rival_without_a_tensor_is_refused():
     rival = fitted(NGRAM)
     tensors = {name: tensor for name, tensor in rival.tensors().items() if name != "bias"}
-    with pytest.raises(CheckpointError, match=r"^here: expected a whole rival, got one that lacks 'bias'$"):
+    with pytest.raises(CheckpointError, match=r"^here: expected a whole rival, got a damaged one \('bias'\)$"):
         Rival.load(rival.document(), tensors, "here")

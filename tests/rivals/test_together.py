@@ -65,7 +65,7 @@ def test_their_weight_has_the_lowest_log_loss_on_valid_of_a_fine_grid_at_the_tem
 @given(st.floats(0, 1), st.integers(0, 10_000))
 def test_a_weight_of_one_or_none_leaves_one_of_them_and_all_in_between_are_probabilities(share, seed):
     draw = np.random.default_rng(seed)
-    first, second = (log_softmax(draw.normal(size=(5, 4)) * 9, axis=1).astype(np.float32) for _ in range(2))
+    first, second = (log_softmax(draw.normal(size=(5, 4)) * 4, axis=1).astype(np.float32) for _ in range(2))
     np.testing.assert_allclose(weighed(first, second, 1.0), first, atol=1e-5)
     np.testing.assert_allclose(weighed(first, second, 0.0), second, atol=1e-5)
     np.testing.assert_allclose(np.exp(weighed(first, second, share)).sum(axis=1), 1.0, atol=1e-5)
@@ -81,7 +81,7 @@ def test_they_stand_in_front_only_where_valid_calls_them_better_than_the_best_be
     blind = replace(rivals[1], scale=0.0)  # every answer alike: together they answer as the first does alone
     assert with_both((rivals[0], blind), INTENT, SPLITS) == [rivals[0], blind]
     assert with_both(rivals[:1], INTENT, SPLITS) == [rivals[0]]
-    assert with_both(rivals, TASKS["asr"], SPLITS) == [*rivals]
+    assert with_both(rivals, replace(INTENT, decoding="legal"), SPLITS) == [*rivals]
 
 
 def test_rivals_that_know_other_answers_know_all_of_them_together():
@@ -113,3 +113,7 @@ def test_what_is_told_of_both_has_the_cost_of_both_and_is_paired_with_the_winner
     assert baseline["against"]["difference"] == pytest.approx(1 - baseline["test"]["accuracy"])
     assert [other["name"] for other in told["other_rivals"]] == [rival.name for rival in rivals]
     assert replace(both, share=1.0).answers(test) == rivals[0].answers(test)
+
+
+def test_written_answers_are_no_matter_of_one_class_whatever_the_task(rivals):
+    assert with_both(rivals, replace(INTENT, decoding="free"), SPLITS) == [*rivals]

@@ -8,6 +8,7 @@ import pytest
 from sp_search.errors import CheckpointError, ConfigError
 from sp_search.metrics.accuracy import hits
 from sp_search.metrics.measures import measure
+from sp_search.rivals import trainer as trainer_module
 from sp_search.rivals.rival import CountedCorpus
 from sp_search.rivals.settings import RivalSettings
 from sp_search.rivals.trainer import RivalTrainer, saved_rival
@@ -139,3 +140,20 @@ def test_a_trial_that_left_is_forgotten():
     trainer.remove(0)
     with pytest.raises(KeyError):
         trainer.advance([0], {0: BUDGET})
+
+
+def test_a_rival_that_is_fitted_on_a_part_answers_among_all_of_training(monkeypatch):
+    train = CORPUS.splits["train"]
+    lacking = train.answers[0]
+    part = train.take(np.flatnonzero([answer != lacking for answer in train.answers]))
+    monkeypatch.setattr(trainer_module, "fitted_on", lambda method, split: part)
+    trainer = trainer_with(NGRAM, RETRIEVAL)
+    for left in ([0, 1], [1]):
+        trainer.advance(left, dict.fromkeys(range(2), BUDGET))
+    gold, _ = trainer.events("valid")
+    scores = [trainer.scores(number, "valid") for number in range(2)]
+    assert {one.shape for one in scores} == {(40, len(set(train.answers)))}
+    assert gold.max() < scores[0].shape[1]
+    together = trainer.measure({0: 0.5, 1: 0.5}, "valid")
+    assert lacking not in {one.words for one in together["answers"]}
+    assert together["metrics"]["accuracy"] > 0.5

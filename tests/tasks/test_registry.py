@@ -62,7 +62,9 @@ def test_any_symbols_are_some_words(symbols):
 
 
 def test_a_word_with_the_blank_in_it_cannot_be_spelled():
-    with pytest.raises(ConfigError, match=r"^task asr: expected words without '\|' to spell, got 'a\|b'$"):
+    with pytest.raises(
+        ConfigError, match=r"without blanks and '\|' to spell, got 'a\|b'; take task"
+    ):
         get_task("asr", answer_format="characters").spell(["a|b"])
 
 
@@ -72,3 +74,9 @@ def test_what_a_task_measures_is_known_by_its_name():
         "label": "accuracy", "keyword": "accuracy", "intent": "accuracy",
         "asr": "char_accuracy", "slots": "slot_type_f1",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["turn on", "a\tb", "", " "])
+def test_a_word_with_an_inner_blank_cannot_be_spelled_either(word):
+    with pytest.raises(ConfigError, match="expected words without blanks"):
+        get_task("label", answer_format="characters", field="labels").spell([word])

@@ -11,6 +11,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from sp_search.errors import CheckpointError
 from sp_search.units.kmeans_file import import_kmeans
+from sp_search.units.kmeans_store import load_centroids
 from sp_search.units.quantizer import nearest
 from tests.damage import NOT_OURS, cut_off, garbled
 from tests.shared import shared
@@ -122,3 +123,11 @@ def test_a_damaged_model_is_refused_or_read_never_crashes(tmp_path):
         fault = fault_of(path)
         assert not fault or fault.startswith(f"{path}: expected a k-means model")
         assert fault or damaged not in NOT_OURS
+
+
+def test_a_flipped_byte_in_the_cache_is_no_other_quantizer(tmp_path):
+    joblib.dump(MODELS["mini-batch"](), tmp_path / "km.bin")
+    wanted = load_centroids(tmp_path / "km.bin", tmp_path / "cache")
+    (kept,) = (tmp_path / "cache" / "kmeans").iterdir()
+    kept.write_bytes(kept.read_bytes()[:-1] + b"\x7f")
+    np.testing.assert_array_equal(load_centroids(tmp_path / "km.bin", tmp_path / "cache"), wanted)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,16 +27,15 @@ from sp_search.config import Settings
 from sp_search.engine.runtime.device import DtypeName, device_kind, dtype_name, pick_device, pick_dtype
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.probe_trainer import check_probe
-from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
+from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.errors import ConfigError, UserError
+from sp_search.errors import ConfigError
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_lm import UnitLM
 from sp_search.message import say
 from sp_search.metrics.parts import said
-from sp_search.rivals.settings import RIVALS, RivalSettings, is_rival
+from sp_search.rivals.settings import RIVALS, is_rival
 from sp_search.search.base.choices import Choice
-from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.pruners import read_pruner
 from sp_search.search.base.rungs import measuring_cost
@@ -45,13 +44,11 @@ from sp_search.search.base.space import Space, read_params, read_space
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.search.study.sampler import read_sampler
 from sp_search.search.study.study import StudyIdentity, load_study
+from sp_search.search.study.trial_checks import check_members, trial_faults
 from sp_search.search.study.warm_start import fitting, warm_trials
 from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Params
 from sp_search.units.quantizer import Quantizer
-
-TRIED = 200
-"""How many trials are drawn from the space and checked before a search begins; only cheap checks are made."""
 
 SHOWN_FAULTS = 10
 
@@ -114,6 +111,7 @@ def prepare_search(config: Settings, tell: Callable[[str], None] | None = None) 
     first = tried(faults, lambda: _first_trials(config, space, lm.architecture, tell)) if space else ()
     if space is not None:
         faults += trial_faults(space, data, lm.architecture, first or (), config.schedule.seed)
+        tried(faults, lambda: check_members(methods_of(space), recipe.task, config.winner.members))
     tried(faults, lambda: read_sampler(config.schedule.sampler))
     tried(faults, lambda: _pruner(config))
     if faults or space is None:
@@ -226,31 +224,9 @@ def searches_rivals(space: Space) -> bool:
     return any(is_rival({"method": method}) for method in methods_of(space))
 
 
-def trial_faults(
-    space: Space, data: TaskData, architecture: Architecture, first: tuple[Params, ...], seed: int
-) -> list[str]:
-    """The faults of trials of a space on this corpus and LM: each fault once, with a trial that has it."""
-    found: dict[str, str] = {}
-    for params in _tried_trials(space, first, seed):
-        try:
-            if is_rival(params):
-                RivalSettings.from_params(params)
-            else:
-                data.check_trial(TrialHParams.from_params(params), architecture)
-        except UserError as error:
-            found.setdefault(str(error), ", ".join(f"{name}={value}" for name, value in params.items()))
-    return [f"space: a trial of it can't run: {fault} (as with {trial})" for fault, trial in found.items()]
-
-
 def _of_whole(task: str) -> str:
     """The metric of a trial's report that decides where no part of valid does."""
     return f"{VALID}{get_task(task).decides}"
-
-
-def _tried_trials(space: Space, first: tuple[Params, ...], seed: int) -> Iterator[Params]:
-    """The first trials, with missing parameters drawn, and trials drawn from the whole space."""
-    yield from draws(space, len(first), seed, given=first)
-    yield from draws(space, TRIED, seed)
 
 
 def methods_of(space: Space) -> list[str]:

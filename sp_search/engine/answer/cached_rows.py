@@ -27,6 +27,9 @@ from sp_search.engine.transformer.rotary import Rotation, rotation_at
 class CachedRows:
     """The newest row of every utterance of a batch, under one prompt."""
 
+    silent = 0.0
+    """A prompt always says something."""
+
     def __init__(self, weights: FoldedWeights, candidate: Candidate, batch: AnswerBatch, longest: int) -> None:
         """Compute all rows up to `<s>`; no answer will be longer than `longest` symbols."""
         self._weights, self._candidate = weights, candidate

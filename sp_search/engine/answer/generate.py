@@ -34,7 +34,7 @@ class GeneratedAnswer:
     """One utterance's answer."""
 
     symbols: tuple[int, ...]
-    logp: float  # the weighted mean over prompts, of its symbols and of `</s>` where it came to one; nats
+    logp: float  # the weighted mean over who says anything, of its symbols and of `</s>` where it came to one; nats
 
 
 @torch.inference_mode()
@@ -85,6 +85,10 @@ def generate_answers(
 
 class Rows(Protocol):
     """Who writes: what comes next in every utterance's answer."""
+
+    @property
+    def silent(self) -> Tensor | float:
+        """(B, 1), 1 where it says nothing of an utterance, else 0."""
 
     def log_probs(self) -> Tensor:
         """Log-probability of each symbol to come next, and of `</s>` last: (B, C + 1), nats."""
@@ -138,8 +142,9 @@ class _Generation:
             scores = self._log_probs()
 
     def _log_probs(self) -> Tensor:
-        """The weighted mean of the members' log-probabilities, (B, C + 1)."""
-        return torch.stack([share * member.log_probs() for share, member in self._members]).sum(0)
+        """The weighted mean of what those members say that say anything, (B, C + 1)."""
+        said = torch.stack([share * member.log_probs() for share, member in self._members]).sum(0)
+        return said / (1 - sum(share * member.silent for share, member in self._members))
 
     def _legal(self, scores: Tensor, nodes: list[int]) -> Tensor:
         """-inf for what may not follow."""

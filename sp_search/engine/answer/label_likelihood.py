@@ -31,14 +31,18 @@ MAX_UTTERANCES = 2000
 
 @torch.no_grad()
 def next_unit_logp(weights: FoldedWeights, split: Split, chosen: npt.NDArray[np.int64]) -> Tensor:
-    """What the LM without any prompt expects behind `<s>`: log-probabilities, (N, columns), of the chosen ones."""
+    """What the LM without any prompt expects behind `<s>`: log-probabilities, (N, columns), of the chosen ones.
+
+    Utterances that are longer than the LM's positions are cut: a trial may cut them too (`max_source_units`).
+    """
     separator = weights.tokens[SEPARATOR].float() / weights.architecture.token_scale
     prompt = TrialPrompt(PromptTensors(separator=separator), range(0), is_infix=False)
-    lengths = np.diff(split.offsets)[chosen]
+    longest = weights.architecture.max_positions - 2  # `</s>` in front and `<s>`
+    lengths = np.diff(split.offsets)[chosen].clip(max=longest)
     found = torch.empty(len(chosen), weights.architecture.columns)
     for batch in eval_batches(lengths, TOKENS_PER_BATCH):
         sources = [split.source(int(chosen[i])) for i in batch]
-        block = collate_sources(sources, max_units=0, device=weights.device)
+        block = collate_sources(sources, max_units=longest, device=weights.device)
         source = run_source(weights, block, source_levels([prompt.first_live_layer], weights.architecture.layers))
         nothing = torch.empty(1, len(batch), 0, dtype=torch.int64, device=weights.device)
         target = sequence_answers(nothing, predicts_separator=False)

@@ -59,6 +59,11 @@ class RecalledRows:
         self._is_sure = self._mass.amax(-1, keepdim=True) >= SURE  # (B, 1)
         self._symbols, self._written = symbols, 0
 
+    @property
+    def silent(self) -> Tensor:
+        """(B, 1), 1 where it is not sure, else 0."""
+        return (~self._is_sure).float()
+
     def log_probs(self) -> Tensor:
         """Log-probability of each symbol to come next, `</s>` last: (B, C + 1), nats; all 0 where it is not sure."""
         mass = self._mass.new_zeros(len(self._mass), self._symbols + 1)

@@ -130,6 +130,12 @@ def check_lengths(
     too_long = np.flatnonzero(lengths > longest)
     if len(too_long):
         first, taken = int(too_long[0]), f", {prompt} of them the prompt's" if prompt else ""
+        if longest < 1:
+            raise DataError(
+                f"{place}: expected room for an utterance in the {max_positions} positions of the LM{why}{taken}, "
+                f"got {max_positions - prompt - 2} for an answer of {answer_units}; search with a shorter prompt "
+                f"(space.prompt_length)"
+            )
         raise DataError(
             f"{place} utterance {first + 1}: expected at most {longest} units for an LM of {max_positions} "
             f"positions{why}{taken}, got {int(lengths[first])} (too long: {len(too_long)}); cut them, or search with "

@@ -136,7 +136,7 @@ class SourceCache:
         for b in missing:
             if names[b] in self._kept:
                 parts = parts | self._kept[names[b]].parts
-        top = max(parts.columns, *parts.inputs, 0)
+        top = max(parts.columns - 1, *parts.inputs, 0)
         part = block if len(missing) == len(names) else block.take(missing)
         inputs: list[Tensor] = []
         computed = run_source(self._weights, part, levels | parts.entries | {top}, inputs)

@@ -45,6 +45,9 @@ def backend_of(compile: bool) -> str | None:
 
 @cache
 def _compiled(function: Callable[..., tuple[Tensor, ...]], backend: str) -> Callable[..., tuple[Tensor, ...]]:
-    """Compile for detached tensors only: dynamo would compile again for tensors with gradients, up to eight times."""
+    """Compile for detached tensors only: dynamo would compile again for tensors with gradients, up to eight times.
+
+    None stands for a bias that an architecture lacks.
+    """
     compiled = torch.compile(function, backend=backend, dynamic=True)
-    return lambda *tensors: compiled(*(tensor.detach() for tensor in tensors))
+    return lambda *tensors: compiled(*(None if tensor is None else tensor.detach() for tensor in tensors))

@@ -1,8 +1,8 @@
 """Chooses the size of micro-batches: by the width of the LM on a CPU, by a memory probe on a GPU.
 
-The size affects how sums are rounded. So it never depends on a measured time, and on one machine it is always the
-same. The probe is a real step of this LM on this corpus: one trial with a prompt in every layer, forward and
-backward.
+The size affects how sums are rounded. So it never depends on a measured time: on one CPU it is always the same, and
+on a GPU where the same memory is free. A study records it. The probe is a real step of this LM on this corpus: one
+trial with a prompt in every layer, forward and backward.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def _taken(memory: Memory, step: Step, rows: int) -> tuple[int, int]:
 
 def _step(lm: UnitLM, weights: FoldedWeights, data: TaskData, order: npt.NDArray[np.int64]) -> Step:
     """A step on the first utterances in an order; they are repeated if there are too few."""
-    depth = weights.architecture.layers
-    settings = TrialHParams.from_params(
-        {"prompt_length": 20, "depth": depth, "side": "bottom", "lr": 0.01, "verbalizer": "linear"}
-    )
+    architecture, behind = weights.architecture, data.answers["train"].shape[1] + 2
+    prompt: dict[str, int | float | str] = {"prompt_length": 20, "depth": architecture.layers, "side": "bottom"}
+    longest = max(1, architecture.max_positions - behind - 20)  # as trials cut utterances that are too long
+    settings = TrialHParams.from_params({**prompt, "lr": 0.01, "verbalizer": "linear", "max_source_units": longest})
     trial = new_trial(settings, lm, data.verbalizer_units(settings, lm.embedding), seed=0, budget=1)
     train_step = TrainStep(weights, data, SourceCache(weights, 0, rows=0), MicrobatchSize(UNBOUNDED))
-    lengths, behind = np.diff(data.train.offsets), data.answers["train"].shape[1] + 2
+    lengths = np.diff(data.train.offsets).clip(max=longest)
 
     def step(rows: int) -> int:
         chosen = np.resize(order, rows)

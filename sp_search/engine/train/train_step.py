@@ -60,7 +60,7 @@ class TrialUpdate:
 
     @classmethod
     def of(cls, trial: LiveTrial, block: SourceBatch, symbols: Tensor, answer_tokens: int) -> TrialUpdate:
-        """Draw the dropout of a trial and count its positions, for a batch with `tokens` answer tokens in total."""
+        """Draw the dropout of a trial and count its positions, for a batch with `answer_tokens` in all answers."""
         settings, (utterances, longest) = trial.settings, symbols.shape
         scored = answer_tokens + utterances * (settings.score_separator + settings.score_end)
         all_tokens = block.tokens_in_all + answer_tokens + utterances

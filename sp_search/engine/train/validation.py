@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sp_search.engine.answer.answer_tree import answer_numbers
 from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers, Symbols, written_shares
+from sp_search.engine.answer.pool import pooled
 from sp_search.engine.answer.recall import Recalled
 from sp_search.engine.answer.score import gold_choices
 from sp_search.engine.prompted.source_cache import SourceCache
@@ -79,10 +80,11 @@ class Validator:
         """
         split, answers = self._data.corpus.splits[name], self._data.answers[name]
         if not self._answerer.writes:
-            scored = [(self._scores(trial, split), share) for trial, share in trials] + list(given)
-            return self._answerer.chosen(torch.stack([share * scores for scores, share in scored]).sum(0), answers)
+            scored = [(share, self._scores(trial, split)) for trial, share in trials]
+            return self._answerer.chosen(pooled(scored + [(share, scores) for scores, share in given]), answers)
         if len(trials) == 1 and not given:
             return self._evaluated([trials[0][0]], split, answers)[0]
+        assert all(trial.own_lm is None for trial, _ in trials), "LMs of their own write alone"
         candidates, shares = zip(*[(trial.candidate(), share) for trial, share in trials], strict=True)
         table, device = self._answerer.answer_table, self._weights.device
         recalled = [Recalled(share, table, log_probs.to(device)) for log_probs, share in given]

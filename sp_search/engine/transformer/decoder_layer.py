@@ -150,7 +150,7 @@ class _FeedForward(torch.autograd.Function):
     """x + fc2(relu(fc1(norm(x)))). Written by hand to work in place on the tensors of width F."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: FoldedLayer, *weights: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: FoldedLayer, *weights: Tensor | None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])  # (T, D)
         of_up, of_down = (layer.fc1.weight, layer.fc2.weight) if layer.backend else (layer.fc1.ahead, layer.fc2.ahead)
         run = compiled_piece(_feed_forward, layer.backend)
@@ -171,7 +171,13 @@ class _FeedForward(torch.autograd.Function):
         on_weights: tuple[Tensor | None, ...] = (None,) * 4
         if ctx.needs_input_grad[2]:
             normed = F.layer_norm(rows, rows.shape[-1:])
-            on_weights = on_hidden.T @ normed, on_hidden.sum(0), above.T @ hidden, above.sum(0)
+            has_up, has_down = ctx.needs_input_grad[3], ctx.needs_input_grad[5]  # biases, which some LMs lack
+            on_weights = (
+                on_hidden.T @ normed,
+                on_hidden.sum(0) if has_up else None,
+                above.T @ hidden,
+                above.sum(0) if has_down else None,
+            )
         return on_rows.view(upstream[0].shape), None, *on_weights
 
 

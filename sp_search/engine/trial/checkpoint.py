@@ -25,6 +25,11 @@ from sp_search.units.fairseq_file import UNREADABLE
 
 SEAL = hashlib.sha256().digest_size * 2
 """Bytes of the sha256 at the end of the file, in hex digits."""
+NEEDED = {
+    "settings", "units", "tensors", "last_step", "optimizer", "generator", "updates", "utterances_seen", "segments",
+    "train_s", "note",
+}  # fmt: skip
+"""What a saved state has, of earlier versions too."""
 START_ANEW = "remove it to train the trial from its start"
 
 
@@ -62,7 +67,7 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: expected a trial's saved state, found no such file") from error
     except (pickle.UnpicklingError, *UNREADABLE) as error:
         raise CheckpointError(f"{path}: expected a trial's saved state, got a file torch can't read") from error
-    if not isinstance(state, dict) or not {"settings", "units", "tensors", "segments", "note"} <= state.keys():
+    if not isinstance(state, dict) or not state.keys() >= NEEDED:
         raise CheckpointError(f"{path}: expected a trial's saved state, got another kind of file")
     return state
 

@@ -21,6 +21,9 @@ from sp_search.tasks.verbalizers import Evidence, build_verbalizer, check_units
 from sp_search.types import Corpus, Split
 from sp_search.units.dictionary import Dictionary
 
+MOST_CHOICES = 16_384
+"""All beginnings of answers are scored in one tree, whose mask has the square of their number."""
+
 Scores = npt.NDArray[np.float64]
 
 
@@ -75,7 +78,7 @@ class TaskData:
         return build_verbalizer(kind, evidence, settings.verbalizer_seed).units
 
     def check_trial(self, settings: TrialHParams, architecture: Architecture) -> None:
-        """Refuse a trial that can't run on an LM and this corpus. The check is cheap.
+        """Refuse a trial that can't run on an LM and this corpus.         The check is cheap.
 
         Raises:
             ConfigError: its depth, probe layer, verbalizer or `score_end` does not fit.
@@ -131,7 +134,19 @@ def task_data(
 
     Raises:
         DataError: a split has labels that training lacks, or answers that do not suit the task.
+        ConfigError: answers are chosen, and there are too many of them.
     """
     space = LabelSpace.from_split(corpus.splits["train"], task)
     answers = {name: space.encode(split, task) for name, split in corpus.splits.items()}
+    if task.chooses:
+        _check_choices(space)
     return TaskData(corpus, dictionary, task, space, answers, likelihood_scores)
+
+
+def _check_choices(space: LabelSpace) -> None:
+    begun = {answer[:end] for answer in space.answers for end in range(1, len(answer) + 1)}
+    if len(begun) > MOST_CHOICES:
+        raise ConfigError(
+            f"task.decoding: expected at most {MOST_CHOICES:,} beginnings of answers to choose among, got "
+            f"{len(begun):,} of {len(space.answers):,} answers; take task.decoding=legal, which writes along them"
+        )

@@ -139,6 +139,8 @@ class LiveTrial:
             "updates": self.updates,
             "utterances_seen": self.utterances_seen,
             "segments": self.segments,
+            "loss_sum": float(self.loss_sum),
+            "scored": self.scored,
             "train_s": self.train_s,
         }
 
@@ -146,8 +148,14 @@ class LiveTrial:
         """Restore the result of `state`; settings, seed and budget must be the same, which `load_state` checks.
 
         Raises:
-            CheckpointError: the tensors belong to another LM or label space.
+            CheckpointError: the tensors belong to another LM or label space, or to labels of other units.
         """
+        if (units := self.verbalized.inputs.tolist()) != state["units"]:
+            raise CheckpointError(
+                f"trial's saved state: expected the units {units!r:.60} for the labels, got {state['units']!r:.60}; "
+                f"it was saved on a machine whose libraries take other units ({self.settings.verbalizer}); "
+                f"go on there, or begin a new study"
+            )
         own = self.named()
         if (wanted := _shapes(own)) != (got := _shapes(state["tensors"])):
             raise CheckpointError(
@@ -166,6 +174,7 @@ class LiveTrial:
         self._restore_generator(state["generator"])
         self.utterances_seen = state["utterances_seen"]
         self.segments = state["segments"]
+        self.loss_sum, self.scored = state.get("loss_sum", 0.0), state.get("scored", 0)
         self.train_s = state["train_s"]
 
     def _restore_generator(self, saved: Tensor) -> None:

@@ -7,7 +7,7 @@ from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.prompts.tensors import PromptTensors
 from sp_search.types import SEPARATOR, SPECIALS
 from tests.plain_form import plain_tail
-from tests.tiny import CPU, tiny_lm, tiny_split
+from tests.tiny import CPU, split_of, tiny_lm, tiny_split
 
 
 def test_what_the_lm_expects_behind_a_separator_is_that_of_the_plain_form():
@@ -34,3 +34,13 @@ def test_scores_are_the_mean_inside_a_label_less_the_mean_outside():
 def test_a_label_that_tells_no_utterances_apart_scores_zero(answers):
     logp = torch.randn(3, SPECIALS + 6, generator=torch.Generator().manual_seed(0))
     assert not likelihood_scores(logp, np.array(answers), symbols=2)[0].any()
+
+
+def test_an_utterance_beyond_the_lms_positions_is_cut_to_them():
+    lm = tiny_lm()
+    fits = lm.architecture.max_positions - 2
+    source = np.random.default_rng(0).integers(SPECIALS, SPECIALS + 16, size=3 * fits).tolist()
+    whole, cut = (split_of([one, [5, 6]], [("on",), ("off",)]) for one in (source, source[:fits]))
+    weights = fold_weights(lm, CPU, torch.float32)
+    found, wanted = (next_unit_logp(weights, split, np.arange(2)) for split in (whole, cut))
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)

@@ -77,9 +77,9 @@ def test_what_is_written_together_is_the_best_mean_at_every_symbol(share):
             rows = RecalledRows(recalled.of(np.array([i])), symbols)
             for symbol in written:
                 rows.feed(torch.tensor([symbol]))
-            mean = (1 - share) * next_log_probs(
-                lm, one, split.source(i).tolist(), written
-            ) + share * rows.log_probs()[0]
+            mean = next_log_probs(lm, one, split.source(i).tolist(), written)
+            if is_sure[i]:
+                mean = (1 - share) * mean + share * rows.log_probs()[0]
             best = int(mean.argmax())
             logp += float(mean[best])
             if best == symbols:
@@ -87,3 +87,14 @@ def test_what_is_written_together_is_the_best_mean_at_every_symbol(share):
             written.append(best)
         assert answer.symbols == tuple(written)
         assert answer.logp == pytest.approx(logp, rel=1e-4, abs=1e-4)
+
+
+def test_a_score_is_of_those_who_say_anything():
+    lm, split = tiny_lm(), tiny_split("test", 4, seed=4)
+    one = candidate(lm, **next(iter(PROMPTS.values())))
+    weights = fold_weights(lm, CPU, torch.float32)
+    unsure = Recalled(0.5, answer_table([(0,), (1,), (2,)], CPU), torch.zeros(4, 3))
+    alone = generate_answers(weights, split, [one], [1.0], longest=4)
+    beside = generate_answers(weights, split, [one], [0.5], longest=4, recalled=[unsure])
+    assert [answer.symbols for answer in beside] == [answer.symbols for answer in alone]
+    assert [answer.logp for answer in beside] == pytest.approx([answer.logp for answer in alone], rel=1e-5)

@@ -53,3 +53,8 @@ def test_a_prompt_takes_of_the_positions_of_an_lm_that_counts_it():
         match=r"at most 3 units for an LM of 10 positions \(its sliding window\), 2 of them the prompt's, got 5 ",
     ):
         check_lengths(np.array([5]), 3, 10, "valid", prompt=2, why=" (its sliding window)")
+
+
+def test_a_prompt_that_leaves_no_position_is_told_to_be_shorter():
+    with pytest.raises(DataError, match=r"in the 20 positions of the LM, 30 of them the prompt's, .*shorter"):
+        check_lengths(np.array([3]), 2, 20, "train", prompt=30)

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from sp_search.engine.runtime.device import GpuMemory, cpu_microbatch_tokens
+from sp_search.engine.train import autosize
 from sp_search.engine.train.autosize import (
     FEW_ROWS,
     MANY_ROWS,
@@ -10,7 +14,7 @@ from sp_search.engine.train.autosize import (
     microbatch_tokens,
 )
 from sp_search.engine.transformer.folded_weights import fold_weights
-from tests.tiny import CPU, tiny_data, tiny_lm
+from tests.tiny import CPU, split_of, tiny_data, tiny_lm
 
 ROW = 64  # tokens
 
@@ -85,3 +89,12 @@ def test_a_gpus_free_memory_counts_what_torch_holds_free(monkeypatch):
     memory = GpuMemory(torch.device("cuda"))
     assert memory.free() == 700 + 200
     assert memory.used_by(lambda: asked.append("run")) == 40
+
+
+def test_the_step_that_is_measured_cuts_utterances_that_the_lm_has_no_positions_for():
+    lm, data = tiny_lm(), tiny_data()
+    train = data.corpus.splits["train"]
+    long = split_of([[5] * 200, *(train.source(i).tolist() for i in range(1, len(train)))], train.answers)
+    data = replace(data, corpus=replace(data.corpus, splits={**data.corpus.splits, "train": long}))
+    step = autosize._step(lm, fold_weights(lm, CPU, torch.float32), data, np.arange(4))
+    assert step(2) == 2 * (lm.architecture.max_positions - 20)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sp_search.engine.trial.checkpoint import TrialRun, load_state, read_state
+from sp_search.engine.trial.checkpoint import TrialRun, load_state, read_state, save_state
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.trial import new_trial
 from sp_search.errors import CheckpointError
@@ -74,7 +74,7 @@ def saved(tmp_path):
 def test_a_state_is_plain_tensors_numbers_and_lists(saved):
     assert set(read_state(saved)) == {
         "settings", "units", "tensors", "optimizer", "generator", "updates", "utterances_seen", "segments", "train_s",
-        "last_step", "of", "note",
+        "last_step", "loss_sum", "scored", "of", "note",
     }  # fmt: skip
 
 
@@ -128,8 +128,9 @@ def test_a_state_of_a_version_that_did_not_name_the_run_is_refused(saved):
 
 
 def test_a_restored_trial_decays_over_the_budget_it_was_given(saved):
-    trial = new_trial(TrialHParams.from_params(TRIALS["infix"]), tiny_lm(), tuple(range(4, 13)), seed=0, budget=7)
-    trial.restore(read_state(saved))
+    state = read_state(saved)
+    trial = new_trial(TrialHParams.from_params(TRIALS["infix"]), tiny_lm(), tuple(state["units"]), seed=0, budget=7)
+    trial.restore(state)
     assert trial.budget == 7
 
 
@@ -222,3 +223,13 @@ def test_a_restored_trial_keeps_the_seconds_it_was_trained(tmp_path):
     trainer.save(1, tmp_path)
     other.add(1, TRIALS["infix"], seed=101, budget=BUDGET, state=tmp_path)
     assert other.measure({1: 1.0}, "test")["train_s"] == trainer.measure({1: 1.0}, "test")["train_s"] > 0
+
+
+@pytest.mark.parametrize("lost", ["optimizer", "generator", "updates", "last_step"])
+def test_a_sealed_state_that_lacks_something_is_refused(tmp_path, lost, monkeypatch):
+    trial = new_trial(TrialHParams.from_params(TRIALS["infix"]), tiny_lm(), tuple(range(4, 13)), seed=0, budget=9)
+    whole = trial.state()
+    monkeypatch.setattr(trial, "state", lambda: {name: value for name, value in whole.items() if name != lost})
+    save_state(trial, TrialRun(0, 9, 8, 0), tmp_path)
+    with pytest.raises(CheckpointError, match="expected a trial's saved state, got another kind of file"):
+        read_state(tmp_path)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sp_search.engine.trial import task_data as task_data_module
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.task_data import task_data
 from sp_search.errors import ConfigError, DataError
@@ -119,3 +120,12 @@ def test_a_prompt_leaves_an_lm_that_counts_its_positions_fewer_units():
     data.check_trial(trial, tiny_architecture(max_positions=24))
     with pytest.raises(DataError, match=r"at most 11 units for an LM of 24 positions, 8 of them the prompt's, got 1"):
         data.check_trial(trial, tiny_architecture(**{**ROTARY, "max_positions": 24}))
+
+
+def test_more_beginnings_of_answers_than_a_tree_can_hold_are_refused_before_it_is_made(monkeypatch):
+    monkeypatch.setattr(task_data_module, "MOST_CHOICES", 12)
+    with pytest.raises(
+        ConfigError,
+        match=r"at most 12 beginnings of answers to choose among, got 13 of 5 answers; take task",
+    ):
+        tiny_data()

@@ -4,6 +4,7 @@ import torch
 from sp_search.engine.trial.hparams import TrialHParams
 from sp_search.engine.trial.lr_schedule import learning_rate
 from sp_search.engine.trial.trial import new_trial
+from sp_search.errors import CheckpointError
 from tests.tiny import tiny_lm
 
 RECIPE = dict(prompt_length=2, depth=0, lr=0.8)
@@ -127,3 +128,21 @@ def test_a_state_from_another_kind_of_device_goes_on_with_draws_of_its_own():
     first, again, later = (torch.cat([factors.flatten() for factors in drawn.values()]) for drawn in draws)
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
+
+
+def test_a_state_whose_labels_had_other_units_is_refused():
+    recipe = TrialHParams.from_params(RECIPE)
+    ours, other = (
+        new_trial(recipe, tiny_lm(), tuple(units), seed=0, budget=100) for units in (range(4, 13), range(5, 14))
+    )
+    with pytest.raises(CheckpointError, match=r"expected the units \[5, 6, .*\] for the labels, got \[4, 5, "):
+        other.restore(ours.state())
+
+
+def test_a_restored_trial_goes_on_with_the_loss_since_its_last_report():
+    ours, other = (
+        new_trial(TrialHParams.from_params(RECIPE), tiny_lm(), tuple(range(4, 13)), seed=0, budget=9) for _ in "ab"
+    )
+    ours.loss_sum, ours.scored = torch.tensor(3.5), 7
+    other.restore(ours.state())
+    assert (other.loss_sum, other.scored) == (3.5, 7)

@@ -19,45 +19,9 @@ from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
 from sp_search.search.study.trials import best_trials, record_run
-from sp_search.types import Answered, Member
+from sp_search.types import Member
+from tests.search.run.answer_worker import EVENTS, Worker, leaning
 from tests.search.searches import new_study, run_of, settings, study_of_three
-
-EVENTS, CHOICES = 60, 4
-
-
-def leaning(seed, skill=1.0):
-    """Log-probabilities that lean to choice 0, which is right everywhere, with errors of their own."""
-    scores = np.random.default_rng(seed).normal(size=(EVENTS, CHOICES)).astype(np.float32)
-    scores[:, 0] += skill
-    return scores
-
-
-class Worker:
-    """Knows the scores of every run by its number, and remembers what it was asked to answer."""
-
-    def __init__(self, skills):
-        self.skills, self.answered = skills, []
-        self.scores = SimpleNamespace(remote=lambda request, split: self.scored(request.number))
-        self.events = SimpleNamespace(remote=lambda split: (np.zeros(EVENTS, dtype=np.int64), np.arange(EVENTS)))
-        self.answer = SimpleNamespace(remote=self.answers)
-
-    def scored(self, number):
-        return leaning(number, self.skills[number])
-
-    def answers(self, members, split, given):
-        self.answered.append((tuple(request.number for request, _ in members), split))
-        total = sum(share * self.scored(request.number) for request, share in members)
-        total = sum((share * scores for scores, share in given), start=total)
-        hits = (total.argmax(-1) == 0).astype(float)
-        told = {
-            "metrics": {"accuracy": float(hits.mean())},
-            "intervals": {"accuracy": (0.1, 0.9)},
-            "tally": Tally(hits, np.ones(EVENTS)),
-            "answers": [Answered((split,), 0.5, None)] * EVENTS,
-            "train_s": 2.0 * len(members),
-            "utterances_per_s": 100.0,
-        }
-        return told, [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}] * len(members)
 
 
 def chosen_answers(*of):
@@ -297,3 +261,9 @@ def test_a_study_is_finished_for_as_many_trials_or_fewer_and_the_same_runs_behin
     assert not is_finished(study, settings(tmp_path))
     study.set_user_attr(FINISHED, finished_as(settings(tmp_path)))
     assert is_finished(study, settings(tmp_path, **changes)) is finished
+
+
+def test_where_training_has_no_answer_of_valid_the_best_state_answers_alone(ended):
+    worker = Worker(RUNS)
+    worker.events = SimpleNamespace(remote=lambda split: (np.full(EVENTS, -1), np.arange(EVENTS)))
+    assert set(greedy_answers(ended.states, [], ended.config, [worker])) == {"single"}

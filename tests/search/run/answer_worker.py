@@ -1,0 +1,45 @@
+"""A worker that answers by made-up scores."""
+
+from types import SimpleNamespace
+
+import numpy as np
+
+from sp_search.metrics.tally import Tally
+from sp_search.types import Answered
+
+EVENTS, CHOICES = 60, 4
+
+
+def leaning(seed, skill=1.0):
+    """Log-probabilities that lean to choice 0, which is right everywhere, with errors of their own."""
+    scores = np.random.default_rng(seed).normal(size=(EVENTS, CHOICES)).astype(np.float32)
+    scores[:, 0] += skill
+    return scores
+
+
+class Worker:
+    """Knows the scores of every run by its number, and remembers what it was asked to answer."""
+
+    def __init__(self, skills):
+        self.skills, self.answered = skills, []
+        self.scores = SimpleNamespace(remote=lambda request, split: self.scored(request.number))
+        self.events = SimpleNamespace(remote=lambda split: (np.zeros(EVENTS, dtype=np.int64), np.arange(EVENTS)))
+        self.answer = SimpleNamespace(remote=self.answers)
+
+    def scored(self, number):
+        return leaning(number, self.skills[number])
+
+    def answers(self, members, split, given):
+        self.answered.append((tuple(request.number for request, _ in members), split))
+        total = sum(share * self.scored(request.number) for request, share in members)
+        total = sum((share * scores for scores, share in given), start=total)
+        hits = (total.argmax(-1) == 0).astype(float)
+        told = {
+            "metrics": {"accuracy": float(hits.mean())},
+            "intervals": {"accuracy": (0.1, 0.9)},
+            "tally": Tally(hits, np.ones(EVENTS)),
+            "answers": [Answered((split,), 0.5, None)] * EVENTS,
+            "train_s": 2.0 * len(members),
+            "utterances_per_s": 100.0,
+        }
+        return told, [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}] * len(members)
