@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,15 +104,19 @@ def study_facts(
         *(_of_summary(summary) if summary else ()),
         ("trained on", f"{utterances(record, stays):,} utterances in all"),
         *(_time(summary, price) if summary else ()),
-        ("when", f"{min(begun):%Y-%m-%d %H:%M} to {max(ended):%Y-%m-%d %H:%M}" if begun and ended else ""),
+        ("when", f"{_utc(min(begun))} to {_utc(max(ended))} UTC" if begun and ended else ""),
         ("version", " at commit ".join(part for part in (made.version, made.commit) if part)),
     ]
     return facts(pairs)
 
 
+def _utc(local: datetime) -> str:
+    return f"{local.astimezone(UTC):%Y-%m-%d %H:%M}"  # as the timeline has it
+
+
 def utterances(record: StudyRecord, stays: Sequence[Stay]) -> int:
-    """Training utterances seen by all trials, and by the runs under fresh seeds that were recorded."""
-    of_trials = sum(trial.last[0] for trial in record.trials if trial.last)
+    """Training utterances seen by all trials but twins, and those of the runs under fresh seeds that have begun."""
+    of_trials = sum(trial.last[0] for trial in record.trials if trial.last and not trial.is_twin)
     budgets = {stay.number: stay.budget for stay in stays if stay.number >= FIRST_RUN}
     return of_trials + sum(budgets.values())
 

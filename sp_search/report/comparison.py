@@ -14,6 +14,7 @@ from typing import Any
 from sp_search.errors import ConfigError
 from sp_search.message import say
 from sp_search.metrics.parts import HEARD, NEW
+from sp_search.report.markup import markdown_table
 from sp_search.rivals.settings import RIVALS
 from sp_search.rivals.words import together
 from sp_search.search.ui.words import ending
@@ -81,7 +82,7 @@ class Comparison:
     def markdown(self) -> str:
         """A table for a README."""
         lines = [self.columns, ["---"] * 3 + ["---:"] * 4 + ["---"] * len(self.beside), *self.cells()]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return markdown_table(lines)
 
     def table(self) -> dict[str, Any]:
         """The same as numbers, in the form of MLflow's tables."""

@@ -126,7 +126,7 @@ def timeline(record: StudyRecord, stays: Sequence[Stay], winner: int | None) -> 
     middles = [order.index((worker, lanes[worker][len(lanes[worker]) // 2])) for worker in workers]
     names = [f"worker {number}" for number in range(1, len(workers) + 1)]
     made.update_yaxes(tickvals=middles, ticktext=names, autorange="reversed", showgrid=False, zeroline=False)
-    made.update_xaxes(type="date")
+    made.update_xaxes(type="date", title_text="UTC")
     made.update_layout(barmode="overlay", bargap=0.15)
     return Plot("timeline", "Workers over time", about, made, height=max(220, min(900, 110 + ROW_PX * len(order))))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from sp_search.report.plot import Level
@@ -23,7 +22,8 @@ def curves_image(history: StudyRecord, winner: int | None, levels: Sequence[Leve
         winner: number of the trial whose setting won; None while the search runs.
         levels: what is drawn beside the trials.
     """
-    figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
+    figure = Figure(figsize=(9, 6), layout="constrained")  # not pyplot's: a notebook's own figures stay as they are
+    axes = figure.subplots()
     for trial in history.trials:
         if trial.reports:
             _draw_trial(axes, trial, is_winner=trial.number == winner)

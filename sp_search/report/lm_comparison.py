@@ -13,6 +13,7 @@ from typing import Any
 from sp_search.errors import StudyError
 from sp_search.message import say
 from sp_search.report.comparison import NOTHING, Row, method_name, read_summary, study_rows
+from sp_search.report.markup import markdown_table
 
 COLUMNS = ("LM", "its weights", "data", "study", "method")
 COSTS = ("stored bytes", "utterances/s")
@@ -50,7 +51,7 @@ def _table(metric: str, summaries: list[dict[str, Any]]) -> str:
     rows.sort(key=lambda one: -one[0].measured.value if one[0].measured else 0.0)
     heading = [*COLUMNS, f"test {metric.replace('_', ' ')} (95 % interval)", *COSTS]
     lines = [heading, ["---"] + ["---:"] + ["---"] * 4 + ["---:"] * 2, *(cells for _, cells in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(lines)
 
 
 def _cells(summary: Mapping[str, Any], row: Row) -> list[str]:

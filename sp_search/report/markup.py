@@ -1,4 +1,4 @@
-"""Pieces of HTML: all text is escaped here."""
+"""Pieces of HTML and Markdown: all text is escaped here."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     head = "".join(f"<th>{text(name)}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def markdown_table(lines: Iterable[Sequence[str]]) -> str:
+    """The same in Markdown, heading and rule included in the lines."""
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
 def paragraph(line: str, kind: str = "") -> str:

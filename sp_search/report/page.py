@@ -12,8 +12,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-from matplotlib import pyplot
 from plotly.offline import get_plotlyjs
 
 from sp_search.files.write import atomic_write, write_text
@@ -102,10 +100,9 @@ def write_report(
     folder = runs / record.name
     target = folder / "report"
     winner = ending.summary["best"]["trial"] if ending else None
-    matplotlib.use("Agg")
     with atomic_write(target / CURVES) as unfinished:
         curves_image(record, winner, _levels(ending, record.metric)).savefig(unfinished, dpi=120, format="png")
-    pyplot.close("all")
+
     if ending is not None:
         write_text(target / MARKDOWN, ending.compared.markdown())
         write_text(target / TABLE, json.dumps(ending.compared.table()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -97,13 +98,14 @@ def prompt_map(pictures: StudyPictures, record: StudyRecord) -> Plot:
 
 
 def verbalizers(record: StudyRecord) -> Plot:
-    """The verbalizers side by side, at the report that most trials have made."""
+    """The verbalizers side by side, at the report that most trials have made. Twins are left out."""
     title = "Verbalizers"
-    trials = [trial for trial in record.trials if "verbalizer" in trial.params and trial.reports]
+    trials = [one for one in record.trials if "verbalizer" in one.params and one.reports and not one.is_twin]
     kinds = sorted({str(trial.params["verbalizer"]) for trial in trials})
     if len(kinds) < 2:
         return Plot("verbalizers", title, "No comparison: the trials that reported have one verbalizer.", None)
-    first = min(min(trial.reports) for trial in trials)
+    made_at = Counter(seen for trial in trials for seen in trial.reports)
+    first = max(made_at, key=lambda seen: (made_at[seen], -seen))
     made = figure(x="", y=said(record.metric), showlegend=False)
     for kind in kinds:
         of_kind = [trial for trial in trials if trial.params["verbalizer"] == kind and first in trial.reports]
@@ -121,7 +123,7 @@ def verbalizers(record: StudyRecord) -> Plot:
             )
         )
     about = (
-        f"After {first:,} utterances, the first report, which every trial reaches; in brackets the number of trials. "
+        f"After {first:,} utterances, where most trials were measured; in brackets the number of trials. "
         f"Later reports are of picked trials, so they are not compared here."
     )
     return Plot("verbalizers", title, about, made)

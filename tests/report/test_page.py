@@ -5,16 +5,19 @@ import re
 
 import optuna
 import pytest
+from matplotlib import pyplot
 
 from sp_search.errors import DataError
+from sp_search.report.answer import utterances
 from sp_search.report.course_plots import timeline
+from sp_search.report.markup import markdown_table
 from sp_search.report.mistakes import confusions
 from sp_search.report.plot import log_ticks
-from sp_search.report.setting_plots import importance_bars
+from sp_search.report.setting_plots import importance_bars, verbalizers
 from sp_search.report.size_plots import pareto_front
 from sp_search.report.valid_answers import FILE, ValidAnswer, read_answers, write_answers
 from sp_search.search.study.importances import ENOUGH, importances
-from sp_search.search.study.records import StudyRecord, study_record
+from sp_search.search.study.records import StudyRecord, TrialRecord, study_record
 from sp_search.search.study.stays import Stay, read_stays
 from sp_search.types import Answered
 from tests.report.studies import SPACE, answers_to_valid, draw_report, identity, made_study, write_folder
@@ -180,3 +183,31 @@ def test_a_record_has_rungs_budget_and_the_runs_under_fresh_seeds():
     assert (record.rungs, record.budget) == ((1000, 4000), 16000)
     assert sorted(record.final.values()) == [0.91, 0.92, 0.93]
     assert record.identity["lm"] == "made-lm"
+
+
+def test_a_users_own_figures_stay_open(tmp_path):
+    own = pyplot.figure()
+    study = made_study(8, name="own")
+    write_folder(tmp_path, study)
+    draw_report(tmp_path, study)
+    assert pyplot.fignum_exists(own.number)
+    pyplot.close(own)
+
+
+def test_a_study_with_a_bar_in_its_name_keeps_the_columns_of_a_markdown_table():
+    assert markdown_table([["method", "study"], ["prompt", "a|b"]]) == "| method | study |\n| prompt | a\\|b |\n"
+
+
+def test_twins_are_trained_on_nothing_and_verbalizers_are_seen_where_most_trials_were():
+    params = [{"verbalizer": kind} for kind in ("linear", "random", "linear", "random")]
+    trials = tuple(
+        TrialRecord(number=i, state="pruned", params=one, reports=reports, reason="", is_twin=i == 3)
+        for i, (one, reports) in enumerate(
+            zip(params, ({160: 0.1}, {1000: 0.2, 4000: 0.3}, {1000: 0.4}, {1000: 0.2, 4000: 0.3}), strict=True)
+        )
+    )
+    record = StudyRecord(name="s", metric="accuracy", trials=trials, confirmed={})
+    assert utterances(record, []) == 160 + 4000 + 1000
+    plot = verbalizers(record)
+    assert plot.about.startswith("After 1,000 utterances, where most trials were measured")
+    assert [list(trace.y) for trace in plot.figure.data] == [[0.4], [0.2]]

@@ -94,9 +94,7 @@ def test_a_character_that_training_never_had_is_refused_by_name():
 
 
 def test_a_word_that_cannot_be_spelled_is_refused_with_its_utterance():
-    with pytest.raises(
-        DataError, match=r"^train utterance 2: task asr: expected words without blanks"
-    ):
+    with pytest.raises(DataError, match=r"^train utterance 2: task asr: expected words without blanks"):
         LabelSpace.from_split(labelled([("on",), ("a|b",)]), ASR)
 
 

@@ -62,9 +62,7 @@ def test_any_symbols_are_some_words(symbols):
 
 
 def test_a_word_with_the_blank_in_it_cannot_be_spelled():
-    with pytest.raises(
-        ConfigError, match=r"without blanks and '\|' to spell, got 'a\|b'; take task"
-    ):
+    with pytest.raises(ConfigError, match=r"without blanks and '\|' to spell, got 'a\|b'; take task"):
         get_task("asr", answer_format="characters").spell(["a|b"])
 
 

@@ -32,6 +32,7 @@ class TrialRecord:
     ended: datetime | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # trained_parameters, stored_bytes; empty before a report
     measured: Mapping[int, float] = field(default_factory=dict)  # the same as reports, between them
+    is_twin: bool = False  # of an earlier trial with the same setting, whose reports it has
 
     @property
     def curve(self) -> Mapping[int, float]:
@@ -84,6 +85,7 @@ def study_record(study: optuna.Study, metric: str, name: str | None = None) -> S
             ended=trial.datetime_complete,
             facts=trial.user_attrs.get(FACTS, {}),
             measured={int(seen): one[f"{VALID}{metric}"] for seen, one in trial.user_attrs.get(MEASURED, {}).items()},
+            is_twin=TWIN_OF in trial.user_attrs,
         )
         for trial in study.get_trials(deepcopy=False)
     )
