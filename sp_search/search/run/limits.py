@@ -8,71 +8,103 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
+
+from sp_search.search.base.rungs import report_points
 from sp_search.search.base.settings import SearchSettings
+from sp_search.search.study.trials import MEASURED, TWIN_OF, past_reports
 from sp_search.types import Params, Report
 
 MARGIN = 1.25
 """Times what one round of the race and the final training take: more rounds may follow, and then all is answered."""
 
 
-class SearchLimits:
-    """An observer that counts what was trained in this start, and says when the search is over."""
+@dataclass(frozen=True)
+class _Told:
+    """What a trial last told."""
 
-    def __init__(self, settings: SearchSettings, spent_s: Callable[[], float]) -> None:
+    at_s: float = 0.0
+    seen: int = 0  # utterances
+    speed: float = 0.0  # utterances a second on the way there; 0 = not known, or the trial has ended
+
+
+class SearchLimits:
+    """An observer that counts what was trained in this start, and says when the search is over.
+
+    A search that is over stays so: its live trials are stopped from then on.
+    """
+
+    def __init__(
+        self, settings: SearchSettings, spent_s: Callable[[], float], study: optuna.Study | None = None
+    ) -> None:
         """Watch a search.
 
         Args:
             settings: its limits, and the sizes of what follows the trials.
             spent_s: seconds of all starts so far.
+            study: what earlier starts have left; None = nothing.
         """
         self._settings, self._spent_s = settings, spent_s
         self._began_s = spent_s()
-        self._seen: dict[int, int] = {}
+        self._reason = ""
+        self._started: set[int] = set()
+        self._heard: set[int] = set()  # trials of this start that reported or ended
+        self._told = {} if study is None else _told_before(study, self._began_s)
         self._trained = 0
-        self._best, self._best_trial, self._ended_since = -math.inf, -1, 0
+        self._best, self._best_trial, self._ended_since = (-math.inf, -1, 0) if study is None else _flat_before(study)
 
     def why_over(self) -> str:
-        """In words, why no trial may begin or go on; empty as long as they may."""
-        flat, wall = self._settings.flat, self._settings.wall_s
-        if flat is not None and self._ended_since >= flat:
-            return f"no better trial among the last {flat} (budget.flat)"
-        if math.isfinite(wall) and self._spent_s() + self.reserve_s() >= wall:
-            return f"the time left is for the race, the final training and the test (budget of {wall:,.0f} s)"
-        return ""
+        """In words, why no trial may begin or go on; empty as long as they may. The first reason stays."""
+        self._reason = self._reason or self._why_over_now()
+        return self._reason
+
+    @property
+    def reason(self) -> str:
+        """The last answer of `why_over`."""
+        return self._reason
 
     def reserve_s(self) -> float:
-        """Seconds that what follows the trials takes at the rate measured so far; 0 before the first report."""
-        if not self._trained:
+        """Seconds that what follows the trials takes at the rate measured so far.
+
+        0 until as many trials as run at once have reported: before, their training is not known.
+        """
+        if not self._trained or len(self._heard) < min(self._settings.in_flight, len(self._started)):
             return 0.0
-        settings = self._settings
+        settings, now_s = self._settings, self._spent_s()
         to_come = settings.confirm_top * settings.budget + settings.final_seeds * settings.final_budget
-        return MARGIN * to_come * (self._spent_s() - self._began_s) / self._trained
+        return MARGIN * to_come * (now_s - self._began_s) / (self._trained + self._untold(now_s))
 
     def study_opened(self, info: Mapping[str, Any]) -> None:
         """Nothing is counted yet."""
 
     def trial_started(self, number: int, params: Params, tags: Mapping[str, str]) -> None:
-        """Count from its first report on: what it saw in an earlier start was paid then."""
+        """Count from now on: what it saw in an earlier start was paid then."""
+        if not self._trained and self._started <= self._heard:  # Ray's start and the making of workers train nothing
+            self._began_s = self._spent_s()
+        self._started.add(number)
+        self._told[number] = _Told(self._spent_s(), self._told.get(number, _Told()).seen)
 
     def reported(self, number: int, report: Report) -> None:
         """Count what was trained since the last report."""
-        seen = report.utterances_seen
-        before = self._seen.get(number, 0)
-        self._trained += max(0, seen - before)
-        self._seen[number] = max(seen, before)
+        self._count(number, report.utterances_seen)
+        self._heard.add(number)
         value = report.metrics.get(self._settings.metric, -math.inf)
         if value > self._best:
             self._best, self._best_trial, self._ended_since = value, number, 0
 
     def measured(self, number: int, report: Report) -> None:
-        """Nothing to count: it decides nothing."""
+        """Count what was trained; the value decides nothing."""
+        self._count(number, report.utterances_seen)
 
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """Count the trials behind the best one's last improvement."""
         self._ended_since += number != self._best_trial
+        self._heard.add(number)
+        self._told[number] = _Told(self._spent_s(), self._told.get(number, _Told()).seen)
 
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Nothing to count."""
@@ -85,3 +117,53 @@ class SearchLimits:
 
     def close(self, timeout_s: float) -> None:
         """Nothing to count."""
+
+    def _why_over_now(self) -> str:
+        flat, wall = self._settings.flat, self._settings.wall_s
+        if flat is not None and self._ended_since >= flat:
+            return f"no better trial among the last {flat} (budget.flat)"
+        if math.isfinite(wall) and self._spent_s() + self.reserve_s() >= wall:
+            return f"the time left is for the race, the final training and the test (budget of {wall:,.0f} s)"
+        return ""
+
+    def _count(self, number: int, seen: int) -> None:
+        before, now_s = self._told.get(number, _Told(self._began_s)), self._spent_s()
+        if seen <= before.seen:
+            return
+        self._trained += seen - before.seen
+        self._told[number] = _Told(now_s, seen, (seen - before.seen) / max(now_s - before.at_s, 1e-9))
+
+    def _untold(self, now_s: float) -> float:
+        """Utterances that live trials have trained since they last told, each at its speed on the way there."""
+        settings = self._settings
+        points = report_points(settings.budget, settings.grace, settings.reduction_factor)
+        return sum(
+            min(told.speed * (now_s - told.at_s), next((p for p in points if p > told.seen), told.seen) - told.seen)
+            for told in self._told.values()
+            if told.speed
+        )
+
+
+def _told_before(study: optuna.Study, now_s: float) -> dict[int, _Told]:
+    """How far the trials were in earlier starts."""
+    trials = study.get_trials(deepcopy=False)
+    seen = {
+        t.number: max((*t.intermediate_values, *map(int, t.user_attrs.get(MEASURED, {}))), default=0) for t in trials
+    }
+    return {number: _Told(now_s, utterances) for number, utterances in seen.items()}
+
+
+def _flat_before(study: optuna.Study) -> tuple[float, int, int]:
+    """The best value of earlier starts, its trial, and how many others have ended behind that report.
+
+    A trial ends at its last report. One that failed without a report counts where it began after the best one.
+    """
+    best, best_trial, improved_at = -math.inf, -1, -1
+    last: dict[int, int] = {}  # trial -> the place of its last report
+    for place, report in enumerate(past_reports(study)):
+        last[report.number] = place
+        if report.value > best:
+            best, best_trial, improved_at = report.value, report.number, place
+    ended = [t for t in study.get_trials(deepcopy=False) if t.state.is_finished() and TWIN_OF not in t.user_attrs]
+    since = [t for t in ended if last.get(t.number, improved_at + (t.number > best_trial)) > improved_at]
+    return best, best_trial, sum(trial.number != best_trial for trial in since)

@@ -100,7 +100,7 @@ def run_search(
         KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
     """
     study, spent = opened.study, TimeSpent(opened.study)
-    limits = SearchLimits(settings, spent.wall_s)
+    limits = SearchLimits(settings, spent.wall_s, study)
     listeners = Observers([*observers, spent, limits])
     with (
         _begun(settings, identity, study, listeners),
@@ -117,7 +117,7 @@ def run_search(
         train_runs(finals, study, space, settings, slots, listeners)
         finished = _finished(study, best, settings, slots.workers, rivals)
         engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in slots.workers]), strict=True))
-        ended_early = why_over() if was_cut_short(study, settings.trials) else ""
+        ended_early = limits.reason if was_cut_short(study, settings.trials) else ""
         summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
         listeners.tell("study_finished", summary)
