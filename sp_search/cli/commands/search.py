@@ -16,7 +16,7 @@ import torch
 
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.cli.wiring.finished_study import SearchCommand, finished_summary, leave_mark
-from sp_search.cli.wiring.outputs import Outputs, write_summary
+from sp_search.cli.wiring.outputs import Outputs
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.planned import told_plan
 from sp_search.cli.wiring.ray_settings import joined
@@ -35,6 +35,7 @@ from sp_search.rivals.trainer import RivalTrainer
 from sp_search.search.base.callbacks import Observer
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.settings import SearchSettings
+from sp_search.search.run.finished import write_summary
 from sp_search.search.run.search import is_finished, run_search
 from sp_search.search.study.contract import contract_fingerprint
 from sp_search.search.study.records import StudyRecord, known_trials, study_record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task, write_export
-from sp_search.files.write import write_text
 from sp_search.metrics.parts import part_sizes
 from sp_search.metrics.tally_file import TALLY_FILE, write_tally
 from sp_search.report.comparison import alike, comparison
@@ -134,10 +132,3 @@ def parts_by_split(data: TaskData) -> dict[str, dict[str, int]]:
     """Utterances of valid and test by part, heard before or new; empty where the corpus isn't parted."""
     splits = data.corpus.splits
     return {name: part_sizes(splits[name].answers, data.known) for name in ("valid", "test")} if data.known else {}
-
-
-def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
-    """Write the summary of a finished study into its folder, whole or not at all. Returns its path."""
-    path = folder / "summary.json"
-    write_text(path, json.dumps(summary, indent=2) + "\n", durable=True)
-    return path

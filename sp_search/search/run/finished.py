@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from sp_search.files.write import write_text
 from sp_search.rivals.settings import RIVALS
 from sp_search.search.run.answers import Measured
 from sp_search.search.study.trials import PARAMS
@@ -54,6 +57,13 @@ class Finished:
         """The winning setting's metrics, means over its seeds."""
         of_seeds = [run.metrics[split] for run in self.seeds]
         return {name: math.fsum(m[name] for m in of_seeds) / len(of_seeds) for name in of_seeds[0]}
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
+    """Write the summary of a finished study into its folder, whole or not at all. Returns its path."""
+    path = folder / "summary.json"
+    write_text(path, json.dumps(summary, indent=2) + "\n", durable=True)
+    return path
 
 
 def _told(one: Measured) -> dict[str, Any]:

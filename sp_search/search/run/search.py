@@ -35,7 +35,7 @@ from sp_search.search.run.answers import (
     smallest_answer,
     trained_states,
 )
-from sp_search.search.run.finished import Finished
+from sp_search.search.run.finished import Finished, write_summary
 from sp_search.search.run.limits import SearchLimits
 from sp_search.search.run.race import race
 from sp_search.search.run.seed_runs import final_run, train_runs
@@ -92,7 +92,7 @@ def run_search(
         rivals: what answers without the LM, and may be among what answers together.
 
     Returns:
-        The summary, as design.md's contract has it.
+        The summary, as `summary.json` in the study's folder has it, which the caller may write again with more.
 
     Raises:
         ConfigError: the cluster can't be joined, has no room, or a node of it doesn't see the study's folder.
@@ -120,6 +120,7 @@ def run_search(
         ended_early = limits.reason if was_cut_short(study, settings.trials) else ""
         summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
+        write_summary(settings.folder, summary)  # before the study says that it is finished; MLflow's id comes later
         listeners.tell("study_finished", summary)
         spent.keep(engine_s, worker_s)
         study.set_user_attr(FINISHED, finished_as(settings))

@@ -18,11 +18,13 @@ from ray import cloudpickle
 
 from sp_search.search.run.search import start_worker
 from sp_search.search.run.seed_runs import FIRST_NUMBER
+from sp_search.search.study.study import load_study
+from sp_search.search.study.trials import FINISHED
 from sp_search.search.workers import watchdog
 from sp_search.search.workers.trainer import build_trainer
 from sp_search.search.workers.watchdog import Watchdog
 from tests.cluster.processes import LIMIT_S, wait_for
-from tests.search.fake_search import search
+from tests.search.fake_search import EventFile, search
 from tests.search.fake_trainer import FakeTrainer, curve
 from tests.search.searches import new_study, settings
 
@@ -89,6 +91,19 @@ def test_an_ended_search_of_the_same_total_is_done_at_once_and_says_the_same(in_
     first = search(tmp_path, trials=3)
     again = search(tmp_path, trials=3)
     assert again["best"] == first["best"]
+
+
+def test_the_new_summary_is_there_before_a_study_says_that_it_is_finished(in_ray, tmp_path, monkeypatch):
+    search(tmp_path, trials=3)
+    found = []
+
+    def look(observer, summary):
+        written = json.loads((tmp_path / "s" / "summary.json").read_text())
+        found.append((sum(written["trials"].values()), load_study("s", None, tmp_path / "s").user_attrs[FINISHED]))
+
+    monkeypatch.setattr(EventFile, "study_finished", look)
+    search(tmp_path, trials=6)
+    assert found == [(6, None)]
 
 
 def test_a_search_gives_its_workers_cores_back_at_once(in_ray, tmp_path):
