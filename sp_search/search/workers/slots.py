@@ -73,11 +73,17 @@ class SlotPool:
 
     def ask(self, slot: TrialSlot, after: int) -> None:
         """Start training a trial to its first report after `after` utterances; `next_report` returns it."""
-        self._waiting[self._fleet.members[slot.worker].report.remote(slot.request, after)] = slot, after
+        self._waiting[self._worker_of(slot).report.remote(slot.request, after)] = slot, after
+
+    def ask_again(self, slot: TrialSlot, after: int) -> None:
+        """Like `ask`, for a trial whose run raised: it leaves its workers, and goes on from its last saved state."""
+        ray.wait([self.leave(slot)], timeout=EVERY_S)  # or it might leave only behind the new request
+        slot.been_at = {slot.worker}
+        self.ask(slot, after)
 
     def request_tune_result(self, slot: TrialSlot, after: int, metric: str) -> Any:
         """Like `ask`, but returns an object reference to a Tune result."""
-        return self._fleet.members[slot.worker].tune_result.remote(slot.request, after, metric)
+        return self._worker_of(slot).tune_result.remote(slot.request, after, metric)
 
     def check(self) -> None:
         """Check that all workers live, and follow the nodes of the cluster; call it often while waiting.
@@ -106,8 +112,7 @@ class SlotPool:
             except RayError as error:
                 if not is_worker_lost(error):
                     return slot, error
-                slot.worker = self._emptiest()
-                slot.been_at.add(slot.worker)
+                self._move(slot)
                 self.ask(slot, after)
 
     def leave(self, slot: TrialSlot) -> Any:
@@ -146,6 +151,16 @@ class SlotPool:
             self._fleet.members[full].hand_over.remote(slot.request.number, to)
             slot.worker = free
             slot.been_at.add(free)
+
+    def _worker_of(self, slot: TrialSlot) -> Any:
+        """The actor of a trial; another one where its worker was let go before the first request."""
+        if slot.worker not in self._fleet.members:
+            self._move(slot)
+        return self._fleet.members[slot.worker]
+
+    def _move(self, slot: TrialSlot) -> None:
+        slot.worker = self._emptiest()
+        slot.been_at.add(slot.worker)
 
     def _emptiest(self) -> int:
         counts = self._counts()

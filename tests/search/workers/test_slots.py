@@ -136,3 +136,14 @@ def test_a_trial_that_moves_between_actors_in_its_training_reports_as_ever(tmp_p
         assert [one.report.metrics["valid_accuracy"] for one in told] == [curve({"lr": 0.5}, 1600)] * 3
     finally:
         ray.shutdown()
+
+
+def test_a_trial_whose_worker_was_let_go_before_its_first_request_goes_to_another_one(handles):
+    fleet = Fleet(handles)
+    slots = SlotPool(fleet, slots=2)
+    slot = slots.take(wanted(0))
+    del fleet.members[0]
+    handles[1].answer = "a reference"
+    assert slots.request_tune_result(slot, 0, "valid_accuracy") == "a reference"
+    assert (slot.worker, slot.been_at) == (1, {0, 1})
+    assert handles[1].calls == [("tune_result", slot.request, 0, "valid_accuracy")]
