@@ -5,6 +5,7 @@ Nothing is asked of Tune here, for no run may be stopped. One that a killed sear
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import PARAMS, record_run, recorded_runs, stream_position
+from sp_search.search.workers.setbacks import check_room, is_of_full_disk, may_try_again
 from sp_search.search.workers.slots import SlotPool
 from sp_search.types import Member, ParamValue, Report
 
@@ -97,28 +99,63 @@ def train_runs(
         settings: of the search.
         slots: of the workers.
         observers: who is told.
+
+    Raises:
+        StudyError: a worker is gone for good, or a run finds the disk full again and again.
     """
     position = stream_position(study)
     waiting = deque(run for run in runs if run.key not in recorded_runs(study, run.role))
-    running: dict[int, SeedRun] = {}
+    running: dict[int, _Running] = {}
     while waiting or running:
         while waiting and slots.is_free:
             run = waiting.popleft()
-            running[run.number] = run
+            running[run.number] = _Running(run)
             tags = {"role": run.role, "of_trial": str(run.of_trial), "seed": str(run.seed)}
             observers.tell("trial_started", run.number, space.searched(run.params), tags)
             slots.ask(slots.take(run.request(settings, position)), after=0)
         slot, answer = slots.next_report()
+        one = running[slot.request.number]
         if isinstance(answer, TrialReport):
-            seen, metrics = answer.report.utterances_seen, answer.report.metrics
-            event = "measured" if answer.interim else "reported"
-            observers.tell(event, slot.request.number, Report(seen, observed(metrics)))
-            if not answer.report.diverged and seen < slot.request.budget:
-                slots.ask(slot, after=seen)
+            one.tell(answer, settings, observers)
+            if not answer.report.diverged and one.seen < slot.request.budget:
+                slots.ask(slot, after=one.seen)
                 continue
+        elif one.goes_on(answer, settings):
+            slots.ask_again(slot, after=one.seen)
+            continue
         slots.leave(slot)
         slots.free(slot, is_wanted=bool(waiting))
-        _conclude(study, settings, running.pop(slot.request.number), answer, observers)
+        _conclude(study, settings, running.pop(slot.request.number).run, answer, observers)
+
+
+@dataclass
+class _Running:
+    """A run that has not ended."""
+
+    run: SeedRun
+    seen: int = 0  # utterances, as last told
+    failures: int = 0
+    found_full: int = 0  # how often the disk was, since its last report
+
+    def tell(self, answer: TrialReport, settings: SearchSettings, observers: Observers) -> None:
+        """Tell a report, but for one of a run that diverged: it has no metric that decides."""
+        self.seen, metrics = answer.report.utterances_seen, answer.report.metrics
+        if answer.report.diverged or not math.isfinite(metrics.get(settings.metric, math.nan)):
+            return
+        if not answer.interim:
+            self.found_full = 0
+        event = "measured" if answer.interim else "reported"
+        observers.tell(event, self.run.number, Report(self.seen, observed(metrics)))
+
+    def goes_on(self, error: BaseException, settings: SearchSettings) -> bool:
+        """Whether the run, which raised, is asked for again: behind a full disk, or as often as it may be retried."""
+        if is_of_full_disk(error):
+            self.found_full += 1
+            name = f"{self.run.role} run {self.run.repeat} of trial {self.run.of_trial}"
+            check_room(name, error, self.found_full, settings.folder)
+            return True
+        self.failures += 1
+        return may_try_again(error, self.failures - 1, settings.retries)
 
 
 def _conclude(
@@ -132,8 +169,7 @@ def _conclude(
     folder = settings.trial_folder(run.number)
     if isinstance(answer, Exception) or answer.report.diverged:
         reason = f"the run failed: {answer!r}" if isinstance(answer, Exception) else "the run diverged"
-        if folder.exists():
-            shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # files that NFS still holds open go later
         observers.tell("trial_finished", run.number, "FAIL", reason, {})
         return
     measured: dict[str, Any] = {

@@ -16,9 +16,6 @@ import optuna
 from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
-from sp_search.errors import StudyError, UserError
-from sp_search.files.paths import is_disk_full
-from sp_search.files.room import wait_for_room
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import FACTS, INTERIM, METRIC, TIME
 from sp_search.search.base.result import Keep
@@ -43,13 +40,11 @@ from sp_search.search.tune.index import TrialIndex
 from sp_search.search.tune.recorder import Recorder
 from sp_search.search.tune.running import Running
 from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler
+from sp_search.search.workers.setbacks import cause_of, check_room, is_of_full_disk, may_try_again
 from sp_search.search.workers.slots import is_worker_lost
 
 REQUEST, SEEN = "request", "seen"
 """Keys of a Tune trial's config: the request to its worker, and the utterances it saw in an earlier start."""
-
-MOST_FULL = 5
-"""How often in a row a trial may find the disk full: its state may be larger than the room that there is."""
 
 BOUNDED = ("tpe", "gp")
 """Samplers whose proposals cost more with every trial that they see."""
@@ -143,14 +138,9 @@ class StudySearcher(Searcher):
             StudyError: a trial finds the disk full again and again, though there seems to be room.
         """
         running = self._running.pop(trial_id)
-        if is_disk_full(_cause(error)):
+        if is_of_full_disk(error):
             running.found_full += 1
-            if running.found_full == MOST_FULL:
-                raise StudyError(
-                    f"trial {running.number}: expected room on the disk of {self._settings.folder}, got "
-                    f"{_cause(error)}; free some: the same command goes on from here"
-                )
-            wait_for_room(self._settings.folder)
+            check_room(f"trial {running.number}", error, running.found_full, self._settings.folder)
             self._waiting.append(running)
             return
         if is_worker_lost(error):
@@ -159,15 +149,14 @@ class StudySearcher(Searcher):
         reason = self._reason(running.number, error)
         earlier = self._opened.frozen(running.number).user_attrs.get(FAILURES, [])
         running.trial.set_user_attr(FAILURES, [*earlier, reason])
-        is_a_mistake = isinstance(_cause(error), UserError)  # a retry would fail in the same way
-        if len(earlier) < self._settings.retries and not is_a_mistake:
+        if may_try_again(error, len(earlier), self._settings.retries):
             self._waiting.append(running)
         else:
             self._recorder.ended(running, TrialState.FAIL, reason)
 
     def _reason(self, number: int, error: BaseException) -> str:
         """The exception of a run in one line, with the file of its traceback."""
-        cause, log = _cause(error), self._settings.trial_log(number)
+        cause, log = cause_of(error), self._settings.trial_log(number)
         where = f"; its traceback is in {log}" if log.exists() else ""
         return f"{type(cause).__name__}: {' '.join(str(cause).split())[:500]}{where}"
 
@@ -242,8 +231,3 @@ class StudySearcher(Searcher):
         complete = known.value if known.state == TrialState.COMPLETE else None
         self._index.ended(self._study.tell(trial, complete, state=known.state))
         return None
-
-
-def _cause(error: BaseException) -> BaseException:
-    """The exception that was raised in the worker."""
-    return getattr(error, "cause", None) or error

@@ -1,10 +1,12 @@
 """Runs under fresh seeds: which are made, where, and what is recorded of them."""
 
+import errno
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import TrialReport
 from sp_search.search.run.seed_runs import confirm_run, final_run, train_runs
@@ -43,7 +45,7 @@ class FewSeats:
 
     def __init__(self, table=None, count=2):
         self.table, self.count = table or {}, count
-        self.taken, self.asked, self.left, self.wanted = [], [], [], []
+        self.taken, self.asked, self.left, self.wanted, self.again = [], [], [], [], []
         self.is_free = True
 
     def take(self, wanted):
@@ -54,9 +56,15 @@ class FewSeats:
     def ask(self, slot, after):
         self.asked.append((slot, after))
 
+    def ask_again(self, slot, after):
+        self.again.append((slot.request.number, after))
+        self.ask(slot, after)
+
     def next_report(self):
         slot, after = self.asked.pop()
         found = self.table.get(slot.request.number, 0.5)
+        if isinstance(found, list):
+            found = found.pop(0) if found else 0.5
         if isinstance(found, Exception):
             return slot, found
         until = slot.request.next_point(after)
@@ -72,9 +80,9 @@ class FewSeats:
         self.is_free = True
 
 
-def train(study, slots, runs=Path("runs"), top=1, seeds=1, role="confirm"):
+def train(study, slots, runs=Path("runs"), top=1, seeds=1, role="confirm", retries=0):
     """Make runs of the best settings; what listeners heard."""
-    heard, config = Heard(), settings(runs, final_seeds=seeds)
+    heard, config = Heard(), settings(runs, final_seeds=seeds, retries=retries)
     make = {"confirm": confirm_run, "final": final_run}[role]
     wanted = [make(trial, r, config) for trial in best_trials(study, top) for r in range(1, seeds + 1)]
     train_runs(wanted, study, lr_space(), config, slots, Observers([heard]))
@@ -152,6 +160,48 @@ def test_a_run_that_broke_or_diverged_is_told_and_not_recorded_and_leaves_no_sta
     }
     assert list(study.user_attrs["confirmed"]) == ["0:3"]
     assert [folder.exists() for folder in folders] == [False, False, True]
+
+
+def test_a_run_that_diverged_is_not_told_as_a_report(study):
+    """It has no metric that decides, which every display looks for."""
+    events = train(study, FewSeats({number_of(0, 1): [0.5, "diverged"]}))
+    assert [event[:3] for event in events[1:]] == [
+        ("reported", number_of(0, 1), 100), ("finished", number_of(0, 1), "FAIL"),
+    ]  # fmt: skip
+
+
+def test_a_run_that_broke_is_tried_again_from_its_last_report_as_often_as_told(study, tmp_path):
+    broken = [0.5, RuntimeError("lost")]
+    slots = FewSeats({number_of(0, 1): [*broken], number_of(0, 2): [*broken, broken[1]]})
+    events = train(study, slots, tmp_path, seeds=2, retries=1)
+    assert sorted(slots.again) == [(number_of(0, 1), 100), (number_of(0, 2), 100)]
+    assert {event[1]: event[2] for event in events if event[0] == "finished"} == {
+        number_of(0, 1): "COMPLETE", number_of(0, 2): "FAIL",
+    }  # fmt: skip
+
+
+def test_a_users_mistake_is_not_tried_again(study, tmp_path):
+    slots = FewSeats({number_of(0, 1): [ConfigError("depth: expected at most 4, got 9")]})
+    train(study, slots, tmp_path, retries=3)
+    assert slots.again == []
+
+
+def test_a_full_disk_fails_no_run_and_drops_no_state(study, tmp_path):
+    full = OSError(errno.ENOSPC, "No space")
+    slots = FewSeats({number_of(0, r): [0.5, full, full] for r in (1, 2)})
+    folders = [settings(tmp_path).trial_folder(number_of(0, r)) for r in (1, 2)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    events = train(study, slots, tmp_path, seeds=2)
+    assert [event[2] for event in events if event[0] == "finished"] == ["COMPLETE"] * 2
+    assert all(folder.exists() for folder in folders)
+
+
+def test_a_run_that_finds_the_disk_full_again_and_again_ends_the_search(study, tmp_path):
+    (tmp_path / "s").mkdir(exist_ok=True)
+    slots = FewSeats({number_of(0, 1): OSError(errno.ENOSPC, "No space")})
+    with pytest.raises(StudyError, match=r"^confirm run 1 of trial 0: expected room on the disk of .*; free some"):
+        train(study, slots, tmp_path)
 
 
 def test_nothing_is_run_where_all_are_recorded(study):

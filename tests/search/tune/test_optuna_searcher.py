@@ -19,8 +19,9 @@ from sp_search.search.study.trials import (
     trials_to_confirm,
     was_cut_short,
 )
-from sp_search.search.tune.optuna_searcher import KEPT, MOST_FULL, REQUEST, SEEN, StudySearcher
+from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
 from sp_search.search.tune.scheduler import NUMBER
+from sp_search.search.workers.setbacks import MOST_FULL
 from tests.search.searches import lr_space
 from tests.search.tune.searching import Search, save_state, state_of
 
