@@ -21,9 +21,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from sp_search.files.paths import is_disk_full
 from sp_search.message import say
 from sp_search.search.workers.trainer import Given, LogProbs, Note, Numbers, Trainer
 from sp_search.types import Params, Report
@@ -36,13 +38,20 @@ class RecordedTrainer:
     """A trainer that records its calls. If the disk is full, the record ends, but the search continues."""
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
-        """Record this trainer in a new file of the folder."""
+        """Record this trainer in a new file of the folder; without a record where the disk has no room for the file.
+
+        A worker that is started again must not end there: Ray starts none again whose own start has raised.
+        """
         self._trainer = trainer
-        folder.mkdir(parents=True, exist_ok=True)
+        self._file: FileIO | None = None
         path = folder / f"{time.time_ns()}-{os.getpid()}.jsonl"
-        self._file = path.open(
-            "ab", buffering=0
-        )  # unbuffered, so that closing the file on a full disk has nothing left to write
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = FileIO(path, "ab")  # unbuffered: closing it on a full disk has nothing left to write
+        except OSError as error:
+            if not is_disk_full(error):
+                raise
+            say(f"{path}: this worker leaves no record: {error}")
         self._write("begin", sizes=trainer.sizes())
 
     @property
@@ -113,7 +122,7 @@ class RecordedTrainer:
         return self._trainer.facts(number)
 
     def _write(self, call: str, **values: Any) -> None:
-        if self._file.closed:
+        if self._file is None or self._file.closed:
             return
         line = (json.dumps({"t": time.time_ns(), "call": call, **values}) + "\n").encode()
         try:

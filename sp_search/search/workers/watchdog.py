@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
 from sp_search.errors import StudyError
 from sp_search.search.workers.pulse import Pulse
@@ -30,6 +30,8 @@ SLOWER = 20.0
 """A chunk that takes so many times as long as the longest one before stands still."""
 MOST_KILLS = 3
 """How often a worker is killed without having done a chunk in between, or may be killed by the kernel for memory."""
+MOST_DEAD = 3
+"""How many pulses in a row of a dead actor are waited for: Ray does not start one again whose own start raised."""
 
 
 Tell = Callable[[str], None]
@@ -47,6 +49,7 @@ class _Watched:
     is_starting: bool = False  # killed, and not heard of since
     kills: int = 0  # since its last chunk
     killed_for_memory: int = 0
+    dead: int = 0  # pulses in a row that found no actor
 
 
 class Watchdog:
@@ -98,13 +101,25 @@ class Watchdog:
         before = watched.pulse
         try:
             watched.pulse = pulse = ray.get(watched.asked)
-        except RayError:
-            return  # the next pulse tells more
+        except RayError as error:
+            self._failed(number, error)  # if it is not dead, the next pulse tells more
+            return
+        watched.dead = 0
         if before is not None and before.pid != pulse.pid and not watched.is_starting:
             self._lost(number, before, pulse)
         watched.is_starting = False
         if pulse.chunks:
             watched.kills = 0
+
+    def _failed(self, number: int, error: RayError) -> None:
+        watched = self._watched[number]
+        watched.dead = watched.dead + 1 if isinstance(error, ActorDiedError) else 0
+        if watched.dead == MOST_DEAD:
+            why = str(error).strip().splitlines()[-1].strip()
+            raise StudyError(
+                f"cluster: expected worker {number} to start again, but it is dead: {why}; look at its log in Ray's "
+                f"session folder, and run the same command again to go on"
+            ) from error
 
     def _lost(self, number: int, before: Pulse, pulse: Pulse) -> None:
         """Say that a worker has ended by itself, and was started again."""

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import ray
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 
 from sp_search import host
 from sp_search.errors import StudyError
@@ -226,3 +227,30 @@ def test_a_clock_tells_what_its_thread_is_at(monkeypatch):
         now.now_s = 9.0
         assert (work.pulse(()).busy_s, work.pulse(()).is_errand) == (5.0, True)
     assert (work.pulse(()).busy_s, work.pulse(()).longest_s, work.pulse(()).chunks) == (0.0, 4.0, 1)
+
+
+def test_a_worker_whose_start_raises_when_it_is_started_again_ends_the_search(clock, told, monkeypatch):
+    def get(ref):
+        raise ActorDiedError
+
+    worker = Actor()
+    dog = watchdog_of([worker], clock, told)
+    watch(dog, clock, 20)
+    monkeypatch.setattr(ray, "get", get)
+    with pytest.raises(
+        StudyError,
+        match=r"expected worker 0 to start again, but it is dead: .*; look at its log .*, and run the same",
+    ):
+        watch(dog, clock, 5 * EVERY_S)
+
+
+def test_a_worker_that_can_not_be_reached_for_a_while_is_waited_for(clock, told, monkeypatch):
+    def get(ref):
+        raise ActorUnavailableError("no connection", None)
+
+    worker = Actor()
+    dog = watchdog_of([worker], clock, told)
+    watch(dog, clock, 20)
+    monkeypatch.setattr(ray, "get", get)
+    watch(dog, clock, 20 * EVERY_S)
+    assert (told, worker.killed) == ([], 0)
