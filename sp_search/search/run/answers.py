@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-import ray
 from optuna.trial import FrozenTrial, TrialState
 
 from sp_search.metrics.ensemble import greedy_ensembles
@@ -22,6 +21,7 @@ from sp_search.search.base.settings import SearchSettings
 from sp_search.search.run.race import survivors
 from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
 from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
+from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.trainer import LogProbs
 from sp_search.types import RIVAL_FILE, STATE_FILE, Answered, Member
 
@@ -128,7 +128,7 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
 
 
 def greedy_answers(
-    states: Sequence[TrainedState], rivals: Sequence[RivalMember], settings: SearchSettings, workers: Sequence[Any]
+    states: Sequence[TrainedState], rivals: Sequence[RivalMember], settings: SearchSettings, slots: SlotPool
 ) -> dict[str, list[Together]]:
     """Who may answer: `single`, the best state alone; `prompts`, states together; `all`, with rivals among them.
 
@@ -139,9 +139,9 @@ def greedy_answers(
     found = {"single": [Together(((best, 1.0),))]}
     if settings.most_members == 1:
         return found
+    workers = slots.workers
     asked = [workers[i % len(workers)].scores.remote(state.request, "valid") for i, state in enumerate(states)]
-    gold, utterances = ray.get(workers[0].events.remote("valid"))
-    scores = ray.get(asked)
+    (gold, utterances), *scores = slots.all_of([workers[0].events.remote("valid"), *asked])
     known = gold >= 0
     if not known.any():
         return found  # training has no answer of valid: nothing tells states apart
@@ -155,18 +155,18 @@ def greedy_answers(
         )
         found[name] = [_together(choice.shares, states, choosing) for choice in way]
     if recaller := next((rival for rival in rivals if rival.recalls), None):
-        found["all"] = [_recalling(found["prompts"][-1], recaller, settings, workers)]
+        found["all"] = [_recalling(found["prompts"][-1], recaller, settings, slots)]
     return found
 
 
-def _recalling(form: Together, rival: RivalMember, settings: SearchSettings, workers: Sequence[Any]) -> Together:
+def _recalling(form: Together, rival: RivalMember, settings: SearchSettings, slots: SlotPool) -> Together:
     """States with a rival that recalls answers, if that pays: its weight is chosen by what is written on valid.
 
     Of the weights that are not shown to be worse where valid decides, the one is taken that is best on all of valid:
     where new sentences decide, sentences heard before are what a rival knows.
     """
     forms = [form, *(form.beside(rival, share) for share in RECALL_SHARES)]
-    answered = ray.get([one.ask(workers[i % len(workers)], "valid") for i, one in enumerate(forms)])
+    answered = _on_valid(forms, slots)
     near = survivors({i: [found["tally"]] for i, (found, _) in enumerate(answered)}, NOT_WORSE)
     whole = settings.metric.removeprefix(VALID).removesuffix(f"_{NEW}")
     return forms[max(near, key=lambda i: answered[i][0]["metrics"][whole])]
@@ -179,30 +179,33 @@ def _together(shares: Mapping[int, float], states: Sequence[TrainedState], rival
     return Together(own, beside)
 
 
-def smallest_answer(steps: Mapping[str, Sequence[Together]], workers: Sequence[Any]) -> Together:
+def smallest_answer(steps: Mapping[str, Sequence[Together]], slots: SlotPool) -> Together:
     """The answer of the fewest stored bytes among those within one standard error of the best on valid.
 
     Errors are paired over utterances. It is the one-standard-error rule of Breiman et al. (1984).
 
     Args:
         steps: of `greedy_answers`.
-        workers: answer valid.
+        slots: of the workers, which answer valid.
     """
     forms = list(dict.fromkeys(form for of_name in steps.values() for form in of_name))
-    asked = [form.ask(workers[i % len(workers)], "valid") for i, form in enumerate(forms)]
-    answered = ray.get(asked)
+    answered = _on_valid(forms, slots)
     near = survivors({i: [found["tally"]] for i, (found, _) in enumerate(answered)})
     return forms[min(near, key=lambda i: _facts(forms[i], answered[i][1])["stored_bytes"])]
 
 
-def measured(forms: Mapping[str, Together], workers: Sequence[Any]) -> dict[str, Measured]:
+def _on_valid(forms: Sequence[Together], slots: SlotPool) -> list[Any]:
+    """What each form answers to valid."""
+    workers = slots.workers
+    return slots.all_of([form.ask(workers[i % len(workers)], "valid") for i, form in enumerate(forms)])
+
+
+def measured(forms: Mapping[str, Together], slots: SlotPool) -> dict[str, Measured]:
     """Answer valid and test with each form; those that are the same are asked once."""
-    asked: dict[Together, list[Any]] = {}
-    for form in forms.values():
-        if form not in asked:
-            worker = workers[len(asked) % len(workers)]
-            asked[form] = [form.ask(worker, split) for split in ("valid", "test")]
-    found = {form: _measured(form, *ray.get(of_form)) for form, of_form in asked.items()}
+    workers, each = slots.workers, list(dict.fromkeys(forms.values()))
+    asked = [form.ask(workers[i % len(workers)], split) for i, form in enumerate(each) for split in ("valid", "test")]
+    answered = slots.all_of(asked)
+    found = {form: _measured(form, *answered[2 * i : 2 * i + 2]) for i, form in enumerate(each)}
     return {name: found[form] for name, form in forms.items()}
 
 

@@ -2,20 +2,16 @@
 
 In the first round each setting gets a run under one fresh seed, in the second those that are left get all others at
 once: runs side by side share passes. Behind a round a setting leaves when it is worse than the best one on valid by
-more than `BEHIND` standard errors, paired over utterances.
-
-N utterances of valid
+more than `BEHIND` standard errors, paired over utterances. In shapes, N is the number of utterances of valid.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import optuna
-import ray
 from optuna.trial import FrozenTrial
 
 from sp_search.errors import StudyError
@@ -63,7 +59,7 @@ def race(
             raise StudyError(
                 f"study {study.study_name}: expected a confirm run of round {number} to end, none did; run it again"
             )
-        for run, tally in zip(ended, _measured(ended, settings, slots.workers), strict=True):
+        for run, tally in zip(ended, _measured(ended, settings, slots), strict=True):
             tallies[run.of_trial].append(tally)
         left = {n: left[n] for n in survivors({run.of_trial: tallies[run.of_trial] for run in ended}, BEHIND)}
     return max(left.values(), key=lambda trial: _mean(tallies[trial.number]) if tallies[trial.number] else 0.0)
@@ -93,12 +89,13 @@ def survivors(tallies: Mapping[int, Sequence[Tally]], behind: float = ONE_STANDA
     return kept
 
 
-def _measured(runs: Sequence[SeedRun], settings: SearchSettings, workers: Sequence[Any]) -> list[Tally]:
+def _measured(runs: Sequence[SeedRun], settings: SearchSettings, slots: SlotPool) -> list[Tally]:
     """What each run comes to on valid, utterance by utterance."""
+    workers = slots.workers
     asked = [
         workers[i % len(workers)].answer.remote([(run.request(settings), 1.0)], "valid") for i, run in enumerate(runs)
     ]
-    return [found["tally"] for found, _ in ray.get(asked)]
+    return [found["tally"] for found, _ in slots.all_of(asked)]
 
 
 def _mean(tallies: Sequence[Tally]) -> float:

@@ -115,8 +115,8 @@ def run_search(
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)
-        finished = _finished(study, best, settings, slots.workers, rivals)
-        engine_s, worker_s = map(sum, zip(*ray.get([w.time_share.remote() for w in slots.workers]), strict=True))
+        finished = _finished(study, best, settings, slots, rivals)
+        engine_s, worker_s = map(sum, zip(*slots.all_of([w.time_share.remote() for w in slots.workers]), strict=True))
         ended_early = limits.reason if was_cut_short(study, settings.trials) else ""
         summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
@@ -228,7 +228,7 @@ def _finished(
     study: optuna.Study,
     best: FrozenTrial,
     settings: SearchSettings,
-    workers: Sequence[Any],
+    slots: SlotPool,
     rivals: Sequence[RivalMember],
 ) -> Finished:
     """Choose on valid who answers, and read the test split, once."""
@@ -239,13 +239,13 @@ def _finished(
             f"run it again"
         )
     states = trained_states(study, best, settings)
-    steps = greedy_answers(states, rivals, settings, workers)
+    steps = greedy_answers(states, rivals, settings, slots)
     forms = {name: of_name[-1] for name, of_name in steps.items()}
     if settings.smallest:
-        forms["smallest"] = smallest_answer(steps, workers)
+        forms["smallest"] = smallest_answer(steps, slots)
     numbers = {run.number for run in runs}
     seeds = {f"seed {s.member.seed}": Together(((s, 1.0),)) for s in states if s.request.number in numbers}
-    found = measured(seeds | forms, workers)
+    found = measured(seeds | forms, slots)
     return Finished(best, {name: found[name] for name in forms}, [found[name] for name in seeds])
 
 

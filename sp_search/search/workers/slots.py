@@ -13,6 +13,7 @@ from typing import Any, cast
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from sp_search.errors import StudyError
 from sp_search.search.base.protocol import TrialReport, TrialRequest
 from sp_search.search.base.settings import staged
 from sp_search.search.workers.fleet import Fleet
@@ -115,6 +116,33 @@ class SlotPool:
                 self._move(slot)
                 self.ask(slot, after)
 
+    def all_of(self, refs: Sequence[Any]) -> list[Any]:
+        """Wait for what workers were asked apart from reports, and watch the workers meanwhile.
+
+        Args:
+            refs: object references.
+
+        Returns:
+            Their values, in the same order.
+
+        Raises:
+            StudyError: as `check`, or a worker was let go before it answered.
+            RayTaskError: a worker raised.
+        """
+        waiting = list(refs)
+        while waiting:
+            _, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=EVERY_S)
+            self.check()
+        try:
+            return cast(list[Any], ray.get(list(refs)))
+        except RayError as error:
+            if not is_worker_lost(error):
+                raise
+            raise StudyError(
+                "cluster: expected all workers to answer, but one was lost, and no node has room for it; run the "
+                "same command again to go on with what is left"
+            ) from error
+
     def leave(self, slot: TrialSlot) -> Any:
         """End a trial on every worker that had it. The returned reference is ready when the first has done so."""
         here = [self._fleet.members[number] for number in slot.been_at if number in self._fleet.members]
@@ -141,7 +169,7 @@ class SlotPool:
 
     def _set_cut_short(self, is_short: bool) -> None:
         self._is_cut_short = is_short
-        ray.get([worker.cut_short.remote(is_short) for worker in self.workers])
+        self.all_of([worker.cut_short.remote(is_short) for worker in self.workers])
 
     def _share(self) -> None:
         while (counts := self._counts()) and max(counts.values()) - min(counts.values()) > 1:

@@ -17,6 +17,11 @@ def leaning(seed, skill=1.0):
     return scores
 
 
+def slots_of(*workers):
+    """Of workers that answer at once."""
+    return SimpleNamespace(workers=list(workers), all_of=list)
+
+
 class Worker:
     """Knows the scores of every run by its number, and remembers what it was asked to answer."""
 

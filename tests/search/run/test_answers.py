@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import ray
 
 from sp_search.metrics.tally import Tally
 from sp_search.search.run.answers import (
@@ -20,7 +19,7 @@ from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
 from sp_search.search.study.trials import best_trials, record_run
 from sp_search.types import Member
-from tests.search.run.answer_worker import EVENTS, Worker, leaning
+from tests.search.run.answer_worker import EVENTS, Worker, leaning, slots_of
 from tests.search.searches import new_study, run_of, settings, study_of_three
 
 
@@ -34,9 +33,8 @@ RUNS = {0: 0.7, 1: 0.6, 1_000_001: 0.8, 1_001_001: 0.9, 2_000_001: 1.1, 2_000_00
 
 
 @pytest.fixture
-def ended(tmp_path, monkeypatch):
+def ended(tmp_path):
     """A study at its end, with its settings, the winner and its states."""
-    monkeypatch.setattr(ray, "get", lambda refs: refs)
     study = study_of_three(tmp_path)
     config = settings(tmp_path, confirm_seeds=1, final_seeds=2, most_members=4)
     for key, value in {"0:1": 0.72, "1:1": 0.75}.items():
@@ -75,13 +73,14 @@ def test_a_confirm_run_whose_state_was_lost_is_no_candidate(ended):
 
 def test_together_they_are_better_on_valid_than_the_best_alone(ended):
     workers = [Worker(RUNS), Worker(RUNS)]
-    forms = chosen_answers(ended.states, [], ended.config, workers)
+    slots = slots_of(*workers)
+    forms = chosen_answers(ended.states, [], ended.config, slots)
     assert set(forms) == {"single", "prompts"}
     ((alone, share),) = forms["single"].states
     assert (alone.value, share) == (max(state.value for state in ended.states), 1.0)
     assert 1 < len(forms["prompts"].states) <= 4
     assert sum(share for _, share in forms["prompts"].states) == pytest.approx(1.0)
-    found = measured(forms, workers)
+    found = measured(forms, slots)
     assert found["prompts"].metrics["valid"]["accuracy"] > found["single"].metrics["valid"]["accuracy"]
 
 
@@ -99,12 +98,12 @@ def rival(skill=1.5, *, recalls=False, method="ngram", seed=99):
 
 
 def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
-    forms = chosen_answers(ended.states, [rival()], ended.config, [Worker(RUNS)])
+    forms = chosen_answers(ended.states, [rival()], ended.config, slots_of(Worker(RUNS)))
     assert not forms["prompts"].rivals
     assert forms["all"].rivals
     assert forms["all"].members[-1].params == {"method": "ngram"}
     assert sum(member.share for member in forms["all"].members) == pytest.approx(1.0)
-    found = measured(forms, [Worker(RUNS)])["all"]
+    found = measured(forms, slots_of(Worker(RUNS)))["all"]
     states = len(forms["all"].states)
     assert found.facts == {
         "method": "prompt" if states else "ngram",
@@ -115,12 +114,12 @@ def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
 
 def test_several_rivals_may_be_among_them_each_with_the_scores_that_are_its_own(ended):
     two = [rival(), rival(method="retrieval", seed=98)]
-    form = chosen_answers(ended.states, two, ended.config, [Worker(RUNS)])["all"]
+    form = chosen_answers(ended.states, two, ended.config, slots_of(Worker(RUNS)))["all"]
     assert {one.member.params["method"] for one, _ in form.rivals} == {"ngram", "retrieval"}
     assert [member.params["method"] for member in form.members[len(form.states) :]] == [
         one.member.params["method"] for one, _ in form.rivals
     ]
-    asked = measured({"all": form}, [Worker(RUNS)])["all"]
+    asked = measured({"all": form}, slots_of(Worker(RUNS)))["all"]
     together = sum(share * leaning(state.request.number, RUNS[state.request.number]) for state, share in form.states)
     together = sum((share * one.log_probs["test"] for one, share in form.rivals), start=together)
     assert asked.metrics["test"]["accuracy"] == (together.argmax(-1) == 0).mean()
@@ -128,7 +127,7 @@ def test_several_rivals_may_be_among_them_each_with_the_scores_that_are_its_own(
 
 
 def test_a_rival_without_skill_is_left_out(ended):
-    forms = chosen_answers(ended.states, [rival(skill=-2.0)], ended.config, [Worker(RUNS)])
+    forms = chosen_answers(ended.states, [rival(skill=-2.0)], ended.config, slots_of(Worker(RUNS)))
     assert not forms["all"].rivals
 
 
@@ -157,7 +156,7 @@ class Writer(Worker):
     ],
 )
 def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_valid_decides(ended, lost, share):
-    forms = chosen_answers(ended.states, [rival(recalls=True)], ended.config, [Writer(RUNS, lost)])
+    forms = chosen_answers(ended.states, [rival(recalls=True)], ended.config, slots_of(Writer(RUNS, lost)))
     found = forms["all"]
     assert [weight for _, weight in found.rivals] == ([] if share is None else [share])
     assert [state for state, _ in found.states] == [state for state, _ in forms["prompts"].states]
@@ -165,7 +164,7 @@ def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_
 
 
 def test_the_steps_of_the_choice_have_ever_more_members(ended):
-    steps = greedy_answers(ended.states, [], ended.config, [Worker(RUNS)])
+    steps = greedy_answers(ended.states, [], ended.config, slots_of(Worker(RUNS)))
     assert [len(form.states) for form in steps["prompts"]] == list(range(1, len(steps["prompts"]) + 1))
     assert len(steps["prompts"]) > 1
     assert len(steps["single"]) == 1
@@ -195,7 +194,7 @@ def test_the_smallest_answer_is_the_one_of_fewest_bytes_within_a_standard_error(
 
     worker = SimpleNamespace(answer=SimpleNamespace(remote=answer))
     steps = {"single": [forms["one"]], "prompts": [forms["one"], forms["two"], forms["three"]]}
-    assert smallest_answer(steps, [worker, worker]) is forms[smallest]
+    assert smallest_answer(steps, slots_of(worker, worker)) is forms[smallest]
 
 
 def test_a_rival_that_is_as_good_and_smaller_is_the_smallest_answer(ended):
@@ -207,14 +206,14 @@ def test_a_rival_that_is_as_good_and_smaller_is_the_smallest_answer(ended):
     worker = SimpleNamespace(
         answer=SimpleNamespace(remote=lambda members, split, given: (told[0], told[1] if members else []))
     )
-    assert smallest_answer({"single": [alone], "all": [with_rival]}, [worker]) is with_rival
+    assert smallest_answer({"single": [alone], "all": [with_rival]}, slots_of(worker)) is with_rival
 
 
 def test_what_is_the_same_is_asked_once(ended):
     worker = Worker(RUNS)
     first = Together(((ended.states[0], 1.0),))
     again = Together(((ended.states[0], 1.0),))
-    found = measured({"single": first, "seed 1": again}, [worker])
+    found = measured({"single": first, "seed 1": again}, slots_of(worker))
     assert worker.answered == [
         ((ended.states[0].request.number,), "valid"),
         ((ended.states[0].request.number,), "test"),
@@ -223,10 +222,10 @@ def test_what_is_the_same_is_asked_once(ended):
 
 
 def test_the_summary_has_the_exported_answer_the_others_and_the_mean_over_seeds(ended):
-    workers = [Worker(RUNS)]
-    forms = chosen_answers(ended.states, [], ended.config, workers)
+    slots = slots_of(Worker(RUNS))
+    forms = chosen_answers(ended.states, [], ended.config, slots)
     seeds = [Together(((state, 1.0),)) for state in ended.states[:2]]
-    found = measured(forms | {"a": seeds[0], "b": seeds[1]}, workers)
+    found = measured(forms | {"a": seeds[0], "b": seeds[1]}, slots)
     told = Finished(ended.winner, {name: found[name] for name in forms}, [found["a"], found["b"]]).to_json()
     assert set(told) == {"best", "answers", "setting"}
     assert told["best"]["seeds"] == [state.member.seed for state in ended.states[:2]]
@@ -266,4 +265,4 @@ def test_a_study_is_finished_for_as_many_trials_or_fewer_and_the_same_runs_behin
 def test_where_training_has_no_answer_of_valid_the_best_state_answers_alone(ended):
     worker = Worker(RUNS)
     worker.events = SimpleNamespace(remote=lambda split: (np.full(EVENTS, -1), np.arange(EVENTS)))
-    assert set(greedy_answers(ended.states, [], ended.config, [worker])) == {"single"}
+    assert set(greedy_answers(ended.states, [], ended.config, slots_of(worker))) == {"single"}

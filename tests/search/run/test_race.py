@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import ray
 
 from sp_search.errors import StudyError
 from sp_search.metrics.tally import Tally
@@ -63,9 +62,8 @@ class Workers:
         return {"tally": hits(self.table[trial][repeat - 1])}, []
 
 
-def raced(tmp_path, monkeypatch, table, seats=None, **changes):
+def raced(tmp_path, table, seats=None, **changes):
     """Who wins, who was measured when, and which runs were recorded."""
-    monkeypatch.setattr(ray, "get", lambda refs: refs)
     study, workers = study_of_three(tmp_path), Workers(table)
     slots = seats or FewSeats()
     slots.workers = [workers, workers]
@@ -77,37 +75,36 @@ def raced(tmp_path, monkeypatch, table, seats=None, **changes):
 GOOD, FAIR, BAD = "1111111100", "1111111010", "0000000011"
 
 
-def test_who_falls_behind_is_run_no_more(tmp_path, monkeypatch):
+def test_who_falls_behind_is_run_no_more(tmp_path):
     table = {0: [BAD], 1: [GOOD, FAIR, GOOD], 2: [FAIR, GOOD, FAIR]}
-    best, asked, recorded = raced(tmp_path, monkeypatch, table, final_seeds=2)
+    best, asked, recorded = raced(tmp_path, table, final_seeds=2)
     assert best == 1
     assert asked == [(0, 1), (1, 1), (2, 1), (1, 2), (1, 3), (2, 2), (2, 3)]
     assert recorded == ["0:1", "1:1", "1:2", "1:3", "2:1", "2:2", "2:3"]
 
 
-def test_the_last_one_left_is_run_no_more_where_a_final_training_follows(tmp_path, monkeypatch):
-    best, asked, _ = raced(tmp_path, monkeypatch, {0: [BAD], 1: [GOOD], 2: [BAD]}, final_seeds=2)
+def test_the_last_one_left_is_run_no_more_where_a_final_training_follows(tmp_path):
+    best, asked, _ = raced(tmp_path, {0: [BAD], 1: [GOOD], 2: [BAD]}, final_seeds=2)
     assert (best, asked) == (1, [(0, 1), (1, 1), (2, 1)])
 
 
-def test_the_last_one_left_has_all_its_runs_where_none_follows(tmp_path, monkeypatch):
-    best, asked, _ = raced(tmp_path, monkeypatch, {0: [BAD], 1: [GOOD] * 3, 2: [BAD]}, final_seeds=0)
+def test_the_last_one_left_has_all_its_runs_where_none_follows(tmp_path):
+    best, asked, _ = raced(tmp_path, {0: [BAD], 1: [GOOD] * 3, 2: [BAD]}, final_seeds=0)
     assert (best, asked[3:]) == (1, [(1, 2), (1, 3)])
 
 
-def test_a_setting_whose_run_failed_is_out_and_none_left_is_an_error(tmp_path, monkeypatch):
+def test_a_setting_whose_run_failed_is_out_and_none_left_is_an_error(tmp_path):
     numbers = {trial: 1_000_001 + 1000 * trial for trial in range(3)}
     seats = FewSeats({numbers[1]: RuntimeError("lost")})
-    best, asked, _ = raced(tmp_path / "a", monkeypatch, {0: [BAD], 1: [GOOD], 2: [GOOD]}, seats, final_seeds=1)
+    best, asked, _ = raced(tmp_path / "a", {0: [BAD], 1: [GOOD], 2: [GOOD]}, seats, final_seeds=1)
     assert (best, asked) == (2, [(0, 1), (2, 1)])
     seats = FewSeats(dict.fromkeys(numbers.values(), RuntimeError("lost")))
     with pytest.raises(StudyError, match=r"^study s: expected a confirm run of round 1 to end, none did; run it ag"):
-        raced(tmp_path / "b", monkeypatch, {}, seats)
+        raced(tmp_path / "b", {}, seats)
 
 
-def test_one_setting_alone_is_not_raced_before_a_final_training(tmp_path, monkeypatch):
+def test_one_setting_alone_is_not_raced_before_a_final_training(tmp_path):
     """Its value in the search is all that is known, and enough."""
-    monkeypatch.setattr(ray, "get", lambda refs: refs)
     study, slots = study_of_three(tmp_path), FewSeats()
     config = settings(tmp_path, confirm_top=1, confirm_seeds=3, final_seeds=2)
     assert race(study, lr_space(), config, slots, Observers([])).number == 0

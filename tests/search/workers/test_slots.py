@@ -7,6 +7,7 @@ import pytest
 import ray
 from ray.exceptions import ActorDiedError, RayTaskError
 
+from sp_search.errors import StudyError
 from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.workers.fleet import Fleet
 from sp_search.search.workers.slots import SlotPool, is_worker_lost
@@ -147,3 +148,32 @@ def test_a_trial_whose_worker_was_let_go_before_its_first_request_goes_to_anothe
     assert slots.request_tune_result(slot, 0, "valid_accuracy") == "a reference"
     assert (slot.worker, slot.been_at) == (1, {0, 1})
     assert handles[1].calls == [("tune_result", slot.request, 0, "valid_accuracy")]
+
+
+def test_workers_are_watched_while_they_answer(handles, monkeypatch):
+    """One that hangs there ends the search, or is started again."""
+    monkeypatch.setattr(ray, "wait", lambda refs, **how: ([], refs))
+    slots, checked = SlotPool(Fleet(handles), slots=2), []
+
+    def check():
+        checked.append(len(checked))
+        if len(checked) == 3:
+            raise StudyError("gone for good")
+
+    slots.check = check
+    with pytest.raises(StudyError, match="gone for good"):
+        slots.all_of([object()])
+
+
+def test_answers_come_in_the_order_in_which_they_were_asked_and_a_lost_worker_is_named(handles, monkeypatch):
+    slots = SlotPool(Fleet(handles), slots=2)
+    monkeypatch.setattr(ray, "wait", lambda refs, **how: (refs, []))
+    monkeypatch.setattr(ray, "get", lambda refs: [ref + 1 for ref in refs])
+    assert slots.all_of([3, 1]) == [4, 2]
+
+    def lost(refs):
+        raise ActorDiedError
+
+    monkeypatch.setattr(ray, "get", lost)
+    with pytest.raises(StudyError, match=r"expected all workers to answer, but one was lost, .*; run the same"):
+        slots.all_of([3, 1])
