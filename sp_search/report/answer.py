@@ -12,12 +12,11 @@ from typing import Any
 
 from sp_search.report.markup import facts, paragraph, short, text
 from sp_search.rivals.words import together
+from sp_search.search.base.run_numbers import run_of
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.study.stays import Stay
 
 HOUR_S = 3600.0
-FIRST_RUN = 1_000_000
-"""Numbers of runs under fresh seeds begin here (`search.run.seed_runs`)."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _utc(local: datetime) -> str:
 def utterances(record: StudyRecord, stays: Sequence[Stay]) -> int:
     """Training utterances seen by all trials but twins, and those of the runs under fresh seeds that have begun."""
     of_trials = sum(trial.last[0] for trial in record.trials if trial.last and not trial.is_twin)
-    budgets = {stay.number: stay.budget for stay in stays if stay.number >= FIRST_RUN}
+    budgets = {stay.number: stay.budget for stay in stays if run_of(stay.number) is not None}
     return of_trials + sum(budgets.values())
 
 

@@ -21,13 +21,12 @@ from sp_search.report.plot import (
     rounded,
     said,
 )
+from sp_search.search.base.run_numbers import run_of
 from sp_search.search.study.records import StudyRecord, TrialRecord
 from sp_search.search.study.stays import Stay
 
 AT = "%{text}<br>%{x:,} utterances: %{y:.4f}<extra></extra>"
-FRESH = {1: "confirm run", 2: "final training"}
-"""Runs under fresh seeds, by the millions of their numbers (`search.run.seed_runs`)."""
-MILLION, THOUSAND = 1_000_000, 1000
+FRESH = {"confirm": "confirm run", "final": "final training"}
 MOST_BARS = 4000
 ROW_PX = 22
 BETWEEN_PX = 2
@@ -196,19 +195,14 @@ def _lanes(stays: Sequence[Stay]) -> list[tuple[Stay, int]]:
 
 
 def _kind(number: int, states: dict[int, str], winner: int | None) -> str:
-    if role := FRESH.get(number // MILLION):
-        return role
+    if (run := run_of(number)) is not None:
+        return FRESH[run.role]
     return "winner" if number == winner else states.get(number, "running")
 
 
 def _bars(kind: str, bars: Sequence[tuple[Stay, int]]) -> Any:
     colours = {"confirm run": COLOURS["other"], "final training": "#d946a6"}
-    texts = [
-        f"{kind} {stay.number % THOUSAND} of trial {stay.number % MILLION // THOUSAND}"
-        if stay.number >= MILLION
-        else f"trial {stay.number}"
-        for stay, _ in bars
-    ]
+    texts = [_named(kind, stay.number) for stay, _ in bars]
     return graph_objects.Bar(
         base=[_utc(stay.began_s) for stay, _ in bars],
         x=[round(1000 * (stay.ended_s - stay.began_s)) for stay, _ in bars],  # ms, as Plotly counts on a date axis
@@ -222,6 +216,11 @@ def _bars(kind: str, bars: Sequence[tuple[Stay, int]]) -> Any:
         customdata=[round(stay.ended_s - stay.began_s, 1) for stay, _ in bars],
         hovertemplate="%{text}<br>%{customdata:,} s<extra></extra>",
     )
+
+
+def _named(kind: str, number: int) -> str:
+    run = run_of(number)
+    return f"trial {number}" if run is None else f"{kind} {run.repeat} of trial {run.trial}"
 
 
 def _utc(seconds: float) -> str:

@@ -10,13 +10,14 @@ import shutil
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from sp_search.search.base.callbacks import Observers, observed
 from sp_search.search.base.protocol import VALID, TrialReport, TrialRequest
+from sp_search.search.base.run_numbers import Role, RunId
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.sampler import trial_seed
@@ -25,12 +26,10 @@ from sp_search.search.workers.setbacks import check_room, is_of_full_disk, may_t
 from sp_search.search.workers.slots import SlotPool
 from sp_search.types import Member, ParamValue, Report
 
-Role = Literal["confirm", "final"]
-FIRST_NUMBER: Mapping[Role, int] = {"confirm": 1_000_000, "final": 2_000_000}
-"""Runs of each role are numbered from here, so that no trial of the study ever has their number."""
-
 FIRST_FINAL_SEED = 500
 """Final runs draw their seeds from here on, so that none has a confirm run's."""
+LATE_CONFIRM_SEED = 1_000_000
+"""Confirm runs of a repeat beyond those draw theirs from here on."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class SeedRun:
     @property
     def number(self) -> int:
         """How workers and observers know it."""
-        return FIRST_NUMBER[self.role] + 1000 * self.of_trial + self.repeat
+        return RunId(self.role, self.of_trial, self.repeat).number
 
     def request(self, settings: SearchSettings, position: int = 0) -> TrialRequest:
         """As a worker is asked for it; position: of the stream, where a fresh worker begins."""
@@ -72,7 +71,8 @@ class SeedRun:
 
 def confirm_run(trial: FrozenTrial, repeat: int, settings: SearchSettings) -> SeedRun:
     """A setting's confirm run of that repeat."""
-    seed = trial_seed(settings.seed, trial.number, repeat)
+    place = repeat if repeat <= FIRST_FINAL_SEED else LATE_CONFIRM_SEED + repeat
+    seed = trial_seed(settings.seed, trial.number, place)
     return SeedRun("confirm", trial.number, repeat, trial.user_attrs[PARAMS], seed, settings.budget)
 
 

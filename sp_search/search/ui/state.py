@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sp_search.search.base.cost_estimate import Amounts, amounts
+from sp_search.search.base.run_numbers import run_of
 from sp_search.search.base.settings import SearchSettings
 from sp_search.types import Params, Report
 
@@ -96,7 +97,8 @@ class SearchState:
     def started(self, number: int, params: Params, tags: Mapping[str, str]) -> Run:
         """A trial or a run begins or goes on."""
         role = tags["role"]
-        name = f"{number}" if role == "search" else f"{tags['of_trial']} {role} {number % 1000}"
+        run = run_of(number)
+        name = f"{number}" if run is None else f"{run.trial} {role} {run.repeat}"
         shown = ", ".join(_setting(key, params[key]) for key in SETTINGS if key in params)
         budget = self.settings.final_budget if role == "final" else self.settings.budget
         self._trained_at = self._clock() if self._trained_at is None else self._trained_at

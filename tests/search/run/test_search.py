@@ -16,8 +16,8 @@ import pytest
 import ray
 from ray import cloudpickle
 
+from sp_search.search.base.run_numbers import run_of
 from sp_search.search.run.search import start_worker
-from sp_search.search.run.seed_runs import FIRST_NUMBER
 from sp_search.search.study.study import load_study
 from sp_search.search.study.trials import FINISHED
 from sp_search.search.workers import watchdog
@@ -159,7 +159,7 @@ def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports
 
 def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
     def confirmed():
-        return [seen for number, seen in events(tmp_path, "reported") if number >= FIRST_NUMBER["confirm"]]
+        return [seen for number, seen in events(tmp_path, "reported") if run_of(number) is not None]
 
     order = {"trials": 2, "confirm_top": 1, "confirm_seeds": 1}
     killed = begin(tmp_path, pause_s=0.1, **order)
