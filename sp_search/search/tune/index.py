@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from sp_search.search.study.trials import PARAMS, setting_key
+from sp_search.search.study.trials import PARAMS, TWIN_OF, setting_key
 from sp_search.types import ParamValue
 
 BEST, LATEST = 100, 400
@@ -53,7 +53,7 @@ class TrialIndex:
 
     @property
     def kept(self) -> set[int]:
-        """The numbers of the best complete ones."""
+        """The numbers of the best complete ones, without those whose results were copied from another one."""
         return {number for _, number in self._complete}
 
     def begun(self, number: int) -> None:
@@ -64,7 +64,7 @@ class TrialIndex:
         """A trial has ended."""
         self._running.discard(trial.number)
         self._ended.add(trial.number)
-        if trial.state == TrialState.COMPLETE:
+        if trial.state == TrialState.COMPLETE and TWIN_OF not in trial.user_attrs:  # a twin has no state
             insort(self._complete, (-(trial.value or 0.0), trial.number))
             del self._complete[self._kept :]
         if trial.state not in (TrialState.COMPLETE, TrialState.PRUNED):

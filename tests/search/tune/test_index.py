@@ -5,7 +5,7 @@ import random
 import optuna
 from optuna.trial import TrialState
 
-from sp_search.search.study.trials import PARAMS
+from sp_search.search.study.trials import PARAMS, TWIN_OF
 from sp_search.search.tune.index import BEST, LATEST, TrialIndex
 
 KEPT = 3
@@ -28,6 +28,17 @@ def study_of(count):
         if trial.number < count - 5:
             index.ended(study.tell(trial, value if state == TrialState.COMPLETE else None, state=state))
     return study, index
+
+
+def test_twins_take_no_place_of_those_that_keep_their_states():
+    """In a small space the best setting is drawn again and again; only the first of them has a state."""
+    study, index = optuna.create_study(direction="maximize"), TrialIndex([], KEPT)
+    for value, twin_of in ((0.9, None), (0.9, 0), (0.8, None), (0.9, 0), (0.9, 0), (0.7, None)):
+        trial = study.ask()
+        if twin_of is not None:
+            trial.set_user_attr(TWIN_OF, twin_of)
+        index.ended(study.tell(trial, value))
+    assert index.kept == TrialIndex(study.trials, KEPT).kept == {0, 2, 5}
 
 
 def test_an_index_answers_as_a_look_through_all_trials_does():
