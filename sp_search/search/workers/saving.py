@@ -96,12 +96,10 @@ class SavingTrainer:
             self.trainer.save(number, Path(live.request.folder), live.note)
         live.saved_at = time.monotonic()
 
-    def save_due(self, numbers: Sequence[int]) -> None:
-        """Save those trials whose last save is too long ago."""
-        now = time.monotonic()
-        for number in numbers:
-            if now - self._live[number].saved_at > self._save_every_s:
-                self.save(number)
+    def save_if_due(self, number: int) -> None:
+        """Save a trial whose last save is too long ago."""
+        if time.monotonic() - self._live[number].saved_at > self._save_every_s:
+            self.save(number)
 
     def as_saved(self, requests: Sequence[TrialRequest], errand: Callable[[], T]) -> T:
         """Do something while trials are here as they were saved."""

@@ -205,13 +205,19 @@ class Worker:
             until = dict.fromkeys(until, 1)
         try:
             reports, interim = self._saving.advance(until)
-            for number, report in reports.items():
-                self._tell(asked[number], self._saving.saved_report(number, report))
-            for number, measured in interim.items():
-                self._tell(asked[number], measured)
-            self._saving.save_due([number for number in until if number not in {*reports, *interim}])
         except Exception as error:  # noqa: BLE001, it becomes the answer of every waiting trial, and they fail
             for number in until:
+                self._tell(asked[number], error)
+            return
+        for number in until:
+            try:
+                if number in reports:
+                    self._tell(asked[number], self._saving.saved_report(number, reports[number]))
+                elif number in interim:
+                    self._tell(asked[number], interim[number])
+                else:
+                    self._saving.save_if_due(number)
+            except Exception as error:  # noqa: BLE001, what one trial's folder raises becomes its answer alone
                 self._tell(asked[number], error)
 
     def _let_in(self, asked: _Pending) -> None:

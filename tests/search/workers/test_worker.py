@@ -106,6 +106,23 @@ def test_a_broken_engine_fails_the_trials_of_the_chunk_and_the_worker_lives(work
     assert seen(worker.report(wanted(3), 0)) == 100
 
 
+@pytest.mark.parametrize("is_due", [False, True])
+def test_a_trial_whose_state_cannot_be_saved_fails_alone(worker, trainer, wanted, calls, tmp_path, is_due):
+    """With its report, or because its last save is too long ago."""
+    (tmp_path / "trials").mkdir()
+    (tmp_path / "trials" / "1").write_text("in place of its folder")
+    worker._saving._save_every_s = 0.0
+    trainer.gate.clear()
+    sound = calls.submit(worker.report, wanted(2, points=(300, 1600)), 0)
+    until(lambda: trainer.joined == [2])
+    broken = calls.submit(worker.report, wanted(1, points=(300 if is_due else 100, 1600)), 0)
+    until(lambda: len(worker._asked) == 2)
+    trainer.gate.set()
+    with pytest.raises(OSError, match="trials/1"):
+        broken.result(WAIT_S)
+    assert seen(sound.result(WAIT_S)) == 300
+
+
 def test_a_trial_that_cannot_join_fails_alone(worker, trainer, wanted, tmp_path):
     (tmp_path / "trials" / "1").mkdir(parents=True)
     (tmp_path / "trials" / "1" / "state.pt").write_text("not JSON")
