@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,7 +51,7 @@ class Observer(Protocol):
 
 
 class Observers:
-    """Passes every event to all observers. One that raises is named and dropped: it must not end the search."""
+    """Passes every event to all observers. One that raises is named, closed and dropped; it ends no search."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
         """Pass events to these observers, in this order."""
@@ -65,3 +66,6 @@ class Observers:
                 self._observers.remove(observer)
                 name = type(observer).__name__
                 say(f"{name} failed at {event} and is left out from here on: {error!r}")
+                if event != "close":
+                    with suppress(Exception):  # it gives back what it holds: the terminal, or a lock
+                        observer.close(0.0)

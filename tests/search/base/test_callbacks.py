@@ -26,15 +26,24 @@ FAULTS = [OSError(errno.ENOSPC, "No space left on device"), ValueError("x"), Key
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
-def test_an_observer_that_raised_is_named_once_and_never_called_again(capsys, fault):
+def test_an_observer_that_raised_is_named_once_and_closed_and_never_called_again(capsys, fault):
     broken, sound = Heard(reported=fault), Heard()
     observers = Observers([broken, sound])
     for event in ("study_opened", "reported", "reported", "study_finished", "close"):
         observers.tell(event, 1)
-    assert broken.told == [("study_opened", 1), ("reported", 1)]
+    assert broken.told == [("study_opened", 1), ("reported", 1), ("close", 0.0)]
     assert [event for event, _ in sound.told] == ["study_opened", "reported", "reported", "study_finished", "close"]
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("sp-search: Heard failed at reported and is left out from here on: ")
+
+
+@pytest.mark.parametrize("events", [["close"], ["reported", "close"]])
+def test_an_observer_that_cannot_be_closed_either_is_named_once(capsys, events):
+    observers = Observers([Heard(reported=ValueError("x"), close=OSError("gone"))])
+    for event in events:
+        observers.tell(event, 1)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"sp-search: Heard failed at {events[0]} and is left out from here on: ")
 
 
 def test_an_interruption_is_no_fault_of_an_observer():
