@@ -92,8 +92,8 @@ class StudySearcher(Searcher):
         self._index = TrialIndex(self._study.get_trials(deepcopy=False), KEPT)
         self._recorder = Recorder(opened, settings, self._index, observers, keep)
         if not self._index.created:
-            for params in settings.first_trials:
-                self._study.enqueue_trial(dict(params))
+            for params in settings.first_trials:  # a search stopped before its first trial may have enqueued some
+                self._study.enqueue_trial(dict(params), skip_if_exists=True)
         self._waiting: deque[Running] = deque()
         for number in self._index.running:
             self._take_up(number)
@@ -172,6 +172,7 @@ class StudySearcher(Searcher):
 
     def _take_up(self, number: int) -> None:
         """Queue a trial that a stopped search left, or record its end if its reports show that it had ended."""
+        self._study.sampler = self._sampler(number)  # a trial that was stopped while it was drawn is drawn again
         trial = self._opened.trial_again(number)
         frozen = self._opened.frozen(number)
         if PARAMS not in frozen.user_attrs or SEED not in frozen.user_attrs:  # stopped while it was drawn
@@ -198,7 +199,7 @@ class StudySearcher(Searcher):
     def _asked(self) -> Running | None:
         """A new trial, up to the total. Settings that were tried before get their results from the study."""
         while not self._why_over() and self._index.created < self._settings.trials:
-            self._study.sampler = chosen = self._sampler()
+            self._study.sampler = chosen = self._sampler(self._index.created)
             is_short = isinstance(chosen, BoundedSampler) and self._index.created % LOOK_EVERY
             trial = self._opened.new_trial() if is_short else self._study.ask()
             self._index.begun(trial.number)
@@ -206,9 +207,10 @@ class StudySearcher(Searcher):
                 return running
         return None
 
-    def _sampler(self) -> optuna.samplers.BaseSampler:
+    def _sampler(self, asked: int) -> optuna.samplers.BaseSampler:
+        """The sampler of the trial before which `asked` others were drawn."""
         chosen = self._settings.sampler
-        inner = sampler(chosen, self._settings.seed, self._index.created)
+        inner = sampler(chosen, self._settings.seed, asked)
         if not (self._index.is_large and chosen.name in BOUNDED):
             return inner
         live = [self._opened.frozen(number) for number in self._index.running]

@@ -100,6 +100,25 @@ def test_a_search_stopped_while_it_drew_a_trial_draws_it_again(tmp_path, monkeyp
     assert (again.number, again.params, again.seed) == (0, wanted.params, wanted.seed)
 
 
+def test_a_search_stopped_before_a_trial_had_its_values_draws_the_same_ones_again(tmp_path, monkeypatch):
+    wanted = Search(tmp_path / "a").searcher.suggest("a")[REQUEST]
+    killed = Search(tmp_path / "b")
+    monkeypatch.setattr(optuna.Trial, "suggest_float", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        killed.searcher.suggest("a")
+    monkeypatch.undo()
+    again = Search(tmp_path / "b").searcher.suggest("a")[REQUEST]
+    assert (again.number, again.params, again.seed) == (0, wanted.params, wanted.seed)
+
+
+def test_first_trials_of_a_search_stopped_before_its_first_trial_are_run_once(tmp_path):
+    first = ({"lr": 0.11}, {"lr": 0.22})
+    Search(tmp_path, first_trials=first)  # stopped while its workers start
+    search = Search(tmp_path, first_trials=first)
+    assert [search.searcher.suggest(name)[REQUEST].params["lr"] for name in "ab"] == [0.11, 0.22]
+    assert len(search.study.trials) == 2
+
+
 def test_one_slot_draws_the_same_trials_whether_it_is_stopped_between_them_or_not(tmp_path):
     def drawn(folder, stops):
         search, found = Search(folder, slots=1, trials=14), []
