@@ -5,14 +5,13 @@
     tracker.trial_started(8, params, {"seed": 0});  tracker.reported(8, report);  tracker.trial_finished(8, "PRUNED")
     tracker.study_finished(summary);  tracker.close(timeout_s=10)
 
-A method takes tens of microseconds (for an artifact, the time to copy it). It raises if the caller made a mistake or
-the disk is full, but never because of MLflow.
+A method takes tens of microseconds (for an artifact, the time to copy it). It raises if the caller made a mistake,
+never because of MLflow. A full disk is waited for.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -212,10 +211,7 @@ class MlflowTracker:
 
     def study_finished(self, summary: Mapping[str, Any]) -> None:
         """The search ended with this summary; the winner that it left is to be logged as a model, and registered."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "summary.json"
-            path.write_text(json.dumps(plain(summary), indent=2) + "\n")
-            self.artifact(None, path)
+        self._writer.append_text("summary.json", json.dumps(plain(summary), indent=2) + "\n")
         metrics, tags = summary_points(summary)
         tags = dict.fromkeys(self._setting_tags, "") | tags  # another winner may lack some of them
         order, winner = self._history.of_full_budget(), (summary.get("best") or {}).get("trial")

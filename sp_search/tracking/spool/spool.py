@@ -21,7 +21,7 @@ from typing import Any
 from sp_search.errors import StudyError
 from sp_search.files.lock import Lock, try_lock
 from sp_search.files.room import once_there_is_room
-from sp_search.files.write import atomic_write
+from sp_search.files.write import atomic_write, write_text
 from sp_search.tracking.spool.jsonl_log import Event, LogWriter, read_chunk
 
 _CHUNK_BYTES = 1 << 20
@@ -115,27 +115,43 @@ class SpoolWriter:
                 self.append_artifact(number, child, inner)
             return
         kept = once_there_is_room(self.spool.files, partial(self._keep, path))
-        data = {"file": str(kept.relative_to(self.spool.folder)), "artifact_path": artifact_path}
-        event = Event("artifact", now_ms(), number, data)
-        once_there_is_room(self.spool.artifacts, partial(self._artifacts.append, event))
+        self._to_upload("artifact", number, {"file": self._named(kept), "artifact_path": artifact_path})
+
+    def append_text(self, name: str, text: str) -> None:
+        """Keep a text as a file of the study, and record that it is to be uploaded. A full disk is waited for.
+
+        Args:
+            name: of the file.
+            text: its content.
+        """
+        kept = self.spool.files / hashlib.sha256(text.encode()).hexdigest() / name
+        once_there_is_room(self.spool.files, partial(write_text, kept, text))
+        self._to_upload("artifact", None, {"file": self._named(kept), "artifact_path": ""})
 
     def append_model(self, folder: Path, data: Mapping[str, Any]) -> None:
-        """Copy the files of a folder, and record that they are a model of the study.
+        """Copy the files of a folder, and record that they are a model of the study. A full disk is waited for.
 
         Args:
             folder: its files; prompt.safetensors says which model it is.
             data: of `winner_of`.
         """
-        kept = [self._keep(path) for path in sorted(folder.iterdir()) if path.is_file()]
+        files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+        kept = [once_there_is_room(self.spool.files, partial(self._keep, path)) for path in files]
         digest = next(path.parent.name for path in kept if path.name == TENSORS)
-        files = [str(path.relative_to(self.spool.folder)) for path in kept]
-        self._artifacts.append(Event("model", now_ms(), None, {**data, "digest": digest, "files": files}))
+        self._to_upload("model", None, {**data, "digest": digest, "files": [self._named(path) for path in kept]})
 
     def close(self) -> None:
         """Make both logs durable and release the lock."""
         self._events.close()
         self._artifacts.close()
         self._lock.close()
+
+    def _to_upload(self, kind: str, number: int | None, data: Mapping[str, Any]) -> None:
+        event = Event(kind, now_ms(), number, data)
+        once_there_is_room(self.spool.artifacts, partial(self._artifacts.append, event))
+
+    def _named(self, kept: Path) -> str:
+        return str(kept.relative_to(self.spool.folder))
 
     def _keep(self, path: Path) -> Path:
         """Copy the file under the sha256 of its content. The copy is whole or absent."""

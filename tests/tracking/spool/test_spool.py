@@ -1,11 +1,15 @@
 import errno
 import fcntl
+import shutil
 
 import pytest
 
 from sp_search.errors import StudyError
+from sp_search.files import room
+from sp_search.files.write import write_text
+from sp_search.tracking.spool import spool as spool_module
 from sp_search.tracking.spool.jsonl_log import read_chunk
-from sp_search.tracking.spool.spool import Spool, open_writer
+from sp_search.tracking.spool.spool import TENSORS, Spool, open_writer
 
 
 def test_a_file_to_upload_outlives_its_original(tmp_path):
@@ -65,3 +69,45 @@ def test_a_file_system_without_locks_does_not_end_a_search(tmp_path, monkeypatch
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
     open_writer(Spool(tmp_path / "spool")).close()
+
+
+class FullAtFirst:
+    """Stands for a function that finds the disk full once."""
+
+    def __init__(self, does):
+        self._does, self.calls = does, 0
+
+    def __call__(self, *arguments, **more):
+        self.calls += 1
+        if self.calls == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return self._does(*arguments, **more)
+
+
+@pytest.fixture
+def no_waiting(monkeypatch):
+    monkeypatch.setattr(room.once_there_is_room, "__defaults__", (lambda seconds: None, room.time.monotonic))
+
+
+def test_a_full_disk_is_waited_for_with_a_model(tmp_path, monkeypatch, no_waiting):
+    spool, folder = Spool(tmp_path / "spool"), tmp_path / "best"
+    folder.mkdir()
+    (folder / TENSORS).write_bytes(b"weights")
+    writer = open_writer(spool)
+    monkeypatch.setattr(shutil, "copyfile", FullAtFirst(shutil.copyfile))
+    monkeypatch.setattr(writer._artifacts, "append", FullAtFirst(writer._artifacts.append))
+    writer.append_model(folder, {"name": "demo"})
+    (event,) = read_chunk(spool.artifacts, 0).events
+    assert (event.kind, event.data["name"]) == ("model", "demo")
+    assert [(spool.folder / file).read_bytes() for file in event.data["files"]] == [b"weights"]
+
+
+def test_a_full_disk_is_waited_for_with_a_text(tmp_path, monkeypatch, no_waiting):
+    spool = Spool(tmp_path / "spool")
+    writer = open_writer(spool)
+    monkeypatch.setattr(spool_module, "write_text", FullAtFirst(write_text))
+    writer.append_text("summary.json", "{}")
+    (event,) = read_chunk(spool.artifacts, 0).events
+    assert (event.number, event.data["artifact_path"]) == (None, "")
+    assert (spool.folder / event.data["file"]).name == "summary.json"
+    assert (spool.folder / event.data["file"]).read_text() == "{}"
