@@ -86,6 +86,11 @@ def test_the_help_of_a_command_shows_groups_and_values_and_runs_nothing(command,
     assert "tracking.enabled=true" in capsys.readouterr().out
 
 
+def test_the_help_of_a_group_without_a_value_is_refused_in_one_line(command, capsys):
+    assert main(["try", "task", "--help"]) == 2
+    assert capsys.readouterr().err == "sp-search: task: expected key=value; say task=...\n"
+
+
 def test_a_setting_that_a_command_does_not_read_is_named_and_the_command_runs(command, space, capsys):
     assert main(["try", space, "engine.threads=1", "trials=5", "lm=demo"]) == 0
     assert len(command.seen) == 1

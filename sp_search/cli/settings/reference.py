@@ -125,7 +125,8 @@ def command_reference(name: str, command: ModuleType, schema: type, words: Seque
 
 def _chosen(words: Sequence[str]) -> dict[str, str]:
     """The option of each group: that of the words, else the default."""
-    typed = dict(word.split("=", 1) for word in words if word.partition("=")[0] in GROUPS)
+    keys = (word.partition("=") for word in words)
+    typed = {key: value for key, equals, value in keys if key in GROUPS and equals}
     chosen = {**DEFAULTS, **typed}
     chosen.setdefault("space", chosen["task"] if chosen["method"] == "prompt" else chosen["method"])
     return chosen
