@@ -9,7 +9,9 @@ from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_module
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra.version import VersionBase
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
@@ -72,6 +74,7 @@ def compose_values(
     try:
         with (
             _COMPOSING,
+            _own_hydra(),
             _own_store(request.given),
             initialize_config_module(version_base="1.3", config_module="search_spaces"),
         ):
@@ -84,6 +87,19 @@ def compose_values(
     except (HydraException, OmegaConfBaseException) as error:
         key, why = getattr(error, "full_key", None) or "settings", one_line(error).partition(" full_key: ")[0]
         raise ConfigError(f"{key}: expected values that can be put together, got: {why}") from error
+
+
+@contextmanager
+def _own_hydra() -> Iterator[None]:
+    """Hydra's state as in a new process, for a caller may have initialised Hydra for a configuration of their own."""
+    theirs, version = GlobalHydra.instance(), VersionBase.instance()
+    hydra, base = theirs.hydra, version.version_base
+    theirs.clear()
+    try:
+        yield
+    finally:
+        theirs.hydra, version.version_base = hydra, base
+        GlobalHydra.set_instance(theirs)
 
 
 @contextmanager

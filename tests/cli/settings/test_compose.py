@@ -3,7 +3,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.version import getbase
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -202,6 +205,16 @@ def test_the_files_hold_a_value_for_every_setting_so_that_help_can_show_it(space
         for part in key.split("."):
             assert part in section, key
             section = section[part]
+
+
+def test_a_caller_who_has_initialised_hydra_keeps_it_as_it_was(tmp_path):
+    (tmp_path / "own.yaml").write_text("speed: 3\n")
+    with initialize_config_dir(str(tmp_path), version_base="1.2"):
+        theirs = GlobalHydra.instance()
+        assert load_settings(["trials=5"], Settings).schedule.trials == 5
+        assert GlobalHydra.instance() is theirs
+        assert compose("own").speed == 3
+        assert str(getbase()) == "1.2"
 
 
 def test_another_packages_schema_named_config_does_not_meddle(monkeypatch):
