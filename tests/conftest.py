@@ -1,6 +1,8 @@
 """Small tensors are slower on many threads than on one; and a mistake should show before the slow tests begin."""
 
-from collections.abc import Iterator
+import errno
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -53,3 +55,19 @@ def file_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
     running = FileServer()
     yield running
     running.stop()
+
+
+@pytest.fixture
+def locked(monkeypatch) -> Callable[[Path], None]:
+    """A function that lets nobody look into a folder; its mode alone would not keep root out."""
+    real = os.stat
+
+    def lock(folder: Path) -> None:
+        def stat(path, **options):
+            if isinstance(path, str | os.PathLike) and folder in Path(path).parents:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, **options)
+
+        monkeypatch.setattr(os, "stat", stat)
+
+    return lock

@@ -18,7 +18,7 @@ from sp_search.export.document import FORMAT, load_export
 from sp_search.export.members import packed_members
 from sp_search.export.mlflow_files import mlflow_files
 from sp_search.export.page import readme
-from sp_search.files.paths import check_inside
+from sp_search.files.paths import check_inside, is_there
 from sp_search.files.write import write_bytes, write_text
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.prompts.file import save_prompt
@@ -158,10 +158,10 @@ def best_folder(runs: Path, study: str) -> Path:
     """Where a finished search leaves its winner.
 
     Raises:
-        StudyError: the study has no winner yet.
+        StudyError: the study has no winner yet, or its folder may not be looked into.
     """
     folder = runs / study / "best"
-    if not (folder / "prompt.json").exists():
+    if not is_there(folder / "prompt.json", StudyError):
         raise StudyError(
             f"{folder}: expected the winner of study {study}, found none; run the search to its end first"
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sp_search.errors import CheckpointError
+from sp_search.files.paths import is_there
 from sp_search.units.transformers_folder import CONFIG, read_json, unreadable_parts
 
 WRAPPER = "speech_language_model"
@@ -106,8 +107,13 @@ class ModelConfig:
 
 
 def has_config(folder: Path) -> bool:
-    """Whether a folder is in the `transformers` format, or is one of its adapters."""
-    return (folder / CONFIG).is_file() or (folder / "adapter_config.json").is_file()
+    """Whether a folder is in the `transformers` format, or is one of its adapters.
+
+    Raises:
+        CheckpointError: it may not be looked into.
+    """
+    found = (folder / name for name in (CONFIG, "adapter_config.json"))
+    return any(is_there(path, CheckpointError) and path.is_file() for path in found)
 
 
 def read_config(folder: Path) -> ModelConfig:

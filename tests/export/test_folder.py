@@ -225,3 +225,11 @@ def test_a_quantizer_that_is_lost_or_another_is_refused(of_audio, tmp_path, othe
     with pytest.raises(CheckpointError, match=message):
         copy_export(of_audio.folder, tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+def test_a_study_that_may_not_be_looked_into_is_refused_in_one_line(tmp_path, locked):
+    locked(tmp_path)
+    with pytest.raises(
+        StudyError, match=r"prompt.json: expected a path that can be looked at, got Permission denied$"
+    ):
+        best_folder(tmp_path, "s")

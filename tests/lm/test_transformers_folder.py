@@ -274,3 +274,9 @@ def test_an_embedding_of_other_rows_than_the_vocabulary_is_refused(folder, rows)
     save_file(named, folder / "model.safetensors")
     with pytest.raises(CheckpointError, match=rf"expected an embedding of \d+ rows, as vocab_size says, got {rows}"):
         load(folder)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_refused_in_one_line(tmp_path, locked):
+    locked(tmp_path)
+    with pytest.raises(CheckpointError, match=r"config.json: expected a path that can be looked at, got Permission"):
+        load_lm("mine", tmp_path, tmp_path)

@@ -20,7 +20,7 @@ from sp_search.cli.wiring.ray_settings import joined
 from sp_search.config import Settings
 from sp_search.engine.runtime.device import matrix_rate, pick_device
 from sp_search.errors import ConfigError
-from sp_search.files.paths import check_writable
+from sp_search.files.paths import check_writable, is_there
 from sp_search.search.cluster.checkup import checkups, own_checkup
 from sp_search.search.cluster.nodes import Share, nodes
 
@@ -111,6 +111,10 @@ def _device() -> Finding:
 
 
 def _disk(part: str, folder: Path) -> Finding:
-    free = shutil.disk_usage(next(at for at in (folder, *folder.parents) if at.exists())).free
+    try:
+        there = next(at for at in (folder, *folder.parents) if is_there(at))
+    except ConfigError as error:
+        return part, str(error), f"choose another folder with {part}=PATH"
+    free = shutil.disk_usage(there).free
     short = f"expected {FREE_BYTES / 1e9:.0f} GB or more; choose another disk with {part}=PATH"
     return part, f"{folder}, {free / 1e9:.1f} GB free", "" if free >= FREE_BYTES else short

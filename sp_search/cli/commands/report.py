@@ -18,7 +18,7 @@ from pathlib import Path
 from sp_search.cli.settings.reads import OF_NAME
 from sp_search.config import Settings
 from sp_search.errors import StudyError
-from sp_search.files.paths import check_writable
+from sp_search.files.paths import check_writable, is_there
 from sp_search.message import say
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.lm_comparison import lm_tables
@@ -87,7 +87,7 @@ def _ending(path: Path, runs: Path) -> Ending | None:
     Raises:
         StudyError: the summary is damaged.
     """
-    if not path.exists():
+    if not is_there(path, StudyError):
         return None
     summary, fault = read_summary(path, is_whole=True)
     if fault:

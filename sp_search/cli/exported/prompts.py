@@ -18,7 +18,7 @@ from sp_search.export.document import load_export
 from sp_search.export.folder import lm_tokens_in, needed_quantizer
 from sp_search.export.predictor import Prediction, Predictor, predictor_on
 from sp_search.export.shared_weights import SharedWeights
-from sp_search.files.paths import user_path
+from sp_search.files.paths import is_there, user_path
 from sp_search.lm.unit_tokens import GivenTokens, agreed_tokens
 from sp_search.lm.zoo import load_lm
 from sp_search.types import Split
@@ -176,14 +176,24 @@ def exported_folders(prompt: str) -> list[Path]:
     """The folders that `prompt=` names: one, or several with commas between them.
 
     Raises:
-        ConfigError: one is named twice, or is no path.
+        ConfigError: one is named twice, is no path, or may not be looked at.
     """
-    whole = user_path(prompt, "prompt")
-    found = [whole] if whole.exists() else [user_path(name, "prompt") for name in prompt.split(",")]
-    folders = [folder.absolute() for folder in found]
+    folders = [folder.absolute() for folder in _named_folders(prompt)]
     if len(set(folders)) < len(folders):
         raise ConfigError("prompt: expected each folder once, got one of them twice")
     return folders
+
+
+def _named_folders(prompt: str) -> list[Path]:
+    """Those between the commas; or one alone, in whose own name the commas are."""
+    try:
+        whole = user_path(prompt, "prompt")
+        is_one = is_there(whole)
+    except ConfigError:
+        if "," not in prompt:
+            raise
+        is_one = False  # several names may be longer together than a path can be
+    return [whole] if is_one else [user_path(name, "prompt") for name in prompt.split(",")]
 
 
 def prompt_names(folders: Sequence[Path]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas
 
 from sp_search.errors import StudyError
-from sp_search.files.paths import user_path
+from sp_search.files.paths import is_there, user_path
 from sp_search.report.comparison import read_summary
 from sp_search.search.study import study as studies
 from sp_search.search.study.records import StudyRecord, deciding_metric, study_record
@@ -102,9 +102,9 @@ def load_study(
 ) -> Study:
     """Read a study, also one that is being searched.
 
-    Its `trials` is a table with a row for each trial: `number`, `state` (complete, pruned, fail, running), a column
-    for the metric that decides (its best value on valid so far, as `accuracy`), `utterances` (training utterances
-    seen), `reason` (why it ended early), and `params_NAME` for each searched parameter.
+    Its `trials` is a table with a row for each trial: `number`, `state` (complete, pruned, fail, running, waiting), a
+    column for the metric that decides (its best value on valid so far, as `accuracy`), `utterances` (training
+    utterances seen), `reason` (why it ended early), and `params_NAME` for each searched parameter.
 
     Args:
         study: its name, or its folder.
@@ -115,12 +115,14 @@ def load_study(
         StudyError: there is no such study, or it can't be read.
     """
     given = user_path(os.fspath(study), "study")
-    folder = (given if given.is_dir() else user_path(os.fspath(runs), "runs") / given).absolute()
+    is_folder = is_there(given, StudyError) and given.is_dir()
+    folder = (given if is_folder else user_path(os.fspath(runs), "runs") / given).absolute()
+    path = folder / "summary.json"
+    is_summed_up = is_there(path, StudyError)
     found = studies.load_study(folder.name, storage, folder)
     task, metric = found.user_attrs["identity"]["task"], deciding_metric(found)
     summary: Mapping[str, Any] | None = None
-    path = folder / "summary.json"
-    if path.exists():
+    if is_summed_up:
         summary, fault = read_summary(path)
         if fault:
             raise StudyError(f"{fault}; run the same search again to write it anew")

@@ -17,6 +17,7 @@ from typing import Any, Literal, get_type_hints
 from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.settings.reads import OF_SEARCH
 from sp_search.config import Settings
+from sp_search.files.paths import is_there
 from sp_search.files.write import write_text
 from sp_search.message import say
 from sp_search.report.comparison import read_summary
@@ -39,12 +40,12 @@ def answered(overrides: Sequence[str]) -> int | None:
     """Answer the command `search` if its study is finished: the exit code. None if the search itself must look.
 
     Raises:
-        ConfigError: a setting is wrong.
+        ConfigError: a setting is wrong, or a file may not be looked at.
     """
     config = load_settings(overrides, SearchCommand)
     folder = config.runs / config.study
     path = folder / "summary.json"
-    if not (folder / MARK).exists() or not (folder / "best" / "prompt.json").exists():
+    if not is_there(folder / MARK) or not is_there(folder / "best" / "prompt.json"):
         return None
     summary, fault = read_summary(path, is_whole=True)
     if fault or _read(folder / MARK) != _mark(config):
@@ -60,7 +61,7 @@ def finished_summary(folder: Path) -> Path | None:
     """The path of a finished study's summary; None if the summary or the winner's folder is missing or damaged."""
     path = folder / "summary.json"
     _, fault = read_summary(path, is_whole=True)
-    return path if not fault and (folder / "best" / "prompt.json").exists() else None
+    return path if not fault and is_there(folder / "best" / "prompt.json") else None
 
 
 def leave_mark(config: SearchCommand) -> None:
@@ -83,15 +84,15 @@ def _mark(config: SearchCommand) -> dict[str, Any]:
 def _inputs(config: SearchCommand) -> Iterator[Path]:
     """The files that the search reads."""
     for place in (config.lm.path, config.data.path):
-        if place is not None and place.is_dir():
-            yield from (path for path in sorted(place.rglob("*")) if path.is_file())
+        if place is not None and is_there(place) and place.is_dir():
+            yield from (path for path in sorted(place.rglob("*")) if is_there(path) and path.is_file())
         elif place is not None:
             yield place
 
 
 def _state(path: Path) -> list[int] | None:
     """Size and time of change, which say together whether a file is the same; None where there is none."""
-    if not path.exists():
+    if not is_there(path):
         return None
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]

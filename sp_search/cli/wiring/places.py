@@ -9,7 +9,7 @@ from typing import Any
 
 from sp_search.config import Settings
 from sp_search.errors import ConfigError, UserError
-from sp_search.files.paths import check_room, check_writable
+from sp_search.files.paths import check_room, check_writable, is_there
 from sp_search.search.cluster.session import check_temp_folder
 from sp_search.search.study.study import check_storage
 from sp_search.tracking.base.uri import check_reachable, default_uri
@@ -29,9 +29,8 @@ def check_places(config: Settings) -> None:
             address of a service can never work. All faults are listed.
     """
     faults: list[str] = []
-    tried(faults, partial(check_study_folder, config.runs / config.study))
-    for key, folder in (("runs", config.runs / config.study), ("cache", config.cache)):
-        tried(faults, partial(_check_folder, folder, key))
+    tried(faults, partial(_check_study, config.runs / config.study))
+    tried(faults, partial(_check_folder, config.cache, "cache"))
     if config.cluster.address is None:
         tried(faults, check_temp_folder)
     if config.cluster.storage is not None:
@@ -46,15 +45,22 @@ def check_study_folder(folder: Path) -> None:
     """Whether what is in a study's folder can be a search's; an absent folder can.
 
     Raises:
-        ConfigError: a folder has the name of a file, or a file that of a folder; all are named.
+        ConfigError: a folder has the name of a file, or a file that of a folder, and all of these are named; or the
+            folder may not be looked into.
     """
-    wrong = [name for name in FOLDERS if (folder / name).exists() and not (folder / name).is_dir()]
-    wrong += [name for name in FILES if (folder / name).is_dir()]
+    there = [name for name in (*FOLDERS, *FILES) if is_there(folder / name)]
+    wrong = [name for name in there if (folder / name).is_dir() is (name in FILES)]
     if wrong:
         raise ConfigError(
             f"{folder}: expected the folder of a study, got one with a file in place of a folder, or the reverse: "
             f"{', '.join(wrong)}; move that away, or name another study with study=NAME"
         )
+
+
+def _check_study(folder: Path) -> None:
+    """Look into the folder only where it can be written: one error says enough of a folder."""
+    _check_folder(folder, "runs")
+    check_study_folder(folder)
 
 
 def _check_folder(folder: Path, key: str) -> None:

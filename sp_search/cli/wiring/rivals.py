@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import CheckpointError
+from sp_search.files.paths import is_there
 from sp_search.metrics.measures import measure
 from sp_search.rivals.choose import fit_rivals
 from sp_search.rivals.file import load_rivals, save_rivals
@@ -46,7 +47,7 @@ def rivals_of_study(folder: Path, data: TaskData, tell: Callable[[str], None]) -
 
 def _kept(path: Path, about: dict[str, str], tell: Callable[[str], None]) -> Sequence[Rival] | None:
     """Those that an earlier start has kept; None where there are none of this corpus and task."""
-    if not path.exists():
+    if not is_there(path):
         return None
     try:
         rivals, of = load_rivals(path)

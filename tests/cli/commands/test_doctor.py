@@ -94,3 +94,10 @@ def test_doctor_looks_at_this_machine(space):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "ok fairseq    imports" in done.stdout
     assert done.returncode == int("!!" in done.stdout)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_a_finding(settings, tmp_path, locked):
+    locked(tmp_path / "a")
+    what, next_step = found(settings)["runs"]
+    assert what == f"{tmp_path}/a/b: expected a path that can be looked at, got Permission denied"
+    assert next_step == "choose another folder with runs=PATH"

@@ -2,8 +2,9 @@ import shutil
 
 import pytest
 
-from sp_search.cli.exported.prompts import LMChoice, Prompts
+from sp_search.cli.exported.prompts import LMChoice, Prompts, exported_folders
 from sp_search.engine.prompted import source_cache
+from sp_search.errors import ConfigError
 from tests.export.winner import train_and_export
 from tests.tiny import UNITS
 from tests.units.speech import quantizer
@@ -51,3 +52,20 @@ def test_two_prompts_run_the_source_through_the_lm_once(prompts, folders, monkey
         list(prompts(chosen).of_lines(LINES, "here"))
         counts.append(sum(rows))
     assert counts[0] == counts[1] > 0
+
+
+def test_folders_are_named_by_commas_and_one_may_have_commas_in_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    long = ["a" * 200, "b" * 200]
+    assert exported_folders(",".join(long)) == [tmp_path / name for name in long]
+    (tmp_path / "a,b").mkdir()
+    assert exported_folders("a,b") == [tmp_path / "a,b"]
+    assert exported_folders("a,c") == [tmp_path / "a", tmp_path / "c"]
+    with pytest.raises(ConfigError, match=r"^prompt: expected a path, got an empty text$"):
+        exported_folders("a,")
+
+
+def test_a_folder_that_may_not_be_looked_at_is_refused_in_one_line(tmp_path, locked):
+    locked(tmp_path)
+    with pytest.raises(ConfigError, match=r"a: expected a path that can be looked at, got Permission denied$"):
+        exported_folders(f"{tmp_path}/a")

@@ -64,3 +64,10 @@ def test_a_study_without_trials_is_an_empty_table(tmp_path):
 def test_a_study_that_is_not_there_is_named(tmp_path):
     with pytest.raises(StudyError, match=r"^study no: expected a study in .*/no, found none$"):
         sp_search.load_study("no", runs=tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["", "s"])
+def test_a_folder_that_may_not_be_looked_into_is_refused_in_one_line(runs, locked, folder):
+    locked(runs / folder)
+    with pytest.raises(StudyError, match=r"expected a path that can be looked at, got Permission denied$"):
+        sp_search.load_study(runs / "s")

@@ -72,3 +72,9 @@ def test_a_folder_in_place_of_a_file_is_for_the_search_to_look_at(words, tmp_pat
 def test_a_wrong_setting_is_refused_as_ever(words):
     with pytest.raises(ConfigError, match="budgt"):
         answered([*words, "schedule.budgt=3"])
+
+
+def test_a_study_that_may_not_be_looked_into_is_refused_in_one_line(words, tmp_path, locked):
+    locked(tmp_path / "runs" / "s")
+    with pytest.raises(ConfigError, match=r"s/finished.json: expected a path that can be looked at, got Permission"):
+        answered(words)

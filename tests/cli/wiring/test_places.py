@@ -32,3 +32,22 @@ def test_all_of_them_are_in_one_message_and_an_absent_or_sound_folder_is_none(tm
     (tmp_path / "s" / "journal.log").mkdir()
     with pytest.raises(ConfigError, match=r"or the reverse: best, journal\.log; move that away"):
         check_study_folder(tmp_path / "s")
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_once_and_all_other_faults_with_it(tmp_path, locked):
+    (tmp_path / "runs" / "s").mkdir(parents=True)
+    locked(tmp_path / "runs")
+    locked_cache = ["study=s", f"runs={tmp_path}/runs", "cache=/dev/null/cache"]
+    with pytest.raises(ConfigError) as raised:
+        check_places(load_settings(locked_cache, Settings))
+    of_runs, of_cache = str(raised.value).split("PATH; ")
+    assert of_runs.startswith(
+        f"runs: expected a folder that can be written, got {tmp_path}/runs/s (Permission denied)"
+    )
+    assert of_cache.startswith("cache: expected a folder that can be written, got /dev/null/cache")
+
+
+def test_a_study_whose_files_may_not_be_looked_at_is_refused_in_one_line(tmp_path, locked):
+    locked(tmp_path)
+    with pytest.raises(ConfigError, match=r"/best: expected a path that can be looked at, got Permission denied$"):
+        check_study_folder(tmp_path)
