@@ -2,8 +2,9 @@
 
 Without prompt=, the whole training of a study is repeated, worker by worker and call by call, with the same trials at
 once. `differ` lists the reports that are not equal to the last digit; the exit code is 1 if there are any. trial=N
-repeats one trial, together with the trials that shared its worker. On the same kind of device and with the same
-number of threads all reports are equal. It takes about as long as the search.
+repeats one trial, together with the trials that shared its worker. The task and its answers are those of the study;
+lm= and data= are typed as for the search. On the same kind of device and with the same number of threads all reports
+are equal. It takes about as long as the search.
 
 prompt= names an exported folder: each of its members is trained alone, on the very batches it saw. Its sums are
 rounded in another order than beside other trials. In float32 the tensors differ by some millionths; in bfloat16
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from sp_search.cli.settings.reads import OF_NAME, OF_RECIPE
-from sp_search.cli.wiring.factories import recipe_of
+from sp_search.cli.wiring.factories import recipe_of, recipe_of_study
 from sp_search.config import Settings
 from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.trainer import MultiTrialTrainer
@@ -43,7 +44,7 @@ from sp_search.search.study.study import load_study
 from sp_search.search.workers.trainer import Trainer
 
 READS = (*OF_NAME, *OF_RECIPE, "cluster.storage")
-EXAMPLE = "sp-search rerun task=intent trial=3"
+EXAMPLE = "sp-search rerun study=intent-demo-demo trial=3"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +60,19 @@ class RerunSettings(Settings):
             raise ConfigError("trial: expected a trial of a study or prompt=, got both")
 
 
-def run(config: RerunSettings) -> int:
+def run(config: RerunSettings, words: Sequence[str]) -> int:
     """Repeat the training, and print the comparison."""
-    result = _study(config) if config.prompt is None else _prompt(config, config.prompt)
+    result = _study(config, words) if config.prompt is None else _prompt(config, config.prompt)
     print(json.dumps(result, indent=2))
     return int(bool(result.get("differ")))
 
 
-def _study(config: RerunSettings) -> dict[str, Any]:
+def _study(config: RerunSettings, words: Sequence[str]) -> dict[str, Any]:
     """Repeat the training of a study, or of one of its trials, and compare all reports."""
     folder = config.runs / config.study
-    begun = load_study(config.study, config.cluster.storage, folder).user_attrs.get(BEGUN_AS, {})
-    taken = {name: begun[name] for name in ("dtype", "batch_size", "chunk_updates", "valid_sample") if name in begun}
-    recipe = replace(recipe_of(config), **taken, stream_seed=begun.get("seed", config.schedule.seed))
+    known = load_study(config.study, config.cluster.storage, folder).user_attrs
+    begun = known.get(BEGUN_AS, {})
+    recipe = recipe_of_study(config, known, {word.partition("=")[0] for word in words})
     lm, data = recipe.data()
     for key, got in (("lm", lm.fingerprint), ("data", data.corpus.fingerprint)):
         check_partner(folder, key, begun.get(f"{key}_fingerprint", got), got)

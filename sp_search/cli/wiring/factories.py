@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,16 +17,20 @@ from sp_search.durations import seconds_of
 from sp_search.engine.runtime.device import device_kind
 from sp_search.engine.train.factory import WORKER_BYTES, TrainerSpec
 from sp_search.engine.trial.hparams import parameter_limits
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, StudyError
 from sp_search.host import cores, memory
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_tokens import GivenTokens
+from sp_search.lm.zoo import is_known
 from sp_search.search.base.space import read_space
+from sp_search.search.study.contract import BEGUN_AS
 from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Params
 from sp_search.units.prepare import quantizer_in
 from sp_search.units.quantizer import Quantizer
 
+AS_RECORDED = ("dtype", "batch_size", "chunk_updates", "valid_sample", "train_utterances", "compile")
+"""What a recipe takes from the record of a study."""
 CPU_SLOTS, GPU_SLOTS = 5, 16
 """Trials in flight on a worker. With more, ASHA knows less when a trial begins. A CPU is no faster with them; a GPU
 takes 1.06 times as long for 16 as for one (docs/performance.md)."""
@@ -55,6 +61,42 @@ def recipe_of(config: Settings) -> TrainerSpec:
         trunk_cache_gib=engine.trunk_cache_gib,
         compile=engine.compile,
     )
+
+
+def recipe_of_study(config: Settings, known: Mapping[str, Any], typed: Set[str]) -> TrainerSpec:
+    """The recipe that a study was searched with: its record stands above settings that nobody typed.
+
+    Args:
+        config: of the command; says where LM and corpus are, and the device.
+        known: the study's attributes.
+        typed: the keys that the user typed.
+
+    Raises:
+        StudyError: the settings name another task, LM or corpus; all of these are told.
+    """
+    identity, begun = known["identity"], known.get(BEGUN_AS, {})
+    named = {"lm": config.lm.name, "data": config.data.name}  # one that is typed may have been renamed since
+    named = {key: got for key, got in named.items() if not typed & {key, f"{key}.path", f"{key}.name"}}
+    named |= {"task": config.task.name} if "task" in typed else {}
+    wrong = [
+        f"{key}={identity[key]}, got {key}={got}; say {key}={_typed_as(key, identity[key])}"
+        for key, got in named.items()
+        if identity[key] != got
+    ]
+    if wrong:
+        raise StudyError(f"study {config.study}: expected what it was searched with: {'; '.join(wrong)}")
+    recorded = {name: begun[name] for name in AS_RECORDED if name in begun}
+    answers = {name: begun[name] for name in ("answer_format", "decoding", "max_answer") if name in begun}
+    is_same = config.task.name == identity["task"]
+    field = config.task.field if is_same or "task.field" in typed else None
+    task = get_task(identity["task"], field=field, **answers)
+    return replace(recipe_of(config), task=task, stream_seed=begun.get("seed", config.schedule.seed), **recorded)
+
+
+def _typed_as(key: str, name: str) -> str:
+    """What leads to an LM or a corpus of a name."""
+    by_name = {"task": True, "lm": is_known(name), "data": name == "demo"}
+    return name if by_name[key] else f"PATH, the folder of {name}"
 
 
 def given_tokens(config: Settings) -> GivenTokens:

@@ -1,0 +1,48 @@
+"""What the settings of a command come to: the recipe of workers, their number, and their share of a machine."""
+
+from dataclasses import replace
+
+import pytest
+
+from sp_search.cli.settings.compose import load_settings
+from sp_search.cli.wiring.factories import recipe_of, recipe_of_study
+from sp_search.config import Settings
+from sp_search.errors import StudyError
+
+IDENTITY = {"task": "keyword", "lm": "demo", "data": "demo"}
+BEGUN = {
+    "answer_format": "characters", "decoding": "legal", "max_answer": 7, "batch_size": 4, "chunk_updates": 5,
+    "valid_sample": 6, "train_utterances": 9, "compile": True, "dtype": "float32", "seed": 11, "budget": 1000,
+}  # fmt: skip
+
+
+def recipe(*words: str, **identity: str):
+    known = {"identity": IDENTITY | identity, "begun_as": BEGUN}
+    return recipe_of_study(load_settings(words, Settings), known, {word.partition("=")[0] for word in words})
+
+
+def test_a_study_is_trained_again_with_the_task_and_the_settings_that_it_records():
+    found = recipe("study=s", "engine.threads=3")
+    task = found.task
+    assert (task.name, task.field, task.slots) == ("keyword", "keyword", ("keyword",))
+    assert (task.answer_format, task.decoding, task.max_answer) == ("characters", "legal", 7)
+    taken = {name: value for name, value in BEGUN.items() if name in vars(found) and name not in vars(task)}
+    plain = recipe_of(load_settings(["engine.threads=3"], Settings))
+    assert found == replace(plain, task=task, stream_seed=11, **taken)
+    assert len(taken) == 6
+
+
+def test_the_field_of_a_label_is_that_which_is_typed():
+    assert recipe("task=label", "task.field=mood", task="label").task.slots == ("mood",)
+    assert recipe("task.field=mood", task="label").task.slots == ("mood",)
+
+
+def test_another_task_lm_or_corpus_is_refused_with_what_to_type(tmp_path):
+    of_others = {"lm": "gslm_hubert50", "data": "mine"}
+    with pytest.raises(StudyError) as raised:
+        recipe("study=s", "task=intent", **of_others)
+    assert str(raised.value) == (
+        "study s: expected what it was searched with: lm=gslm_hubert50, got lm=demo; say lm=gslm_hubert50; data="
+        "mine, got data=demo; say data=PATH, the folder of mine; task=keyword, got task=intent; say task=keyword"
+    )
+    assert recipe("task=keyword", f"lm={tmp_path}", f"data={tmp_path}", **of_others).data_path == tmp_path
