@@ -12,7 +12,7 @@ from sp_search.tasks.registry import get_task
 from sp_search.tracking.api.ui import ui_command
 from sp_search.tracking.base.uri import default_uri
 
-READS = OF_MLFLOW
+READS = (*OF_MLFLOW, "tracking.experiment", "task")  # the task says by which metric trials are sorted
 EXAMPLE = "sp-search ui port=5001"
 
 
