@@ -191,6 +191,13 @@ def cpus_per_worker(config: Settings) -> float:
     return config.cluster.cpus_per_worker or max(1, cores() // worker_count(config))
 
 
+def gpus_per_worker(config: Settings) -> float:
+    """The GPUs of a worker: as in the settings, else one on cuda and none on the CPU."""
+    if config.cluster.gpus_per_worker is not None:
+        return config.cluster.gpus_per_worker
+    return float(device_kind(config.engine.device) == "cuda")
+
+
 def wall_s(config: Settings) -> float:
     """The seconds on the clock that all limits of the settings allow; inf without a limit."""
     budget = config.budget

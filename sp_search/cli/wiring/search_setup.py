@@ -16,6 +16,7 @@ from sp_search.cli.exported.unit_checks import lines_on_corpus
 from sp_search.cli.wiring.factories import (
     corpus_quantizer,
     cpus_per_worker,
+    gpus_per_worker,
     recipe_of,
     slots_per_worker,
     wall_s,
@@ -159,8 +160,6 @@ def search_settings(
 ) -> SearchSettings:
     """How large a search is, what decides in it, and what it runs on; see `SearchSettings`."""
     schedule, cluster = config.schedule, config.cluster
-    on_gpu = device_kind(config.engine.device) == "cuda"
-    gpus = cluster.gpus_per_worker if cluster.gpus_per_worker is not None else float(on_gpu)
     return SearchSettings(
         study=config.study,
         runs=config.runs,
@@ -186,7 +185,7 @@ def search_settings(
         most_workers=worker_count(config),
         slots=slots_per_worker(config),
         cpus_per_worker=cpus_per_worker(config),
-        gpus_per_worker=gpus,
+        gpus_per_worker=gpus_per_worker(config),
         wall_s=wall_s(config),
         flat=config.budget.flat,
         save_every_s=cluster.save_every,

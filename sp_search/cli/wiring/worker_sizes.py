@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from sp_search.cli.wiring.factories import slots_per_worker, worker_count
+from sp_search.cli.wiring.factories import gpus_per_worker, slots_per_worker, worker_count
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 from sp_search.host import memory
@@ -43,11 +43,12 @@ def _size_faults(config: Settings) -> Iterator[str]:
 
 
 def _room_faults(config: Settings) -> Iterator[str]:
-    workers, gpus = worker_count(config), config.cluster.gpus_per_worker or 0.0
-    if workers * gpus > (there := torch.cuda.device_count()):
+    workers, gpus, there = worker_count(config), gpus_per_worker(config), torch.cuda.device_count()
+    is_chosen = config.cluster.gpus_per_worker is not None
+    if workers * gpus > there and (there or is_chosen):  # that there is no GPU at all is told of engine.device
         yield (
             f"cluster.gpus_per_worker: expected at most the {there} GPUs of this machine for all workers together, "
-            f"got {workers} x {gpus:g}"
+            f"got {workers} x {gpus:g}; say cluster.workers={max(1, int(there // gpus))}, or fewer GPUs for each"
         )
     if workers > (most := max(1, memory() // LEAST_WORKER_BYTES)):
         yield (

@@ -11,6 +11,7 @@ from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.wiring.factories import wall_s
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype
+from sp_search.cli.wiring.worker_sizes import check_workers
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError, UserError
@@ -92,6 +93,15 @@ def test_what_this_machine_lacks_is_told_before_ray_would_wait_for_it(prepared, 
     assert "cluster.gpus_per_worker: expected at most the 1 GPUs of this machine" in str(caught.value)
     assert "for which this machine has the memory, got 100000; one worker trains several" in str(caught.value)
     prepared("cluster.gpus_per_worker=0.5", "cluster.workers=2")
+
+
+def test_more_workers_than_gpus_are_refused_where_each_takes_one_without_a_word(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"of this machine .* got 2 x 1; say cluster\.workers=1, or fewer GPUs for"):
+        check_workers(load_settings(["cluster.workers=2", "engine.device=cuda"], Settings))
+    check_workers(load_settings(["cluster.workers=2", "engine.device=cpu"], Settings))
+    check_workers(load_settings(["cluster.workers=2", "engine.device=cuda", "cluster.gpus_per_worker=0.5"], Settings))
 
 
 def test_sizes_beyond_all_use_are_refused(prepared):
