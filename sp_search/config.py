@@ -227,6 +227,9 @@ class TrackingSettings:
     uri: str | None  # a server or a database; null = mlflow.db in `runs`
     experiment: str  # MLflow's, in which the runs are listed
 
+    def __post_init__(self) -> None:
+        refuse(["uri: expected a server, a database or null, got an empty text"] if self.uri == "" else [])
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterSettings:

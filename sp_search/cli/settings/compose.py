@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,7 @@ def compose_values(
     Raises:
         ConfigError: as `load_settings`.
     """
+    OmegaConf.register_new_resolver("set_env", _set_env, replace=True)
     request = sort_overrides(words, schema)
     for group, values in (given or {}).items():
         request.given[group] = dict(values)
@@ -87,6 +89,11 @@ def compose_values(
     except (HydraException, OmegaConfBaseException) as error:
         key, why = getattr(error, "full_key", None) or "settings", one_line(error).partition(" full_key: ")[0]
         raise ConfigError(f"{key}: expected values that can be put together, got: {why}") from error
+
+
+def _set_env(name: str, default: str) -> str:
+    """A variable of the environment, for the files in `search_spaces/`; an empty one counts as not set."""
+    return os.environ.get(name) or default
 
 
 @contextmanager

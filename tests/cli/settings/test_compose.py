@@ -116,6 +116,7 @@ def test_a_space_is_read_from_a_file_and_changed_by_words(space):
         ("study=a/b", "study: expected a folder's name, in one line without /, got 'a/b'"),
         ("study=a\nb", r"study: expected a folder's name, in one line without /, got 'a\nb'"),
         ("units.fit.seed=-1", "units.fit.seed: expected 0 to 4294967295, got -1"),
+        ("tracking.uri=", "tracking.uri: expected a server, a database or null, got an empty text"),
         ("engine.threads=2000", "engine.threads: expected at most 1024, got 2000"),
         ("study=" + "a" * 256, "study: expected a name of up to 255 bytes, got one of 256; say study=NAME"),
         ("study=" + os.fsdecode(b"caf\xe9"), "study: expected text in UTF-8, got 'caf' and a byte that is none"),
@@ -176,6 +177,14 @@ def test_a_command_takes_keys_of_its_own(space, tmp_path):
 def test_a_key_that_a_command_must_be_given_is_asked_for(space):
     with pytest.raises(ConfigError, match=r"^prompt: expected a value, got none; say prompt=\.\.\.$"):
         load_settings([space], WithKeysOfItsOwn)
+
+
+def test_an_empty_variable_of_the_environment_is_as_good_as_none(monkeypatch):
+    for value, cache, uri in (("", "~/.cache", "http://127.0.0.1:5000"), ("/x", "/x", "/x")):
+        monkeypatch.setenv("XDG_CACHE_HOME", value)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", value)
+        settings = load_settings(["tracking=server"], Settings)
+        assert (settings.cache, settings.tracking.uri) == (Path(cache, "sp_search").expanduser(), uri)
 
 
 @given(st.text().filter(lambda text: text != "null"))
