@@ -51,7 +51,7 @@ def test_the_table_of_environment_variables_has_all_that_the_program_reads():
     read = set()
     for path in sources:
         text = path.read_text()
-        read |= {*re.findall(r"environ(?:\.\w+)?[(\[]\s*[\"'](\w+)", text), *re.findall(r"oc\.env:(\w+)", text)}
+        read |= {*re.findall(r"environ(?:\.\w+)?[(\[]\s*[\"'](\w+)", text), *re.findall(r"set_env:(\w+)", text)}
         read |= {*re.findall(r"[\"'](\w+)[\"'] in os\.environ", text)}
     assert {"XDG_CACHE_HOME", "MLFLOW_TRACKING_URI", "RAY_TMPDIR", "OMP_WAIT_POLICY"} <= read
     table = (
