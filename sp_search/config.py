@@ -1,7 +1,7 @@
 """Every setting of the program: its name, type, unit and legal range.
 
-Values live in `search_spaces/` and on the command line, never here. `cli/settings` lets Hydra put them together and
-fills these records; an unknown key, a wrong type and a value out of range are errors that name the setting.
+Values live in `search_spaces/` and on the command line, never here. `cli/settings/compose.py` lets Hydra put them
+together and fills these records; an unknown key, a wrong type and a value out of range are errors that name it.
 """
 
 from __future__ import annotations
@@ -184,8 +184,7 @@ class BudgetSettings:
     flat: int | None  # trials in a row without a better value, after which no new trial begins
 
     def __post_init__(self) -> None:
-        faults = below_one(self, "flat")
-        faults += [
+        faults = below_one(self, "flat") + [
             f"{name}: expected above 0, got {value}"
             for name in ("device_hours", "money", "rate")
             if (value := getattr(self, name)) is not None and not 0 < value < math.inf
@@ -204,9 +203,7 @@ class EngineSettings:
     device: Literal["auto", "cpu", "cuda"]
     dtype: Literal["auto", "float32", "bfloat16"]  # of the frozen weights; auto = bfloat16 where the hardware has it
     threads: int | None  # CPU threads of a worker; null = its share of the cores
-    tokens_per_pass: (
-        int | None
-    )  # most tokens that go through the LM at once; null = by the LM's width on a CPU, by memory on a GPU
+    tokens_per_pass: int | None  # most tokens that go through the LM at once; null = by its width, or a GPU's memory
     trunk_cache_gib: float | None  # a worker's memory for what no prompt changes; null = its share of what is free
     compile: bool  # the feed-forward part of a layer through torch.compile
 
