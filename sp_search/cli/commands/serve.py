@@ -3,9 +3,10 @@ together go through the LM together.
 
 POST /predict takes JSON, {"units": "71 12 57"} or {"utterances": [{"id": "a", "units": [71, 12, 57]}, ...]}, or the
 bytes of an audio file of any rate. It answers as `sp-search predict` prints. ?top=5 adds the five best answers, and
-?id=clip.wav is the id of audio. A request that can't be answered is a 400 with one line. Where `queue` utterances
-wait already, it is a 429. GET /health says who answers, GET /metrics counts for Prometheus, and POST /reload loads
-the folders again while the old prompts go on answering.
+?id=clip.wav is the id of audio. A request that can't be answered is a 400 with one line. It is a 429 where `queue`
+utterances or `waiting_mb` of requests wait already, and a 413 where it is too large at any time. GET /health says who
+answers, GET /metrics counts for Prometheus, and POST /reload loads the folders again while the old prompts go on
+answering.
 
     curl --data-binary @clip.wav http://127.0.0.1:8300/predict
     curl --json '{"units": "71 12 57"}' http://127.0.0.1:8300/predict
@@ -47,10 +48,13 @@ class ServeSettings(Settings):
     wait_ms: float = 2.0  # how long the first of a batch waits for others, 0 or more
     queue: int = 1024  # utterances that may wait; what is beyond is refused with 429
     most_mb: int = 32  # of a request; what is larger is refused with 413
+    waiting_mb: int = 1024  # of all requests that come in or wait; what is beyond is refused with 429
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        faults = below_one(self, "batch", "queue", "most_mb")
+        faults = below_one(self, "batch", "queue", "most_mb", "waiting_mb")
+        if self.waiting_mb < self.most_mb:
+            faults.append(f"waiting_mb: expected most_mb, {self.most_mb}, or more, got {self.waiting_mb}")
         if not 0 <= self.wait_ms < 10_000:
             faults.append(f"wait_ms: expected 0 or more and below 10,000, got {self.wait_ms}")
         if not 0 <= self.port < 65536:
@@ -66,7 +70,8 @@ def run(config: ServeSettings) -> int:
     say(*prompts.check_units())
     metrics = ServerMetrics()
     batcher = Batcher(prompts, metrics, most=config.batch, wait_s=config.wait_ms / 1000, longest_queue=config.queue)
-    app = make_app(batcher, metrics, names, most_bytes=config.most_mb * 10**6)
+    sizes = {"most_bytes": config.most_mb * 10**6, "waiting_bytes": config.waiting_mb * 10**6}
+    app = make_app(batcher, metrics, names, **sizes)
     try:
         with listening(config.host, config.port) as listener:
             host, port = listener.getsockname()[:2]

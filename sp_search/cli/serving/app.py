@@ -18,8 +18,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from sp_search.cli.exported.prompts import answer_record
-from sp_search.cli.serving.batcher import Batcher, QueueFullError, Utterance, is_users_fault
+from sp_search.cli.serving.batcher import Batcher, QueueFullError, TooLargeError, Utterance
 from sp_search.cli.serving.metrics import ServerMetrics
+from sp_search.cli.serving.room import Room, Take
 from sp_search.errors import DataError, UserError
 
 RETRY_S = 1
@@ -27,7 +28,9 @@ MOST_DIGITS = 9
 """Of a number in a query: Python itself refuses some thousands."""
 
 
-def make_app(batcher: Batcher, metrics: ServerMetrics, names: Sequence[str], *, most_bytes: int) -> Starlette:
+def make_app(
+    batcher: Batcher, metrics: ServerMetrics, names: Sequence[str], *, most_bytes: int, waiting_bytes: int
+) -> Starlette:
     """The application.
 
     Args:
@@ -35,29 +38,21 @@ def make_app(batcher: Batcher, metrics: ServerMetrics, names: Sequence[str], *, 
         metrics: is told of each request, and shown.
         names: of the prompts, in the order of their answers.
         most_bytes: of a request's body.
+        waiting_bytes: of all requests that come in or wait for their answers.
     """
+    room = Room(waiting_bytes)
 
     async def predict(request: Request) -> Response:
-        body = await _body(request, most_bytes)
-        if body is None:
-            return _error(413, f"body: expected up to {most_bytes:,} bytes, got more; send fewer utterances at once")
-        try:
-            top = _top(request)
-            utterances, is_one = _utterances(request, body)
-            futures = batcher.submit(utterances)
-        except DataError as error:
-            return _error(400, str(error))
-        except QueueFullError:
-            text = f"queue: expected room for {len(utterances)}, got a full one; try again in {RETRY_S} s"
-            return _error(429, text, {"Retry-After": str(RETRY_S)})
-        found = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
-        for outcome in found:
-            if isinstance(outcome, BaseException):
-                if is_users_fault(outcome):
-                    return _error(400, str(outcome))
-                raise outcome
-        told = [answer_record(answers, names, top) for answers in found if not isinstance(answers, BaseException)]
-        return JSONResponse(told[0] if is_one else {"answers": told})
+        with room.request() as take:
+            try:
+                return await _predicted(request, await _body(request, most_bytes, take), batcher, names)
+            except TooLargeError as error:
+                return _error(413, f"{error}; send fewer utterances at once")
+            except QueueFullError as error:
+                text = f"queue: expected {error}, got a full one; try again in {RETRY_S} s"
+                return _error(429, text, {"Retry-After": str(RETRY_S)})
+            except UserError as error:
+                return _error(400, str(error))
 
     async def health(request: Request) -> Response:
         prompts = [
@@ -101,14 +96,38 @@ def _timed(handler: Handler, metrics: ServerMetrics) -> Handler:
     return timed
 
 
-async def _body(request: Request, most_bytes: int) -> bytes | None:
-    """The body; None where it is too large."""
+async def _body(request: Request, most_bytes: int, take: Take) -> bytes:
+    """The body.
+
+    Raises:
+        TooLargeError: it has more than `most_bytes`.
+        QueueFullError: there is no room for it beside the other requests.
+    """
     found = bytearray()
     async for part in request.stream():
         found += part
         if len(found) > most_bytes:
-            return None
+            raise TooLargeError(f"body: expected up to {most_bytes:,} bytes, got more")
+        take(len(part))
     return bytes(found)
+
+
+async def _predicted(request: Request, body: bytes, batcher: Batcher, names: Sequence[str]) -> Response:
+    """The answers to the utterances of a request, once they are there.
+
+    Raises:
+        TooLargeError: it has more utterances than the queue takes.
+        QueueFullError: it has more than the queue has room for now.
+        UserError: an utterance can't be answered.
+    """
+    top = _top(request)
+    utterances, is_one = _utterances(request, body)
+    futures = batcher.submit(utterances)
+    found = await asyncio.gather(*map(asyncio.wrap_future, futures), return_exceptions=True)
+    if fault := next((outcome for outcome in found if isinstance(outcome, BaseException)), None):
+        raise fault
+    told = [answer_record(answers, names, top) for answers in found if not isinstance(answers, BaseException)]
+    return JSONResponse(told[0] if is_one else {"answers": told})
 
 
 def _utterances(request: Request, body: bytes) -> tuple[list[Utterance], bool]:

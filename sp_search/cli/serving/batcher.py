@@ -14,7 +14,7 @@ from typing import Any
 
 from sp_search.cli.exported.prompts import Prompts
 from sp_search.cli.serving.metrics import ServerMetrics
-from sp_search.errors import DataError, UserError
+from sp_search.errors import DataError
 from sp_search.export.predictor import Prediction
 from sp_search.units.manifest import read_units
 from sp_search.units.recordings import Recording
@@ -24,7 +24,11 @@ Answers = tuple[Prediction, ...]
 
 
 class QueueFullError(Exception):
-    """As many utterances wait as may wait."""
+    """As much waits as may wait; says what there is no room for."""
+
+
+class TooLargeError(Exception):
+    """A request is larger than any may be, whatever waits: what was expected and got."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,8 @@ class Batcher:
             longest_queue: utterances that may wait.
         """
         self._prompts, self._metrics, self._most, self._wait_s = prompts, metrics, most, wait_s
-        self._waiting: queue.Queue[_Waiting | None] = queue.Queue(longest_queue)
+        self._longest_queue, self._room = longest_queue, threading.Lock()
+        self._waiting: queue.Queue[_Waiting | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="sp-search-answers", daemon=True)
         self._thread.start()
 
@@ -77,16 +82,17 @@ class Batcher:
         """Have utterances answered, all or none.
 
         Raises:
-            QueueFullError: they don't fit into the queue.
+            TooLargeError: they don't fit into an empty queue.
+            QueueFullError: they don't fit into the queue as it is.
         """
+        if len(utterances) > self._longest_queue:
+            raise TooLargeError(f"utterances: expected up to {self._longest_queue:,}, got {len(utterances):,}")
         added = [_Waiting(one) for one in utterances]
-        for number, one in enumerate(added):
-            try:
-                self._waiting.put_nowait(one)
-            except queue.Full as error:
-                for before in added[:number]:
-                    before.answered.cancel()  # the thread passes it over
-                raise QueueFullError from error
+        with self._room:  # only the thread takes out, so that there can only be more room
+            if self._waiting.qsize() + len(added) > self._longest_queue:
+                raise QueueFullError(f"room for {len(added)}")
+            for one in added:
+                self._waiting.put(one)
         return [one.answered for one in added]
 
     def reload(self) -> None:
@@ -166,8 +172,3 @@ def _line(prompts: Prompts, utterance: Utterance) -> str:
         if heard.fault:
             raise DataError(heard.fault.replace(str(path), utterance.id))
     return unit_line(utterance.id, list(heard.units))
-
-
-def is_users_fault(error: BaseException) -> bool:
-    """Whether an error is that of a request, not of the server."""
-    return isinstance(error, UserError)

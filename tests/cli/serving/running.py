@@ -18,12 +18,18 @@ from sp_search.cli.serving.metrics import ServerMetrics
 
 @contextmanager
 def running(
-    prompts: Prompts, *, most: int = 16, wait_s: float = 0.002, longest_queue: int = 64, most_bytes: int = 100_000
+    prompts: Prompts,
+    *,
+    most: int = 16,
+    wait_s: float = 0.002,
+    longest_queue: int = 64,
+    most_bytes: int = 100_000,
+    waiting_bytes: int = 10**7,
 ) -> Iterator[SimpleNamespace]:
     """A server: `ask(method, path, body, **headers)` gives status, headers and content, `connect()` a connection."""
     metrics = ServerMetrics()
     batcher = Batcher(prompts, metrics, most=most, wait_s=wait_s, longest_queue=longest_queue)
-    app = make_app(batcher, metrics, ["best"], most_bytes=most_bytes)
+    app = make_app(batcher, metrics, ["best"], most_bytes=most_bytes, waiting_bytes=waiting_bytes)
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -42,7 +48,7 @@ def running(
         is_json = response.headers["content-type"] == "application/json"
         return response.status, response.headers, json.loads(content) if is_json else content.decode()
 
-    yield SimpleNamespace(ask=ask, connect=connect, batcher=batcher, url=f"http://127.0.0.1:{port}")
+    yield SimpleNamespace(ask=ask, connect=connect, batcher=batcher, url=f"http://127.0.0.1:{port}", port=port)
     server.should_exit = True
     thread.join(10)
     batcher.close()

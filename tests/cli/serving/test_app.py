@@ -1,7 +1,9 @@
 """`sp-search serve` over real sockets, on a small prompt."""
 
 import json
+import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -36,6 +38,14 @@ def units_of(number):
 def post(served, record, path="/predict", **more):
     status, _, found = served.ask("POST", path, json.dumps(record), **{"content-type": "application/json"}, **more)
     return status, found
+
+
+def wait_for(ask, is_it):
+    """The first answer that is the one; the last one after ten seconds."""
+    until = time.monotonic() + 10
+    while not is_it(found := ask()) and time.monotonic() < until:
+        time.sleep(0.02)
+    return found
 
 
 def test_a_thousand_requests_of_32_clients_are_all_answered_as_one_by_one(served, prompts):
@@ -113,7 +123,7 @@ def test_a_body_that_is_too_large_is_a_413(served):
 
 def test_a_full_queue_is_a_429_that_says_when_to_try_again(served, monkeypatch):
     def full(utterances):
-        raise QueueFullError
+        raise QueueFullError("room for 1")
 
     monkeypatch.setattr(served.batcher, "submit", full)
     status, headers, found = served.ask("POST", "/predict", b'{"units": "1"}', **{"content-type": "application/json"})
@@ -130,11 +140,31 @@ def test_a_queue_takes_all_utterances_of_a_request_or_none(prompts):
     held = threading.Event()
     batcher = Held(prompts(), ServerMetrics(), most=4, wait_s=0.0, longest_queue=3)
     kept = batcher.submit([Utterance("a", [1]), Utterance("b", [2])])
-    with pytest.raises(QueueFullError):
+    with pytest.raises(QueueFullError, match=r"^room for 2$"):
         batcher.submit([Utterance("c", [1]), Utterance("d", [2])])
     held.set()
     assert [future.result(30)[0].id for future in kept] == ["a", "b"]
     batcher.close()
+
+
+def test_a_request_that_no_queue_has_room_for_is_a_413(served):
+    status, found = post(served, {"utterances": [{"units": "1"}] * 65})
+    assert (status, found["error"]) == (413, "utterances: expected up to 64, got 65; send fewer utterances at once")
+
+
+def test_requests_are_refused_where_too_many_bytes_wait_and_taken_again_behind_them(prompts):
+    body = b'{"units": "1"}' + b" " * 200
+    with (
+        running(prompts(), waiting_bytes=len(body)) as server,
+        socket.create_connection(("127.0.0.1", server.port)) as slow,
+    ):
+        begun = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        slow.sendall(begun + body[:100])
+        status = wait_for(lambda: server.ask("POST", "/predict", body), lambda found: found[0] == 429)
+        assert status[2]["error"].startswith("queue: expected room for 214 bytes more, got a full one; try again in")
+        slow.sendall(body[100:])
+        assert slow.recv(100).startswith(b"HTTP/1.1 200")
+        assert server.ask("POST", "/predict", body)[0] == 200
 
 
 def test_prompts_are_loaded_again_without_a_stop_and_a_faulty_folder_changes_nothing(served, exported):
