@@ -14,10 +14,15 @@ answering.
 
 from __future__ import annotations
 
+import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
+from uvicorn.server import HANDLED_SIGNALS
 
 from sp_search.cli.exported.prompts import exported_folders, prompt_names
 from sp_search.cli.serving.app import make_app
@@ -29,7 +34,10 @@ from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import ConfigError
 from sp_search.files.paths import reason
 from sp_search.message import say
+from sp_search.signals import STOPPING
 
+GRACE_S = 8
+"""How long requests may still come in and be answered behind a signal; ten seconds later SIGKILL often comes."""
 BACKLOG = 1024
 """Connections that may wait to be taken."""
 
@@ -76,10 +84,40 @@ def run(config: ServeSettings) -> int:
         with listening(config.host, config.port) as listener:
             host, port = listener.getsockname()[:2]
             say(f"answering at http://{host}:{port}/predict, {', '.join(names)}; CTRL-C ends it")
-            uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run([listener])
+            server = http_server(app)
+            with ended_by_signals(server):
+                server.run([listener])
     finally:
         batcher.close()
     return 0
+
+
+def http_server(app: Callable[..., Any]) -> uvicorn.Server:
+    """A server that ends `GRACE_S` after it was told to at the latest, whatever its clients do."""
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S)
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let the signals that uvicorn does not know end a server in order too, and raise them again behind it."""
+    before = {number: signal.getsignal(number) for number in STOPPING if number not in HANDLED_SIGNALS}
+    taken = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    came: list[signal.Signals] = []
+
+    def end(number: int, _: object) -> None:
+        came.append(signal.Signals(number))
+        server.should_exit = True
+
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
+    if came:
+        signal.raise_signal(came[0])
 
 
 def listening(host: str, port: int) -> socket.socket:

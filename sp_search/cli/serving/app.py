@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -24,6 +24,8 @@ from sp_search.cli.serving.room import Room, Take
 from sp_search.errors import DataError, UserError
 
 RETRY_S = 1
+GONE = 499
+"""The status of a request whose client went away before all of it had come; nginx counts them so too."""
 MOST_DIGITS = 9
 """Of a number in a query: Python itself refuses some thousands."""
 
@@ -90,6 +92,12 @@ def _timed(handler: Handler, metrics: ServerMetrics) -> Handler:
             response = await handler(request)
             status = response.status_code
             return response
+        except ClientDisconnect:
+            status = GONE
+            return Response(status_code=GONE)  # nobody reads it
+        except asyncio.CancelledError:
+            status = 503
+            return _error(503, "server: expected one that goes on, got one that is being stopped; ask another")
         finally:
             metrics.request(status, time.monotonic() - began)
 

@@ -8,11 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from sp_search.cli.commands import serve
 from sp_search.cli.commands.serve import listening
+from sp_search.cli.serving.app import make_app
+from sp_search.cli.serving.metrics import ServerMetrics
 from sp_search.errors import ConfigError
+from sp_search.signals import stoppable
 
 
 def test_a_port_that_is_taken_is_told_in_one_line():
@@ -22,6 +29,51 @@ def test_a_port_that_is_taken_is_told_in_one_line():
             ConfigError, match=rf"^port: expected an address that is free, got 127\.0\.0\.1:{port} \("
         ):
             listening("127.0.0.1", port)
+
+
+def test_a_client_that_sends_half_a_request_does_not_hold_a_server_that_is_to_end(monkeypatch, caplog):
+    monkeypatch.setattr(serve, "GRACE_S", 1)
+    app = make_app(SimpleNamespace(waiting=0), ServerMetrics(), ["best"], most_bytes=100, waiting_bytes=100)
+    with listening("127.0.0.1", 0) as listener:
+        address = listener.getsockname()
+        server = serve.http_server(app)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        with socket.create_connection(address) as slow:
+            slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            while not server.server_state.tasks:
+                time.sleep(0.01)
+            server.should_exit = True
+            assert slow.recv(100).startswith(b"HTTP/1.1 503")
+            thread.join(20)
+    assert not thread.is_alive()
+    assert "Exception in ASGI application" not in caplog.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1])
+def test_a_closed_terminal_or_slurm_ends_a_server_in_order_and_then_the_program(number):
+    server = SimpleNamespace(should_exit=False)
+    seen = []
+
+    def run():
+        with stoppable(), serve.ended_by_signals(server):
+            signal.raise_signal(number)
+            seen.append(server.should_exit)
+
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert seen == [True]
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        server = SimpleNamespace(should_exit=False)
+        with serve.ended_by_signals(server):
+            signal.raise_signal(signal.SIGHUP)
+        assert not server.should_exit
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.slow

@@ -167,6 +167,17 @@ def test_requests_are_refused_where_too_many_bytes_wait_and_taken_again_behind_t
         assert server.ask("POST", "/predict", body)[0] == 200
 
 
+def test_a_client_that_goes_away_during_its_upload_is_counted_as_such_and_is_no_fault(served, caplog):
+    with socket.create_connection(("127.0.0.1", served.port)) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        wait_for(lambda: served.ask("GET", "/health"), lambda _: True)
+    counted = 'sp_search_requests_total{status="499"} 1'
+    text = wait_for(lambda: served.ask("GET", "/metrics"), lambda found: counted in found[2])[2]
+    assert counted in text
+    assert 'status="500"' not in text
+    assert "Exception in ASGI application" not in caplog.text
+
+
 def test_prompts_are_loaded_again_without_a_stop_and_a_faulty_folder_changes_nothing(served, exported):
     before = served.batcher.prompts
     status, _, found = served.ask("POST", "/reload")
