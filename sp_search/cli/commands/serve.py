@@ -3,10 +3,10 @@ together go through the LM together.
 
 POST /predict takes JSON, {"units": "71 12 57"} or {"utterances": [{"id": "a", "units": [71, 12, 57]}, ...]}, or the
 bytes of an audio file of any rate. It answers as `sp-search predict` prints. ?top=5 adds the five best answers, and
-?id=clip.wav is the id of audio. A request that can't be answered is a 400 with one line. It is a 429 where `queue`
-utterances or `waiting_mb` of requests wait already, and a 413 where it is too large at any time. GET /health says who
-answers, GET /metrics counts for Prometheus, and POST /reload loads the folders again while the old prompts go on
-answering.
+?id=clip.wav is the id of audio. Audio is taken where the speech model of its units is here when the server starts.
+A request that can't be answered is a 400 with one line. It is a 429 where `queue` utterances or `waiting_mb` of
+requests wait already, and a 413 where it is too large at any time. GET /health says who answers, GET /metrics counts
+for Prometheus, and POST /reload loads the folders again while the old prompts go on answering.
 
     curl --data-binary @clip.wav http://127.0.0.1:8300/predict
     curl --json '{"units": "71 12 57"}' http://127.0.0.1:8300/predict
@@ -78,6 +78,8 @@ def run(config: ServeSettings) -> int:
     say(*prompts.check_units())
     metrics = ServerMetrics()
     batcher = Batcher(prompts, metrics, most=config.batch, wait_s=config.wait_ms / 1000, longest_queue=config.queue)
+    fault = batcher.audio_fault
+    say(f"audio is refused: {fault}" if fault else "audio is taken: what makes its units is ready")
     sizes = {"most_bytes": config.most_mb * 10**6, "waiting_bytes": config.waiting_mb * 10**6}
     app = make_app(batcher, metrics, names, **sizes)
     try:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sp_search.engine.runtime.device import DeviceName, DtypeName, pick_device
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, DownloadError, UserError
 from sp_search.export.document import load_export
 from sp_search.export.folder import lm_tokens_in, needed_quantizer
 from sp_search.export.predictor import Prediction, Predictor, predictor_on
@@ -21,12 +21,14 @@ from sp_search.export.shared_weights import SharedWeights
 from sp_search.files.paths import is_there, user_path
 from sp_search.lm.unit_tokens import GivenTokens, agreed_tokens
 from sp_search.lm.zoo import load_lm
+from sp_search.published.catalogue import ENCODERS
+from sp_search.published.download import place_of
 from sp_search.types import Split
 from sp_search.units.clips import Asked, unit_lines
 from sp_search.units.dictionary import Dictionary
 from sp_search.units.manifest import read_units
 from sp_search.units.partners import UnitOrigin, check_origins, lm_origin, prompt_origin
-from sp_search.units.quantizer import Quantizer
+from sp_search.units.quantizer import EncoderFeatures, Features, Quantizer
 from sp_search.units.recordings import Recording
 from sp_search.units.textless import encoder_of
 from sp_search.units.unitizer import Unitizer, UnitizerRecipe
@@ -104,7 +106,8 @@ class Prompts:
             CheckpointError: a folder is not whole, or belongs to another LM or other units by now.
         """
         again = copy(self)
-        again.__dict__.pop("unitizer", None)
+        for made in ("unitizer", "audio_fault"):
+            again.__dict__.pop(made, None)
         again.loaded = [again._load(prompt.folder) for prompt in self.loaded]
         again.check_units()
         return again
@@ -152,6 +155,31 @@ class Prompts:
     def check_audio(self) -> None:
         """Refuse audio where no units can be made of it; raises as `unitizer`."""
         self.unitizer  # noqa: B018, built now, so that a fault comes before any work
+
+    @cached_property
+    def audio_fault(self) -> UserError | None:
+        """Why audio can't be answered without a download; None once what makes its units is built."""
+        try:
+            quantizer = needed_quantizer(self.loaded[0].folder, self.loaded[0].document)
+            if missing := self._missing_model(quantizer.features):
+                return DownloadError(
+                    f"audio: expected the speech model that its units come from, found no {missing}; answer one clip "
+                    f"with sp-search predict, which downloads it, then start again or load the folders again"
+                )
+            self.check_audio()
+        except UserError as error:
+            return error
+        return None
+
+    def _missing_model(self, features: Features) -> Path | None:
+        """Where the published speech model of these features belongs, if it is needed and not there."""
+        if not isinstance(features, EncoderFeatures) or self._lm.encoder is not None:
+            return None
+        published = ENCODERS.get(features.settings.kind)
+        if published is None or published.sha256 not in (None, features.checkpoint):
+            return None
+        path = place_of(published, self._lm.cache)
+        return None if is_there(path) else path
 
     @cached_property
     def unitizer(self) -> Unitizer:

@@ -21,7 +21,7 @@ from sp_search.cli.exported.prompts import answer_record
 from sp_search.cli.serving.batcher import Batcher, QueueFullError, TooLargeError, Utterance
 from sp_search.cli.serving.metrics import ServerMetrics
 from sp_search.cli.serving.room import Room, Take
-from sp_search.errors import DataError, UserError
+from sp_search.errors import DataError, DownloadError, UserError
 
 RETRY_S = 1
 GONE = 499
@@ -54,7 +54,7 @@ def make_app(
                 text = f"queue: expected {error}, got a full one; try again in {RETRY_S} s"
                 return _error(429, text, {"Retry-After": str(RETRY_S)})
             except UserError as error:
-                return _error(400, str(error))
+                return _error(503 if isinstance(error, DownloadError) else 400, str(error))
 
     async def health(request: Request) -> Response:
         prompts = [

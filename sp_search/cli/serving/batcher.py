@@ -53,7 +53,7 @@ class Batcher:
     def __init__(
         self, prompts: Prompts, metrics: ServerMetrics, *, most: int, wait_s: float, longest_queue: int
     ) -> None:
-        """Begin to answer.
+        """Begin to answer, once what makes units of audio is built: nobody has to wait for it later.
 
         Args:
             prompts: that answer; nobody else uses them.
@@ -63,6 +63,7 @@ class Batcher:
             longest_queue: utterances that may wait.
         """
         self._prompts, self._metrics, self._most, self._wait_s = prompts, metrics, most, wait_s
+        self.audio_fault = prompts.audio_fault
         self._longest_queue, self._room = longest_queue, threading.Lock()
         self._waiting: queue.Queue[_Waiting | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run, name="sp-search-answers", daemon=True)
@@ -101,7 +102,9 @@ class Batcher:
         Raises:
             UserError: they can't be loaded.
         """
-        self._prompts = self._prompts.reloaded()
+        again = self._prompts.reloaded()
+        self.audio_fault = again.audio_fault  # built here, while the old ones answer
+        self._prompts = again
 
     def close(self) -> None:
         """Answer what waits, then end."""
@@ -162,9 +165,12 @@ def _line(prompts: Prompts, utterance: Utterance) -> str:
 
     Raises:
         DataError: the audio can't be read.
+        UserError: audio can't be answered.
     """
     if utterance.units is not None:
         return unit_line(utterance.id, utterance.units)
+    if (fault := prompts.audio_fault) is not None:
+        raise type(fault)(str(fault))
     with TemporaryDirectory() as folder:
         path = Path(folder) / "audio"
         path.write_bytes(utterance.audio)

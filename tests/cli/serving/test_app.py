@@ -5,13 +5,17 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from sp_search.cli.exported.prompts import LMChoice, Prompts
 from sp_search.cli.serving.batcher import Batcher, QueueFullError, Utterance
 from sp_search.cli.serving.metrics import ServerMetrics
+from sp_search.published.catalogue import ENCODERS
 from sp_search.units.audio import load_audio
+from sp_search.units.encoder import EncoderSettings
+from sp_search.units.quantizer import EncoderFeatures
 from tests.cli.serving.running import running
 from tests.tiny import UNITS
 from tests.units.speech import quantizer, write_hum
@@ -176,6 +180,24 @@ def test_a_client_that_goes_away_during_its_upload_is_counted_as_such_and_is_no_
     assert counted in text
     assert 'status="500"' not in text
     assert "Exception in ASGI application" not in caplog.text
+
+
+def test_audio_whose_speech_model_is_not_here_is_a_503_and_nothing_is_downloaded(prompts, monkeypatch, tmp_path):
+    settings = EncoderSettings(kind="hubert", layer=6, window_s=1, overlap_s=0)
+    features = EncoderFeatures(settings=settings, checkpoint=ENCODERS["hubert"].sha256 or "", size=768)
+    made, of_prompt = prompts(), SimpleNamespace(features=features)
+    monkeypatch.setattr("sp_search.cli.exported.prompts.needed_quantizer", lambda *_: of_prompt)
+    monkeypatch.setattr("sp_search.units.textless.fetch", lambda *_: pytest.fail("downloaded"))
+    with running(made) as server:
+        status, _, found = server.ask("POST", "/predict", write_hum(tmp_path / "clip.wav").read_bytes())
+        assert status == 503
+        assert found["error"].startswith("audio: expected the speech model that its units come from, found no /")
+        assert post(server, {"units": "1 2 3"})[0] == 200
+
+
+def test_what_makes_units_of_audio_is_built_before_the_first_request(served):
+    assert served.batcher.audio_fault is None
+    assert "unitizer" in vars(served.batcher.prompts)
 
 
 def test_prompts_are_loaded_again_without_a_stop_and_a_faulty_folder_changes_nothing(served, exported):
