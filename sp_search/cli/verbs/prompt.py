@@ -8,6 +8,7 @@ import os
 import threading
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from sp_search.cli.exported.prompts import LMChoice, Prompts
 from sp_search.cli.exported.unit_checks import lines_on_split
 from sp_search.cli.verbs.utterances import Samples, UnitLine, Utterance, parsed
 from sp_search.engine.runtime.device import DeviceName, DtypeName
-from sp_search.errors import ConfigError
+from sp_search.errors import ConfigError, DataError
 from sp_search.export.document import load_export
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import Prediction
@@ -107,10 +108,10 @@ class Prompt:
         Args:
             utterance: the path of an audio file; units, as a line "71 12 57" or a sequence; or an array of samples,
                 (S,) or (S, channels), full scale 1.
-            rate: of the samples, Hz.
+            rate: of the samples, Hz; None for all else.
 
         Raises:
-            UserError: it can't be read, or is too long.
+            UserError: it can't be read, or is too long; or a rate is given with what has one, or with none.
         """
         found = self.predict_many([utterance], rate)
         if len(found) != 1:
@@ -125,17 +126,19 @@ class Prompt:
         Args:
             utterances: a list of what `predict` takes, with the number in the list as the id of what is no file; or a
                 path: of a folder of audio, a pattern as "clips/*.wav", a list of paths, or a file of unit lines.
-            rate: of all samples, Hz.
+            rate: of all samples, Hz; None for all else.
 
         Raises:
-            UserError: one can't be read, or is too long.
+            UserError: one can't be read, or is too long; or a rate is given beside files or units.
         """
         self._check_process()
-        with self._lock:
-            if isinstance(utterances, str | os.PathLike):
-                return self._answers([parsed(Path(utterances), rate, "1")])
-            given = [parsed(one, rate, str(number)) for number, one in enumerate(utterances, 1)]
-            return self._answers(given) if given else []
+        if isinstance(utterances, str | os.PathLike):
+            utterances = [user_path(os.fspath(utterances), "input", DataError)]
+        given = [
+            parsed(one, rate, str(number)) for number, one in enumerate(utterances, 1)
+        ]  # it may call this prompt
+        with self._lock:  # a generator may ask this prompt itself, so it has ended before
+            return self._answers(given)
 
     def evaluate(self, data: str | os.PathLike[str] = "demo", split: str = "test") -> dict[str, Any]:
         """Measure the prompt on a labelled split, the cheap rivals beside it, as `sp-search evaluate` prints it.
@@ -180,24 +183,22 @@ class Prompt:
     def _answers(self, given: Sequence[Asked | Samples | UnitLine]) -> list[Prediction]:
         """Neighbours of one kind are answered together."""
         found: list[Prediction] = []
-        lines: list[str] = []
-
-        def answer_lines() -> None:
-            if lines:
-                found.extend(best for (best,) in self._prompts.of_lines(lines, "input"))
-                lines.clear()
-
-        for one in given:
-            if isinstance(one, Asked):
-                answer_lines()
-                found.extend(best for (best,) in self._prompts.of_asked(one, "input"))
-            elif isinstance(one, Samples):
-                units = self._prompts.unitizer.units_of_samples(one.samples, f"utterance {one.id}")
-                lines.append(UnitLine.of(one.id, units).line)
-            else:
-                lines.append(one.line)
-        answer_lines()
+        for _, neighbours in groupby(given, _kind):
+            asked = Asked()
+            for one in neighbours:
+                if isinstance(one, Asked):
+                    asked.clips.extend(one.clips)
+                    asked.lines.extend(one.lines)
+                else:
+                    asked.lines.append(self._line(one))
+            found.extend(best for (best,) in self._prompts.of_asked(asked, "input"))
         return found
+
+    def _line(self, one: Samples | UnitLine) -> str:
+        if isinstance(one, UnitLine):
+            return one.line
+        units = self._prompts.unitizer.units_of_samples(one.samples, f"utterance {one.id}")
+        return UnitLine.of(one.id, units).line
 
     def _check_process(self) -> None:
         """Refuse a GPU in a process that was forked off.
@@ -215,6 +216,13 @@ class Prompt:
         """Give the new process a lock of its own, and one thread: the others of OpenMP don't come along."""
         self._lock, self._is_forked = threading.Lock(), True
         torch.set_num_threads(1)
+
+
+def _kind(one: Asked | Samples | UnitLine) -> int | str:
+    """What neighbours have in common that are answered together; a file of lines has a form of its own."""
+    if isinstance(one, Asked):
+        return "clips" if one.clips else id(one)
+    return "units"
 
 
 def _in_forked_processes(prompt: weakref.ref[Prompt]) -> None:

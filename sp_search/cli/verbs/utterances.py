@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -55,15 +54,14 @@ def parsed(utterance: Utterance, rate: int | None, name: str) -> Asked | Samples
     Raises:
         DataError: it is nothing that can be answered, or a rate is missing or too much.
     """
-    if isinstance(utterance, os.PathLike):
-        return asked_at(Path(utterance))
-    if isinstance(utterance, str):
-        units = _units(utterance.split())
-        return UnitLine.of(name, units) if units else asked_at(user_path(utterance, "input", DataError))
     if isinstance(utterance, np.ndarray) and utterance.dtype.kind == "f":
         return Samples(name, _samples(utterance, rate, name))
     if rate is not None:
         raise DataError(f"rate: expected none with {KINDS.partition(', or')[0]}, got {rate}")
+    if isinstance(utterance, str) and (units := _units(utterance.split())):
+        return UnitLine.of(name, units)
+    if isinstance(utterance, str | os.PathLike):
+        return asked_at(user_path(os.fspath(utterance), "input", DataError))
     values = utterance.tolist() if isinstance(utterance, np.ndarray) else list(utterance)
     if not (units := _units(values)):
         raise DataError(f"utterance {name}: expected {KINDS}, got {utterance!r:.60}")

@@ -3,6 +3,7 @@
 import multiprocessing
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,6 +37,34 @@ def test_a_clip_its_samples_and_its_units_get_the_same_answer(prompt, tmp_path):
     for form in (units, np.array(units), tuple(map(str, units)), " ".join(map(str, units))):
         assert told(prompt.predict(form)) == told(by_ear)
     assert by_ear.score == max(by_ear.scores.values()) == by_ear.scores[by_ear.text]
+
+
+def test_neighbouring_clips_go_through_the_lm_together(prompt, tmp_path, monkeypatch):
+    clips = [write_hum(tmp_path / f"{name}.wav", seed=seed) for seed, name in enumerate("abc")]
+    real, passes = prompt._prompts.of_lines, []
+
+    def counted(lines, place):
+        passes.append(len(lines))
+        return real(lines, place)
+
+    monkeypatch.setattr(prompt._prompts, "of_lines", counted)
+    found = prompt.predict_many([*clips, "1 2", [3], clips[0]])
+    assert [one.id for one in found] == ["a.wav", "b.wav", "c.wav", "4", "5", "a.wav"]
+    assert passes == [3, 2, 1]
+
+
+def test_a_generator_may_ask_the_prompt_itself(prompt):
+    found = prompt.predict_many([prompt.predict("1 2").id, number] for number in range(2))
+    assert [one.id for one in found] == ["1", "2"]
+
+
+def test_the_home_folder_is_written_with_a_tilde(prompt, tmp_path, monkeypatch):
+    write_hum(tmp_path / "a.wav")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for place in ("~", "~/a.wav", Path("~/a.wav")):
+        assert [one.id for one in prompt.predict_many(place)] == ["a.wav"]
+    with pytest.raises(DataError, match=r"^input: expected a path, got an empty text$"):
+        prompt.predict_many("")
 
 
 def test_samples_of_another_rate_are_heard_at_their_own(prompt, tmp_path):
@@ -75,6 +104,8 @@ def test_many_of_all_kinds_are_answered_in_their_order(prompt, tmp_path):
             16_000,
             r"rate: expected none with the path of an audio file, a line or a sequence of units, got 16",
         ),
+        ("1 2", 16_000, r"rate: expected none with the path of an audio file, a line or a seq"),
+        ("a.wav", 16_000, r"rate: expected none with the path of an audio file, a line or a seq"),
         ([], None, r"utterance 1: expected the path of an audio file, .* got \[\]"),
         ([1.5], None, r"utterance 1: expected the path of an audio file, .* got \[1\.5\]"),
         ([1, 999], None, r"input line 1: expected units of the LM's dictionary \(100 units, 0 to 99\), got '999'"),
