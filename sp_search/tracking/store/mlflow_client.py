@@ -44,9 +44,10 @@ def answering(uri: str) -> Iterator[MlflowClient]:
         StudyError: the store does not answer, or refuses.
     """
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError  # of a database that is down
 
     try:
         yield quiet_client(uri)
-    except (MlflowException, sqlite3.Error) as error:
+    except (MlflowException, sqlite3.Error, SQLAlchemyError) as error:
         why = redact(" ".join(str(error).split()))
         raise StudyError(f"{redact(uri)}: expected an MLflow store that answers, got: {why:.200}") from error
