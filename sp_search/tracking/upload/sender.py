@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -41,8 +42,9 @@ class Sender:
         fold_events(spool.all_events(until=offset.position.events), self._statuses)
         self._updates: Updates = {}
         self._end = offset.position.events  # the offset after the events in _updates
+        self._in_step: Counter[int | None] = Counter()  # events before _end that were not refused, by run
         self.answered = 0  # requests to which the store gave an answer: a slow store is told from a dead one
-        self.sent = 0  # events and files, also refused ones
+        self.sent = 0  # events and files that the store has taken
         self.rejected = 0
         self.torn = 0
 
@@ -69,6 +71,8 @@ class Sender:
             self._send_updates()
             if self._offset.position.events != self._end:
                 self._offset.move(Offsets(self._end, self._offset.position.artifacts))
+                self.sent += self._in_step.total()
+                self._in_step.clear()
             self._send_files()
         except RunMissingError:
             self._runs_known = False
@@ -83,6 +87,7 @@ class Sender:
         if None not in self._runs:
             self._offset.move(Offsets())
             self._updates, self._end, self._statuses = {}, 0, {}
+            self._in_step.clear()
         self._kill_strangers()
         self._runs_known = True
 
@@ -101,7 +106,7 @@ class Sender:
         self._tell_torn(chunk, self._spool.events)
         self._updates, faults = fold_events(chunk.events, self._statuses)
         self._end = chunk.end
-        self.sent += len(chunk.events)
+        self._in_step = Counter(event.number for event in chunk.events)
         for fault in faults:
             self._reject(None, fault, {})
 
@@ -111,6 +116,7 @@ class Sender:
                 self._send(number, self._updates[number])
             except RejectedError as refused:
                 self._reject(number, str(refused), {})
+                del self._in_step[number]
             del self._updates[number]
 
     def _send(self, number: int | None, update: RunUpdate) -> None:
@@ -165,14 +171,17 @@ class Sender:
             if chunk.end == here.artifacts:
                 return
             self._tell_torn(chunk, self._spool.artifacts)
+            taken = 0
             for event in chunk.events:
                 run = self._runs.get(event.number)
                 if run is None and read_chunk(self._spool.events, here.events, max_bytes=1).end != here.events:
                     return  # its trial started after the events were read
+                refused = self.rejected
                 self._send_file(event, run)
-                self.sent += 1
+                taken += self.rejected == refused
                 self.answered += 1
             self._offset.move(Offsets(here.events, chunk.end))
+            self.sent += taken
 
     def _send_file(self, event: Event, run: RunRef | None) -> None:
         if event.kind == "model":

@@ -46,6 +46,8 @@ def sync(
 ) -> SyncCounts:
     """Send the rest of every study below `runs_dir`, and mark the runs of killed searches as KILLED.
 
+    A store that gives one study no answer at all is away, and is asked for no other one.
+
     Args:
         runs_dir: holds a folder for each study.
         tracking_uri: of the store.
@@ -60,7 +62,7 @@ def sync(
     """
     uri = checked_uri(tracking_uri)
     sent = left = rejected = torn = 0
-    running = []
+    running, is_away = [], False
     name = "*" if study is None else glob.escape(study)
     folders = sorted(path.parent for path in runs_dir.glob(f"{name}/spool/events.jsonl"))
     for folder in folders:
@@ -80,9 +82,11 @@ def sync(
         uploader = Uploader(spool, uri, connect, interval_s=0.1)
         if again:
             uploader.send_all_again()
-        if uploader.left():
+        if uploader.left() and not is_away:
             uploader.start()
-            left += uploader.drain(stall_s, partial(_tell_left, tell, folder.parent.name))
+            uploader.drain(stall_s, partial(_tell_left, tell, folder.parent.name))
+            is_away = not uploader.answered
+        left += uploader.left()
         sent += uploader.sent
         rejected, torn = rejected + uploader.rejected, torn + uploader.torn
     return SyncCounts(len(folders), sent, left, rejected, torn, tuple(running))

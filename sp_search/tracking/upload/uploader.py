@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from sp_search.files.paths import is_disk_full
 from sp_search.tracking.base.uri import redact
 from sp_search.tracking.spool.jsonl_log import make_durable
 from sp_search.tracking.spool.offsets import Offsets, StoreOffset
@@ -49,11 +50,12 @@ class Uploader:
 
     @property
     def sent(self) -> int:
-        """The number of events and files that were sent or refused."""
+        """The number of events and files that the store has taken."""
         return 0 if self._sender is None else self._sender.sent
 
     @property
-    def _answered(self) -> int:
+    def answered(self) -> int:
+        """The number of requests to which the store gave an answer."""
         return 0 if self._sender is None else self._sender.answered
 
     @property
@@ -86,11 +88,11 @@ class Uploader:
             tell: is told how many are left, every few seconds.
         """
         self._closing.set()
-        answered, heard_at = self._answered, time.monotonic()
+        answered, heard_at = self.answered, time.monotonic()
         while True:
             self._thread.join(min(stall_s, _TELL_EVERY_S))
-            if self._answered > answered:
-                answered, heard_at = self._answered, time.monotonic()
+            if self.answered > answered:
+                answered, heard_at = self.answered, time.monotonic()
             left = self.left()
             if not self._thread.is_alive() or time.monotonic() - heard_at >= stall_s:
                 self._given_up.set()
@@ -153,14 +155,18 @@ class Uploader:
         except Exception as error:  # noqa: BLE001 - drivers raise anything, and a search must not end because of them
             self._failures += 1
             if self._failures == 1:
-                text = redact(str(error)).splitlines() or [type(error).__name__]
-                _log.warning("MLflow at %s is away (%s); the search goes on, events wait in %s",
-                             redact(self._uri), text[0], self._spool.folder)  # fmt: skip
+                self._say_why(error)
             return False
         if self._failures:
             self._failures = 0
             _log.warning("MLflow at %s is back; %d events to send", redact(self._uri), self.left())
         return more
+
+    def _say_why(self, error: Exception) -> None:
+        """Say why nothing is sent for now: a disk of this machine that is full is no fault of the store."""
+        text = redact(str(error)).splitlines() or [type(error).__name__]
+        what = "a disk is full" if is_disk_full(error) else f"MLflow at {redact(self._uri)} is away"
+        _log.warning("%s (%s); the search goes on, events for MLflow wait in %s", what, text[0], self._spool.folder)
 
     def _wait_s(self) -> float:
         return min(_LONGEST_WAIT_S, _FIRST_WAIT_S * 2 ** (self._failures - 1)) if self._failures else 0.0

@@ -1,7 +1,10 @@
+import time
+
 import pytest
 
 from sp_search.tracking.api.tracker import MlflowTracker
 from sp_search.tracking.spool.spool import Spool
+from sp_search.tracking.store.run_store import RejectedError
 from sp_search.tracking.upload.sync import SyncCounts, sync
 from tests.tracking.fakes import INFO, FakeStore, tell_a_study
 
@@ -52,9 +55,46 @@ def test_a_server_that_is_away_leaves_all_as_it_was(tmp_path):
     assert sync(tmp_path / "runs", URI, stall_s=0.2, connect=away) == SyncCounts(1, 0, left, 0, 0, ())
 
 
-def test_a_slow_server_is_given_all_the_time_it_needs(tmp_path):
-    import time
+def test_a_server_that_answers_and_takes_nothing_is_sent_nothing(tmp_path):
+    def refuse(moment):
+        if "find_runs" not in moment:
+            raise ConnectionError(moment)
 
+    left, store = tell_offline(tmp_path), FakeStore(refuse)
+    counts = sync(tmp_path / "runs", URI, stall_s=0.5, connect=lambda uri: store)
+    assert (counts.sent, counts.left) == (0, left)
+
+
+def test_what_was_refused_for_good_was_not_sent(tmp_path):
+    def refuse(moment):
+        if moment == "before upload":
+            raise RejectedError("no room for files")
+
+    left, store = tell_offline(tmp_path), FakeStore(refuse)
+    counts = sync(tmp_path / "runs", URI, connect=lambda uri: store)
+    assert counts.rejected > 0
+    assert (counts.sent, counts.left) == (left - counts.rejected, 0)
+
+
+def test_a_server_that_is_away_is_waited_for_once_and_not_for_every_study(tmp_path):
+    left = 0
+    for name in ("one", "two", "three"):
+        tracker = MlflowTracker(tmp_path / "runs" / name, URI, connect=away)
+        tracker.study_opened(INFO | {"study": name})
+        left += tracker.close(0)
+    tried = []
+
+    def connect(uri):
+        tried.append(uri)
+        raise ConnectionError(uri)
+
+    began = time.monotonic()
+    assert sync(tmp_path / "runs", URI, stall_s=1.0, connect=connect) == SyncCounts(3, 0, left, 0, 0, ())
+    assert time.monotonic() - began < 2.5
+    assert tried
+
+
+def test_a_slow_server_is_given_all_the_time_it_needs(tmp_path):
     left = tell_offline(tmp_path)
     store = FakeStore(lambda moment: time.sleep(0.02))
     counts = sync(tmp_path / "runs", URI, stall_s=10, connect=lambda uri: store)

@@ -1,3 +1,4 @@
+import errno
 import logging
 import math
 import threading
@@ -140,3 +141,17 @@ def test_a_store_that_takes_no_files_still_gets_every_metric(tmp_path):
     tell_a_study(tracker, tmp_path)
     assert tracker.close(timeout_s=1) == 2
     assert store.by_trial()[None].status == "FINISHED"
+
+
+def test_a_full_disk_of_this_machine_is_not_told_as_a_server_that_is_away(tmp_path, caplog):
+    def full(uri):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tracker = MlflowTracker(tmp_path / "demo", URI, interval_s=0.05, connect=full)
+    tracker.study_opened(INFO)
+    wait_until(lambda: caplog.records)
+    tracker.close(0)
+    said = caplog.records[0].getMessage()
+    assert said.startswith(
+        "a disk is full ([Errno 28] No space left on device); the search goes on, events for MLflow"
+    )
