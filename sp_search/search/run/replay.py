@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _wanted(folder: Path, number: int | None) -> Calls:
     trains it.
     """
     courses = read_courses(folder)
-    calls = sorted(((file, call) for file, found in courses.items() for call in found), key=lambda pair: pair[1]["t"])
+    calls = _in_order(courses)
     if number is not None:
         trained = [at for at, (_, call) in enumerate(calls) if str(number) in call.get("until", {})]
         calls = calls[: trained[-1] + 1] if trained else []
@@ -100,6 +101,15 @@ def _wanted(folder: Path, number: int | None) -> Calls:
         of = "a study whose workers were recorded" if number is None else f"a record of trial {number}"
         raise StudyError(f"{folder}: expected {of}, found none; it may be of an earlier version")
     return calls
+
+
+def _in_order(courses: Mapping[str, Sequence[dict[str, Any]]]) -> Calls:
+    """The calls of all workers by their time; those of one worker as they are, also where its clock was set back."""
+    timed: list[tuple[int, str, dict[str, Any]]] = []
+    for file, calls in courses.items():
+        times = accumulate((call["t"] for call in calls), max)
+        timed += [(t, file, call) for t, call in zip(times, calls, strict=True)]
+    return [(file, call) for _, file, call in sorted(timed, key=lambda one: one[0])]
 
 
 def _with_sources(calls: Calls, files: set[str]) -> set[str]:

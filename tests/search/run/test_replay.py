@@ -174,3 +174,13 @@ def test_what_was_measured_between_reports_is_made_again_and_a_difference_is_fou
     (path,) = (tmp_path / "workers").iterdir()
     path.write_text(path.read_text().replace('"valid_accuracy": 0.01', '"valid_accuracy": 0.02', 1))
     assert [one.is_same for one in again(tmp_path)] == [False, True]
+
+
+def test_calls_of_a_worker_keep_their_order_where_its_clock_was_set_back(tmp_path):
+    course(tmp_path / "workers", tmp_path / "states")
+    for path in (tmp_path / "workers").iterdir():
+        calls = [json.loads(line) for line in path.read_text().splitlines()]
+        for call in calls[len(calls) // 2 :]:
+            call["t"] -= 3_600_000_000_000
+        path.write_text("".join(json.dumps(call) + "\n" for call in calls))
+    assert summed(again(tmp_path)) == {"reports": 3, "same": 3, "differ": []}
