@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 import optuna
+from optuna.trial import TrialState
 
 from sp_search.search.base.space import Space
 from sp_search.search.study.trials import PARAMS, best_trials, recorded_runs
@@ -65,11 +66,17 @@ def fitting(space: Space, params: Params) -> tuple[dict[str, ParamValue], list[s
 
 
 def _ranked(study: optuna.Study, metric: str) -> list[tuple[int, Params]]:
-    """Trials of full budget by number with their parameters, best first."""
+    """Trials by number with their parameters, best first: those that were confirmed, then others of full budget.
+
+    A search with a budget may have confirmed trials that had not reached their full budget.
+    """
     runs: dict[int, list[float]] = defaultdict(list)
     for key, run in recorded_runs(study, "confirm").items():
         runs[int(key.partition(":")[0])].append(float(run[metric]))
     means = {number: math.fsum(values) / len(values) for number, values in runs.items()}
-    trials = best_trials(study, len(study.trials))  # best first, which the stable sort keeps for those not confirmed
-    trials.sort(key=lambda trial: -means.get(trial.number, -math.inf))
-    return [(trial.number, trial.user_attrs[PARAMS]) for trial in trials]
+    trials = study.get_trials(deepcopy=False)
+    confirmed = sorted(means, key=lambda number: (-means[number], -(trials[number].value or 0.0), number))
+    is_complete = any(trial.state == TrialState.COMPLETE for trial in trials)
+    others = best_trials(study, len(trials)) if is_complete or not confirmed else []
+    ranked = [*(trials[number] for number in confirmed), *(t for t in others if t.number not in means)]
+    return [(trial.number, trial.user_attrs[PARAMS]) for trial in ranked]

@@ -1,6 +1,7 @@
 """The best of an earlier study as first trials of a new one, with real Optuna studies."""
 
 import pytest
+from optuna.trial import TrialState
 
 from sp_search.errors import StudyError
 from sp_search.prompts.limits import Limits
@@ -55,6 +56,17 @@ def test_confirmed_settings_come_before_others_by_the_mean_over_their_runs(tmp_p
     for key, accuracy in {"0:1": 0.5, "0:2": 0.6, "1:1": 0.7, "1:2": 0.2, "2:1": 0.61, "2:2": 0.6}.items():
         record_run(study, "confirm", key, run_of(accuracy))
     assert lrs(taken(study)) == [0.7, 0.9, 0.8, 0.6]
+
+
+@pytest.mark.parametrize("complete", [(), ((0.9, {"lr": 0.3}),)])
+def test_a_confirmed_winner_that_did_not_reach_its_full_budget_comes_first(tmp_path, complete):
+    study = earlier(tmp_path, *complete)
+    stopped = study.ask()
+    stopped.set_user_attr(PARAMS, {"lr": 0.4})
+    stopped.report(0.8, 400)
+    study.tell(stopped, state=TrialState.PRUNED)
+    record_run(study, "confirm", f"{stopped.number}:1", run_of(0.95))
+    assert lrs(taken(study)) == [0.4, *(params["lr"] for _, params in complete)]
 
 
 def test_at_most_five_are_taken_of_those_that_fit(tmp_path):
