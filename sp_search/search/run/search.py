@@ -6,6 +6,7 @@ Killed at any moment and started again, it goes on from what the study and the s
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -16,9 +17,10 @@ import optuna
 import ray
 from optuna.trial import FrozenTrial
 from ray import cloudpickle
-from ray.exceptions import RayError
+from ray.exceptions import ActorDiedError, RayError
 
-from sp_search.errors import ConfigError, StudyError
+from sp_search import errors
+from sp_search.errors import ConfigError, StudyError, UserError
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.result import Keep
@@ -191,16 +193,28 @@ def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
 
     Raises:
         ConfigError: some don't even start in ten minutes, as where others hold the cluster.
+        UserError: a user's mistake was found while a worker was made.
     """
     asked = [worker.time_share.remote() for worker in workers]
     ready, late = ray.wait(asked, num_returns=len(asked), timeout=WORKER_START_S)
-    ray.get(ready)
+    try:
+        ray.get(ready)
+    except ActorDiedError as error:
+        raise _mistake_in(str(error)) or error from error
     if late:
         raise ConfigError(
             f"cluster: expected {len(asked)} workers of {settings.cpus_per_worker:g} CPUs and "
             f"{settings.gpus_per_worker:g} GPUs within {WORKER_START_S:.0f} s, got {len(ready)}; "
             f"`ray status` says who holds the rest; wait for them, or ask for fewer with cluster.workers="
         )
+
+
+def _mistake_in(text: str) -> UserError | None:
+    """The user's mistake that ended a worker; None if it was something else. Ray keeps the text of an error alone."""
+    found = re.findall(rf"^{re.escape(UserError.__module__)}\.(\w+): (.*)$", text, flags=re.MULTILINE)
+    name, message = found[-1] if found else ("", "")
+    kind = getattr(errors, name, None)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, UserError) else None
 
 
 def finished_as(settings: SearchSettings) -> dict[str, int]:

@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 import ray
 from ray import cloudpickle
+from ray.exceptions import ActorDiedError
 
+from sp_search.errors import ConfigError
 from sp_search.search.base.run_numbers import run_of
 from sp_search.search.run.search import start_worker
 from sp_search.search.study.study import load_study
@@ -265,3 +267,24 @@ def test_a_trial_whose_engine_breaks_fails_and_the_search_goes_on(in_ray, tmp_pa
     summary = search(tmp_path, trials=6, slots=1, space=space)
     assert summary["trials"]["failed"] >= 1
     assert summary["best"]["params"]["lr"] != 0.666
+
+
+class Mistaken(FakeTrainer):
+    """Finds a mistake of the user when it is made."""
+
+    def __init__(self, shared=None, pause_s=0.0):
+        raise ConfigError("engine.dtype: expected one that this GPU has, got bfloat16")
+
+
+class Broken(FakeTrainer):
+    """Can't be made."""
+
+    def __init__(self, shared=None, pause_s=0.0):
+        raise RuntimeError("a bug")
+
+
+def test_a_users_mistake_that_a_worker_finds_is_told_as_one_and_a_bug_is_not(in_ray, tmp_path):
+    with pytest.raises(ConfigError, match=r"^engine.dtype: expected one that this GPU has, got bfloat16$"):
+        search(tmp_path / "a", trainer=Mistaken)
+    with pytest.raises(ActorDiedError, match="a bug"):
+        search(tmp_path / "b", trainer=Broken)
