@@ -6,7 +6,7 @@ import gc
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -63,13 +63,19 @@ def _keep_token_private() -> None:
         return
     path = Path.home() / ".ray" / "auth_token"
     try:
+        _make_private(path)
+    except OSError:  # a home that can't be written
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _make_private(path: Path) -> None:
+    """Make a file with a token, or take the rights of others from the one that is there."""
+    try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(32))
     except FileExistsError:
         path.chmod(0o600)
-    except OSError:  # a home that can't be written
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager
@@ -97,7 +103,7 @@ def _lost_in_one_line() -> Iterator[None]:
 def _ended() -> Iterator[None]:
     """Shut Ray down, also one that is half started. What it started here and does not end with it is killed.
 
-    Its agents wait for a raylet that is gone, some of them for minutes.
+    Its agents wait for a raylet that is gone, some of them for minutes. What another thread has started lives on.
     """
     import ray
 
@@ -106,12 +112,30 @@ def _ended() -> Iterator[None]:
     try:
         yield
     finally:
-        started = {*here.children(recursive=True)} - before
+        started = _with_children(one for one in {*here.children(recursive=True)} - before if _is_of_ray(one))
         with _uncollected():
             ray.shutdown()
         for process in started:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+
+
+def _is_of_ray(process: psutil.Process) -> bool:
+    """Whether a process is one of Ray's: its command line names Ray's session folder, or it is a worker."""
+    with suppress(psutil.Error):
+        words = process.cmdline()
+        return any("/ray/session_" in word for word in words) or "".join(words[:1]).startswith("ray::")
+    return False
+
+
+def _with_children(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
+    """Processes, and all that these have started."""
+    found: set[psutil.Process] = set()
+    for process in processes:
+        found.add(process)
+        with suppress(psutil.Error):
+            found |= {*process.children(recursive=True)}
+    return found
 
 
 def check_temp_folder() -> None:

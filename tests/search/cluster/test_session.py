@@ -1,9 +1,12 @@
 """How Ray is shielded and left; that it is joined or started, whole searches show."""
 
+import errno
 import gc
 import os
+import shutil
 import subprocess
 import sys
+import time
 import weakref
 from pathlib import Path
 
@@ -111,6 +114,44 @@ def test_the_token_of_ray_is_for_this_user_alone(tmp_path, monkeypatch, mode):
     _keep_token_private()
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_text() == "kept" if mode else len(path.read_text()) == 64
+
+
+def test_a_token_in_a_home_that_can_not_be_written_is_not_used(tmp_path, monkeypatch):
+    def read_only(path, mode):
+        raise PermissionError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.setenv(name, "")  # so that it is put back
+        monkeypatch.delenv(name)
+    path = tmp_path / ".ray" / "auth_token"
+    path.parent.mkdir()
+    path.write_text("for all to read")
+    monkeypatch.setattr(Path, "chmod", read_only)
+    _keep_token_private()
+    assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_processes_of_ray_end_with_it_and_those_of_other_threads_live_on(monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    started = []
+
+    def init(*_, **__):
+        for words in (["sleep", "60"], ["ray::Worker", "60"], ["bash", "-c", "sleep 60; : /tmp/ray/session_1/x"]):
+            started.append(subprocess.Popen(words, executable=shutil.which(words[0]) or shutil.which("sleep")))
+
+    monkeypatch.setattr(ray, "init", init)
+    try:
+        with ray_session(None, 1):
+            time.sleep(0.5)
+        stranger, *of_ray = started
+        assert [process.wait(10) for process in of_ray] == [-9, -9]
+        assert stranger.poll() is None
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
 
 
 @pytest.mark.slow
