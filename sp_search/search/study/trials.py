@@ -30,8 +30,10 @@ FINISHED = "finished"
 on where it goes on to more."""
 
 STOPPED = "stopped at a rung"
-OVER = "stopped by the search's budget"
 """The reason of a trial that a rung stopped. A trial that diverged has another."""
+
+OVER = "stopped by the search's budget"
+"""The reason of a trial that was stopped because the search was over."""
 
 
 def past_reports(study: optuna.Study) -> list[PastReport]:
@@ -93,6 +95,11 @@ def was_cut_short(study: optuna.Study, asked: int) -> bool:
 
 def _why_none(study: optuna.Study) -> str:
     reasons = failures(study)
+    if not reasons and (begun := study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))):
+        return (
+            f"its budget was spent before any of {len(begun)} begun trials ended; raise budget.wall, "
+            f"budget.device_hours or budget.money"
+        )
     if not reasons:
         return "raise trials="
     number, reason = next(iter(reasons.items()))

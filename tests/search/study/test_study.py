@@ -245,3 +245,12 @@ def test_the_sampler_knows_conditions_and_trials_in_flight():
     """TPE over groups of parameters that go together, with a lie about what still runs (Optuna's own names)."""
     drawn = sampler(read_sampler("tpe"), 0, 0)
     assert (drawn._group, drawn._constant_liar, drawn._multivariate) == (True, True, True)
+
+
+def test_a_study_whose_budget_was_spent_before_a_trial_ended_says_so(tmp_path):
+    study = opened(tmp_path)
+    study.ask()
+    with pytest.raises(
+        StudyError, match=r"spent before any of 1 begun trials ended; raise budget\.wall"
+    ):
+        trials_to_confirm(study, 2)
