@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sp_search.search.base.quantile import quantile
 from sp_search.search.base.rungs import rungs
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Range, Space, word
@@ -165,17 +166,9 @@ class Rungs:
     def goes_on(self, rung: int, value: float) -> bool:
         """Record a value at a rung; whether its trial continues."""
         there = self.recorded[rung]
-        found = not there or value >= _quantile(there, self._top)
+        found = not there or value >= quantile(there, self._top)
         insort(there, value)
         return found
-
-
-def _quantile(ascending: Sequence[float], share: float) -> float:
-    """Linear between neighbours, as numpy's percentile."""
-    at = (len(ascending) - 1) * share
-    low = int(at)
-    high = min(low + 1, len(ascending) - 1)
-    return ascending[low] + (at - low) * (ascending[high] - ascending[low])
 
 
 def _shown(r: Range) -> str:

@@ -35,7 +35,7 @@ class TrialRequest:
     interim: tuple[int, ...] = ()  # utterances seen, between the points, at which valid is measured
 
     def next_point(self, after: int) -> int | None:
-        """The first report point after `seen` utterances; None after the last one."""
+        """The first report point after `after` utterances; None after the last one."""
         return next((point for point in self.points if point > after), None)
 
     def is_interim(self, before: int, now: int) -> bool:

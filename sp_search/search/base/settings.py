@@ -10,6 +10,9 @@ from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.base.rungs import interim_points, report_points
 from sp_search.types import Params
 
+KEPT = 5
+"""How many of the best trials that reached their full budget keep their states on disk, and may answer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings:

@@ -14,13 +14,10 @@ from itertools import pairwise
 from sp_search.search.base.cost_estimate import Rungs, amounts, drawn_ranks, estimated_reach
 from sp_search.search.base.played import Pace, Run, Stretch, play
 from sp_search.search.base.rungs import interim_points, report_points, rungs
-from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.settings import KEPT, SearchSettings
 
 MOST_DRAWS, LEAST_DRAWS, PLAYED_TRIALS = 100, 5, 4000
 """Searches that are played, and trials of all of them together at most."""
-
-KEPT = 5
-"""Best trials whose states are kept, and may answer."""
 
 MEMBERS = 7
 """States of all answers that are measured at the end: one alone, and two ensembles of some three."""

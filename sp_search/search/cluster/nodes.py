@@ -47,7 +47,7 @@ class Share:
 
 
 def nodes(at_least: int | None) -> list[Node]:
-    """The nodes of the cluster, once at least `count` have joined.
+    """The nodes of the cluster, once `at_least` of them have joined; None = one.
 
     Raises:
         ConfigError: there are fewer after ten minutes.
@@ -144,7 +144,7 @@ def check_folder(folder: Path) -> None:
 
 
 def _even(node: Node, most: int, gpus: float) -> float:
-    """CPUs per worker if a node has one worker per GPU, or at most `workers`."""
+    """CPUs per worker if a node has one worker per GPU, or at most `most` workers."""
     return max(1.0, node.cpus // (node.room(1.0, gpus) if gpus else min(most, node.cpus)))
 
 

@@ -15,6 +15,8 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from sp_search.search.base.quantile import quantile
+
 ENOUGH = 24
 """Trials at a rung, at least. PED-ANOVA wants 5 or more above its quantile, and tens in all."""
 
@@ -80,12 +82,12 @@ def importances(study: optuna.Study, seed: int = 0) -> Importances:
         {
             name: Importance(
                 share=raw[name] / total,
-                low=_quantile([one.get(name, 0.0) for one in again], low),
-                high=_quantile([one.get(name, 0.0) for one in again], high),
+                low=quantile(sorted(one.get(name, 0.0) for one in again), low),
+                high=quantile(sorted(one.get(name, 0.0) for one in again), high),
             )
             for name in names
         },
-        chance=_quantile(shuffled, LEVEL) / total,
+        chance=quantile(sorted(shuffled), LEVEL) / total,
     )
 
 
@@ -117,16 +119,8 @@ def as_complete(trials: Sequence[FrozenTrial], values: Sequence[float]) -> optun
 
 def _importances(trials: Sequence[FrozenTrial], values: Sequence[float]) -> Mapping[str, float]:
     """PED-ANOVA's importances, not normalised, over parameters that differ."""
-    quantile = max(QUANTILE, ABOVE / len(trials))
+    compared = max(QUANTILE, ABOVE / len(trials))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is experimental
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=quantile)
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=compared)
         return dict(get_param_importances(as_complete(trials, values), evaluator=evaluator, normalize=False))
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    """Linear between neighbours."""
-    ascending = sorted(values)
-    at = (len(ascending) - 1) * share
-    low = int(at)
-    return ascending[low] + (at - low) * (ascending[min(low + 1, len(ascending) - 1)] - ascending[low])

@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import FACTS, INTERIM, METRIC, TIME
 from sp_search.search.base.result import Keep
-from sp_search.search.base.settings import SearchSettings
+from sp_search.search.base.settings import KEPT, SearchSettings
 from sp_search.search.base.space import Space
 from sp_search.search.study.sampler import sampler, trial_seed
 from sp_search.search.study.study import OpenStudy
@@ -50,8 +50,6 @@ BOUNDED = ("tpe", "gp")
 """Samplers whose proposals cost more with every trial that they see."""
 LOOK_EVERY = 100
 """How often, in trials, a large study is looked through for trials that somebody has enqueued."""
-KEPT = 5
-"""How many of the best finished trials keep their state on disk."""
 
 
 class StudySearcher(Searcher):

@@ -88,7 +88,7 @@ class ReplayedScheduler(FIFOScheduler):
         return str(TrialScheduler.STOP) if self._is_over() else decision
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> None:
-        """Do nothing: the last report has been decided on like every other."""
+        """Do nothing: Tune asks for no decision on the report that ends a trial, and no rung is there."""
 
     def on_trial_remove(self, tune_controller: Any, trial: Any) -> None:
         """Forget a trial that ended without a result; its earlier reports stay in the rungs."""

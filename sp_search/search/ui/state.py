@@ -88,7 +88,6 @@ class SearchState:
         self.settings, self.before = settings, before or Before({}, {})
         self.runs: dict[int, Run] = {}
         self.rate = 0.0  # utterances/s of one worker, as it last told
-        self.is_over = False
         self._clock, self._valid = clock, valid
         self._began = clock()
         self._trained_at: float | None = None

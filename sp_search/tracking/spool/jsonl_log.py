@@ -22,7 +22,9 @@ from sp_search.files.write import force_to_disk
 class Event:
     """An event of a search, with everything that is needed to send it later."""
 
-    kind: str  # study_opened, trial_started, reported, measured, trial_finished, study_finished, abandoned, artifact
+    # of the study: study_opened, study_finished, abandoned, tabled, renamed, sampled; of a trial: trial_started,
+    # reported, measured, trial_finished; to upload: artifact, model
+    kind: str
     time_ms: int  # since 1970
     number: int | None  # the trial, None for the study
     data: Mapping[str, Any]  # values as JSON returns them; NaN and infinities are strings

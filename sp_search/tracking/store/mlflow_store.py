@@ -1,5 +1,5 @@
-"""Writes runs to MLflow, with at most one request per method but `publish`. mlflow is imported only when a store is
-made: the import takes 2 s, and the search must not wait for it.
+"""Writes runs to MLflow, with few requests per method. mlflow is imported only when a store is made: the import takes
+2 s, and the search must not wait for it.
 
 `log_batch` does not add points, tags or parameters that exist already, so sending them again is harmless.
 """

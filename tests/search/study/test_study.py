@@ -250,7 +250,5 @@ def test_the_sampler_knows_conditions_and_trials_in_flight():
 def test_a_study_whose_budget_was_spent_before_a_trial_ended_says_so(tmp_path):
     study = opened(tmp_path)
     study.ask()
-    with pytest.raises(
-        StudyError, match=r"spent before any of 1 begun trials ended; raise budget\.wall"
-    ):
+    with pytest.raises(StudyError, match=r"spent before any of 1 begun trials ended; raise budget\.wall"):
         trials_to_confirm(study, 2)

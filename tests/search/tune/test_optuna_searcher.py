@@ -8,6 +8,7 @@ from ray.exceptions import ActorDiedError
 
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.protocol import FACTS, TrialRequest
+from sp_search.search.base.settings import KEPT
 from sp_search.search.study.records import known_trials
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import (
@@ -19,7 +20,7 @@ from sp_search.search.study.trials import (
     trials_to_confirm,
     was_cut_short,
 )
-from sp_search.search.tune.optuna_searcher import KEPT, REQUEST, SEEN, StudySearcher
+from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
 from sp_search.search.tune.scheduler import NUMBER
 from sp_search.search.workers.setbacks import MOST_FULL
 from tests.search.searches import lr_space
