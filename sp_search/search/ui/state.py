@@ -204,7 +204,8 @@ class SearchState:
         """Utterances still to be trained: likely, at least, at most."""
         settings, plan = self.settings, self._plan
         searching = [run for run in self.running if run.role == "search"]
-        to_come = max(0, settings.trials - sum(self.ended.values()) - len(searching))
+        is_behind = any(run.role != "search" for run in self.runs.values())  # also where its budget left trials out
+        to_come = 0 if is_behind else max(0, settings.trials - sum(self.ended.values()) - len(searching))
         likely = sum(max(0.0, self._mean - run.seen) for run in searching) + to_come * self._mean
         least = float(to_come * settings.grace)
         most = float(sum(settings.budget - run.seen for run in searching) + to_come * settings.budget)

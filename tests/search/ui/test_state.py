@@ -142,3 +142,20 @@ def test_what_is_measured_between_reports_counts_as_trained_and_is_on_the_curve(
     assert (state.trained, state.rate) == (900, 100.0)
     assert state.best == (0.25, "trial 0", 100), "it decides nothing"
     assert state.interval == pytest.approx(wilson(0.25, 100))
+
+
+def test_trials_that_a_budget_left_out_or_that_were_twins_are_not_waited_for_behind_the_search(state, clock):
+    state.started(0, {}, SEARCH)
+    clock.now = 16.0
+    state.reported(0, report(1600, 0.5))
+    state.finished(0, "COMPLETE", "")
+    state.started(1_000_001, {}, {"role": "confirm", "of_trial": "0"})
+    left = state.left()
+    assert left.most == pytest.approx((2 * 3 * 1600 + 3 * 3200) / 100), "the race and the final training alone"
+    for repeat in (1, 2, 3):
+        number = 2_000_000 + repeat
+        state.started(number, {}, {"role": "final", "of_trial": "0"})
+        state.reported(number, report(3200, 0.5))
+        state.finished(number, "COMPLETE", "")
+    state.finished(1_000_001, "COMPLETE", "")
+    assert state.share == 1
