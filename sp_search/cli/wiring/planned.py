@@ -31,6 +31,7 @@ class Planned:
     trials: int
     workers: int
     slots: int  # trials in flight on a worker
+    pruner: str  # its name
     lm: Mapping[str, str | int]
     utterances: Mapping[str, str | int]  # in the corpus, by split; the corpus's name under "data"
     plan: Plan
@@ -85,6 +86,7 @@ def planned_search(
         trials=settings.trials,
         workers=settings.workers,
         slots=settings.slots,
+        pruner=settings.pruner.name,
         lm={"name": config.lm.name, "layers": lm.architecture.layers, "embed_dim": lm.architecture.embed_dim},
         utterances={"data": config.data.name, **{name: len(split) for name, split in data.corpus.splits.items()}},
         plan=plan_search(settings, prepared.space),
@@ -133,7 +135,7 @@ def first_lines(planned: Planned) -> Iterator[str]:
     """What a search begins with: its rungs, and what it is expected to take."""
     points = planned.plan.points
     there = ", ".join(f"about {point.trials:.0f} at {point.utterances:,}" for point in points)
-    yield f"plan: {planned.trials} trials, of which get there: {there} utterances"
+    yield f"plan: {planned.trials} trials, of which get there: {there} utterances{_assumption(planned)}"
     if planned.expected is not None:
         yield f"plan: {_duration(planned)}"
 
@@ -155,7 +157,7 @@ def lines(planned: Planned) -> Iterator[str]:
     if plan.first_trials:
         yield "\nfirst trials"
         yield from ("  " + " ".join(f"{n}={_short(v)}" for n, v in trial.items()) for trial in plan.first_trials)
-    yield "\nrungs: utterances seen, trials that get there"
+    yield f"\nrungs: utterances seen, trials that get there{_assumption(planned)}"
     for point in plan.points:
         last = ", the full budget" if point is plan.points[-1] else ""
         yield f"  {point.utterances:>9,}  about {point.trials:.0f}, at most {planned.trials}{last}"
@@ -165,6 +167,11 @@ def lines(planned: Planned) -> Iterator[str]:
         f"{plan.most_confirm_utterances:,}), {plan.final_utterances:,} for the winner's final training"
     )
     yield _duration(planned)
+
+
+def _assumption(planned: Planned) -> str:
+    """What an estimate assumes where it knows no better."""
+    return "" if planned.pruner in ("asha", "none") else f" (estimated for asha, not for {planned.pruner})"
 
 
 def _duration(planned: Planned) -> str:

@@ -77,8 +77,7 @@ class Amounts:
 
 def amounts(settings: SearchSettings) -> Amounts:
     """The training of a new study; the same every time."""
-    ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
-    reached = estimated_reach(settings.trials, len(ends), settings.reduction_factor, len(settings.first_trials))
+    ends, reached = trials_at(settings)
     least, most = _confirm_runs(settings)
     return Amounts(
         search=round(sum((end - start) * n for start, end, n in zip((0, *ends), ends, reached, strict=False))),
@@ -91,10 +90,7 @@ def amounts(settings: SearchSettings) -> Amounts:
 
 def plan_search(settings: SearchSettings, space: Space) -> Plan:
     """The plan of a search; the same every time."""
-    ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
-    first = len(settings.first_trials)
-    reached = estimated_reach(settings.trials, len(ends), settings.reduction_factor, first)
-    points = tuple(map(RungEstimate, ends, reached))
+    points = tuple(map(RungEstimate, *trials_at(settings)))
     amount = amounts(settings)
     return Plan(
         ranges={r.name: _shown(r) for r in space.ranges},
@@ -128,6 +124,18 @@ def draws(space: Space, count: int, seed: int, given: Sequence[Params] = ()) -> 
     draw = random.Random(seed)
     known = [*given, *[{}] * (count - len(given))]
     return [space.suggest(_Chance(draw, of_trial)) for of_trial in known]
+
+
+def trials_at(settings: SearchSettings) -> tuple[tuple[int, ...], list[float]]:
+    """The rungs and the full budget in utterances, and the number of trials that are estimated to get there.
+
+    Where no pruner stops trials, all get there. Any other pruner is taken for ASHA.
+    """
+    ends = (*rungs(settings.budget, settings.grace, settings.reduction_factor), settings.budget)
+    if settings.pruner.name == "none":
+        return ends, [float(settings.trials)] * len(ends)
+    first = len(settings.first_trials)
+    return ends, estimated_reach(settings.trials, len(ends), settings.reduction_factor, first)
 
 
 def estimated_reach(trials: int, points: int, reduction_factor: int, first: int = 0) -> list[float]:

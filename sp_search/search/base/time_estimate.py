@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sp_search.search.base.cost_estimate import Rungs, amounts, drawn_ranks, estimated_reach
+from sp_search.search.base.cost_estimate import Rungs, amounts, drawn_ranks, trials_at
 from sp_search.search.base.played import Pace, Run, Stretch, play
 from sp_search.search.base.rungs import interim_points, report_points, rungs
 from sp_search.search.base.settings import KEPT, SearchSettings
@@ -54,7 +54,8 @@ def expected(settings: SearchSettings, speed: Speed, around_s: float) -> Expecte
     """
     count = max(LEAST_DRAWS, min(MOST_DRAWS, PLAYED_TRIALS // settings.trials))
     draw = random.Random(0)
-    searched = sum(_search_s(settings, speed, draw, asha=True) for _ in range(count)) / count
+    asha = settings.pruner.name != "none"
+    searched = sum(_search_s(settings, speed, draw, asha=asha) for _ in range(count)) / count
     longest = _search_s(settings, speed, draw, asha=False)
     likely, most = _race_s(settings, speed)
     behind = around_s + _final_s(settings, speed) + _answers_s(settings, speed)
@@ -69,9 +70,7 @@ def stored_bytes(settings: SearchSettings, state_bytes: int) -> int:
         state_bytes: of a trial's saved state. A third of it is its prompt, which three places have.
     """
     found = amounts(settings)
-    ends = len(rungs(settings.budget, settings.grace, settings.reduction_factor)) + 1
-    complete = estimated_reach(settings.trials, ends, settings.reduction_factor, len(settings.first_trials))[-1]
-    kept = min(KEPT, complete)
+    kept = min(KEPT, trials_at(settings)[1][-1])
     states = kept + found.confirm / settings.budget + settings.final_seeds
     prompts = kept + (MEMBERS if settings.most_members > 1 else 2)
     return round((states + prompts) * state_bytes) + PAGES_BYTES

@@ -57,6 +57,12 @@ def test_a_rate_and_a_price_give_time_and_money(words, capsys):
     assert plan["money"] == {name: pytest.approx(2 * 2.5 * hours) for name, hours in plan["hours"].items()}
 
 
+@pytest.mark.parametrize(("pruner", "said"), [("asha", ""), ("median", " (estimated for asha, not for median)")])
+def test_a_plan_says_what_its_estimate_assumes(words, capsys, pruner, said):
+    assert main(["plan", *words, f"schedule.pruner={pruner}"]) == 0
+    assert f"rungs: utterances seen, trials that get there{said}" in capsys.readouterr().out.splitlines()
+
+
 def test_without_a_rate_no_time_is_told(words, capsys):
     assert main(["plan", *words]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("time: not known without a rate; say rate=")

@@ -109,3 +109,9 @@ def test_drawn_trials_fill_the_space_and_nothing_beside_it():
     assert {trial["kind"] for trial in drawn} == {"a", "b"}
     assert 0.3 < sum(trial["lr"] < 0.01 for trial in drawn) / 400 < 0.7
     assert all(0.001 <= trial["lr"] <= 0.1 for trial in drawn)
+
+
+def test_without_a_pruner_all_trials_get_to_the_full_budget(tmp_path):
+    plan = plan_search(settings(tmp_path, pruner=Choice("none", {})), lr_space())
+    assert [point.trials for point in plan.points] == [8, 8, 8]
+    assert plan.search_utterances == plan.most_search_utterances == 8 * 1600

@@ -2,6 +2,7 @@
 
 import pytest
 
+from sp_search.search.base.choices import Choice
 from sp_search.search.base.played import Pace
 from sp_search.search.base.time_estimate import Speed, expected, pace_of_rate, stored_bytes
 from tests.search.searches import settings
@@ -58,3 +59,13 @@ def test_the_disk_has_states_prompts_and_pages(tmp_path):
     states, prompts = 1 + 2, 1 + 2  # the trial and two final trainings; its prompt, the winner's and the single one
     assert large - small == pytest.approx((states + prompts) * 10**9)
     assert small > 10**7
+
+
+def test_without_a_pruner_all_trials_are_trained_to_the_end(tmp_path):
+    none = Choice("none", {})
+    found = seconds(tmp_path, trials=24, confirm_top=1, final_seeds=1, pruner=none)
+    assert found.seconds == found.most_s == pytest.approx(0.01 * (24 * 1600 + 3200))
+    few, all_of_them = (
+        stored_bytes(settings(tmp_path, trials=3, **changes), 10**6) for changes in ({}, {"pruner": none})
+    )
+    assert all_of_them > few
