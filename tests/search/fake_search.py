@@ -41,6 +41,9 @@ class EventFile:
     def trial_finished(self, number, state, reason, metrics):
         self._write("finished", number, state)
 
+    def copied(self, number, state):
+        self._write("copied", number, state)
+
     def artifact(self, number, path, artifact_path):
         self._write("artifact", number, artifact_path)
 

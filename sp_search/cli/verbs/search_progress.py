@@ -82,6 +82,11 @@ class ProgressTeller:
             self._ended.add(number)
         self._tell()
 
+    def copied(self, number: int, state: str) -> None:
+        """A trial more has ended."""
+        self._ended.add(number)
+        self._tell()
+
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Tell nothing of files."""
 

@@ -37,6 +37,9 @@ class Observer(Protocol):
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """A trial ended: COMPLETE, PRUNED or FAIL."""
 
+    def copied(self, number: int, state: str) -> None:
+        """A trial has the settings of an earlier one, and ended at once with its results and state."""
+
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """A file belongs to a trial, or to the study."""
 

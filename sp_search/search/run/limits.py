@@ -106,6 +106,9 @@ class SearchLimits:
         self._heard.add(number)
         self._told[number] = _Told(self._spent_s(), self._told.get(number, _Told()).seen)
 
+    def copied(self, number: int, state: str) -> None:
+        """Nothing to count: nothing was trained."""
+
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Nothing to count."""
 

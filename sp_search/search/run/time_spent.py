@@ -63,6 +63,9 @@ class TimeSpent:
     def trial_finished(self, number: int, state: str, reason: str, metrics: Mapping[str, float]) -> None:
         """Nothing to keep."""
 
+    def copied(self, number: int, state: str) -> None:
+        """Nothing to keep."""
+
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Nothing to keep."""
 

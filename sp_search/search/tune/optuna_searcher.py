@@ -230,4 +230,5 @@ class StudySearcher(Searcher):
             trial.report(value, seen)
         complete = known.value if known.state == TrialState.COMPLETE else None
         self._index.ended(self._study.tell(trial, complete, state=known.state))
+        self._observers.tell("copied", trial.number, known.state.name)
         return None

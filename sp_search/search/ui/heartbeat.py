@@ -77,6 +77,11 @@ class Heartbeat:
             if state == "FAIL":
                 self._last_error = f"trial {number}: {reason}"
 
+    def copied(self, number: int, state: str) -> None:
+        """A trial more has ended."""
+        with self._turn:
+            self._state.copied(state)
+
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Nothing to say."""
 

@@ -102,6 +102,12 @@ class Progress:
             self._write_held()
             self._draw()
 
+    def copied(self, number: int, state: str) -> None:
+        """A trial more has ended; it has no row."""
+        with self._turn:
+            self._state.copied(state)
+            self._draw()
+
     def artifact(self, number: int | None, path: Path, artifact_path: str) -> None:
         """Show nothing for files."""
 

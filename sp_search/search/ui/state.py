@@ -88,6 +88,7 @@ class SearchState:
         self.settings, self.before = settings, before or Before({}, {})
         self.runs: dict[int, Run] = {}
         self.rate = 0.0  # utterances/s of one worker, as it last told
+        self._copied: Counter[str] = Counter()
         self._clock, self._valid = clock, valid
         self._began = clock()
         self._trained_at: float | None = None
@@ -120,8 +121,12 @@ class SearchState:
     def finished(self, number: int, state: str, reason: str) -> Run:
         """A run ended."""
         run = self.runs[number]
-        run.state, run.reason = {"FAIL": "failed"}.get(state, state.lower()), reason
+        run.state, run.reason = _shown(state), reason
         return run
+
+    def copied(self, state: str) -> None:
+        """A trial ended at once, with the results of an earlier one of its settings."""
+        self._copied[_shown(state)] += 1
 
     @property
     def elapsed_s(self) -> float:
@@ -147,7 +152,7 @@ class SearchState:
     def ended(self) -> Counter[str]:
         """Trials of the study by how they ended, of earlier starts too."""
         here = Counter(run.state for run in self.runs.values() if run.role == "search" and run.state != "running")
-        return here + Counter(self.before.ended)
+        return here + self._copied + Counter(self.before.ended)
 
     @property
     def best_three(self) -> list[Run]:
@@ -229,6 +234,10 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
     half = Z / (1 + Z * Z / count) * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
     return middle - half, middle + half
+
+
+def _shown(state: str) -> str:
+    return {"FAIL": "failed"}.get(state, state.lower())
 
 
 def _setting(name: str, value: object) -> str:

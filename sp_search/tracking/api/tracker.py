@@ -197,6 +197,9 @@ class MlflowTracker:
         self._ended_names[number] = tags[NAME_TAG]
         self._tell("trial_finished", number, points, tags)
 
+    def copied(self, number: int, state: str) -> None:
+        """Keep nothing: its results are those of another trial, whose run has them."""
+
     def artifact(self, number: int | None, path: Path, artifact_path: str = "") -> None:
         """Keep a copy of a file, or of all files in a folder, as an artifact of a trial (None: of the study).
 

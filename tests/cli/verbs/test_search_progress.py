@@ -18,6 +18,7 @@ def test_a_callback_is_told_phase_trials_and_the_best_value(tmp_path):
     teller.reported(2, Report(64, {"valid_accuracy": 0.5, "utterances_per_s": 10.0}))
     teller.reported(2, Report(128, {"valid_accuracy": 0.25}))
     teller.trial_finished(2, "COMPLETE", "", {})
+    teller.copied(3, "COMPLETE")
     teller.trial_started(1_000_002, {}, {"role": "confirm"})
     teller.trial_finished(1_000_002, "COMPLETE", "", {})
     teller.study_finished({})
@@ -27,9 +28,10 @@ def test_a_callback_is_told_phase_trials_and_the_best_value(tmp_path):
         ("searching", 2, 0.5),
         ("searching", 2, 0.5),
         ("searching", 3, 0.5),
-        ("confirming the best", 3, 0.5),
-        ("confirming the best", 3, 0.5),
-        ("ended", 3, 0.5),
+        ("searching", 4, 0.5),
+        ("confirming the best", 4, 0.5),
+        ("confirming the best", 4, 0.5),
+        ("ended", 4, 0.5),
     ]
     assert {(one.trials, one.metric) for one in told} == {(8, "valid accuracy")}
     assert told[-1].utterances_per_s == 10.0

@@ -23,6 +23,9 @@ class Heard:
     def reported(self, number, report):
         self.events.append(("reported", number, report.utterances_seen, dict(report.metrics)))
 
+    def copied(self, number, state):
+        self.events.append(("copied", number, state))
+
     def artifact(self, number, path, artifact_path):
         self.events.append(("artifact", number, path, artifact_path))
 

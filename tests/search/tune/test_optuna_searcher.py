@@ -212,6 +212,8 @@ def test_settings_tried_before_are_answered_from_the_study(tmp_path):
     assert [trial.value for trial in search.study.trials] == [0.6, 0.6, 0.6]
     assert search.study.trials[2].user_attrs[REASON] == "same settings as trial 0"
     assert search.study.trials[2].user_attrs[TWIN_OF] == 0
+    copied = [event for event in search.heard.events if event[0] == "copied"]
+    assert copied == [("copied", 1, "COMPLETE"), ("copied", 2, "COMPLETE")]
     assert [(r.number, r.seen) for r in past_reports(search.study)] == [(0, 100), (0, 1600)], "copies fill no rung"
 
 

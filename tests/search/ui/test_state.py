@@ -159,3 +159,11 @@ def test_trials_that_a_budget_left_out_or_that_were_twins_are_not_waited_for_beh
         state.finished(number, "COMPLETE", "")
     state.finished(1_000_001, "COMPLETE", "")
     assert state.share == 1
+
+
+def test_a_trial_that_has_the_results_of_an_earlier_one_has_ended(state):
+    state.started(0, {}, SEARCH)
+    state.finished(0, "FAIL", "no memory")
+    for of_state in ("COMPLETE", "PRUNED", "COMPLETE"):
+        state.copied(of_state)
+    assert state.ended == {"failed": 1, "complete": 2, "pruned": 1}
