@@ -13,7 +13,7 @@ from sp_search.cli.commands.search import Watch, search_study
 from sp_search.cli.settings.compose import load_settings
 from sp_search.cli.verbs.search_progress import ProgressTeller, SearchProgress, notebook_display
 from sp_search.cli.verbs.study import Study, load_study
-from sp_search.cli.wiring.watching import progress_of
+from sp_search.cli.wiring.watching import left_before, progress_of
 from sp_search.config import Settings
 from sp_search.engine.trial.task_data import TaskData
 from sp_search.message import say
@@ -71,7 +71,7 @@ def search(
     chosen = {key: value for key, value in {**words, **named}.items() if value is not None}
     with _ONE_AT_A_TIME, stoppable():
         config = load_settings([*as_words(chosen | dict(settings or {}))], Settings, own_space)
-        watch, tell = _watch(progress)
+        watch, tell = _watch(progress, config.schedule.valid_sample)
         path = search_study(config, watch, tell)
         return load_study(path.parent, storage=config.cluster.storage)
 
@@ -96,22 +96,26 @@ def _in_grammar(value: object) -> str:
     return json.dumps(value)
 
 
-def _watch(progress: bool | Callable[[SearchProgress], object]) -> tuple[Watch, Callable[[str], None]]:
+def _watch(
+    progress: bool | Callable[[SearchProgress], object], valid_sample: int
+) -> tuple[Watch, Callable[[str], None]]:
     """Who watches a search, and who takes the lines about it."""
     callback = progress if callable(progress) else notebook_display() if progress else _unheard
     if callback is None:
-        return _on_a_terminal, say
+        return partial(_on_a_terminal, valid_sample), say
     return partial(_told, callback), _LOG.info
 
 
-def _on_a_terminal(settings: SearchSettings, before: StudyRecord, data: TaskData) -> Observer:
-    return progress_of(settings, before, data, 0, log="text", quiet=False)
+def _on_a_terminal(valid_sample: int, settings: SearchSettings, before: StudyRecord, data: TaskData) -> Observer:
+    return progress_of(settings, before, data, valid_sample, log="text", quiet=False)
 
 
 def _told(
     callback: Callable[[SearchProgress], object], settings: SearchSettings, before: StudyRecord, _: TaskData
 ) -> Observer:
-    return ProgressTeller(settings, callback, sum(trial.state != "running" for trial in before.trials))
+    ended = sum(left_before(before).ended.values())
+    best = max((value for trial in before.trials for value in trial.reports.values()), default=None)
+    return ProgressTeller(settings, callback, ended, best)
 
 
 def _unheard(progress: SearchProgress) -> None:

@@ -45,13 +45,24 @@ class ProgressTeller:
     """An observer that tells a callback how far a search is, at each event."""
 
     def __init__(
-        self, settings: SearchSettings, callback: Callable[[SearchProgress], object], ended_before: int
+        self,
+        settings: SearchSettings,
+        callback: Callable[[SearchProgress], object],
+        ended_before: int,
+        best_before: float | None = None,
     ) -> None:
-        """Tell of a search with these settings, of which some trials ended in earlier starts."""
+        """Tell of a search with these settings.
+
+        Args:
+            settings: of the search.
+            callback: is told.
+            ended_before: trials that ended in earlier starts.
+            best_before: the best value that these reported; None without a report.
+        """
         self._settings, self._callback, self._ended_before = settings, callback, ended_before
         self._ended: set[int] = set()
         self._searched: set[int] = set()
-        self._best: float | None = None
+        self._best = best_before
         self._rate, self._phase = 0.0, "starting"
         self._began = time.monotonic()
 

@@ -7,9 +7,12 @@ import pytest
 
 import sp_search
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.verbs.search import as_words
+from sp_search.cli.verbs import search as verb
+from sp_search.cli.verbs.search import _told, as_words
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
+from sp_search.search.study.records import study_record
+from tests.search.searches import settings, study_of_three
 from tests.tiny import write_tiny_corpus
 
 LM = "random:2x32x2"
@@ -47,22 +50,40 @@ def test_a_search_in_a_thread_tells_how_far_it_is_and_leaves_a_prompt_that_answe
     assert (told, again.test) == ([], study.test)
 
 
+def test_a_search_that_goes_on_counts_what_ended_before_and_knows_its_best_value(tmp_path):
+    study = study_of_three(tmp_path)
+    study.ask().report(0.95, 100)  # is running
+    study.enqueue_trial({})  # waits
+    told = []
+    _told(told.append, settings(tmp_path), study_record(study, "accuracy"), None).study_opened({})
+    assert [(one.ended, one.best) for one in told] == [(3, 0.95)]
+
+
+def test_a_terminal_shows_the_interval_of_the_sample_that_trials_are_measured_on(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(verb, "notebook_display", lambda: None)
+    monkeypatch.setattr(verb, "progress_of", lambda *given, **_: asked.update(sample=given[3]))
+    watch, _ = verb._watch(True, 512)
+    watch(None, None, None)
+    assert asked == {"sample": 512}
+
+
 def test_values_of_python_are_the_settings_that_words_would_be(tmp_path):
     words = as_words({
         "runs": tmp_path / "a b", "schedule.trials": 3, "space.side": ["top", "bottom"], "engine.threads": None,
         "tracking.enabled": False, "schedule.first_trials": [{"lr": 0.01, "init": "normal"}], "study": "it's, mine",
         "space.lr": {"float": [1e-3, 0.1], "log": True},
     })  # fmt: skip
-    settings = load_settings(words, Settings, {"space": {"depth": 2}})
-    assert (settings.runs, settings.study) == (tmp_path / "a b", "it's, mine")
-    assert settings.schedule.first_trials == [{"lr": 0.01, "init": "normal"}]
-    assert (settings.engine.threads, settings.tracking.enabled) == (None, False)
-    assert (settings.space["side"], settings.space["lr"]["float"]) == (["top", "bottom"], [0.001, 0.1])
+    found = load_settings(words, Settings, {"space": {"depth": 2}})
+    assert (found.runs, found.study) == (tmp_path / "a b", "it's, mine")
+    assert found.schedule.first_trials == [{"lr": 0.01, "init": "normal"}]
+    assert (found.engine.threads, found.tracking.enabled) == (None, False)
+    assert (found.space["side"], found.space["lr"]["float"]) == (["top", "bottom"], [0.001, 0.1])
 
 
 def test_a_space_at_hand_takes_the_place_of_the_tasks_and_words_change_it():
-    settings = load_settings(["space.depth=2"], Settings, {"space": SPACE})
-    assert settings.space == {**SPACE, "depth": 2}
+    found = load_settings(["space.depth=2"], Settings, {"space": SPACE})
+    assert found.space == {**SPACE, "depth": 2}
 
 
 @pytest.mark.parametrize(
