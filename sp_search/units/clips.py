@@ -71,11 +71,11 @@ def asked_matching(pattern: str) -> Asked:
     found = [Path(name) for name in sorted(glob(os.path.expanduser(pattern), recursive=True)) if os.path.isfile(name)]
     if not found:
         raise DataError(f"{pattern}: expected audio files that this pattern matches, found none")
-    if strangers := [str(path) for path in found if path.suffix.lower() not in ENDINGS and not is_audio(path)]:
+    if strangers := [_shown(path) for path in found if path.suffix.lower() not in ENDINGS and not is_audio(path)]:
         raise DataError(
             f"{pattern}: expected a pattern of audio files alone, got one that {strangers[0]} matches too"
         )
-    return Asked(clips=[_clip(path.relative_to(fixed).as_posix(), path) for path in found])
+    return Asked(clips=[_clip(_shown(path.relative_to(fixed)), path) for path in found])
 
 
 def asked_by(stream: BinaryIO, place: str) -> Asked:
@@ -127,7 +127,7 @@ def _of_text(source: ByteSource, folder: Path) -> Asked:
 def _in_folder(folder: Path) -> Asked:
     clips, passed_over = [], []
     for path in sorted(_files_below(folder)):
-        name = os.fsencode(path.relative_to(folder).as_posix()).decode(errors="backslashreplace")
+        name = _shown(path.relative_to(folder))
         if _is_file(path) and (path.suffix.lower() in ENDINGS or is_audio(path)):
             clips.append(_clip(name, path))
         else:
@@ -135,6 +135,11 @@ def _in_folder(folder: Path) -> Asked:
     if not clips:
         raise DataError(f"{folder}: expected a folder with audio ({', '.join(ENDINGS)}), found none in it")
     return Asked(clips=clips, passed_over=passed_over)
+
+
+def _shown(path: Path) -> str:
+    """A path as text that can be printed; a name may be of bytes that are no UTF-8."""
+    return os.fsencode(path.as_posix()).decode(errors="backslashreplace")
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

@@ -154,3 +154,9 @@ def test_a_listed_path_that_no_file_can_have_is_refused_with_its_line(tmp_path, 
 def test_nothing_to_answer_is_refused_in_one_line(tmp_path, name):
     with pytest.raises(DataError, match=r"expected (unit lines or audio|a path that can be looked at), got "):
         asked_at(tmp_path / name)
+
+
+def test_a_name_that_is_no_utf_8_is_shown_the_same_in_a_folder_and_by_a_pattern(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.wav")).touch()
+    ids = [[clip.id for clip in asked_at(place).clips] for place in (tmp_path, tmp_path / "*.wav")]
+    assert ids == [["caf\\xe9.wav"]] * 2
