@@ -25,6 +25,8 @@ NAMED_SPLITS: Mapping[str, str] = {
     "train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid", "dev": "valid",
     "test": "test", "testing": "test", "eval": "test",
 }  # fmt: skip
+SHOWN = 5
+"""How many names of files a message has."""
 ONE_IN = 10
 """Of the files of a label, one in so many is test, and as many are valid."""
 
@@ -64,13 +66,19 @@ def read_audio_folder(folder: Path) -> AudioFolder:
     """Look through a folder and all below it.
 
     Raises:
-        DataError: it can't be read, or has no audio.
+        DataError: it can't be read, has no audio, or has files in folders named like splits and others outside.
     """
     asked = asked_at(folder)
     parents = [PurePosixPath(clip.id).parts[:-1] for clip in asked.clips]
     named = [next((NAMED_SPLITS[part.lower()] for part in of if part.lower() in NAMED_SPLITS), "") for of in parents]
     labels = [_label(of) for of in parents]
-    drawn = not all(named)
+    drawn = not any(named)
+    if without := [clip.id for clip, split in zip(asked.clips, named, strict=True) if not split and not drawn]:
+        more = f" and {len(without) - SHOWN} more" if len(without) > SHOWN else ""
+        raise DataError(
+            f"{folder}: expected all files in folders named train, valid or test, or none, got {len(without)} "
+            f"outside of them: {', '.join(without[:SHOWN])}{more}; move them into one of these, or elsewhere"
+        )
     splits = _drawn([clip.id for clip in asked.clips], labels) if drawn else named
     files = (FoundFile(clip.path, *row) for clip, *row in zip(asked.clips, splits, labels, strict=True))
     return AudioFolder(tuple(files), drawn, len(asked.passed_over))

@@ -57,3 +57,10 @@ def test_a_folder_without_audio_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(DataError, match=r"expected a folder with audio \(\.wav, "):
         read_audio_folder(tmp_path)
+
+
+def test_a_file_outside_of_the_splits_folders_is_refused_since_drawing_anew_would_mix_test_into_train(tmp_path):
+    for name in ("train/glad/a.wav", "test/glad/b.wav", *(f"stray{number}.wav" for number in range(6))):
+        write_hum(tmp_path / name)
+    with pytest.raises(DataError, match=r"got 6 outside of them: stray0\.wav, .*, stray4\.wav and 1 more; move"):
+        read_audio_folder(tmp_path)
