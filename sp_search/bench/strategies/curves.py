@@ -22,7 +22,9 @@ import numpy as np
 
 from sp_search.errors import DataError
 from sp_search.files.json_line import LineError, json_value
+from sp_search.files.paths import reason
 from sp_search.files.text import numbered
+from sp_search.files.write import write_bytes
 from sp_search.metrics.tally import Tally
 from sp_search.types import Params
 
@@ -97,6 +99,26 @@ def read_curves(path: Path) -> tuple[Recorded, list[Curve]]:
     if about is None:
         raise DataError(f"{path}: expected recorded curves, got an empty file; make one with bench curves")
     return about, curves
+
+
+def keep_whole_lines(path: Path) -> int:
+    """Cut off a last line without its end, as a recording leaves it that was killed.
+
+    Returns:
+        The bytes that are left.
+
+    Raises:
+        DataError: it can't be read.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: expected a file of curves that can be read, got {reason(error)}") from error
+    if raw.endswith(b"\n") or not raw.startswith(b"{"):  # one that is packed is whole or damaged
+        return len(raw)
+    whole = raw[: raw.rfind(b"\n") + 1]
+    write_bytes(path, whole)
+    return len(whole)
 
 
 def by_setting(curves: Iterable[Curve]) -> dict[int, list[Curve]]:

@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sp_search.bench.strategies.curves import Curve, Recorded, by_setting, line_of, read_curves
+from sp_search.bench.strategies.curves import Curve, Recorded, by_setting, keep_whole_lines, line_of, read_curves
 from sp_search.bench.strategies.recording import Wanted, record
 from sp_search.cli.settings.reads import OF_RECIPE
 from sp_search.cli.wiring.search_setup import PreparedSearch, prepare_search, resolved_dtype
 from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import ConfigError
+from sp_search.files.paths import check_writable, is_there
 from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
 from sp_search.search.study.sampler import trial_seed
@@ -48,9 +49,11 @@ class BenchCurvesSettings(Settings):
 
 def run(config: BenchCurvesSettings) -> int:
     """Record what the file lacks, and print its name."""
+    check_writable(config.to.parent, "to")
+    is_begun = is_there(config.to) and bool(keep_whole_lines(config.to))
     prepared = prepare_search(config)
     about = _about(config, prepared)
-    if config.to.exists():
+    if is_begun:
         there, curves = read_curves(config.to)
         if there != about:
             raise ConfigError(

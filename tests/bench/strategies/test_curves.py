@@ -4,7 +4,7 @@ import lzma
 
 import pytest
 
-from sp_search.bench.strategies.curves import Curve, Recorded, by_setting, line_of, read_curves
+from sp_search.bench.strategies.curves import Curve, Recorded, by_setting, keep_whole_lines, line_of, read_curves
 from sp_search.errors import DataError
 
 ABOUT = Recorded(
@@ -47,3 +47,14 @@ def test_what_is_no_file_of_curves_is_refused_by_line(tmp_path, text, fault):
     (tmp_path / "curves.jsonl").write_text(text)
     with pytest.raises(DataError, match=fault):
         read_curves(tmp_path / "curves.jsonl")
+
+
+@pytest.mark.parametrize("torn", ["", LINES[:9], LINES + "{", LINES + '{"number": 3, "seed"'])
+def test_a_last_line_that_a_killed_recording_left_torn_is_cut_off(tmp_path, torn):
+    path = tmp_path / "curves.jsonl"
+    path.write_text(torn)
+    whole = LINES if torn.startswith(LINES) else ""
+    assert keep_whole_lines(path) == len(whole)
+    assert path.read_text() == whole
+    path.write_bytes(lzma.compress(LINES.encode()))
+    assert keep_whole_lines(path) == path.stat().st_size

@@ -202,3 +202,9 @@ def test_curves_are_recorded_once_and_ways_to_search_compared_on_them(words, cap
     )
     assert main([*record, "schedule.seed=1", "schedule.budget=64"]) == 2
     assert "curves.jsonl: expected curves of this search, got some of another" in capsys.readouterr().err
+
+
+def test_curves_go_to_a_folder_that_can_be_written_before_anything_is_read(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sp_search.cli.commands.bench_curves.prepare_search", lambda _: pytest.fail("read"))
+    assert main(["bench", "curves", "to=/dev/null/curves.jsonl"]) == 2
+    assert "to: expected a folder that can be written, got /dev/null (a file" in capsys.readouterr().err
