@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from sp_search.cli.advice.next_steps import NO_TASK, shell_word, to_answer, to_search
+from sp_search.cli.advice.next_steps import NO_TASK, published_lm, shell_word, to_answer, to_search
 from sp_search.durations import spoken
 from sp_search.units.corpora.audio_folder import AudioFolder
 from sp_search.units.corpora.survey import Survey
@@ -54,11 +54,11 @@ def commands(corpus: str, name: str, tasks: Sequence[FittingTask], clip: Path) -
     prepare = f"  sp-search prepare {corpus} to={shell_word(folder)}"
     yield "next, one after the other:"
     yield f"{prepare} units.quantizer=null"
-    yield from (f"  {step}" for step in (*to_search(task, folder, None), *to_answer(task, folder, None, clip)))
+    yield from (f"  {step}" for step in (*to_search(task, folder, ""), *to_answer(task, folder, "", clip)))
     units, quantizer = PUBLISHED_UNITS
     yield "or with a published speech model and LM, which are downloaded once, and without the second step:"
     yield f"{prepare} units={units}"
-    yield from (f"  {step}" for step in to_search(task, folder, quantizer))
+    yield from (f"  {step}" for step in to_search(task, folder, published_lm(quantizer)))
 
 
 def folder_lines(name: str, found: AudioFolder, seen: Survey) -> Iterator[str]:

@@ -23,12 +23,11 @@ from typing import Any
 import soundfile
 import soxr
 
-from sp_search.cli.advice.next_steps import next_steps
+from sp_search.cli.advice.next_steps import lm_of_units, next_steps
 from sp_search.cli.settings.from_dict import did_you_mean
 from sp_search.cli.settings.reads import OF_PREPARING
-from sp_search.cli.wiring.factories import worker_count
+from sp_search.cli.wiring.factories import own_device, worker_count
 from sp_search.config import Settings, UnitSettings
-from sp_search.engine.runtime.device import pick_device
 from sp_search.errors import CheckpointError, ConfigError
 from sp_search.files.paths import check_writable, is_there, user_path
 from sp_search.files.write import write_text
@@ -65,6 +64,7 @@ def run(config: PrepareSettings) -> int:
     """Prepare, and print the path of the folder; 1 if a file could not be read."""
     for key, folder in (("to", config.to), ("cache", config.cache)):
         check_writable(folder, key, make=False)
+    own_device(config)  # a missing GPU is told before anything is read or downloaded
     recordings = read_corpus(config.form, config.corpus, config.characters)
     progress = Progress()
     checkpoint = encoder_file(config.units, config.cache)
@@ -75,7 +75,7 @@ def run(config: PrepareSettings) -> int:
     write_text(config.to / META, meta + "\n")
     unread = {name for name, _ in prepared.unreadable}
     read = [recording for recording in recordings if recording.id not in unread]
-    for line in next_steps(read, config.to, config.units.quantizer):
+    for line in next_steps(read, config.to, lm_of_units(config.units)):
         say(line)
     print(config.to)
     return int(bool(prepared.unreadable))
@@ -103,7 +103,7 @@ def quantizer_of(
     Raises:
         UserError: it, or the encoder of its features, is wrong, or they don't belong together.
     """
-    units, device = config.units, pick_device("auto").type
+    units, device = config.units, own_device(config)
     features = features_of(units.signal, units.encoder, checkpoint, device)
     if units.quantizer is not None:
         return _named(units.quantizer, features, config.cache)
@@ -124,7 +124,7 @@ def quantizer_of(
 def hear_of(config: Settings, quantizer: Quantizer, checkpoint: Path | None) -> Hear:
     """The function that does the work: in processes, one per core, or in actors if there is a cluster or a GPU."""
     there, cluster, engine = cores(), config.cluster, config.engine
-    device = pick_device("auto").type if engine.device == "auto" else engine.device
+    device = "cuda" if engine.device == "cuda" else own_device(config)
     here = cluster.address is None and device == "cpu"
     processes = cluster.workers or there
     cpus = cluster.cpus_per_worker or 1.0

@@ -14,7 +14,7 @@ from sp_search.cli.exported.by_name import demo_data
 from sp_search.cli.exported.prompts import LMChoice, Prompts, demo_quantizer
 from sp_search.config import Settings
 from sp_search.durations import seconds_of
-from sp_search.engine.runtime.device import device_kind
+from sp_search.engine.runtime.device import device_kind, pick_device
 from sp_search.engine.train.factory import WORKER_BYTES, TrainerSpec
 from sp_search.engine.trial.hparams import parameter_limits
 from sp_search.errors import ConfigError, StudyError
@@ -179,6 +179,16 @@ def worker_count(config: Settings) -> int:
     if device_kind(config.engine.device) == "cuda":
         return max(1, torch.cuda.device_count())
     return max(1, min(2, cores(), (memory() - DRIVER_BYTES) // WORKER_BYTES))
+
+
+def own_device(config: Settings) -> str:
+    """The device of this machine for audio; on a cluster, engine.device=cuda is that of its workers.
+
+    Raises:
+        ConfigError: the setting is cuda, this machine does the work, and torch finds no GPU.
+    """
+    is_of_others = config.cluster.address is not None and config.engine.device == "cuda"
+    return pick_device("auto" if is_of_others else config.engine.device).type
 
 
 def slots_per_worker(config: Settings) -> int:

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.wiring.factories import recipe_of, recipe_of_study
+from sp_search.cli.wiring.factories import own_device, recipe_of, recipe_of_study
 from sp_search.config import Settings
-from sp_search.errors import StudyError
+from sp_search.errors import ConfigError, StudyError
 
 IDENTITY = {"task": "keyword", "lm": "demo", "data": "demo"}
 BEGUN = {
@@ -46,3 +46,13 @@ def test_another_task_lm_or_corpus_is_refused_with_what_to_type(tmp_path):
         "mine, got data=demo; say data=PATH, the folder of mine; task=keyword, got task=intent; say task=keyword"
     )
     assert recipe("task=keyword", f"lm={tmp_path}", f"data={tmp_path}", **of_others).data_path == tmp_path
+
+
+def test_a_gpu_that_is_missing_is_refused_where_this_machine_makes_the_units(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ConfigError, match=r"^engine\.device: expected auto or cpu where torch finds no GPU, got"):
+        own_device(load_settings(["engine.device=cuda"], Settings))
+    assert own_device(load_settings(["engine.device=cuda", "cluster=ray"], Settings)) == "cpu"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert own_device(load_settings([], Settings)) == "cuda"
+    assert own_device(load_settings(["engine.device=cpu"], Settings)) == "cpu"
