@@ -40,13 +40,13 @@ def measured_load(url: str, bodies: Sequence[bytes], clients: int) -> Load:
         clients: each has a connection of its own, and sends its next request behind the answer to the last.
 
     Raises:
-        ConfigError: no server answers there.
+        ConfigError: the address is none, or no server answers there.
     """
-    place, own = urlsplit(url), threading.local()
+    (host, port), own = server_address(url), threading.local()
 
     def send(body: bytes) -> tuple[int, float]:
         if not hasattr(own, "connection"):
-            own.connection = HTTPConnection(place.hostname or "", place.port or 80, timeout=PATIENCE_S)
+            own.connection = HTTPConnection(host, port, timeout=PATIENCE_S)
         began = time.perf_counter()
         own.connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
         response = own.connection.getresponse()
@@ -71,3 +71,19 @@ def measured_load(url: str, bodies: Sequence[bytes], clients: int) -> Load:
         p99_ms=round(float(p99), 2),
         statuses=dict(Counter(str(status) for status, _ in answers)),
     )
+
+
+def server_address(url: str) -> tuple[str, int]:
+    """Host and port of a server.
+
+    Raises:
+        ConfigError: it is no address of HTTP.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # a port that is no number, or none that TCP has
+        host = port = None
+    if not host or parts.scheme != "http" or port == 0:
+        raise ConfigError(f"url: expected http://HOST:PORT, got {url!r:.80}; https is not spoken here")
+    return host, port or 80

@@ -10,12 +10,12 @@ import json
 from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 
-from sp_search.bench.speed.serving import measured_load
+from sp_search.bench.speed.serving import measured_load, server_address
 from sp_search.cli.wiring.factories import data_path
 from sp_search.config import Settings, below_one, refuse
 from sp_search.units.manifest import UtteranceReader, split_file
 
-READS = ("data",)
+READS = ("data", "cache")
 EXAMPLE = "sp-search bench serve data=units/my clients=32 requests=1000"
 
 
@@ -30,6 +30,7 @@ class BenchServeSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         refuse(below_one(self, "clients", "requests"))
+        server_address(self.url)
 
 
 def run(config: BenchServeSettings) -> int:

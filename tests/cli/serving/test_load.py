@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from sp_search.bench.speed.serving import server_address
 from sp_search.cli.exported.prompts import LMChoice, Prompts
 from tests.cli.serving.running import running
 from tests.cli.shell import sp_search
@@ -45,3 +46,17 @@ def test_where_no_server_is_the_line_says_how_to_begin_one(exported, tmp_path):
     done = sp_search(tmp_path, "bench", "serve", *words, expect=2)
     assert done.stderr.startswith("sp-search: url: expected a server that answers, got Connection refused at http://")
     assert done.stderr.endswith("; begin one with sp-search serve\n")
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8300", "localhost:8300", "http://h:99999", "http://h:x", "https://h", "http://", "http://[::1", ""],
+)
+def test_an_address_that_is_none_is_refused_in_one_line(tmp_path, url):
+    done = sp_search(tmp_path, "bench", "serve", f"url={url}", expect=2)
+    assert done.stderr == f"sp-search: url: expected http://HOST:PORT, got {url!r}; https is not spoken here\n"
+
+
+def test_an_address_without_a_port_has_that_of_http():
+    assert server_address("http://[::1]:8300/") == ("::1", 8300)
+    assert server_address("http://h") == ("h", 80)
