@@ -14,6 +14,7 @@ for Prometheus, and POST /reload loads the folders again while the old prompts g
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -85,6 +86,7 @@ def run(config: ServeSettings) -> int:
     try:
         with listening(config.host, config.port) as listener:
             host, port = listener.getsockname()[:2]
+            host = f"[{host}]" if ":" in host else host
             say(f"answering at http://{host}:{port}/predict, {', '.join(names)}; CTRL-C ends it")
             server = http_server(app)
             with ended_by_signals(server):
@@ -123,14 +125,21 @@ def ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens there, of IPv4 or IPv6 as the host has it.
 
     Raises:
-        ConfigError: the address is not this machine's, or another program has the port.
+        ConfigError: the host is not this machine's, or another program has the port.
     """
     try:
-        return socket.create_server((host, port), backlog=BACKLOG)
-    except OSError as error:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:
+        why = reason(error)
+        if isinstance(error, UnicodeError | socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise ConfigError(
+                f"host: expected an address of this machine, got {host!r:.80} ({why}); 127.0.0.1 is for it alone, "
+                f"0.0.0.0 for all that reach it"
+            ) from error
         raise ConfigError(
-            f"port: expected an address that is free, got {host}:{port} ({reason(error)}); choose another with port="
+            f"port: expected an address that is free, got {host}:{port} ({why}); choose another with port="
         ) from error

@@ -31,6 +31,31 @@ def test_a_port_that_is_taken_is_told_in_one_line():
             listening("127.0.0.1", port)
 
 
+def test_a_host_of_ipv6_is_listened_on():
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    with listening("::1", 0) as listener:
+        assert listener.family == socket.AF_INET6
+
+
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "a" * 70 + ".x"])
+def test_a_host_that_is_not_this_machines_is_not_blamed_on_the_port(host, monkeypatch):
+    monkeypatch.setattr(serve.socket, "getaddrinfo", _offline(socket.getaddrinfo))
+    with pytest.raises(ConfigError, match=rf"^host: expected an address of this machine, got '{host}' \("):
+        listening(host, 0)
+
+
+def _offline(real):
+    """No name server is asked."""
+
+    def found(host, *given, **options):
+        if " " in host:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real(host, *given, **options)
+
+    return found
+
+
 def test_a_client_that_sends_half_a_request_does_not_hold_a_server_that_is_to_end(monkeypatch, caplog):
     monkeypatch.setattr(serve, "GRACE_S", 1)
     app = make_app(SimpleNamespace(waiting=0), ServerMetrics(), ["best"], most_bytes=100, waiting_bytes=100)
