@@ -24,7 +24,7 @@ from sp_search.errors import ConfigError, DataError
 from sp_search.export.document import load_export
 from sp_search.export.folder import task_of
 from sp_search.export.predictor import Prediction
-from sp_search.files.paths import user_path
+from sp_search.files.paths import is_there, user_path
 from sp_search.host import cores
 from sp_search.units.clips import Asked
 from sp_search.units.manifest import SPLITS, load_corpus
@@ -47,7 +47,7 @@ def load(
     Args:
         prompt: the exported folder, as `sp-search export` writes it; or `best` of a study.
         lm: the LM that it was trained on: a known name, or the path of a checkpoint or its folder. None takes the
-            name that the prompt was trained with.
+            name or the path that the prompt was trained with.
         device: where it answers; auto takes a GPU where there is one.
         dtype: the arithmetic; auto is that of its training, so that answers are the same everywhere.
         cache: the folder for downloads and imported LMs; None is the one of the command line.
@@ -57,12 +57,18 @@ def load(
         UserError: the LM or the folder is wrong, or they don't belong together.
     """
     folder = user_path(os.fspath(prompt), "prompt").absolute()
-    name = load_export(folder)[1]["lm"]["name"] if lm is None else os.fspath(lm)
+    name = _lm_of(load_export(folder)[1]) if lm is None else os.fspath(lm)
     kept = cache_folder(cache)
     chosen = lm_choice(name, f"{folder} was trained on it" if lm is None else "")
     speech = None if encoder is None else user_path(os.fspath(encoder), "encoder").absolute()
     choice = LMChoice(*chosen, kept, speech)
     return Prompt(Prompts([folder], choice, device=device, dtype=dtype, threads=cores()))
+
+
+def _lm_of(document: Mapping[str, Any]) -> str:
+    """What the LM of a prompt was at its training: its path where that is still there, else its name."""
+    name, path = str(document["lm"]["name"]), document["lm"].get("path")
+    return path if isinstance(path, str) and is_there(Path(path)) else name
 
 
 class Prompt:

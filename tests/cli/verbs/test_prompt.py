@@ -1,7 +1,9 @@
 """`sp_search.load` and what it gives."""
 
+import json
 import multiprocessing
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 import sp_search
-from sp_search.errors import ConfigError, DataError
+from sp_search.errors import CheckpointError, ConfigError, DataError
 from sp_search.units.audio import load_audio
 from tests.tiny import UNITS
 from tests.units.speech import hum, quantizer, write_hum
@@ -172,3 +174,15 @@ def test_an_lm_that_is_known_to_the_prompt_by_a_folder_alone_is_asked_for(export
         match=rf"^lm: expected demo, .* got 'tiny' \({place} was trained on it: name its folder with lm=\)$",
     ):
         sp_search.load(exported.folder)
+
+
+def test_an_lm_of_ones_own_is_looked_for_where_it_was_at_the_training(exported, tmp_path, monkeypatch):
+    folder = shutil.copytree(exported.folder, tmp_path / "best")
+    document = json.loads((folder / "prompt.json").read_text())
+    document["lm"]["path"] = str(tmp_path / "lms" / "mine")
+    (folder / "prompt.json").write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"^lm: expected demo, .* got 'tiny'"):
+        sp_search.load(folder)
+    (tmp_path / "lms" / "mine").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"lms/mine: expected checkpoint_best\.pt or one \*\.pt"):
+        sp_search.load(folder)
