@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 from sp_search.cli.advice.node_findings import Finding, node_findings, room_finding
+from sp_search.cli.wiring.factories import own_device
 from sp_search.cli.wiring.ray_settings import joined
 from sp_search.config import Settings
-from sp_search.engine.runtime.device import matrix_rate, pick_device
+from sp_search.engine.runtime.device import matrix_rate
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_writable, is_there
 from sp_search.search.cluster.checkup import checkups, own_checkup
@@ -47,7 +48,7 @@ def findings(config: Settings) -> Iterator[Finding]:
     yield from map(_package, PACKAGES)
     yield _fairseq_imports()
     yield from _torchaudio_beside_transformers()
-    yield _device()
+    yield _device(config)
     yield _disk("runs", config.runs)
     yield _disk("cache", config.cache)
     assets = files("sp_search.demo") / "assets"
@@ -103,8 +104,11 @@ def _torchaudio_beside_transformers() -> Iterator[Finding]:
         yield "torchaudio", f"{beside}, but `import transformers` fails with it", mend
 
 
-def _device() -> Finding:
-    device = pick_device("auto")
+def _device(config: Settings) -> Finding:
+    try:
+        device = torch.device(own_device(config))
+    except ConfigError as error:
+        return "device", str(error), "say engine.device=auto, or install a torch and a driver for this machine's GPU"
     what = torch.cuda.get_device_name() if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     rates = (f"{name} {matrix_rate(getattr(torch, name), device) / 1e9:.0f}" for name in ("float32", "bfloat16"))
     return "device", f"{device}, {what}; GFLOP/s in matrix products: {', '.join(rates)}", ""

@@ -39,7 +39,7 @@ OWN = ("dashboard", "storage", "follow", "stop")
 class SubmitSettings(Settings):
     """Where the job goes, and what it takes along."""
 
-    storage: str  # s3://, gs:// or hdfs:// folder, or a path that the nodes see too: LM and corpus are put there
+    storage: str | None = None  # s3://, gs:// or hdfs:// folder, or a path that the nodes see too, for LM and corpus
     dashboard: str = "http://127.0.0.1:8265"  # of the cluster's head, which takes the job
     follow: bool = True  # write the job's log until it ends; false = print the job's id and end
     stop: bool = False  # stop the job that searches in this study; it saves its trials first
@@ -77,6 +77,8 @@ def run(config: SubmitSettings, words: Sequence[str]) -> int:
 
 def _submitted(server: JobServer, config: SubmitSettings, words: Sequence[str]) -> str:
     """Check all that the search will check and this machine can know, then submit it."""
+    if config.storage is None:
+        raise ConfigError("storage: expected a folder for LM and corpus, got none; say storage=s3://BUCKET/FOLDER")
     known_here = replace(config, schedule=replace(config.schedule, warm_start=None))  # that study is on the cluster
     tell_corpus(prepare_search(known_here))
     with tempfile.TemporaryDirectory(prefix="sp-search-job-") as name:

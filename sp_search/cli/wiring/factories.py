@@ -182,10 +182,10 @@ def worker_count(config: Settings) -> int:
 
 
 def own_device(config: Settings) -> str:
-    """The device of this machine for audio; on a cluster, engine.device=cuda is that of its workers.
+    """The device of this machine; on a cluster, engine.device=cuda is that of its workers.
 
     Raises:
-        ConfigError: the setting is cuda, this machine does the work, and torch finds no GPU.
+        ConfigError: the setting is cuda without a cluster, and torch finds no GPU.
     """
     is_of_others = config.cluster.address is not None and config.engine.device == "cuda"
     return pick_device("auto" if is_of_others else config.engine.device).type

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 
@@ -101,3 +102,16 @@ def test_a_folder_that_may_not_be_looked_into_is_a_finding(settings, tmp_path, l
     what, next_step = found(settings)["runs"]
     assert what == f"{tmp_path}/a/b: expected a path that can be looked at, got Permission denied"
     assert next_step == "choose another folder with runs=PATH"
+
+
+def test_the_device_of_the_settings_is_measured_and_one_that_torch_lacks_is_a_finding(settings, monkeypatch):
+    asked = []
+    monkeypatch.setattr(doctor, "matrix_rate", lambda dtype, device: asked.append(device.type) or 1e9)
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: True)
+    of_cpu = replace(settings, engine=replace(settings.engine, device="cpu"))
+    assert found(of_cpu)["device"][0].startswith("cpu, ")
+    assert asked == ["cpu", "cpu"]
+    monkeypatch.setattr(doctor.torch.cuda, "is_available", lambda: False)
+    what, next_step = found(replace(settings, engine=replace(settings.engine, device="cuda")))["device"]
+    assert what == "engine.device: expected auto or cpu where torch finds no GPU, got cuda"
+    assert next_step.startswith("say engine.device=auto, or ")
