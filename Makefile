@@ -68,7 +68,7 @@ ui: $(STAMP) ## Show every trial in MLflow's UI on 127.0.0.1 [OVERRIDES="port=50
 	@set -f; $(RUN) sp_search.cli ui $(OVERRIDES)
 
 dashboard: $(STAMP) ## Show a study's trials in Optuna's dashboard on 127.0.0.1: STUDY=NAME [PORT=8080]
-	@test -n '$(STUDY)' || { echo "make: expected the name of a study, got none; say STUDY=NAME, one of: $$(ls runs 2>/dev/null | tr '\n' ' ')" >&2; exit 2; }
+	@test -n '$(STUDY)' || { echo "make: expected the name of a study, got none; say STUDY=NAME, one of: $$(cd runs 2>/dev/null && ls -d */journal.log 2>/dev/null | sed 's,/journal.log,,' | tr '\n' ' ')" >&2; exit 2; }
 	@test -f 'runs/$(STUDY)/journal.log' || { echo "make: runs/$(STUDY)/journal.log: expected the journal of a study, found none; say STUDY=NAME" >&2; exit 2; }
 	@$(call install,dashboard)
 	@exec $(VENV)/bin/optuna-dashboard 'runs/$(STUDY)/journal.log' --host 127.0.0.1 --port $(or $(PORT),8080)

@@ -217,3 +217,13 @@ def test_continuous_integration_runs_make_test_without_input(project):
         input="a\n",
     )
     assert (done.returncode, done.stdout) == (2, "CI=true input=\n")
+
+
+def test_the_dashboard_lists_the_studies_alone(project):
+    for name in ("a study", "b"):
+        (project / "runs" / name).mkdir(parents=True)
+        (project / "runs" / name / "journal.log").touch()
+    (project / "runs" / "mlartifacts").mkdir()
+    (project / "runs" / "mlflow.db").touch()
+    done = make(project, "dashboard", check=False)
+    assert "make: expected the name of a study, got none; say STUDY=NAME, one of: a study b \n" in done.stderr
