@@ -60,6 +60,14 @@ COMMANDS = {
 QUICK = {"search": "wiring.finished_study"}
 """Modules that may answer a command before its own is imported, which takes seconds; None says that they do not."""
 
+COMPLETION_HELP = """usage: sp-search completion bash|zsh
+
+Print a script for tab completion: commands, keys and values.
+
+example:
+  sp-search completion bash > ~/.local/share/bash-completion/completions/sp-search
+"""
+
 GOES_ON = ("prepare", "pretrain", "search")
 """Commands that continue the work of an interrupted run."""
 
@@ -104,7 +112,7 @@ def _dispatch(words: list[str]) -> int:
         print(f"sp-search {_version()}")
         return 0
     if words[0] == "completion":
-        print(_completion(words[1:]), end="")
+        print(COMPLETION_HELP if {*words[1:]} & {*_HELP, _HELP_ALL} else _completion(words[1:]), end="")
         return 0
     parts = [known for known in COMMANDS if known.startswith(f"{words[0]} ")]
     if parts and (len(words) == 1 or words[1] in _HELP):
@@ -114,7 +122,8 @@ def _dispatch(words: list[str]) -> int:
     name, overrides = " ".join(words[:length]), words[length:]
     check_current_folder()
     if name not in COMMANDS:
-        raise ConfigError(f"command: expected one of {', '.join(COMMANDS)}, got {name}{did_you_mean(name, COMMANDS)}")
+        known = [*COMMANDS, "completion", "help"]
+        raise ConfigError(f"command: expected one of {', '.join(known)}, got {name}{did_you_mean(name, known)}")
     if name in QUICK and not {*overrides} & {*_HELP, _HELP_ALL}:
         code = _part(QUICK[name]).answered(overrides)
         if code is not None:

@@ -126,7 +126,16 @@ def test_a_mistyped_command_ends_with_2_and_one_line_that_names_the_nearest(comm
     assert main(["tri"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err == f"sp-search: command: expected one of {', '.join(COMMANDS)}, got tri; did you mean try?\n"
+    known = ", ".join([*COMMANDS, "completion", "help"])
+    assert err == f"sp-search: command: expected one of {known}, got tri; did you mean try?\n"
+    assert main(["complete"]) == 2
+    assert capsys.readouterr().err.endswith(", got complete; did you mean completion?\n")
+
+
+@pytest.mark.parametrize("words", [["help", "completion"], ["completion", "--help"], ["completion", "bash", "-h"]])
+def test_completion_has_a_help_too(words, capsys):
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("usage: sp-search completion bash|zsh\n")
 
 
 def test_a_mistyped_second_word_finds_its_neighbour(capsys):
