@@ -87,12 +87,16 @@ def completion_script(shell: str, references: Sequence[Reference]) -> str:
     bench = [command.split()[1] for command in commands if " " in command]
     known = {reference.command: _keys_of(reference) for reference in references}
     known |= {"help": first, "completion": list(SHELLS)}
-    few = [(f"{reference.command} {key}", words) for reference in references for key, words in _few_values(reference)]
+    few = [
+        (f"{reference.command} {key}", values(words, or_a_path))
+        for reference in references
+        for key, words, or_a_path in _few_values(reference)
+    ]
     plain = {reference.command for reference in references if reference.plain}
     filled = {
         "FIRST": " ".join(first),
         "BENCH": " ".join(bench),
-        "VALUES": "\n".join(f'            "{case}") {values(words)} ;;' for case, words in few),
+        "VALUES": "\n".join(f'            "{case}") {line} ;;' for case, line in few),
         "KEYS": "\n".join(
             f'            "{command}") {keys(words, command in plain)} ;;' for command, words in known.items()
         ),
@@ -108,16 +112,17 @@ def _keys_of(reference: Reference) -> list[str]:
     return [f"{key}=" for key in dict.fromkeys([*groups, *(one.short or one.key for one in reference.settings)])]
 
 
-def _few_values(reference: Reference) -> Iterator[tuple[str, Sequence[str]]]:
-    """The keys that have a few values, and these."""
-    yield from ((group.name, group.options) for group in reference.groups)
+def _few_values(reference: Reference) -> Iterator[tuple[str, Sequence[str], bool]]:
+    """The keys that have a few values, these, and whether a path is one too."""
+    yield from ((group.name, group.options, bool(group.path)) for group in reference.groups)
     for setting in reference.settings:
         if setting.choices:
-            yield from ((key, setting.choices) for key in (setting.key, setting.short) if key)
+            yield from ((key, setting.choices, False) for key in (setting.key, setting.short) if key)
 
 
-def _bash_values(words: Iterable[str]) -> str:
-    return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$value"))'
+def _bash_values(words: Iterable[str], or_a_path: bool) -> str:
+    paths = ' $(compgen -f -- "$value")' if or_a_path else ""
+    return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$value"){paths})'
 
 
 def _bash_keys(words: Iterable[str], or_a_path: bool) -> str:
@@ -125,8 +130,8 @@ def _bash_keys(words: Iterable[str], or_a_path: bool) -> str:
     return f'COMPREPLY=($(compgen -W "{" ".join(words)}" -- "$cur"){paths})'
 
 
-def _zsh_values(words: Iterable[str]) -> str:
-    return f"compadd -- {' '.join(words)}"
+def _zsh_values(words: Iterable[str], or_a_path: bool) -> str:
+    return f"compadd -- {' '.join(words)}{'; _files' if or_a_path else ''}"
 
 
 def _zsh_keys(words: Iterable[str], or_a_path: bool) -> str:

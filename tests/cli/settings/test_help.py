@@ -115,7 +115,8 @@ def test_bash_completes_commands_keys_and_values(references, tmp_path):
 def test_bash_completes_a_path_where_a_value_is_none_of_a_few(references, tmp_path):
     (tmp_path / "clip.wav").touch()
     (tmp_path / "s").write_text(completion_script("bash", list(references.values())))
-    for line in ("sp-search predict input=cl", "sp-search init cl"):
+    typed = ("predict input=cl", "init cl", *(f"search {group}=cl" for group in ("lm", "data", "space", "schedule")))
+    for line in (f"sp-search {words}" for words in typed):
         asked = f'COMP_LINE="{line}"; COMP_POINT=${{#COMP_LINE}}; _sp_search; echo "${{COMPREPLY[*]}}"'
         done = subprocess.run(["bash", "-c", f"source ./s; {asked}"], capture_output=True, text=True, cwd=tmp_path)
         assert done.stdout == "clip.wav\n"
@@ -125,6 +126,7 @@ def test_zsh_has_the_same_words(references):
     script = completion_script("zsh", list(references.values()))
     assert script.startswith("#compdef sp-search\n")
     assert '"search task") compadd -- asr intent keyword' in script
+    assert '"search data") compadd -- demo; _files ;;' in script
     assert "compadd -S '' -- lm= " in script
     if zsh := shutil.which("zsh"):
         subprocess.run([zsh, "-n"], input=script, text=True, check=True)
