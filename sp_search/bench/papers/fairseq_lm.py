@@ -18,8 +18,16 @@ from sp_search.lm.unit_lm import UnitLM
 from sp_search.types import SPECIALS
 
 
-def fairseq_decoder(lm: UnitLM) -> Any:
-    """fairseq's `TransformerDecoder` with the weights of a unit LM: frozen, without dropout, on its device."""
+def fairseq_decoder(lm: UnitLM, instead: str = "one of fairseq") -> Any:
+    """fairseq's `TransformerDecoder` with the weights of a unit LM: frozen, without dropout, on its device.
+
+    Args:
+        lm: the unit LM.
+        instead: what to take where fairseq has no such LM, for the message.
+
+    Raises:
+        ConfigError: the LM is no `transformer_lm`.
+    """
     from fairseq.data import Dictionary
     from fairseq.models.transformer_lm import TransformerLanguageModel, base_lm_architecture
 
@@ -29,7 +37,7 @@ def fairseq_decoder(lm: UnitLM) -> Any:
     if not lm.architecture.is_fairseqs:
         raise ConfigError(
             "baseline: expected a fairseq transformer_lm to run through fairseq, got an LM of another architecture; "
-            "take baseline=alone"
+            f"take {instead}"
         )
     for unit in range(lm.architecture.vocab_size - SPECIALS):
         dictionary.add_symbol(str(unit))

@@ -47,9 +47,9 @@ class TargetLogits(Protocol):
 class FairseqLogits:
     """Through fairseq's own decoder in float32, the prompt as rows of the sequence."""
 
-    def __init__(self, lm: UnitLM) -> None:
-        """Take the weights of an LM, on its device."""
-        self._decoder = fairseq_decoder(lm)
+    def __init__(self, lm: UnitLM, instead: str = "one of fairseq") -> None:
+        """Take the weights of an LM, on its device; raises as `fairseq_decoder`."""
+        self._decoder = fairseq_decoder(lm, instead)
         self.dtype = torch.float32
 
     def __call__(self, sources: Sources, fed: Tensor, targets: Tensor, prompt: TrialPrompt) -> tuple[Tensor, Tensor]:

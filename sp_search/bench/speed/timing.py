@@ -138,7 +138,7 @@ def baseline_course(name: Baseline, recipe: TrainerSpec, params: Params, stretch
     sizes = stretch_sizes(recipe, [params], stretches)
     lm, data = recipe.data()
     everywhere = {**params, "position": "prefix", "depth": lm.architecture.layers, "side": "top"}
-    trial = baseline_trial(recipe, lm, data, everywhere, budget=NEVER)
+    trial = baseline_trial(recipe, lm, data, everywhere, budget=NEVER, instead="baseline=alone")
     device, updates = pick_device(recipe.device), recipe.chunk_updates
 
     def train(number: int) -> None:
@@ -158,12 +158,16 @@ def baseline_trial(
     *,
     budget: int,
     through: str = "fairseq",
+    instead: str,
 ) -> PapersTrial:
-    """The first trial of the recipe, by itself, through fairseq's decoder in float32 or the engine."""
+    """The first trial of the recipe, by itself, through fairseq's decoder in float32 or the engine.
+
+    Where fairseq has no such LM, the message says to type `instead`.
+    """
     device = pick_device(recipe.device)
     lm = lm.to(device, torch.float32)
     is_fairseq = through == "fairseq"
-    logits = FairseqLogits(lm) if is_fairseq else EngineLogits(lm, pick_dtype(recipe.dtype, device))
+    logits = FairseqLogits(lm, instead) if is_fairseq else EngineLogits(lm, pick_dtype(recipe.dtype, device))
     return PapersTrial(
         lm,
         data,

@@ -51,7 +51,8 @@ def run(config: BenchPapersSettings) -> int:
     lm, data = recipe.data()
     params = only_trial(config, lm.architecture)
     budget = config.max_epochs * len(data.train)
-    trial = baseline_trial(recipe, lm, data, params, budget=budget, through=config.baseline)
+    which = {"through": config.baseline, "instead": "baseline=engine"}
+    trial = baseline_trial(recipe, lm, data, params, budget=budget, **which)
     done = train_to_early_stop(
         trial,
         config.runs / f"{config.study}-papers-{config.baseline}",

@@ -49,8 +49,8 @@ def test_bench_engine_sets_a_pack_beside_one_of_its_trials(words, capsys):
 
 
 def test_fairseq_runs_no_lm_of_another_architecture():
-    with pytest.raises(ConfigError, match=r"baseline: expected a fairseq transformer_lm .*; take baseline=alone"):
-        fairseq_decoder(other_lm(OTHERS["parallel"]))
+    with pytest.raises(ConfigError, match=r"baseline: expected a fairseq transformer_lm .*; take baseline=engine$"):
+        fairseq_decoder(other_lm(OTHERS["parallel"]), "baseline=engine")
 
 
 def test_bench_engine_without_a_baseline_is_of_the_papers_setting(words, capsys):
