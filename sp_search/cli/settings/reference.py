@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
+from importlib.resources import files
 from types import ModuleType
 from typing import Any, Literal, get_args, get_origin
+
+import yaml  # type: ignore[import-untyped]
 
 from sp_search.cli.settings.comments import (
     group_comment,
@@ -23,16 +26,6 @@ from sp_search.cli.settings.from_dict import leaves, without_null
 from sp_search.cli.settings.overrides import GROUPS, SHORT, TAKES_PATH, is_read, options
 from sp_search.config import Settings
 from sp_search.engine.trial.hparams import TrialHParams
-
-DEFAULTS = {"task": "intent", "lm": "demo", "data": "demo", "units": "logmel", "method": "prompt"}
-DEFAULTS |= {
-    "schedule": "default",
-    "winner": "default",
-    "budget": "default",
-    "tracking": "local",
-    "cluster": "laptop",
-}
-"""The option of each group that `config.yaml` takes; the space is that of the task."""
 
 OF_GROUPS = ("task.name", "task.title", "lm.name", "lm.path", "data.name", "data.path", "units.name")
 """Settings that a group sets and nobody types."""
@@ -127,9 +120,19 @@ def _chosen(words: Sequence[str]) -> dict[str, str]:
     """The option of each group: that of the words, else the default."""
     keys = (word.partition("=") for word in words)
     typed = {key: value for key, equals, value in keys if key in GROUPS and equals}
-    chosen = {**DEFAULTS, **typed}
+    chosen = {**default_options(), **typed}
     chosen.setdefault("space", chosen["task"] if chosen["method"] == "prompt" else chosen["method"])
     return chosen
+
+
+def default_options() -> dict[str, str]:
+    """The option of each group that `config.yaml` takes; the space is that of the task or of the method."""
+    text = (files("search_spaces") / "config.yaml").read_text(encoding="utf-8")
+    found: dict[str, str] = {}
+    for listed in yaml.safe_load(text)["defaults"]:
+        of = dict([listed.partition("/")[::2]]) if isinstance(listed, str) else listed
+        found |= {group: option for group, option in of.items() if option and "$" not in option}
+    return found
 
 
 def _group(name: str, chosen: Mapping[str, str]) -> Group:

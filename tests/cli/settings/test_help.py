@@ -10,10 +10,11 @@ import pytest
 from sp_search.cli.main import COMMANDS
 from sp_search.cli.settings.comments import record_comments, yaml_comments
 from sp_search.cli.settings.completion import completion_script
+from sp_search.cli.settings.compose import compose_values
 from sp_search.cli.settings.from_dict import leaves
 from sp_search.cli.settings.help import WIDTH, command_help
-from sp_search.cli.settings.overrides import SHORT
-from sp_search.cli.settings.reference import command_reference
+from sp_search.cli.settings.overrides import GROUPS, SHORT
+from sp_search.cli.settings.reference import command_reference, default_options
 from sp_search.config import Settings
 from sp_search.errors import ConfigError
 
@@ -137,6 +138,19 @@ def test_another_shell_is_refused(references):
         ConfigError, match=r"^completion: expected bash or zsh, got 'fish'; say sp-search completion b"
     ):
         completion_script("fish", list(references.values()))
+
+
+NAMED = {*GROUPS} - {"schedule"}  # one that is named comes after what a task changes
+
+
+def test_the_options_that_help_shows_are_those_that_a_command_takes():
+    assert default_options() == {
+        "schedule": "default", "winner": "default", "budget": "default", "task": "intent", "lm": "demo",
+        "data": "demo", "units": "logmel", "tracking": "local", "cluster": "laptop", "method": "prompt",
+    }  # fmt: skip
+    plain = compose_values([], Settings)
+    words = [f"{group}={option}" for group, option in default_options().items() if group in NAMED]
+    assert plain == compose_values(words, Settings)
 
 
 def test_every_short_name_is_shown_beside_its_setting(references):
