@@ -208,11 +208,25 @@ def gpus_per_worker(config: Settings) -> float:
     return float(device_kind(config.engine.device) == "cuda")
 
 
-def wall_s(config: Settings) -> float:
-    """The seconds on the clock that all limits of the settings allow; inf without a limit."""
-    budget = config.budget
-    hours = math.inf if budget.device_hours is None else budget.device_hours
+def wall_limit(config: Settings) -> tuple[float, str]:
+    """The seconds on the clock that the tightest limit of the settings allows, and that limit in words.
+
+    Device hours and money are divided among the workers that the search starts with. Without a limit inf and "".
+    """
+    budget, workers = config.budget, worker_count(config)
+    of = f"for {workers} worker{'s' if workers > 1 else ''}"
+    found = []
+    if budget.wall is not None:
+        found.append((float(seconds_of(budget.wall)), f"budget.wall={budget.wall}"))
+    if budget.device_hours is not None:
+        hours = budget.device_hours
+        found.append((hours * 3600 / workers, f"budget.device_hours={hours:g} {of}"))
     if budget.money is not None and budget.rate is not None:
-        hours = min(hours, budget.money / budget.rate)
-    limit = math.inf if budget.wall is None else seconds_of(budget.wall)
-    return min(limit, hours * 3600 / worker_count(config))
+        hours = budget.money / budget.rate
+        found.append((hours * 3600 / workers, f"budget.money={budget.money:g} {of}"))
+    return min(found, default=(math.inf, ""))
+
+
+def is_limited_by_workers(config: Settings) -> bool:
+    """Whether more workers than at the start of a search would spend more than a limit allows."""
+    return config.budget.device_hours is not None or config.budget.money is not None

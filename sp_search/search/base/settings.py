@@ -49,6 +49,7 @@ class SearchSettings:
     flat: int | None  # trials in a row without a better value, behind which the search asks for no more
     save_every_s: float  # a live trial is saved this long after its last save, beside every report
     ray_address: str | None  # None starts Ray on this machine
+    limit: str = ""  # the setting that wall_s comes from, in words
 
     @property
     def folder(self) -> Path:

@@ -126,7 +126,8 @@ class SearchLimits:
         if flat is not None and self._ended_since >= flat:
             return f"no better trial among the last {flat} (budget.flat)"
         if math.isfinite(wall) and self._spent_s() + self.reserve_s() >= wall:
-            return f"the time left is for the race, the final training and the test (budget of {wall:,.0f} s)"
+            by = f", by {self._settings.limit}" * bool(self._settings.limit)
+            return f"the time left is for the race, the final training and the test (budget of {wall:,.0f} s{by})"
         return ""
 
     def _count(self, number: int, seen: int) -> None:

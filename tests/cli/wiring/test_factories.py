@@ -4,10 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from sp_search.cli.commands.search import following
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.wiring.factories import own_device, recipe_of, recipe_of_study
+from sp_search.cli.wiring.factories import own_device, recipe_of, recipe_of_study, wall_limit
 from sp_search.config import Settings
 from sp_search.errors import ConfigError, StudyError
+from sp_search.search.run.limits import SearchLimits
+from tests.search.searches import settings
 
 IDENTITY = {"task": "keyword", "lm": "demo", "data": "demo"}
 BEGUN = {
@@ -56,3 +59,19 @@ def test_a_gpu_that_is_missing_is_refused_where_this_machine_makes_the_units(mon
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert own_device(load_settings([], Settings)) == "cuda"
     assert own_device(load_settings(["engine.device=cpu"], Settings)) == "cpu"
+
+
+def test_the_setting_that_a_limit_of_time_comes_from_is_named(tmp_path):
+    seconds, limit = wall_limit(load_settings(["budget.device_hours=8", "cluster.workers=2"], Settings))
+    limits = SearchLimits(settings(tmp_path, wall_s=seconds, limit=limit), lambda: seconds)
+    assert limits.why_over().endswith("(budget of 14,400 s, by budget.device_hours=8 for 2 workers)")
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [(["budget.wall=1h"], None), (["budget.device_hours=8"], 3), (["budget.money=8", "budget.rate=1"], 3)],
+)
+def test_nodes_that_join_bring_no_workers_where_these_would_spend_more_than_the_budget(tmp_path, words, most):
+    sized, told = settings(tmp_path, workers=3, most_workers=3, ray_address="auto"), []
+    assert following(load_settings(words, Settings), sized, told.append).most_workers == most
+    assert [line.partition(":")[0] for line in told] == ["at most 3 workers"] * (most is not None)
