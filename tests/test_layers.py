@@ -16,7 +16,7 @@ ROOMS = [  # bench measures the rooms above it; only the command line uses it
 ]  # fmt: skip
 GROUPS = {  # each imports only from those before it, and two of one set not from each other
     "engine": [{"batch", "runtime"}, {"transformer"}, {"prompted"}, {"answer"}, {"trial"}, {"train"}],
-    "search": [{"base"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
+    "search": [{"base"}, {"estimate"}, {"cluster", "study", "ui", "workers"}, {"tune"}, {"run"}],
     "tracking": [{"base"}, {"spool"}, {"store"}, {"upload"}, {"api"}],
     "bench": [{"papers", "idle", "strategies"}, {"speed"}, {"peft"}],
     "cli": [{"settings"}, {"exported"}, {"advice", "wiring"}, {"serving"}, {"commands"}, {"verbs"}],

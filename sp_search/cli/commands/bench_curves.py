@@ -18,8 +18,8 @@ from sp_search.cli.wiring.search_setup import PreparedSearch, prepare_search, re
 from sp_search.config import Settings, below_one, refuse
 from sp_search.errors import ConfigError
 from sp_search.files.paths import check_writable, is_there
-from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.protocol import VALID
+from sp_search.search.estimate.cost_estimate import draws
 from sp_search.search.study.sampler import trial_seed
 from sp_search.tracking.base.provenance import versions
 from sp_search.types import Params

@@ -15,8 +15,8 @@ from sp_search.cli.wiring.speed import Measured, measured, split_costs
 from sp_search.config import Settings
 from sp_search.durations import spoken
 from sp_search.engine.train.zero_copy import SharedParts
-from sp_search.search.base.cost_estimate import Plan, plan_search
-from sp_search.search.base.time_estimate import Expected, Speed, expected, pace_of_rate, stored_bytes
+from sp_search.search.estimate.cost_estimate import Plan, plan_search
+from sp_search.search.estimate.time_estimate import Expected, Speed, expected, pace_of_rate, stored_bytes
 
 AROUND_S = 30.0
 """What everything but workers takes: rivals, the start of Ray and of workers, the report, MLflow."""

@@ -15,12 +15,12 @@ from sp_search.engine.train.factory import TrainerSpec
 from sp_search.engine.train.trainer import MultiTrialTrainer
 from sp_search.engine.train.zero_copy import SharedParts
 from sp_search.engine.trial.task_data import TaskData
-from sp_search.search.base.cost_estimate import amounts, draws
-from sp_search.search.base.played import Pace
 from sp_search.search.base.rungs import measuring_cost
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.base.time_estimate import Speed
+from sp_search.search.estimate.cost_estimate import amounts, draws
+from sp_search.search.estimate.played import Pace
+from sp_search.search.estimate.time_estimate import Speed
 from sp_search.types import Params
 
 UPDATES, SLOW_S = 3, 2.0

@@ -110,10 +110,11 @@ def run_search(
         _workers(settings, make_trainer, shared) as fleet,
     ):
         slots, scheduler = SlotPool(fleet, settings.slots), scheduler_of(settings, study, limits)
-        why_over = limits.why_over
-        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep, why_over, slots.most_live)
+        searcher = StudySearcher(
+            opened, space, settings, scheduler, listeners, keep, limits.why_over, slots.most_live
+        )
         wait_for_workers(settings, slots.workers)
-        run_trials(searcher, scheduler, slots, settings, why_over)
+        run_trials(searcher, scheduler, slots, settings, limits.why_over)
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)

@@ -9,8 +9,8 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.errors import ConfigError, UserError
 from sp_search.lm.architecture import Architecture
 from sp_search.rivals.settings import RivalSettings, is_rival
-from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.space import Space
+from sp_search.search.estimate.cost_estimate import draws
 from sp_search.tasks.registry import Task
 from sp_search.types import Params
 

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sp_search.search.base.cost_estimate import Amounts, amounts
 from sp_search.search.base.run_numbers import run_of
 from sp_search.search.base.settings import SearchSettings
+from sp_search.search.estimate.cost_estimate import Amounts, amounts
 from sp_search.types import Params, Report
 
 SETTINGS = ("prompt_length", "depth", "position", "verbalizer", "lr", "ngrams", "C", "sublinear_tf", "min_df")
@@ -175,9 +175,10 @@ class SearchState:
         """The best value's 95 % interval by Wilson's formula; None where the metric is no share of utterances."""
         if self.best is None or self._valid is None:
             return None
-        value, _, seen = self.best
+        value, name, seen = self.best
+        budgets = {f"trial {run.name}": run.budget for run in self.best_three[:1]}  # one of an earlier start is whole
         sample, whole = self._valid
-        return wilson(value, whole if seen >= self.settings.budget else sample)
+        return wilson(value, whole if seen >= budgets.get(name, seen) else sample)
 
     @property
     def trained(self) -> int:

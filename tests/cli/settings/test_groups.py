@@ -10,8 +10,8 @@ from sp_search.config import Settings
 from sp_search.engine.trial.hparams import TrialHParams, parameter_limits
 from sp_search.errors import ConfigError
 from sp_search.rivals.settings import RivalSettings, is_rival
-from sp_search.search.base.cost_estimate import draws
 from sp_search.search.base.space import read_params, read_space
+from sp_search.search.estimate.cost_estimate import draws
 from sp_search.tasks.registry import TASKS
 
 

@@ -100,6 +100,9 @@ def test_the_interval_is_of_as_many_utterances_as_were_measured(state):
     assert state.interval == wilson(0.5, 100)
     state.reported(5, report(1600, 0.5))
     assert state.interval == wilson(0.5, 400)
+    state.started(2_000_001, {}, {"role": "final", "of_trial": "0"})
+    state.reported(2_000_001, report(1600, 0.6))  # half of a final run's budget
+    assert state.interval == wilson(0.6, 100)
 
 
 def test_wilsons_interval_has_the_published_values():

@@ -1,6 +1,6 @@
 """How long a search takes and what it leaves on the disk, from a few timed steps, before it runs.
 
-The search is played through many times (`search.base.played`): trials whose values are drawn at random share the
+The search is played through many times (`search.estimate.played`): trials whose values are drawn at random share the
 workers under ASHA, then the race and the final training follow. Nothing of this decides anything in a search.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sp_search.search.base.cost_estimate import Rungs, amounts, drawn_ranks, trials_at
-from sp_search.search.base.played import Pace, Run, Stretch, play
 from sp_search.search.base.rungs import interim_points, report_points, rungs
 from sp_search.search.base.settings import KEPT, SearchSettings
+from sp_search.search.estimate.cost_estimate import Rungs, amounts, drawn_ranks, trials_at
+from sp_search.search.estimate.played import Pace, Run, Stretch, play
 
 MOST_DRAWS, LEAST_DRAWS, PLAYED_TRIALS = 100, 5, 4000
 """Searches that are played, and trials of all of them together at most."""

@@ -3,8 +3,8 @@
 import pytest
 
 from sp_search.search.base.choices import Choice
-from sp_search.search.base.played import Pace
-from sp_search.search.base.time_estimate import Speed, expected, pace_of_rate, stored_bytes
+from sp_search.search.estimate.played import Pace
+from sp_search.search.estimate.time_estimate import Speed, expected, pace_of_rate, stored_bytes
 from tests.search.searches import settings
 
 NOTHING = (0.0, 0.0, 0.0)

@@ -8,9 +8,9 @@ import pytest
 
 from sp_search.prompts.limits import Limits
 from sp_search.search.base.choices import Choice
-from sp_search.search.base.cost_estimate import draws, estimated_reach, plan_search, reach
 from sp_search.search.base.protocol import METRIC, TIME
 from sp_search.search.base.space import read_space
+from sp_search.search.estimate.cost_estimate import draws, estimated_reach, plan_search, reach
 from sp_search.search.tune.scheduler import NUMBER, ReplayedScheduler, ray_scheduler
 from tests.search.searches import lr_space, settings
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sp_search.search.base.cost_estimate import Rungs, reach
-from sp_search.search.base.played import Pace, Run, Stretch, play
+from sp_search.search.estimate.cost_estimate import Rungs, reach
+from sp_search.search.estimate.played import Pace, Run, Stretch, play
 
 EACH, SHARED = Pace(0.0, 1.0), Pace(1.0, 0.0)
 
