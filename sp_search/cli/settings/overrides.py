@@ -234,6 +234,8 @@ def _in_grammar(word: str) -> str:
         override = OverridesParser.create().parse_override(word)
     except HydraException as error:
         raise ConfigError(f"{word.lstrip('+')}: expected a value, got {one_line(error)}") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise ConfigError(f"{word.lstrip('+'):.60}...: expected a value, got a number that is too long") from error
     if override.is_sweep_override():
         key, _, value = word.lstrip("+").partition("=")
         raise ConfigError(f"{key}: expected one value, got {value}; a list is written {key}=[{value}]")

@@ -25,6 +25,7 @@ LOOSE = WORDS | st.sampled_from(ODD) | st.text(max_size=8) | KEYS.map("~{}".form
 
 @given(words=st.lists(LOOSE, min_size=1, max_size=3))
 @example(["study=" + "9" * 5000])
+@example(["train_utterances=" + "9" * 5000])
 @example(["schedule.first_trials=[{lr: ???}]"])
 @example(["space={lr: ${x}}"])
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
