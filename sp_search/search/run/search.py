@@ -110,18 +110,16 @@ def run_search(
         _workers(settings, make_trainer, shared) as fleet,
     ):
         slots, scheduler = SlotPool(fleet, settings.slots), scheduler_of(settings, study, limits)
-        searcher = StudySearcher(
-            opened, space, settings, scheduler, listeners, keep, limits.why_over, slots.most_live
-        )
+        why_over = limits.why_over
+        searcher = StudySearcher(opened, space, settings, scheduler, listeners, keep, why_over, slots.most_live)
         wait_for_workers(settings, slots.workers)
-        run_trials(searcher, scheduler, slots, settings, limits.why_over)
+        run_trials(searcher, scheduler, slots, settings, why_over)
         best = race(study, space, settings, slots, listeners)
         finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
         train_runs(finals, study, space, settings, slots, listeners)
         finished = _finished(study, best, settings, slots, rivals)
         engine_s, worker_s = map(sum, zip(*slots.all_of([w.time_share.remote() for w in slots.workers]), strict=True))
-        ended_early = limits.reason if was_cut_short(study, settings.trials) else ""
-        summary = _summary(settings, identity, study, finished, ended_early) | spent.total(engine_s, worker_s)
+        summary = _summary(settings, identity, study, finished, limits.reason) | spent.total(engine_s, worker_s)
         conclude(finished, summary, listeners)
         write_summary(settings.folder, summary)  # before the study says that it is finished; MLflow's id comes later
         listeners.tell("study_finished", summary)
@@ -276,7 +274,7 @@ def study_info(settings: SearchSettings, identity: StudyIdentity) -> dict[str, A
 
 
 def _summary(
-    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, finished: Finished, ended_early: str
+    settings: SearchSettings, identity: StudyIdentity, study: optuna.Study, finished: Finished, why_over: str
 ) -> dict[str, Any]:
     return {
         "study": settings.study,
@@ -285,7 +283,7 @@ def _summary(
         "data": {"name": identity.data, "fingerprint": identity.data_fingerprint},
         "metric": settings.metric.removeprefix(VALID),
         "trials": counts(study),
-        "ended_early": ended_early,
+        "ended_early": why_over if was_cut_short(study, settings.trials) else "",
         "failures": [{"trial": number, "reason": reason} for number, reason in failures(study).items()],
         **finished.to_json(),
         "mlflow_run_id": None,

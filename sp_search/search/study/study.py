@@ -15,7 +15,7 @@ from sqlalchemy.engine import create_engine, make_url  # Optuna's own
 
 from sp_search.errors import StudyError
 from sp_search.files.lock import Lock, try_lock
-from sp_search.files.paths import check_writable, is_disk_full
+from sp_search.files.paths import check_writable, is_disk_full, is_there
 from sp_search.message import say
 from sp_search.search.study.contract import BEGUN_AS, Contract, begin_or_compare
 from sp_search.search.study.journal import Journal, mend
@@ -117,7 +117,7 @@ def load_study(name: str, storage: str | None, folder: Path) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     place = redact(storage or str(folder))
     missing = StudyError(f"study {name}: expected a study in {place}, found none")
-    if storage is None and not (folder / JOURNAL).exists():
+    if storage is None and not is_there(folder / JOURNAL, StudyError):
         raise missing
     try:
         kept_in = _storage(storage, folder)
