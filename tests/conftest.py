@@ -35,6 +35,17 @@ def _one_torch_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _rays_mode_as_it_was() -> Iterator[None]:
+    """Who hands a search over has Ray send a token from then on; a Ray that starts here later would not take it."""
+    before = os.environ.get("RAY_AUTH_MODE")
+    yield
+    if before is None:
+        os.environ.pop("RAY_AUTH_MODE", None)
+    else:
+        os.environ["RAY_AUTH_MODE"] = before
+
+
 @pytest.fixture(scope="module")
 def in_ray() -> Iterator[None]:
     """One Ray for all searches of a file that run in this process; those of other processes start their own."""
