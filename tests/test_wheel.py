@@ -60,6 +60,7 @@ def test_the_wheel_holds_every_module_setting_and_asset(wheel):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_in_an_environment_without_the_checkout_searches_the_demo_from_any_folder(wheel_file, tmp_path):
     python = new_environment(tmp_path / "environment")
     variables = clean_environment(python, tmp_path / "cache")

@@ -12,7 +12,7 @@ from sp_search.types import STATE_FILE
 from tests.cluster.processes import LIMIT_S, ends, family, session, wait_for
 from tests.tiny import as_lines, tiny_corpus, tiny_dictionary
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 ROOT = Path(__file__).parents[2]
 SEARCH = [
     "search", "lm=random:2x32x2", "data=data", "study=tiny", "cluster=ray", "cluster.nodes=2", "cluster.slots=2",

@@ -10,7 +10,7 @@ import pytest
 from tests.cli.shell import LM, SHORT, sp_search
 from tests.tiny import write_tiny_corpus
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 WORDS = [LM, "data=data", *SHORT, "trials=3", "cluster.workers=1"]
 
 
