@@ -42,7 +42,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    with _ended():
+    with without_noise(), _ended():  # Ray tells of the workers that are killed until it is shut down
         if address is None:
             check_temp_folder()
             _keep_token_private()
@@ -50,7 +50,7 @@ def ray_session(address: str | None, cpus: int) -> Iterator[None]:
                 ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         else:
             _join(address)
-        with without_noise(), _lost_in_one_line():
+        with _lost_in_one_line():
             yield
 
 

@@ -60,7 +60,12 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         call = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(call, dict) or type(call.get("t")) is not int:
+    if not isinstance(call, dict) or not _is_int64(call.get("t")):
         return None
     numbers = {"add": ("number", "budget"), "remove": ("number",)}.get(str(call.get("call")), ())
-    return call if all(type(call.get(name)) is int for name in numbers) else None
+    return call if all(_is_int64(call.get(name)) for name in numbers) else None
+
+
+def _is_int64(value: object) -> bool:
+    """Whether a value is a whole number as a worker writes them; no time in ns is larger."""
+    return type(value) is int and -(1 << 63) <= value < 1 << 63

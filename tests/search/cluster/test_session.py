@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 
 from sp_search.errors import ConfigError
 from sp_search.search.cluster.session import _keep_token_private, check_temp_folder, ray_session
@@ -130,6 +130,17 @@ def test_a_token_in_a_home_that_can_not_be_written_is_not_used(tmp_path, monkeyp
     monkeypatch.setattr(Path, "chmod", read_only)
     _keep_token_private()
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64
+
+
+def test_ray_is_kept_from_noise_until_it_is_shut_down(monkeypatch):
+    before, told_by = worker.print_to_stdstream, []
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", lambda *_, **__: None)
+    monkeypatch.setattr(ray, "shutdown", lambda: told_by.append(worker.print_to_stdstream))
+    with ray_session(None, 1):
+        pass
+    assert told_by != [before]
+    assert worker.print_to_stdstream is before
 
 
 def test_processes_of_ray_end_with_it_and_those_of_other_threads_live_on(monkeypatch):

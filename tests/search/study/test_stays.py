@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,14 @@ def test_a_stay_is_from_a_trials_coming_to_its_going(tmp_path):
     (tmp_path / "2.jsonl").mkdir()
     (tmp_path / "3.jsonl").write_bytes(b"\xff\x00\n")
     assert read_stays(tmp_path) == [Stay("1.jsonl", 4, 2.0, 5.0, 64)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"t": 10**400}, {"budget": 1 << 63}, {"number": True}], ids=["time", "budget", "number"]
+)
+def test_a_call_with_a_number_that_no_worker_writes_is_passed_over(tmp_path, changes):
+    write(tmp_path / "1.jsonl", [CALLS[0], CALLS[1] | changes, CALLS[2]])
+    assert read_stays(tmp_path) == []
 
 
 @given(calls=st.lists(changed(CALLS[1]) | changed(CALLS[2]), min_size=1, max_size=4))
