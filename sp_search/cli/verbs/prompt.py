@@ -140,10 +140,8 @@ class Prompt:
         self._check_process()
         if isinstance(utterances, str | os.PathLike):
             utterances = [user_path(os.fspath(utterances), "input", DataError)]
-        given = [
-            parsed(one, rate, str(number)) for number, one in enumerate(utterances, 1)
-        ]  # it may call this prompt
-        with self._lock:  # a generator may ask this prompt itself, so it has ended before
+        given = [parsed(one, rate, str(number)) for number, one in enumerate(utterances, 1)]
+        with self._lock:  # only now: what utterances come from may ask this prompt itself
             return self._answers(given)
 
     def evaluate(self, data: str | os.PathLike[str] = "demo", split: str = "test") -> dict[str, Any]:
