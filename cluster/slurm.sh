@@ -63,5 +63,8 @@ while kill -0 "$search" 2>/dev/null; do # a signal ends the first wait before th
   code=0
   wait "$search" || code=$?
 done
-[ -z "${again:-}" ] || scontrol requeue "$SLURM_JOB_ID"
+if [ -n "${again:-}" ]; then
+  stop # before, for a job that is queued again may start nothing more, as what clears its nodes
+  scontrol requeue "$SLURM_JOB_ID"
+fi
 exit "$code"
