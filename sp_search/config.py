@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sp_search.durations import seconds_of
 from sp_search.errors import ConfigError
 from sp_search.files.paths import LONGEST_NAME
+from sp_search.prices import price_faults
 from sp_search.units.encoder import EncoderSettings
 from sp_search.units.features import FeatureSettings
 
@@ -30,8 +31,7 @@ class TaskSettings:
     max_answer: int  # symbols that free and legal write at most; 0 = as many as training's longest answer has
 
     def __post_init__(self) -> None:
-        if self.max_answer < 0:
-            raise ConfigError(f"max_answer: expected 0 or more, got {self.max_answer}")
+        refuse(below_zero(self, "max_answer"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,7 @@ class LMSettings:
     eos: int | None  # the token behind an utterance
 
     def __post_init__(self) -> None:
-        refuse(
-            [
-                f"{name}: expected 0 or more, got {value}"
-                for name in ("unit_offset", "bos", "eos")
-                if (value := getattr(self, name)) is not None and value < 0
-            ]
-        )
+        refuse(below_zero(self, "unit_offset", "bos", "eos"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +57,7 @@ class DataSettings:
     train_utterances: int  # kept of the training split, always the same ones; 0 = all
 
     def __post_init__(self) -> None:
-        if self.train_utterances < 0:
-            raise ConfigError(f"train_utterances: expected 0 or more, got {self.train_utterances}")
+        refuse(below_zero(self, "train_utterances"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +115,7 @@ class FinalSettings:
     stretch: float  # budget of each, as a multiple of the schedule's; 1 or more
 
     def __post_init__(self) -> None:
-        faults = [] if self.seeds >= 0 else [f"seeds: expected 0 or more, got {self.seeds}"]
+        faults = below_zero(self, "seeds")
         if not 1 <= self.stretch < math.inf:
             faults.append(f"stretch: expected 1 or more, got {self.stretch}")
         refuse(faults)
@@ -163,11 +156,7 @@ class ScheduleSettings:
         faults = below_one(self, "trials", "budget", "grace", "batch_size", "chunk_updates")
         if self.reduction_factor < 2:
             faults.append(f"reduction_factor: expected 2 or more, got {self.reduction_factor}")
-        faults += [
-            f"{name}: expected 0 or more, got {value}"
-            for name in ("valid_sample", "retries", "seed")
-            if (value := getattr(self, name)) < 0
-        ]
+        faults += below_zero(self, "valid_sample", "retries", "seed")
         if self.grace > self.budget:
             faults.append(f"grace: expected at most the budget of {self.budget} utterances, got {self.grace}")
         refuse(faults)
@@ -180,15 +169,11 @@ class BudgetSettings:
     wall: str | None  # time on the clock, as 2h, 90m, 1h30m or 45s; null = no limit
     device_hours: float | None  # hours of all workers together
     money: float | None  # at `rate`
-    rate: float | None  # price of one worker for an hour
+    rate: Any  # price of one worker for an hour, or a mapping of node kinds to prices; null = none
     flat: int | None  # trials in a row without a better value, after which no new trial begins
 
     def __post_init__(self) -> None:
-        faults = below_one(self, "flat") + [
-            f"{name}: expected above 0, got {value}"
-            for name in ("device_hours", "money", "rate")
-            if (value := getattr(self, name)) is not None and not 0 < value < math.inf
-        ]
+        faults = below_one(self, "flat") + not_positive(self, "device_hours", "money") + price_faults(self.rate)
         if self.wall is not None and not seconds_of(self.wall):
             faults.append(f"wall: expected a time as 2h, 90m, 1h30m or 45s, got {self.wall}")
         if self.money is not None and self.rate is None:
@@ -242,11 +227,9 @@ class ClusterSettings:
     storage: str | None  # Optuna's URL of the study; null = a journal file in the study's folder
 
     def __post_init__(self) -> None:
-        faults = below_one(self, "nodes", "workers", "slots")
+        faults = below_one(self, "nodes", "workers", "slots") + not_positive(self, "cpus_per_worker")
         if (self.address or "").startswith("ray://"):
             faults.append(f"address: expected auto or HOST:PORT, for a search runs on a node, got {self.address}")
-        if self.cpus_per_worker is not None and not 0 < self.cpus_per_worker < math.inf:
-            faults.append(f"cpus_per_worker: expected above 0, got {self.cpus_per_worker}")
         if not self.save_every > 0:
             faults.append(f"save_every: expected seconds above 0, got {self.save_every}")
         if self.gpus_per_worker is not None and not 0 <= self.gpus_per_worker < math.inf:
@@ -286,6 +269,19 @@ def below_one(record: Any, *names: str) -> list[str]:
     """A fault for each named number that is neither null nor 1 or more."""
     values = ((name, getattr(record, name)) for name in names)
     return [f"{name}: expected 1 or more, got {value}" for name, value in values if value is not None and value < 1]
+
+
+def below_zero(record: Any, *names: str) -> list[str]:
+    """A fault for each named number that is neither null nor 0 or more."""
+    values = ((name, getattr(record, name)) for name in names)
+    return [f"{name}: expected 0 or more, got {value}" for name, value in values if value is not None and value < 0]
+
+
+def not_positive(record: Any, *names: str) -> list[str]:
+    """A fault for each named number that is neither null nor above 0 and finite."""
+    values = ((name, getattr(record, name)) for name in names)
+    wrong = ((name, value) for name, value in values if value is not None and not 0 < value < math.inf)
+    return [f"{name}: expected above 0, got {value}" for name, value in wrong]
 
 
 def not_counts(name: str, words: str) -> list[str]:

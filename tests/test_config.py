@@ -112,6 +112,13 @@ NO_LIMIT = dict(wall=None, device_hours=None, money=None, rate=None, flat=None)
         ({"device_hours": 0.0}, "device_hours: expected above 0, got 0.0"),
         ({"money": 5.0}, "money: expected budget.rate, the money an hour of one worker costs, got none"),
         ({"flat": 0}, "flat: expected 1 or more, got 0"),
+        ({"rate": 0}, "rate: expected a price above 0, or one for each kind of node, got 0"),
+        (
+            {"rate": {"A100": -1.0}},
+            "rate: expected a price above 0, or one for each kind of node, got {'A100': -1.0}",
+        ),
+        ({"rate": {}}, "rate: expected a price above 0, or one for each kind of node, got {}"),
+        ({"rate": "cheap"}, "rate: expected a price above 0, or one for each kind of node, got cheap"),
     ],
 )
 def test_a_budget_out_of_range_is_refused(limits, fault):

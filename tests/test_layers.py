@@ -10,7 +10,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ROOMS = [  # bench measures the rooms above it; only the command line uses it
-    {"types", "errors", "host", "durations", "message", "progress_line", "signals"}, {"files"}, {"published"},
+    {"types", "errors", "host", "durations", "message", "prices", "progress_line", "signals"}, {"files"},
+    {"published"},
     {"units"}, {"tasks"}, {"metrics"}, {"batches"}, {"lm"}, {"pretrain"}, {"prompts"}, {"rivals"}, {"engine"},
     {"tracking"}, {"export"}, {"search"}, {"report"}, {"demo"}, {"bench"}, {"config"}, {"cli"}, {"__init__"},
 ]  # fmt: skip

@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sp_search.prices import OTHER, Prices
 from sp_search.report.markup import facts, paragraph, short, text
 from sp_search.rivals.words import together
 from sp_search.search.base.run_numbers import run_of
 from sp_search.search.study.records import StudyRecord
 from sp_search.search.study.stays import Stay
-
-HOUR_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def study_facts(
     summary: Mapping[str, Any] | None,
     stays: Sequence[Stay],
     made: Made,
-    price: float | None,
+    prices: Prices | None,
 ) -> str:
     """Task, LM, data, setting, sizes, cost, time and version, as HTML.
 
@@ -91,7 +90,7 @@ def study_facts(
         summary: of a finished search; None while it runs.
         stays: of trials on workers.
         made: version and commit.
-        price: of an hour of one device; None leaves money out.
+        prices: of an hour of a worker; None leaves money out.
     """
     identity = record.identity
     begun = [trial.began for trial in record.trials if trial.began]
@@ -102,7 +101,7 @@ def study_facts(
         ("data", identity.get("data", "")),
         *(_of_summary(summary) if summary else ()),
         ("trained on", f"{utterances(record, stays):,} utterances in all"),
-        *(_time(summary, price) if summary else ()),
+        *(_time(summary, prices) if summary else ()),
         ("when", f"{_utc(min(begun))} to {_utc(max(ended))} UTC" if begun and ended else ""),
         ("version", " at commit ".join(part for part in (made.version, made.commit) if part)),
     ]
@@ -148,12 +147,14 @@ def _of_summary(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _time(summary: Mapping[str, Any], price: float | None) -> list[tuple[str, str]]:
-    """Wall time, device time and, where a price is given, money: a device costs while its worker lives."""
+def _time(summary: Mapping[str, Any], prices: Prices | None) -> list[tuple[str, str]]:
+    """Wall time, device time and, where prices are given, money: a device costs while its worker lives."""
     trained_s, share = summary["trial_s"], summary.get("engine_share") or 1.0
-    alive_h = trained_s / share / HOUR_S
     found = [("time", f"{_clock(summary['wall_s'])}, {_clock(trained_s)} of it computing, summed over devices")]
-    return [*found, ("cost", f"{price * alive_h:,.2f} at {price:g} an hour of a device")] if price else found
+    if prices is None:
+        return found
+    lived_s = summary.get("device_s") or {OTHER: trained_s / share}  # summaries of earlier versions lack it
+    return [*found, ("cost", f"{prices.cost(lived_s):,.2f} at {prices} an hour of a device")]
 
 
 def _clock(seconds: float) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from plotly.offline import get_plotlyjs
 
 from sp_search.files.write import atomic_write, write_text
+from sp_search.prices import Prices
 from sp_search.report.answer import finished_answer, made_by, next_steps, running_answer, study_facts
 from sp_search.report.comparison import Comparison
 from sp_search.report.course_plots import history, learning_curves, timeline
@@ -78,7 +79,7 @@ def write_report(
     pictures: StudyPictures,
     ending: Ending | None,
     *,
-    price: float | None = None,
+    prices: Prices | None = None,
     again_s: int = 0,
 ) -> Path:
     """Write the report of a study into the folder `report` of its own.
@@ -88,7 +89,7 @@ def write_report(
         record: of the study.
         pictures: of the study, drawn by Optuna.
         ending: of a finished search; None while it runs.
-        price: of an hour of one device; None leaves money out.
+        prices: of an hour of a worker; None leaves money out.
         again_s: after how many seconds the page loads itself again; 0 = never.
 
     Returns:
@@ -107,7 +108,7 @@ def write_report(
         write_text(target / MARKDOWN, ending.compared.markdown())
         write_text(target / TABLE, json.dumps(ending.compared.table()))
     sections = list(_sections(folder, record, pictures, ending))
-    top = _top(runs, record, ending, price)
+    top = _top(runs, record, ending, prices)
     write_text(target / PAGE, _page(record, winner, top, sections, again_s))
     return target / PAGE
 
@@ -124,11 +125,11 @@ def _levels(ending: Ending | None, metric: str) -> list[Level]:
     ]
 
 
-def _top(runs: Path, record: StudyRecord, ending: Ending | None, price: float | None) -> str:
+def _top(runs: Path, record: StudyRecord, ending: Ending | None, prices: Prices | None) -> str:
     stays = read_stays(runs / record.name / "workers")
     summary = ending.summary if ending else None
     answer = finished_answer(summary) if summary else running_answer(record)
-    about = study_facts(record, summary, stays, made_by(runs / record.name), price)
+    about = study_facts(record, summary, stays, made_by(runs / record.name), prices)
     steps = next_steps(record.name, summary["task"], runs) if summary else ""
     return f'<section class="top">{answer}{about}</section>{steps}'
 

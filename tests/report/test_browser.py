@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sp_search.prices import OTHER, Prices
 from sp_search.search.study.trials import MEASURED
 from tests.browser import MARKS, SHOTS, chromium
 from tests.report.studies import draw_report, made_study, write_folder
@@ -27,7 +28,7 @@ def finished(tmp_path_factory):
     """A study of 60 trials that has ended, and its page."""
     runs, study = tmp_path_factory.mktemp("runs"), made_study(60)
     write_folder(runs, study)
-    return study, draw_report(runs, study, price=2.5)
+    return study, draw_report(runs, study, prices=Prices({OTHER: 2.5}))
 
 
 class Opened:

@@ -8,6 +8,7 @@ import pytest
 from matplotlib import pyplot
 
 from sp_search.errors import DataError
+from sp_search.prices import OTHER, Prices
 from sp_search.report.answer import utterances
 from sp_search.report.course_plots import timeline
 from sp_search.report.markup import markdown_table
@@ -29,7 +30,7 @@ def page(tmp_path_factory):
     """The page of a finished study without Plotly's script."""
     runs, study = tmp_path_factory.mktemp("runs"), made_study(40, name="a <b> & c")
     write_folder(runs, study)
-    text = draw_report(runs, study, price=2.0).read_text()
+    text = draw_report(runs, study, prices=Prices({OTHER: 2.0})).read_text()
     return study, text[: text.index("<script>/**")] if "<script>/**" in text else text
 
 

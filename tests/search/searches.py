@@ -9,6 +9,7 @@ from sp_search.prompts.limits import Limits
 from sp_search.search.base.choices import Choice
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space, read_space
+from sp_search.search.base.spending import Spending
 from sp_search.search.study.sampler import read_sampler
 from sp_search.search.study.study import OpenStudy, StudyIdentity, open_study
 from sp_search.search.study.trials import PARAMS
@@ -27,7 +28,7 @@ def settings(runs: Path, **changes) -> SearchSettings:
         "smallest": False,
         "first_trials": (), "retries": 0, "begun_as": "print",
         "interim_cost": math.inf, "workers": 1, "most_workers": None, "slots": 2, "cpus_per_worker": 1,
-        "gpus_per_worker": 0, "ray_address": None, "save_every_s": 120.0, "wall_s": math.inf, "flat": None,
+        "gpus_per_worker": 0, "ray_address": None, "save_every_s": 120.0, "spending": Spending(),
     }  # fmt: skip
     return SearchSettings(**values | changes)
 

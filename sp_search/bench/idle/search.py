@@ -21,6 +21,7 @@ from sp_search.search.base.choices import Choice
 from sp_search.search.base.result import TrialResult
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import read_space
+from sp_search.search.base.spending import Spending
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import run_search
 from sp_search.search.study.sampler import read_sampler
@@ -50,9 +51,8 @@ def _searched(asked: IdleSearch, folder: Path) -> dict[str, Any]:
         smallest=False,
         sampler=read_sampler("tpe"),
         pruner=Choice("asha", {"brackets": 1}),
-        wall_s=math.inf,
+        spending=Spending(),
         interim_cost=math.inf,
-        flat=None,
         save_every_s=math.inf,
         metric="valid_accuracy",
         seed=0,

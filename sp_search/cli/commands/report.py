@@ -20,6 +20,7 @@ from sp_search.config import Settings
 from sp_search.errors import StudyError
 from sp_search.files.paths import check_writable, is_there
 from sp_search.message import say
+from sp_search.prices import read_prices
 from sp_search.report.comparison import alike, comparison, read_summary
 from sp_search.report.lm_comparison import lm_tables
 from sp_search.report.page import TABLE, Ending, write_report
@@ -78,7 +79,9 @@ def _write(config: ReportSettings) -> tuple[Path, Ending | None]:
     metric = ending.summary["metric"] if ending else deciding_metric(study)
     again_s = int(EVERY_S) if config.watch and ending is None else 0
     record, pictures = study_record(study, metric, config.study), study_pictures(study, metric)
-    return write_report(config.runs, record, pictures, ending, price=config.budget.rate, again_s=again_s), ending
+    return write_report(
+        config.runs, record, pictures, ending, prices=read_prices(config.budget.rate), again_s=again_s
+    ), ending
 
 
 def _ending(path: Path, runs: Path) -> Ending | None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import torch
 
 from sp_search.cli.settings.reads import OF_SEARCH
-from sp_search.cli.wiring.factories import is_limited_by_workers
 from sp_search.cli.wiring.finished_study import SearchCommand, finished_summary, leave_mark
 from sp_search.cli.wiring.outputs import Outputs
 from sp_search.cli.wiring.places import check_places
@@ -88,7 +87,7 @@ def _search(config: Settings, watch: Watch, tell: Callable[[str], None], *, foll
     """`follows` says whether the workers become as many as fit on the cluster, when nodes join it."""
     prepared = prepare_search(config, tell)
     if follows:
-        prepared = replace(prepared, settings=following(config, prepared.settings, tell))
+        prepared = replace(prepared, settings=replace(prepared.settings, most_workers=None))
     settings, identity = prepared.settings, prepared.identity
     contract = prepared.contract(config) | {"dtype": resolved_dtype(config)}
     opened = open_study(
@@ -101,15 +100,6 @@ def _search(config: Settings, watch: Watch, tell: Callable[[str], None], *, foll
         return _run(config, prepared, opened, watch, tell)
     finally:
         opened.close()
-
-
-def following(config: Settings, settings: SearchSettings, tell: Callable[[str], None]) -> SearchSettings:
-    """The settings of a search that takes what nodes bring that join it, unless that spends more than its budget."""
-    if not is_limited_by_workers(config):
-        return replace(settings, most_workers=None)
-    if settings.ray_address is not None:
-        tell(f"at most {settings.workers} workers: the budget is divided among them, so new nodes bring none")
-    return settings
 
 
 def _run(

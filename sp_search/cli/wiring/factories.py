@@ -22,7 +22,9 @@ from sp_search.host import cores, memory
 from sp_search.lm.architecture import Architecture
 from sp_search.lm.unit_tokens import GivenTokens
 from sp_search.lm.zoo import is_known
+from sp_search.prices import read_prices
 from sp_search.search.base.space import read_space
+from sp_search.search.base.spending import Spending
 from sp_search.search.study.contract import BEGUN_AS
 from sp_search.tasks.registry import Task, get_task
 from sp_search.types import Params
@@ -208,25 +210,13 @@ def gpus_per_worker(config: Settings) -> float:
     return float(device_kind(config.engine.device) == "cuda")
 
 
-def wall_limit(config: Settings) -> tuple[float, str]:
-    """The seconds on the clock that the tightest limit of the settings allows, and that limit in words.
-
-    Device hours and money are divided among the workers that the search starts with. Without a limit inf and "".
-    """
-    budget, workers = config.budget, worker_count(config)
-    of = f"for {workers} worker{'s' if workers > 1 else ''}"
-    found = []
-    if budget.wall is not None:
-        found.append((float(seconds_of(budget.wall)), f"budget.wall={budget.wall}"))
-    if budget.device_hours is not None:
-        hours = budget.device_hours
-        found.append((hours * 3600 / workers, f"budget.device_hours={hours:g} {of}"))
-    if budget.money is not None and budget.rate is not None:
-        hours = budget.money / budget.rate
-        found.append((hours * 3600 / workers, f"budget.money={budget.money:g} {of}"))
-    return min(found, default=(math.inf, ""))
-
-
-def is_limited_by_workers(config: Settings) -> bool:
-    """Whether more workers than at the start of a search would spend more than a limit allows."""
-    return config.budget.device_hours is not None or config.budget.money is not None
+def spending(config: Settings) -> Spending:
+    """What the search may spend, as the settings say."""
+    budget = config.budget
+    return Spending(
+        wall_s=math.inf if budget.wall is None else float(seconds_of(budget.wall)),
+        device_h=math.inf if budget.device_hours is None else budget.device_hours,
+        money=math.inf if budget.money is None else budget.money,
+        prices=read_prices(budget.rate),
+        flat=budget.flat,
+    )

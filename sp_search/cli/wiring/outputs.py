@@ -14,6 +14,7 @@ from sp_search.engine.trial.task_data import TaskData
 from sp_search.export.folder import of_task, write_export
 from sp_search.metrics.parts import part_sizes
 from sp_search.metrics.tally_file import TALLY_FILE, write_tally
+from sp_search.prices import read_prices
 from sp_search.report.comparison import alike, comparison
 from sp_search.report.page import TABLE, Ending, write_report
 from sp_search.report.valid_answers import write_answers
@@ -89,7 +90,7 @@ class Outputs:
         study = self.opened.study
         record, pictures = study_record(study, metric, self.config.study), study_pictures(study, metric)
         ending = Ending(summary, comparison(summary, alike(runs, summary)))
-        write_report(runs, record, pictures, ending, price=self.config.budget.rate)
+        write_report(runs, record, pictures, ending, prices=read_prices(self.config.budget.rate))
 
 
 def export_document(

@@ -39,7 +39,7 @@ class Planned:
     is_measured: bool
     expected: Expected | None  # seconds; None without a rate
     disk_bytes: int | None  # None where no state was measured
-    price: float | None  # money an hour of one worker
+    price: float | None  # money an hour of one worker: the highest where it depends on the node
 
     @property
     def hours(self) -> dict[str, float] | None:
@@ -74,6 +74,7 @@ def planned_search(
         is_new: whether the study has no trials yet.
     """
     lm, data, settings = prepared.lm, prepared.data, prepared.settings
+    prices = settings.spending.prices
     speed = timed.speed if timed else None
     if rate is not None:
         pace = pace_of_rate(rate, settings.workers)
@@ -94,7 +95,7 @@ def planned_search(
         is_measured=timed is not None,
         expected=None if speed is None else expected(settings, speed, AROUND_S),
         disk_bytes=None if timed is None else stored_bytes(settings, timed.state_bytes),
-        price=config.budget.rate,
+        price=None if prices is None else prices.highest,
     )
 
 

@@ -19,7 +19,7 @@ from sp_search.cli.wiring.factories import (
     gpus_per_worker,
     recipe_of,
     slots_per_worker,
-    wall_limit,
+    spending,
     worker_count,
 )
 from sp_search.cli.wiring.places import tried
@@ -160,7 +160,6 @@ def search_settings(
 ) -> SearchSettings:
     """How large a search is, what decides in it, and what it runs on; see `SearchSettings`."""
     schedule, cluster = config.schedule, config.cluster
-    seconds, limit = wall_limit(config)
     return SearchSettings(
         study=config.study,
         runs=config.runs,
@@ -187,9 +186,7 @@ def search_settings(
         slots=slots_per_worker(config),
         cpus_per_worker=cpus_per_worker(config),
         gpus_per_worker=gpus_per_worker(config),
-        wall_s=seconds,
-        limit=limit,
-        flat=config.budget.flat,
+        spending=spending(config),
         save_every_s=cluster.save_every,
         ray_address=cluster.address,
     )

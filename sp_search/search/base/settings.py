@@ -8,6 +8,7 @@ from pathlib import Path
 from sp_search.search.base.choices import Choice
 from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.base.rungs import interim_points, report_points
+from sp_search.search.base.spending import Spending
 from sp_search.types import Params
 
 KEPT = 5
@@ -45,11 +46,9 @@ class SearchSettings:
     slots: int  # trials in flight on a worker
     cpus_per_worker: float
     gpus_per_worker: float
-    wall_s: float  # seconds on the clock, over all starts, within which the search ends in order; inf = no limit
-    flat: int | None  # trials in a row without a better value, behind which the search asks for no more
+    spending: Spending  # limits, over all starts, at which the search ends in order
     save_every_s: float  # a live trial is saved this long after its last save, beside every report
     ray_address: str | None  # None starts Ray on this machine
-    limit: str = ""  # the setting that wall_s comes from, in words
 
     @property
     def folder(self) -> Path:

@@ -22,6 +22,12 @@ NODES_S = 600.0
 LOOK_S = 120.0
 """How long a node may take to answer: its first process takes seconds to start."""
 
+KINDS = ("ray.io/node-group", "ray.io/accelerator-type")
+"""Ray's labels of a node that name its kind; the first that is set does."""
+
+_KINDS: dict[str, str] = {}
+"""The kind of each node that was asked for, by Ray's id of it."""
+
 
 @dataclass(frozen=True)
 class Node:
@@ -31,6 +37,7 @@ class Node:
     address: str
     cpus: float
     gpus: float
+    kind: str = "cpu"  # its group, as KubeRay or the autoscaler names it, else its accelerator, as Ray names it
 
     def room(self, cpus: float, gpus: float) -> int:
         """How many workers with these CPUs and GPUs fit on this machine."""
@@ -70,10 +77,23 @@ def living() -> list[Node]:
     import ray
 
     return [
-        Node(n["NodeID"], n["NodeManagerAddress"], n["Resources"].get("CPU", 0.0), n["Resources"].get("GPU", 0.0))
+        Node(
+            n["NodeID"],
+            n["NodeManagerAddress"],
+            n["Resources"].get("CPU", 0.0),
+            n["Resources"].get("GPU", 0.0),
+            next((kind for label in KINDS if (kind := n["Labels"].get(label))), "cpu"),
+        )
         for n in ray.nodes()
         if n["Alive"]
     ]
+
+
+def kind_of(node_id: str) -> str:
+    """The kind of a node, given Ray's id of it. Nodes keep theirs, so Ray is asked once for each."""
+    if node_id not in _KINDS:
+        _KINDS.update({node.node_id: node.kind for node in living()})
+    return _KINDS.get(node_id, "cpu")  # one that has left before it was asked for
 
 
 def share(there: Sequence[Node], workers: int | None, cpus: float | None, gpus: float) -> Share:

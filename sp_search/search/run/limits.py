@@ -1,19 +1,20 @@
-"""When a search stops asking for trials, so that it ends in order within its budget.
+"""When a search stops asking for trials, so that it ends in order within what it may spend.
 
-A budget of time, of device hours or of money comes to seconds on the clock, over all starts of the study. From them
-the time is kept back that the race, the final training and the test need at the rate measured so far.
+Of time on the clock, of device hours and of money so much is kept back as the race, the final training and the test
+need at the rate measured so far, with the workers that live now.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import optuna
 
+from sp_search.prices import HOUR_S
 from sp_search.search.base.rungs import report_points
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.study.trials import MEASURED, TWIN_OF, past_reports
@@ -21,6 +22,25 @@ from sp_search.types import Params, Report
 
 MARGIN = 1.25
 """Times what one round of the race and the final training take: more rounds may follow, and then all is answered."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study has spent, over all its starts."""
+
+    wall_s: Callable[[], float]  # seconds on the clock
+    device_s: Callable[[], Mapping[str, float]] = dict  # seconds of workers, by the kind of their node
+    living: Callable[[], Mapping[str, int]] = dict  # workers that live now, by kind
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Of one thing that a search may spend."""
+
+    name: str  # the setting, with its value
+    most: float
+    spent: float
+    per_s: float  # what a second on the clock costs of it
 
 
 @dataclass(frozen=True)
@@ -38,18 +58,16 @@ class SearchLimits:
     A search that is over stays so: its live trials are stopped from then on.
     """
 
-    def __init__(
-        self, settings: SearchSettings, spent_s: Callable[[], float], study: optuna.Study | None = None
-    ) -> None:
+    def __init__(self, settings: SearchSettings, spent: Spent, study: optuna.Study | None = None) -> None:
         """Watch a search.
 
         Args:
             settings: its limits, and the sizes of what follows the trials.
-            spent_s: seconds of all starts so far.
+            spent: by all starts so far.
             study: what earlier starts have left; None = nothing.
         """
-        self._settings, self._spent_s = settings, spent_s
-        self._began_s = spent_s()
+        self._settings, self._spent, self._spent_s = settings, spent, spent.wall_s
+        self._began_s = spent.wall_s()
         self._reason = ""
         self._started: set[int] = set()
         self._heard: set[int] = set()  # trials of this start that reported or ended
@@ -122,13 +140,28 @@ class SearchLimits:
         """Nothing to count."""
 
     def _why_over_now(self) -> str:
-        flat, wall = self._settings.flat, self._settings.wall_s
+        flat = self._settings.spending.flat
         if flat is not None and self._ended_since >= flat:
             return f"no better trial among the last {flat} (budget.flat)"
-        if math.isfinite(wall) and self._spent_s() + self.reserve_s() >= wall:
-            by = f", by {self._settings.limit}" * bool(self._settings.limit)
-            return f"the time left is for the race, the final training and the test (budget of {wall:,.0f} s{by})"
+        reserve_s = self.reserve_s()
+        for share in self._shares():
+            if share.spent + reserve_s * share.per_s >= share.most:
+                return f"what is left of {share.name} is for the race, the final training and the test"
         return ""
+
+    def _shares(self) -> Iterator[_Share]:
+        """What is limited."""
+        may, spent = self._settings.spending, self._spent
+        if math.isfinite(may.wall_s):
+            yield _Share(f"budget.wall={may.wall_s:g}s", may.wall_s, spent.wall_s(), 1.0)
+        if math.isinf(may.device_h) and math.isinf(may.money):
+            return
+        used, living = spent.device_s(), spent.living()
+        if math.isfinite(may.device_h):
+            hours, workers = math.fsum(used.values()) / HOUR_S, sum(living.values())
+            yield _Share(f"budget.device_hours={may.device_h:g}", may.device_h, hours, workers / HOUR_S)
+        if math.isfinite(may.money) and may.prices is not None:
+            yield _Share(f"budget.money={may.money:g}", may.money, may.prices.cost(used), may.prices.cost(living))
 
     def _count(self, number: int, seen: int) -> None:
         before, now_s = self._told.get(number, _Told(self._began_s)), self._spent_s()

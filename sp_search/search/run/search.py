@@ -6,27 +6,21 @@ Killed at any moment and started again, it goes on from what the study and the s
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+from contextlib import contextmanager
 from typing import Any
 
 import optuna
-import ray
 from optuna.trial import FrozenTrial
-from ray import cloudpickle
-from ray.exceptions import ActorDiedError, RayError
 
-from sp_search import errors
-from sp_search.errors import ConfigError, StudyError, UserError
+from sp_search.errors import StudyError
 from sp_search.search.base.callbacks import Observer, Observers
 from sp_search.search.base.protocol import VALID
 from sp_search.search.base.result import Keep
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.cluster.nodes import check_folder, room_now
+from sp_search.search.cluster.nodes import kind_of
 from sp_search.search.cluster.session import ray_session
 from sp_search.search.run.answers import (
     RivalMember,
@@ -37,26 +31,21 @@ from sp_search.search.run.answers import (
     smallest_answer,
     trained_states,
 )
+from sp_search.search.run.crew import wait_for_workers, workers_of
 from sp_search.search.run.finished import Finished, write_summary
-from sp_search.search.run.limits import SearchLimits
+from sp_search.search.run.limits import SearchLimits, Spent
 from sp_search.search.run.race import race
-from sp_search.search.run.seed_runs import final_run, train_runs
+from sp_search.search.run.seed_runs import final_runs, train_runs
 from sp_search.search.run.time_spent import TimeSpent
 from sp_search.search.study.study import OpenStudy, StudyIdentity
 from sp_search.search.study.trials import FINISHED, counts, failures, past_reports, was_cut_short
 from sp_search.search.tune.controller import run_trials
 from sp_search.search.tune.optuna_searcher import StudySearcher
 from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
-from sp_search.search.workers.course import recorded
-from sp_search.search.workers.fleet import Fleet
+from sp_search.search.workers.device_time import DeviceTime
 from sp_search.search.workers.slots import SlotPool
-from sp_search.search.workers.trainer import Trainer, TrainerFactory, build_trainer
-from sp_search.search.workers.worker import Worker
+from sp_search.search.workers.trainer import TrainerFactory
 
-SAVE_S = 5.0
-"""How long a search that was asked to stop waits for its trials to be saved."""
-
-WORKER_START_S = 600.0
 CLOSE_S, STOPPED_CLOSE_S = 20.0, 1.0
 """How long a search waits for MLflow at its end, and where it was asked to stop; `sp-search sync` sends the rest."""
 
@@ -101,13 +90,14 @@ def run_search(
         StudyError: no trial reached its full budget, or a worker is gone for good.
         KeyboardInterrupt: interrupted or terminated; the same command goes on from there.
     """
-    study, spent = opened.study, TimeSpent(opened.study)
-    limits = SearchLimits(settings, spent.wall_s, study)
+    study, device_time = opened.study, DeviceTime(kind_of)
+    spent = TimeSpent(study, device_now=lambda: device_time.seconds)
+    limits = SearchLimits(settings, Spent(spent.wall_s, spent.device_s, lambda: device_time.living), study)
     listeners = Observers([*observers, spent, limits])
     with (
         _begun(settings, identity, study, listeners),
         ray_session(settings.ray_address, math.ceil(settings.workers * settings.cpus_per_worker)),
-        _workers(settings, make_trainer, shared) as fleet,
+        workers_of(settings, make_trainer, shared, device_time) as fleet,
     ):
         slots, scheduler = SlotPool(fleet, settings.slots), scheduler_of(settings, study, limits)
         why_over = limits.why_over
@@ -115,8 +105,7 @@ def run_search(
         wait_for_workers(settings, slots.workers)
         run_trials(searcher, scheduler, slots, settings, why_over)
         best = race(study, space, settings, slots, listeners)
-        finals = [final_run(best, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
-        train_runs(finals, study, space, settings, slots, listeners)
+        train_runs(final_runs(best, settings), study, space, settings, slots, listeners)
         finished = _finished(study, best, settings, slots, rivals)
         engine_s, worker_s = map(sum, zip(*slots.all_of([w.time_share.remote() for w in slots.workers]), strict=True))
         summary = _summary(settings, identity, study, finished, limits.reason) | spent.total(engine_s, worker_s)
@@ -148,79 +137,10 @@ def _begun(
         sys.setswitchinterval(before)
 
 
-@contextmanager
-def _workers(settings: SearchSettings, make_trainer: TrainerFactory, shared: Any) -> Iterator[Fleet]:
-    """The workers of a search, gone when it ends: their devices are free for the next one of this process."""
-    if settings.ray_address is not None:
-        check_folder(settings.folder)
-    here = ray.put(shared)  # as long as this name holds it
-    make = partial(build_trainer, make_trainer, cloudpickle.dumps(here))
-    start = partial(start_worker, settings, partial(recorded, make, settings.courses))
-    room = partial(room_now, settings.cpus_per_worker, settings.gpus_per_worker)
-    workers = [start() for _ in range(settings.workers)]
-    fleet = Fleet(workers, start, room if settings.ray_address is not None else None, settings.most_workers)
-    try:
-        yield fleet
-    except BaseException:
-        _save_all(list(fleet.members.values()))
-        raise
-    finally:
-        fleet.close()
-
-
-def _save_all(workers: Sequence[Any]) -> None:
-    """Save all live trials of a search that ends early, as far as there is time."""
-    with suppress(RayError):
-        ray.wait([w.save_now.remote() for w in workers], num_returns=len(workers), timeout=SAVE_S)
-
-
-def start_worker(settings: SearchSettings, make_trainer: Callable[[], Trainer]) -> Any:
-    """An actor for a device, soon ready; started again by Ray when lost, and asked again what it had been asked."""
-    actor = ray.remote(Worker).options(
-        num_cpus=settings.cpus_per_worker,
-        num_gpus=settings.gpus_per_worker,
-        max_restarts=-1,
-        max_task_retries=-1,
-        max_concurrency=4 * settings.slots + 4,
-        scheduling_strategy="SPREAD",
-    )
-    return actor.remote(make_trainer, settings.save_every_s)
-
-
-def wait_for_workers(settings: SearchSettings, workers: Sequence[Any]) -> None:
-    """Return when all have made their packs.
-
-    Raises:
-        ConfigError: some don't even start in ten minutes, as where others hold the cluster.
-        UserError: a user's mistake was found while a worker was made.
-    """
-    asked = [worker.time_share.remote() for worker in workers]
-    ready, late = ray.wait(asked, num_returns=len(asked), timeout=WORKER_START_S)
-    try:
-        ray.get(ready)
-    except ActorDiedError as error:
-        raise _mistake_in(str(error)) or error from error
-    if late:
-        raise ConfigError(
-            f"cluster: expected {len(asked)} workers of {settings.cpus_per_worker:g} CPUs and "
-            f"{settings.gpus_per_worker:g} GPUs within {WORKER_START_S:.0f} s, got {len(ready)}; "
-            f"`ray status` says who holds the rest; wait for them, or ask for fewer with cluster.workers="
-        )
-
-
-def _mistake_in(text: str) -> UserError | None:
-    """The user's mistake that ended a worker; None if it was something else. Ray keeps the text of an error alone."""
-    found = re.findall(rf"^{re.escape(UserError.__module__)}\.(\w+): (.*)$", text, flags=re.MULTILINE)
-    name, message = found[-1] if found else ("", "")
-    kind = getattr(errors, name, None)
-    return kind(message) if isinstance(kind, type) and issubclass(kind, UserError) else None
-
-
-def finished_as(settings: SearchSettings) -> dict[str, int]:
+def finished_as(settings: SearchSettings) -> dict[str, Any]:
     """How large a search is that comes to its end."""
     sizes = ("trials", "confirm_top", "confirm_seeds", "final_seeds", "final_budget", "most_members", "smallest")
-    limits = {"wall_s": settings.wall_s if math.isfinite(settings.wall_s) else None, "flat": settings.flat}
-    return {name: getattr(settings, name) for name in sizes} | limits
+    return {name: getattr(settings, name) for name in sizes} | settings.spending.to_json()
 
 
 def is_finished(study: optuna.Study, settings: SearchSettings) -> bool:

@@ -82,6 +82,11 @@ def final_run(trial: FrozenTrial, repeat: int, settings: SearchSettings) -> Seed
     return SeedRun("final", trial.number, repeat, trial.user_attrs[PARAMS], seed, settings.final_budget)
 
 
+def final_runs(trial: FrozenTrial, settings: SearchSettings) -> list[SeedRun]:
+    """A setting's whole final training."""
+    return [final_run(trial, repeat, settings) for repeat in range(1, settings.final_seeds + 1)]
+
+
 def train_runs(
     runs: Sequence[SeedRun],
     study: optuna.Study,

@@ -1,6 +1,6 @@
 """How long a study was searched, over all of its starts: an observer that keeps it in the study.
 
-A killed search loses the seconds since the last report alone, and what its workers had not told.
+A killed search loses the seconds since the last report alone, and what its workers had not told of the engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import optuna
 from sp_search.types import Params, Report
 
 SPENT = "spent"
-"""The study's attribute: seconds of all starts (wall_s), of workers in the engine (trial_s) and alive (worker_s)."""
+"""The study's attribute, in seconds of all starts: on the clock (wall_s); of workers in the engine (trial_s) and
+alive meanwhile (worker_s), as they told at the end; of all that lived, by the kind of their node (device_s).
+"""
 
 EVERY_S = 10.0
 
@@ -23,22 +25,43 @@ EVERY_S = 10.0
 class TimeSpent:
     """Adds this start's time to that of the starts before."""
 
-    def __init__(self, study: optuna.Study, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin to count."""
-        self._study, self._clock = study, clock
-        self._before = {"wall_s": 0.0, "trial_s": 0.0, "worker_s": 0.0} | study.user_attrs.get(SPENT, {})
+    def __init__(
+        self,
+        study: optuna.Study,
+        clock: Callable[[], float] = time.monotonic,
+        device_now: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
+        """Begin to count.
+
+        Args:
+            study: keeps it.
+            clock: seconds.
+            device_now: seconds of the workers of this start, by the kind of their node.
+        """
+        self._study, self._clock, self._device_now = study, clock, device_now
+        self._before: dict[str, Any] = {"wall_s": 0.0, "trial_s": 0.0, "worker_s": 0.0, "device_s": {}}
+        self._before |= study.user_attrs.get(SPENT, {})
         self._began = clock()
         self._kept_at = self._began
 
-    def total(self, engine_s: float, worker_s: float) -> dict[str, float]:
+    def total(self, engine_s: float, worker_s: float) -> dict[str, Any]:
         """What a summary says, given what workers tell of this start."""
         spent = self._spent(engine_s, worker_s)
-        share = spent["trial_s"] / max(spent.pop("worker_s"), 1e-9)
-        return {name: round(seconds, 3) for name, seconds in spent.items()} | {"engine_share": round(share, 4)}
+        return {
+            "wall_s": round(spent["wall_s"], 3),
+            "trial_s": round(spent["trial_s"], 3),
+            "device_s": {kind: round(seconds, 3) for kind, seconds in spent["device_s"].items()},
+            "engine_share": round(spent["trial_s"] / max(spent["worker_s"], 1e-9), 4),
+        }
 
     def wall_s(self) -> float:
         """Seconds of all starts until now."""
-        return self._spent(0.0, 0.0)["wall_s"]
+        return float(self._before["wall_s"] + self._clock() - self._began)
+
+    def device_s(self) -> Mapping[str, float]:
+        """Seconds of the workers of all starts until now, by the kind of their node."""
+        before, now = self._before["device_s"], self._device_now()
+        return {kind: before.get(kind, 0.0) + now.get(kind, 0.0) for kind in {**before, **now}}
 
     def keep(self, engine_s: float = 0.0, worker_s: float = 0.0) -> None:
         """Write it into the study."""
@@ -78,6 +101,10 @@ class TimeSpent:
     def close(self, timeout_s: float) -> None:
         """Nothing to keep: the last that was kept is at most some seconds old."""
 
-    def _spent(self, engine_s: float, worker_s: float) -> dict[str, float]:
-        now = {"wall_s": self._clock() - self._began, "trial_s": engine_s, "worker_s": worker_s}
-        return {name: self._before[name] + seconds for name, seconds in now.items()}
+    def _spent(self, engine_s: float, worker_s: float) -> dict[str, Any]:
+        return {
+            "wall_s": self.wall_s(),
+            "trial_s": self._before["trial_s"] + engine_s,
+            "worker_s": self._before["worker_s"] + worker_s,
+            "device_s": dict(self.device_s()),
+        }

@@ -101,7 +101,7 @@ class StudySearcher(Searcher):
         if len(self._running) >= self._most_live():
             return None
         if self._why_over():
-            self._waiting.clear()  # they stay as they are for a start with a larger budget
+            self._end_waiting()
         running = self._waiting.popleft() if self._waiting else self._asked()
         if running is None:
             return None if self._running else Searcher.FINISHED  # a running trial may still need a retry
@@ -151,6 +151,17 @@ class StudySearcher(Searcher):
             self._waiting.append(running)
         else:
             self._recorder.ended(running, TrialState.FAIL, reason)
+
+    def _end_waiting(self) -> None:
+        """End those that wait to go on, as live trials end when the search is over, at their last reports.
+
+        One that never reported stays as it is, for a start that may spend more: nothing is known of it.
+        """
+        for running in self._waiting:
+            if running.reported:
+                self._announce(running)
+                self._recorder.ended(running, TrialState.PRUNED, OVER)
+        self._waiting.clear()
 
     def _reason(self, number: int, error: BaseException) -> str:
         """The exception of a run in one line, with the file of its traceback."""

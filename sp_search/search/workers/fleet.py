@@ -13,6 +13,7 @@ from typing import Any
 import ray
 
 from sp_search.message import say
+from sp_search.search.workers.device_time import DeviceTime
 from sp_search.search.workers.watchdog import Tell, Watchdog
 
 FOLLOW_S = 5.0
@@ -33,6 +34,7 @@ class Fleet:
         most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
         tell: Tell = say,
+        device_time: DeviceTime | None = None,
     ) -> None:
         """Begin with these workers.
 
@@ -43,6 +45,7 @@ class Fleet:
             most: workers at most; None = as many as fit.
             clock: seconds.
             tell: takes a line on a worker that comes or goes.
+            device_time: is told now and then which workers live.
         """
         self._start, self._room, self._most = start, room, most
         self._clock, self._tell = clock, tell
@@ -50,7 +53,7 @@ class Fleet:
         self._coming: dict[int, tuple[Any, Any]] = {}  # number -> the actor, and a reference that is ready when it is
         self._next_number, self._follow_at = len(workers), clock() + FOLLOW_S
         self._nodes: Collection[str] = ()
-        self._watchdog = Watchdog(clock, tell)
+        self._watchdog, self._device_time = Watchdog(clock, tell), device_time
         for number, worker in self._members.items():
             self._watchdog.watch(number, worker)
 
@@ -69,6 +72,8 @@ class Fleet:
             self._follow_at = self._clock() + FOLLOW_S
             self._follow(self._room, self._start)
         self._watchdog.check()
+        if self._device_time is not None and self._device_time.is_due:
+            self._device_time.count([node for n in self._members if (node := self._watchdog.node_of(n))])
 
     def close(self) -> None:
         """End all workers."""

@@ -55,8 +55,8 @@ def test_the_last_line_of_a_search_is_the_path_of_its_summary(searched):
 
 def test_the_summary_has_what_the_contract_names(summary):
     assert set(summary) == {
-        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "engine_share", "baseline", "metric",
-        "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals", "ended_early",
+        "study", "task", "lm", "data", "trials", "best", "wall_s", "trial_s", "device_s", "engine_share", "baseline",
+        "metric", "mlflow_run_id", "failures", "answers", "setting", "parts", "other_rivals", "ended_early",
     }  # fmt: skip
     assert set(summary["best"]) == BEST
     assert set(summary["trials"]) == {"complete", "pruned", "failed"}

@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from sp_search.cli.commands.search import following
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.wiring.factories import own_device, recipe_of, recipe_of_study, wall_limit
+from sp_search.cli.wiring.factories import own_device, recipe_of, recipe_of_study, spending
 from sp_search.config import Settings
 from sp_search.errors import ConfigError, StudyError
-from sp_search.search.run.limits import SearchLimits
-from tests.search.searches import settings
+from sp_search.prices import Prices
+from sp_search.search.base.spending import Spending
 
 IDENTITY = {"task": "keyword", "lm": "demo", "data": "demo"}
 BEGUN = {
@@ -61,17 +60,22 @@ def test_a_gpu_that_is_missing_is_refused_where_this_machine_makes_the_units(mon
     assert own_device(load_settings(["engine.device=cpu"], Settings)) == "cpu"
 
 
-def test_the_setting_that_a_limit_of_time_comes_from_is_named(tmp_path):
-    seconds, limit = wall_limit(load_settings(["budget.device_hours=8", "cluster.workers=2"], Settings))
-    limits = SearchLimits(settings(tmp_path, wall_s=seconds, limit=limit), lambda: seconds)
-    assert limits.why_over().endswith("(budget of 14,400 s, by budget.device_hours=8 for 2 workers)")
-
-
 @pytest.mark.parametrize(
-    ("words", "most"),
-    [(["budget.wall=1h"], None), (["budget.device_hours=8"], 3), (["budget.money=8", "budget.rate=1"], 3)],
+    ("words", "limits"),
+    [
+        ([], Spending()),
+        (["budget.wall=2h"], Spending(wall_s=7200)),
+        (["budget.wall=1h30m"], Spending(wall_s=5400)),
+        (["budget.wall=90m"], Spending(wall_s=5400)),
+        (["budget.wall=45s"], Spending(wall_s=45)),
+        (["budget.wall=1.5h"], Spending(wall_s=5400)),
+        (["budget.device_hours=3", "budget.flat=7"], Spending(device_h=3.0, flat=7)),
+        (["budget.money=6", "budget.rate=2"], Spending(money=6.0, prices=Prices({"other": 2.0}))),
+        (
+            ["budget.money=6", "budget.rate={A100: 3, other: 0.5}"],
+            Spending(money=6.0, prices=Prices({"A100": 3.0, "other": 0.5})),
+        ),
+    ],
 )
-def test_nodes_that_join_bring_no_workers_where_these_would_spend_more_than_the_budget(tmp_path, words, most):
-    sized, told = settings(tmp_path, workers=3, most_workers=3, ray_address="auto"), []
-    assert following(load_settings(words, Settings), sized, told.append).most_workers == most
-    assert [line.partition(":")[0] for line in told] == ["at most 3 workers"] * (most is not None)
+def test_what_a_search_may_spend_is_as_the_settings_say(words, limits):
+    assert spending(load_settings(words, Settings)) == limits

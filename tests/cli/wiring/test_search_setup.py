@@ -8,7 +8,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sp_search.cli.settings.compose import load_settings
-from sp_search.cli.wiring.factories import is_limited_by_workers, wall_limit
 from sp_search.cli.wiring.places import check_places
 from sp_search.cli.wiring.search_setup import prepare_search, resolved_dtype
 from sp_search.cli.wiring.worker_sizes import check_workers
@@ -255,23 +254,3 @@ def test_any_space_is_read_or_refused_in_one_line(raw):
         for value in r.values:
             assert LIMITS[r.name].fault(value) == ""
             assert not isinstance(value, float) or math.isfinite(value)
-
-
-@pytest.mark.parametrize(
-    ("words", "seconds", "limit"),
-    [
-        ([], math.inf, ""),
-        (["budget.wall=2h"], 7200, "budget.wall=2h"),
-        (["budget.wall=1h30m"], 5400, "budget.wall=1h30m"),
-        (["budget.wall=90m"], 5400, "budget.wall=90m"),
-        (["budget.wall=45s"], 45, "budget.wall=45s"),
-        (["budget.wall=1.5h"], 5400, "budget.wall=1.5h"),
-        (["budget.device_hours=3"], 5400, "budget.device_hours=3 for 2 workers"),
-        (["budget.money=6", "budget.rate=2"], 5400, "budget.money=6 for 2 workers"),
-        (["budget.wall=1h", "budget.device_hours=3"], 3600, "budget.wall=1h"),
-    ],
-)
-def test_the_tightest_limit_counts_and_is_named(words, seconds, limit):
-    config = load_settings(["task=intent", "cluster.workers=2", *words], Settings)
-    assert wall_limit(config) == (seconds, limit)
-    assert is_limited_by_workers(config) is ("workers" in limit or "budget.device_hours=3" in words)

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.search.cluster.nodes import Node, Share, check_folder, look_at, nodes, share
+from sp_search.search.cluster.nodes import Node, Share, check_folder, kind_of, look_at, nodes, share
 from sp_search.search.cluster.session import ray_session
 
 
@@ -77,3 +77,21 @@ def test_no_cluster_is_one_line_that_says_so():
         ray_session("127.0.0.1:9", 0),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        ({}, "cpu"),
+        ({"ray.io/accelerator-type": "A100"}, "A100"),
+        ({"ray.io/accelerator-type": "A100", "ray.io/node-group": "spot-gpus"}, "spot-gpus"),
+        ({"ray.io/accelerator-type": "", "ray.io/node-group": "small"}, "small"),
+    ],
+)
+def test_the_kind_of_a_node_is_its_group_or_its_accelerator(monkeypatch, labels, kind):
+    node = {"NodeID": f"of {kind}", "NodeManagerAddress": "10.0.0.1", "Resources": {"CPU": 4.0}, "Alive": True}
+    monkeypatch.setattr("ray.nodes", lambda: [node | {"Labels": labels}])
+    assert kind_of(f"of {kind}") == kind
+    monkeypatch.setattr("ray.nodes", list)
+    assert kind_of(f"of {kind}") == kind, "also when it has left"
+    assert kind_of("never seen") == "cpu"

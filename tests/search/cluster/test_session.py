@@ -149,8 +149,8 @@ def test_processes_of_ray_end_with_it_and_those_of_other_threads_live_on(monkeyp
     started = []
 
     def init(*_, **__):
-        for words in (["sleep", "60"], ["ray::Worker", "60"], ["bash", "-c", "sleep 60; : /tmp/ray/session_1/x"]):
-            started.append(subprocess.Popen(words, executable=shutil.which(words[0]) or shutil.which("sleep")))
+        for name in ("sleep", "ray::Worker", "/tmp/ray/session_1/x"):
+            started.append(subprocess.Popen([name, "60"], executable=shutil.which("sleep")))
 
     monkeypatch.setattr(ray, "init", init)
     try:

@@ -1,6 +1,6 @@
 """A search that goes on asks a scheduler that has seen what earlier starts reported."""
 
-from sp_search.search.run.limits import SearchLimits
+from sp_search.search.run.limits import SearchLimits, Spent
 from sp_search.search.run.search import scheduler_of
 from sp_search.search.study.trials import REPORTS
 from tests.search.searches import new_study, settings
@@ -12,6 +12,6 @@ def test_reports_of_earlier_starts_are_in_the_rungs(tmp_path):
         trial = study.ask()
         trial.set_user_attr(REPORTS, {str(of_search.grace): [number, 0]})
         trial.report(value, of_search.grace)
-    scheduler = scheduler_of(of_search, study, SearchLimits(of_search, lambda: 0.0))
+    scheduler = scheduler_of(of_search, study, SearchLimits(of_search, Spent(lambda: 0.0)))
     assert not scheduler.stopped(0)
     assert scheduler.stopped(3)

@@ -19,7 +19,7 @@ from ray.exceptions import ActorDiedError
 
 from sp_search.errors import ConfigError
 from sp_search.search.base.run_numbers import run_of
-from sp_search.search.run.search import start_worker
+from sp_search.search.run.crew import start_worker
 from sp_search.search.study.study import load_study
 from sp_search.search.study.trials import FINISHED
 from sp_search.search.workers import watchdog

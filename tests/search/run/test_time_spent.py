@@ -19,13 +19,19 @@ def clock():
 
 
 def test_starts_add_up(tmp_path, clock):
-    for seconds, engine, alive in ((30.0, 20.0, 25.0), (10.0, 8.0, 10.0)):
-        spent = TimeSpent(new_study(tmp_path), clock)
+    for seconds, engine, alive, devices in (
+        (30.0, 20.0, 25.0, {"cpu": 28.0}),
+        (10.0, 8.0, 10.0, {"cpu": 9.0, "A100": 4.0}),
+    ):
+        spent = TimeSpent(new_study(tmp_path), clock, lambda devices=devices: devices)
         clock.now += seconds
         spent.keep(engine, alive)
-    spent = TimeSpent(new_study(tmp_path), clock)
+    spent = TimeSpent(new_study(tmp_path), clock, lambda: {"A100": 1.5})
     clock.now += 2
-    assert spent.total(1.0, 5.0) == {"wall_s": 42.0, "trial_s": 29.0, "engine_share": 0.725}
+    assert spent.device_s() == {"cpu": 37.0, "A100": 5.5}
+    assert spent.total(1.0, 5.0) == {
+        "wall_s": 42.0, "trial_s": 29.0, "device_s": {"cpu": 37.0, "A100": 5.5}, "engine_share": 0.725,
+    }  # fmt: skip
 
 
 def test_a_killed_start_counts_up_to_its_last_report_but_for_seconds(tmp_path, clock):

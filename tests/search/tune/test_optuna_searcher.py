@@ -277,3 +277,17 @@ def test_a_search_that_is_over_asks_for_no_more_and_keeps_what_waits(tmp_path):
     assert waiting.state == TrialState.RUNNING, "a start with a larger budget goes on with it"
     assert [trial.number for trial in trials_to_confirm(search.study, 2)] == [0]
     assert was_cut_short(search.study, 2)
+
+
+def test_a_trial_that_a_stopped_search_left_ends_where_the_search_is_over_when_it_goes_on(tmp_path):
+    first = Search(tmp_path)
+    for name in ("a", "b"):
+        first.searcher.suggest(name)
+    first.report("a", 100, 0.4)
+    search = Search(tmp_path)
+    search.searcher._why_over = lambda: "enough"
+    assert search.searcher.suggest("c") == "FINISHED"
+    ended, waiting = search.study.trials
+    assert (ended.state, ended.user_attrs[REASON]) == (TrialState.PRUNED, OVER)
+    assert waiting.state == TrialState.RUNNING, "nothing is known of it: a start that may spend more goes on with it"
+    assert [event[:2] for event in search.heard.events] == [("started", 0), ("finished", 0)]

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 
+from sp_search.search.workers.device_time import DeviceTime
 from sp_search.search.workers.fleet import FOLLOW_S, Fleet
 from sp_search.search.workers.pulse import Pulse
 
@@ -118,3 +119,19 @@ def test_at_the_end_all_are_killed_those_that_are_starting_too(cluster):
     follow(fleet, cluster)
     fleet.close()
     assert [one.is_killed for one in (*workers, *cluster.started)] == [True, True]
+
+
+def test_the_time_of_workers_is_counted_by_the_kind_of_their_node_also_of_those_let_go(cluster):
+    device_time = DeviceTime({"a": "cpu", "b": "A100"}.__getitem__, lambda: cluster.now_s)
+    fleet = Fleet(
+        [Actor("a"), Actor("b"), Actor("b")], cluster.start, cluster.room, None, lambda: cluster.now_s,
+        cluster.told.append, device_time,
+    )  # fmt: skip
+    cluster.fitting = 3
+    follow(fleet, cluster)
+    assert device_time.living == {"cpu": 1, "A100": 2}
+    cluster.fitting, cluster.nodes = 1, {"a"}
+    follow(fleet, cluster)
+    assert device_time.living == {"cpu": 1}, "the node of two of them has left"
+    follow(fleet, cluster)
+    assert device_time.seconds == {"cpu": 2 * FOLLOW_S, "A100": 2 * FOLLOW_S}
