@@ -19,7 +19,7 @@ from sp_search.search.run.race import rounds, survivors
 class RaceResult:
     """Means over all races drawn."""
 
-    behind: float  # standard errors after which a setting leaves
+    behind: float | None  # standard errors after which a setting leaves; None = one round decides
     test: float  # the metric on test of the setting that wins, mean of all its recorded runs
     test_of_all: float  # the same of the setting that all runs choose
     wrong: float  # share of races that choose another setting than all runs do
@@ -27,7 +27,7 @@ class RaceResult:
 
 
 def race_results(
-    runs: Mapping[int, Sequence[Curve]], *, settings: int, seeds: int, races: int, behind: Sequence[float]
+    runs: Mapping[int, Sequence[Curve]], *, settings: int, seeds: int, races: int, behind: Sequence[float | None]
 ) -> list[RaceResult]:
     """Draw races, the same for every threshold.
 
@@ -36,7 +36,7 @@ def race_results(
         settings: in a race.
         seeds: runs of each setting at most.
         races: how many are drawn.
-        behind: thresholds, in standard errors.
+        behind: thresholds, in standard errors; None is one round, behind which nobody is run again.
     """
     enough = {number: of_setting for number, of_setting in runs.items() if len(of_setting) >= seeds}
     test = {number: float(np.mean([run.test or 0.0 for run in of_setting])) for number, of_setting in enough.items()}
@@ -51,10 +51,12 @@ def race_results(
     return [_result(drawn, test, threshold) for threshold in behind]
 
 
-def _result(drawn: Sequence[Mapping[int, Sequence[Curve]]], test: Mapping[int, float], behind: float) -> RaceResult:
+def _result(
+    drawn: Sequence[Mapping[int, Sequence[Curve]]], test: Mapping[int, float], behind: float | None
+) -> RaceResult:
     chosen, by_all, made = [], [], []
     for race in drawn:
-        winner, count = _raced(race, behind)
+        winner, count = _after_one_round(race) if behind is None else _raced(race, behind)
         chosen.append(winner)
         by_all.append(max(race, key=lambda number: float(np.mean([run.tally.value for run in race[number]]))))
         made.append(count / sum(map(len, race.values())))
@@ -65,6 +67,11 @@ def _result(drawn: Sequence[Mapping[int, Sequence[Curve]]], test: Mapping[int, f
         wrong=float(np.mean([one != other for one, other in zip(chosen, by_all, strict=True)])),
         runs=float(np.mean(made)),
     )
+
+
+def _after_one_round(race: Mapping[int, Sequence[Curve]]) -> tuple[int, int]:
+    """The winner by one fresh run of each setting and one more, which stands for the trial of the search."""
+    return max(race, key=lambda number: sum(run.tally.value for run in race[number][:2])), len(race)
 
 
 def _raced(race: Mapping[int, Sequence[Curve]], behind: float) -> tuple[int, int]:

@@ -40,8 +40,11 @@ RECORDED = Path(str(files("sp_search.bench.strategies"))) / "recorded"
 MOMENTS = 24
 """Numbers of utterances at which searches are compared, evenly spaced."""
 
-BEHIND = (0.5, 1.0, 1.5, 2.0, 3.0)
-"""Thresholds of the race, in standard errors."""
+BEHIND = (None, 0.5, 1.0, 1.5, 2.0, 3.0)
+"""Thresholds of the race, in standard errors; None = one round decides."""
+
+RACED = 3
+"""Seeds of a setting that is in a race, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,13 +153,14 @@ def _line(name: str, course: Course, random: Course) -> dict[str, Any]:
 def _race_lines(config: BenchStrategiesSettings, curves: list[Curve]) -> Iterator[dict[str, Any]]:
     confirm = config.schedule.confirm
     runs = by_setting(curve for curve in curves if curve.valid is not None and curve.test is not None)
-    enough = sum(len(of_setting) >= confirm.seeds for of_setting in runs.values())
+    enough = sum(len(of_setting) >= RACED for of_setting in runs.values())
     if enough < confirm.top:
         say(
-            f"race: expected {confirm.top} settings or more of {confirm.seeds} seeds, got {enough}; bench curves "
-            f"repeats={confirm.seeds} records them"
+            f"race: expected {confirm.top} settings or more of {RACED} seeds, got {enough}; bench curves "
+            f"repeats={RACED} records them"
         )
         return
-    sizes = {"settings": confirm.top, "seeds": confirm.seeds, "races": config.races}
+    sizes = {"settings": confirm.top, "seeds": RACED, "races": config.races}
     for result in race_results(runs, **sizes, behind=BEHIND):
-        yield {"race": sizes, **{name: round(value, 4) for name, value in asdict(result).items()}}
+        figures = {name: value if value is None else round(value, 4) for name, value in asdict(result).items()}
+        yield {"race": sizes, **figures}

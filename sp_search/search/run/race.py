@@ -2,7 +2,9 @@
 
 In the first round each setting gets a run under one fresh seed, in the second those that are left get all others at
 once: runs side by side share passes. Behind a round a setting leaves when it is worse than the best one on valid by
-more than `BEHIND` standard errors, paired over utterances. In shapes, N is the number of utterances of valid.
+more than `BEHIND` standard errors, paired over utterances. The trial that the search made of a setting counts beside
+its fresh runs: it is one more seed that costs nothing, lucky though it may have been. In shapes, N is the number of
+utterances of valid.
 """
 
 from __future__ import annotations
@@ -12,16 +14,18 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from sp_search.errors import StudyError
 from sp_search.metrics.tally import Tally
 from sp_search.search.base.callbacks import Observers
+from sp_search.search.base.protocol import TrialRequest
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.base.space import Space
-from sp_search.search.run.seed_runs import SeedRun, confirm_run, train_runs
-from sp_search.search.study.trials import recorded_runs, trials_to_confirm
+from sp_search.search.run.seed_runs import confirm_run, train_runs
+from sp_search.search.study.trials import PARAMS, SEED, recorded_runs, trials_to_confirm
 from sp_search.search.workers.slots import SlotPool
+from sp_search.types import STATE_FILE
 
 BEHIND, ONE_STANDARD_ERROR = 1.5, 1.0
 """Standard errors: in the race, for which docs/performance.md has what other values come to; and elsewhere."""
@@ -47,10 +51,12 @@ def race(
         StudyError: no trial reached its full budget, or every run of a round failed.
     """
     left = {trial.number: trial for trial in trials_to_confirm(study, settings.confirm_top)}
-    tallies: dict[int, list[Tally]] = {number: [] for number in left}
+    if len(left) == 1 and settings.final_seeds:
+        return next(iter(left.values()))  # the final training has fresh seeds of its own
+    tallies = _as_searched(left, settings, slots)
     for number, repeats in enumerate(rounds(settings.confirm_seeds), start=1):
         if len(left) == 1 and settings.final_seeds:
-            break  # the final training has fresh seeds of its own
+            break
         runs = [confirm_run(trial, repeat, settings) for trial in left.values() for repeat in repeats]
         train_runs(runs, study, space, settings, slots, observers)
         done = recorded_runs(study, "confirm")
@@ -59,10 +65,10 @@ def race(
             raise StudyError(
                 f"study {study.study_name}: expected a confirm run of round {number} to end, none did; run it again"
             )
-        for run, tally in zip(ended, _measured(ended, settings, slots), strict=True):
+        for run, tally in zip(ended, _measured([run.request(settings) for run in ended], slots), strict=True):
             tallies[run.of_trial].append(tally)
         left = {n: left[n] for n in survivors({run.of_trial: tallies[run.of_trial] for run in ended}, BEHIND)}
-    return max(left.values(), key=lambda trial: _mean(tallies[trial.number]) if tallies[trial.number] else 0.0)
+    return max(left.values(), key=lambda trial: _mean(tallies[trial.number]))
 
 
 def rounds(seeds: int) -> list[range]:
@@ -89,12 +95,23 @@ def survivors(tallies: Mapping[int, Sequence[Tally]], behind: float = ONE_STANDA
     return kept
 
 
-def _measured(runs: Sequence[SeedRun], settings: SearchSettings, slots: SlotPool) -> list[Tally]:
-    """What each run comes to on valid, utterance by utterance."""
+def _as_searched(
+    trials: Mapping[int, FrozenTrial], settings: SearchSettings, slots: SlotPool
+) -> dict[int, list[Tally]]:
+    """What the trials themselves came to, as far as they reached their full budget and their states are there."""
+    requests = {
+        number: settings.request(number, trial.user_attrs[PARAMS], trial.user_attrs[SEED])
+        for number, trial in trials.items()
+        if trial.state == TrialState.COMPLETE and (settings.trial_folder(number) / STATE_FILE).exists()
+    }
+    found = dict(zip(requests, _measured(list(requests.values()), slots), strict=True))
+    return {number: [found[number]] if number in found else [] for number in trials}
+
+
+def _measured(requests: Sequence[TrialRequest], slots: SlotPool) -> list[Tally]:
+    """What each comes to on valid, utterance by utterance."""
     workers = slots.workers
-    asked = [
-        workers[i % len(workers)].answer.remote([(run.request(settings), 1.0)], "valid") for i, run in enumerate(runs)
-    ]
+    asked = [workers[i % len(workers)].answer.remote([(one, 1.0)], "valid") for i, one in enumerate(requests)]
     return [found["tally"] for found, _ in slots.all_of(asked)]
 
 

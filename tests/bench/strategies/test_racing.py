@@ -37,3 +37,11 @@ def test_a_higher_threshold_lets_more_stay_and_settings_of_too_few_seeds_are_lef
     strict, mild = race_results(of, settings=3, seeds=3, races=5, behind=[0.5, 9.0])
     assert strict.runs < mild.runs == 1.0
     assert [strict.test_of_all, mild.test_of_all] == pytest.approx([0.8, 0.8])
+
+
+def test_one_round_decides_by_a_fresh_run_and_the_trial_of_the_search():
+    """Of both runs of 0 some 90 and 60 of 100 utterances are right, of those of 1 some 80 and 80."""
+    of = {n: [runs(n, hits, n / 10)[0] for hits in found] for n, found in enumerate([(90, 60), (80, 80)])}
+    (found,) = race_results(of, settings=2, seeds=2, races=20, behind=[None])
+    assert (found.behind, found.wrong) == (None, 0.0)
+    assert [found.test, found.runs] == pytest.approx([0.1, 2 / 4])

@@ -34,11 +34,9 @@ def references():
 def test_a_comment_in_a_yaml_file_is_that_of_its_key_and_one_in_a_record_stands_in():
     found = yaml_comments("schedule/default.yaml", "schedule.")
     assert found["schedule.grace"] == "training utterances before the first rung, where weak trials stop"
-    assert found["schedule.confirm"].startswith(
-        "the best settings are trained again with new seeds, first one run of each"
-    )
-    assert (
-        found["schedule.confirm.seeds"] == "runs of a setting; one that is clearly worse after the first gets no more"
+    assert found["schedule.confirm"] == "the best settings are trained again with new seeds"
+    assert found["schedule.confirm.seeds"].startswith(
+        "runs of a setting; of more than one, a setting that is clearly "
     )
     assert yaml_comments("task/intent.yaml", "task.")["task.answer_format"].startswith(
         "each label is one symbol of an answer; "

@@ -9,9 +9,10 @@ from sp_search.errors import StudyError
 from sp_search.metrics.tally import Tally
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.run.race import race, survivors
-from sp_search.search.study.trials import recorded_runs
+from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
+from sp_search.types import STATE_FILE
 from tests.search.run.test_seed_runs import FewSeats
-from tests.search.searches import lr_space, settings, study_of_three
+from tests.search.searches import lr_space, new_study, settings, study_of_three
 
 
 def hits(text):
@@ -57,6 +58,9 @@ class Workers:
     def remote(self, members, split):
         ((request, share),) = members
         assert (share, split) == (1.0, "valid")
+        if request.number < 1_000_000:
+            self.asked.append((request.number, "trial", request.seed))
+            return {"tally": hits(self.table[request.number][-1])}, []
         trial, repeat = divmod(request.number - 1_000_000, 1000)
         self.asked.append((trial, repeat))
         return {"tally": hits(self.table[trial][repeat - 1])}, []
@@ -72,6 +76,26 @@ def raced(tmp_path, table, seats=None, **changes):
     return best.number, workers.asked, sorted(recorded_runs(study, "confirm"))
 
 
+def test_the_trial_of_the_search_counts_beside_the_fresh_run_where_its_state_is_there(tmp_path):
+    """0 is behind by its fresh run, and ahead with the trial; the state of 1 is gone, that of 2 speaks against it."""
+    study = new_study(tmp_path)
+    for number, value in enumerate((0.9, 0.8, 0.7)):
+        trial = study.ask()
+        trial.set_user_attr(PARAMS, {"lr": value})
+        trial.set_user_attr(SEED, 70 + number)
+        study.tell(trial, value)
+    for number in (0, 2):
+        folder = settings(tmp_path).trial_folder(number)
+        folder.mkdir(parents=True)
+        (folder / STATE_FILE).touch()
+    workers, slots = Workers({0: [FAIR, ALL], 1: [GOOD, ALL], 2: [ALL, BAD]}), FewSeats()
+    slots.workers = [workers]
+    config = settings(tmp_path, confirm_top=3, confirm_seeds=1, final_seeds=2)
+    assert race(study, lr_space(), config, slots, Observers([])).number == 0
+    assert workers.asked == [(0, "trial", 70), (2, "trial", 72), (0, 1), (1, 1), (2, 1)]
+
+
+ALL = "1111111111"
 GOOD, FAIR, BAD = "1111111100", "1111111010", "0000000011"
 
 
