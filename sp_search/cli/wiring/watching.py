@@ -59,9 +59,9 @@ def left_before(record: StudyRecord) -> Before:
         if trial.state in STATES:
             ended[STATES[trial.state]] = ended.get(STATES[trial.state], 0) + 1
     again = {trial.number: trial.last[0] if trial.last else 0 for trial in record.trials if trial.state == "running"}
-    full = [(trial.last[1], trial.number) for trial in record.trials if trial.state == "complete" and trial.last]
-    value, number = max(full, default=(None, None))
-    return Before(ended, again, value, "" if number is None else f"trial {number}")
+    last = [(trial.last[1], trial.last[0], trial.number) for trial in record.trials if trial.last]
+    best = [(value, f"trial {number}", seen) for value, seen, number in sorted(last)[-1:]]
+    return Before(ended, again, *best)
 
 
 def tracker_of(

@@ -53,8 +53,7 @@ class Before:
 
     ended: Mapping[str, int]  # trials by state: complete, pruned, failed
     again: Mapping[int, int]  # trials that were cut off and go on, with the utterances that they have seen
-    best: float | None = None  # of the metric that decides, at full budget
-    best_name: str = ""
+    best: tuple[float, str, int] | None = None  # of the metric that decides, whose it is, and utterances seen there
 
 
 @dataclass(frozen=True)
@@ -162,13 +161,13 @@ class SearchState:
 
     @property
     def best(self) -> tuple[float, str, int] | None:
-        """The best value so far, whose it is, and utterances seen; those of an earlier start are at full budget."""
+        """The best value so far, whose it is, and utterances seen, of earlier starts too."""
         known = self.before.best
         for run in self.best_three[:1]:
             seen, value = run.report or (0, 0.0)
-            if known is None or value >= known:
+            if known is None or value >= known[0]:
                 return value, f"trial {run.name}", seen
-        return None if known is None else (known, self.before.best_name, self.settings.budget)
+        return known
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -176,9 +175,9 @@ class SearchState:
         if self.best is None or self._valid is None:
             return None
         value, name, seen = self.best
-        budgets = {f"trial {run.name}": run.budget for run in self.best_three[:1]}  # one of an earlier start is whole
+        budgets = {f"trial {run.name}": run.budget for run in self.best_three[:1]}
         sample, whole = self._valid
-        return wilson(value, whole if seen >= budgets.get(name, seen) else sample)
+        return wilson(value, whole if seen >= budgets.get(name, self.settings.budget) else sample)
 
     @property
     def trained(self) -> int:

@@ -31,7 +31,10 @@ def going_on(settings: SearchSettings, before: Before) -> str:
     if not there and not before.again:
         return ""
     to_go = max(0, settings.trials - there - len(before.again))
-    best = "" if before.best is None else f"; best so far {before.best:.4f} ({before.best_name})"
+    best = ""
+    if before.best is not None:
+        value, name, seen = before.best
+        best = f"; best {value:.4f}, {name} at {seen:,}"
     return f"going on: {there} trials there, {len(before.again)} again, {to_go} to go{best}"
 
 

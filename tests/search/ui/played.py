@@ -63,9 +63,8 @@ def summary() -> dict:
 def main(phase: str) -> None:
     """Show one phase."""
     clock = Clock()
-    before = (
-        Before({"complete": 4, "pruned": 14}, {18: 1000, 19: 0}, 0.8125, "trial 9") if phase == "resumed" else None
-    )
+    left = Before({"complete": 4, "pruned": 14}, {18: 1000, 19: 0}, (0.8125, "trial 9", 16000))
+    before = left if phase == "resumed" else None
     made = settings(Path("/nowhere"), study="intent-demo", **SIZES)
     progress = Progress(made, before=before, valid=(512, 1200), clock=clock)
     progress.study_opened({})

@@ -40,7 +40,7 @@ def told(tmp_path):
 
 
 def test_a_search_tells_its_phase_its_trials_and_the_best(tmp_path, clock):
-    beating = begun(tmp_path, clock, Before({"complete": 1}, {}, 0.7, "trial 0"))
+    beating = begun(tmp_path, clock, Before({"complete": 1}, {}, (0.7, "trial 0", 1600)))
     assert (told(tmp_path)["how"], told(tmp_path)["phase"], told(tmp_path)["at"]) == ("running", "starting", 1000.0)
     for number, value in ((1, 0.5), (2, 0.8)):
         beating.trial_started(number, {"lr": 0.1}, SEARCH)

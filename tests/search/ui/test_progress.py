@@ -87,7 +87,7 @@ def test_a_confirm_run_goes_by_its_trial(shown):
 
 
 def test_a_program_gets_an_object_a_line(shown, clock):
-    progress, stream = shown(log="json", before=Before({"pruned": 2}, {5: 100}, 0.75, "trial 1"))
+    progress, stream = shown(log="json", before=Before({"pruned": 2}, {5: 100}, (0.75, "trial 1", 100)))
     play(progress)
     clock.now = HEARTBEAT_S
     progress.tick()
@@ -115,9 +115,9 @@ def test_quiet_shows_nothing(shown, clock):
 
 
 def test_a_search_that_goes_on_says_with_what(shown):
-    _, stream = shown(before=Before({"complete": 1, "pruned": 4}, {5: 100}, 0.75, "trial 1"))
+    _, stream = shown(before=Before({"complete": 1, "pruned": 4}, {5: 100}, (0.75, "trial 1", 1600)))
     assert stream.getvalue().splitlines()[1] == (
-        "going on: 5 trials there, 1 again, 2 to go; best so far 0.7500 (trial 1)"
+        "going on: 5 trials there, 1 again, 2 to go; best 0.7500, trial 1 at 1,600"
     )
 
 

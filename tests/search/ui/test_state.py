@@ -85,13 +85,14 @@ def test_what_an_earlier_start_has_trained_does_not_raise_the_rate(tmp_path, clo
 
 
 def test_the_best_of_an_earlier_start_stays_until_it_is_beaten(tmp_path, clock):
-    state = SearchState(settings(tmp_path), clock, Before({"complete": 1}, {}, 0.6, "trial 4"))
+    state = SearchState(settings(tmp_path), clock, Before({"pruned": 1}, {}, (0.6, "trial 4", 400)), valid=(100, 400))
+    assert state.interval == wilson(0.6, 100)
     state.started(5, {}, SEARCH)
     state.reported(5, report(400, 0.5))
-    assert state.best == (0.6, "trial 4", 1600)
+    assert state.best == (0.6, "trial 4", 400)
     state.reported(5, report(1600, 0.7))
     assert state.best == (0.7, "trial 5", 1600)
-    assert state.interval is None
+    assert state.interval == wilson(0.7, 400)
 
 
 def test_the_interval_is_of_as_many_utterances_as_were_measured(state):

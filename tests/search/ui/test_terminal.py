@@ -80,7 +80,7 @@ def test_an_interrupted_search_leaves_one_line(width, height):
 def test_a_search_that_goes_on_says_with_what(width, height):
     lines = captured("resumed", width, height, "18 of 24 trials ended")
     text = "\n".join(lines)
-    assert "going on: 18 trials there, 2 again, 4 to go; best so far 0.8125 (trial 9)" in text
+    assert "going on: 18 trials there, 2 again, 4 to go; best 0.8125, trial 9 at 16,000" in text
     assert "18 of 24 trials ended: 4 complete, 14 pruned, 0 failed" in text
 
 
