@@ -46,6 +46,13 @@ def test_both_answer_by_the_weighted_mean_of_what_each_says_of_every_answer(riva
     np.testing.assert_allclose(np.exp(both.log_probs(test)).sum(axis=1), 1.0, atol=1e-5)
 
 
+def test_the_settings_of_both_are_told_with_their_shares(rivals):
+    shares = {method: one["share"] for method, one in RivalsTogether(rivals, 0.123456).params().items()}
+    assert list(shares.items()) == [(rivals[0].settings.method, 0.1235), (rivals[1].settings.method, 0.8765)]
+    of_first = RivalsTogether(rivals, 0.5).params()[rivals[0].settings.method]
+    assert of_first == {"share": 0.5, **rivals[0].params()}
+
+
 def test_their_weight_has_the_lowest_log_loss_on_valid_of_a_fine_grid_at_the_temperature_that_suits_it(rivals):
     both = with_both(rivals, INTENT, SPLITS)[0]
     assert isinstance(both, RivalsTogether), "on this corpus both are stronger than each"

@@ -12,7 +12,7 @@ from sp_search.search.base.space import Space, read_space
 from sp_search.search.base.spending import Spending
 from sp_search.search.study.sampler import read_sampler
 from sp_search.search.study.study import OpenStudy, StudyIdentity, open_study
-from sp_search.search.study.trials import PARAMS
+from sp_search.search.study.trials import PARAMS, SEED
 
 _HELD: dict[Path, OpenStudy] = {}
 IDENTITY = StudyIdentity("intent", "lm", "lm-print", "data", "data-print")
@@ -57,6 +57,7 @@ def study_of_three(runs: Path) -> optuna.Study:
     for value in (0.9, 0.8, 0.7):
         trial = study.ask()
         trial.set_user_attr(PARAMS, {"lr": value})
+        trial.set_user_attr(SEED, 70 + trial.number)
         study.tell(trial, value)
     return study
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -20,7 +20,7 @@ from sp_search.search.base.protocol import VALID, TrialRequest
 from sp_search.search.base.settings import SearchSettings
 from sp_search.search.run.race import survivors
 from sp_search.search.run.seed_runs import SeedRun, confirm_run, final_run
-from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
+from sp_search.search.study.trials import PARAMS, SEED, TWIN_OF, recorded_runs
 from sp_search.search.workers.slots import SlotPool
 from sp_search.search.workers.trainer import LogProbs
 from sp_search.types import RIVAL_FILE, STATE_FILE, Answered, Member
@@ -113,8 +113,8 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
         for run in runs
     ]
     for number, trial in trials.items():
-        if trial.state == TrialState.COMPLETE:
-            request = settings.request(number, trial.user_attrs[PARAMS], trial.user_attrs.get(SEED, 0))
+        if trial.state == TrialState.COMPLETE and TWIN_OF not in trial.user_attrs:
+            request = settings.request(number, trial.user_attrs[PARAMS], trial.user_attrs[SEED])
             member = Member(
                 share=1.0,
                 trial=number,
@@ -123,7 +123,7 @@ def trained_states(study: optuna.Study, winner: FrozenTrial, settings: SearchSet
                 budget=request.budget,
                 state=settings.trial_folder(number),
             )
-            found.append(TrainedState(request, member, float(trial.value or 0.0)))
+            found.append(TrainedState(request, member, float(cast(float, trial.value))))
     return [s for s in found if any((s.member.state / name).exists() for name in (STATE_FILE, RIVAL_FILE))]
 
 

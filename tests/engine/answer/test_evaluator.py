@@ -1,12 +1,16 @@
 """What a prompt's answers come to: the metrics of a task, by the best legal answer or by the written one."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
+from sp_search.engine.answer import evaluator
 from sp_search.engine.answer.answer_tree import answer_tree
-from sp_search.engine.answer.evaluator import AnswerModel
-from sp_search.engine.answer.score import answer_nll, score_answers
+from sp_search.engine.answer.evaluator import AnswerModel, SplitAnswers
+from sp_search.engine.answer.score import answer_nll, score_answers, symbol_log_probs
+from sp_search.engine.runtime.microbatch import MicrobatchSize
 from sp_search.engine.transformer.folded_weights import fold_weights
 from sp_search.errors import ConfigError
 from sp_search.metrics.measures import measure
@@ -88,6 +92,43 @@ def test_the_best_legal_answer_comes_with_the_share_of_each(lm):
         assert " ".join(answered.words) == max(wanted, key=wanted.get) == next(iter(answered.scores))
 
 
+def test_a_chosen_answer_comes_with_its_share_and_that_of_the_wanted_one_where_training_has_it(lm):
+    """Scores of two utterances by hand: the second one's answer is none of training's."""
+    legal = ((0,), (1,), (2,))
+    made = answerer(lm, legal, get_task("keyword", answer_format="words", decoding="best"))
+    scores = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 3.0]])
+    found = made.chosen(scores, np.array([[1], [4]], dtype=np.int32))
+    e = math.e
+    given, wanted = e**2 / (e**2 + e + 1), e / (e**2 + e + 1)
+    assert found.words == [("a",), ("b",)], "the first of equals"
+    assert found.shares == [(round(given, 6), round(wanted, 6)), (round(e**3 / (2 * e**3 + 1), 6), None)]
+    ties = made.choose(torch.zeros(1, 3))
+    assert list(ties[0].scores.items()) == [("a", 0.333333), ("b", 0.333333), ("c", 0.333333)]
+
+
+def test_answers_in_words_become_rows_of_label_symbols(lm):
+    made = answerer(lm, LEGAL["a branching tree"], TRIPLE)
+    assert made.table_of([("a", "b", "c"), ("e", "e", "d")]).tolist() == [[0, 1, 2], [4, 4, 3]]
+
+
+def test_metrics_have_intervals_of_the_utterances(lm):
+    split = labelled([(0, 1, 2)] * 8)
+    found = SplitAnswers([("a", "b", "c")] * 6 + [("a", "b", "d")] * 2, None)
+    tally = found.tallies(TRIPLE, split)["accuracy"]
+    assert found.metrics(TRIPLE, split) == {"accuracy": 0.75}
+    assert found.intervals(TRIPLE, split) == {"accuracy": tally.interval()}
+    assert tally.interval()[0] < 0.75 < tally.interval()[1]
+
+
+def test_what_a_prompt_expects_at_its_answers_symbols_is_that_of_the_score_room(lm):
+    legal, one = LEGAL["a branching tree"], candidate(lm, depth=2)
+    split, answers = labelled(legal[:3]), np.array(legal[:3], dtype=np.int32)
+    weights = fold_weights(lm, CPU, torch.float32)
+    found = answerer(lm, legal, TRIPLE).symbol_log_probs(split, answers, one)
+    torch.testing.assert_close(found, symbol_log_probs(weights, split, answers, one))
+    assert found.shape == (3, 4, len(LETTERS) + 1)
+
+
 def test_written_answers_are_measured_as_words_and_by_the_nll_a_symbol(lm):
     task = get_task("asr", answer_format="characters", decoding="free", max_answer=6)
     answers = np.array([[0, 1, -1, -1], [2, -1, -1, -1], [3, 4, 3, 4]], dtype=np.int32)
@@ -118,3 +159,34 @@ def test_a_bound_below_all_legal_answers_is_refused(lm):
     task = get_task("asr", answer_format="characters", decoding="legal", max_answer=1)
     with pytest.raises(ConfigError, match=r"^max_answer: expected at least 2 symbols, got 1$"):
         answerer(lm, [(0, 1), (0, 1, 2)], task)
+
+
+def test_a_bound_that_an_answer_just_meets_lets_it_be_written(lm):
+    task = get_task("asr", answer_format="characters", decoding="legal", max_answer=2)
+    found = answerer(lm, [(0, 1), (0, 1, 2)], task).write(labelled([()]), [candidate(lm, depth=2)], [1.0])
+    assert [answered.words for answered in found] == [("ab",)]
+
+
+@pytest.mark.parametrize(("tokens", "size"), [(None, 700), (90, 90)])
+def test_scores_are_made_in_passes_as_large_as_told_with_the_source_states_that_are_kept(
+    lm, monkeypatch, tokens, size
+):
+    asked, legal = [], LEGAL["a branching tree"]
+    weights, cache, usual = fold_weights(lm, CPU, torch.float32), object(), MicrobatchSize(700)
+    monkeypatch.setattr(evaluator, "score_answers", lambda *given: asked.append(given))
+    made = AnswerModel(weights, space_of(legal), TRIPLE, usual, cache)
+    split, one = labelled([()]), candidate(lm, depth=2)
+    made.scores(split, [one], tokens)
+    ((folded, *rest, used, kept),) = asked
+    assert folded is weights
+    assert (rest[0], rest[2], used.tokens, kept) == (split, [one], size, cache)
+
+
+def test_the_same_task_on_a_tuned_lm_has_its_weights_in_the_same_form_and_passes_as_large(lm, monkeypatch):
+    weights, usual = fold_weights(lm, CPU, torch.float32), MicrobatchSize(700)
+    made = AnswerModel(weights, space_of(LEGAL["a branching tree"]), TRIPLE, usual)
+    asked = []
+    monkeypatch.setattr(evaluator, "fold_weights", lambda *given: asked.append(given) or weights)
+    other = made.on(lm)
+    assert asked == [(lm, weights.device, weights.dtype, weights.backend)]
+    assert other._size is usual

@@ -98,3 +98,11 @@ def test_a_score_is_of_those_who_say_anything():
     beside = generate_answers(weights, split, [one], [0.5], longest=4, recalled=[unsure])
     assert [answer.symbols for answer in beside] == [answer.symbols for answer in alone]
     assert [answer.logp for answer in beside] == pytest.approx([answer.logp for answer in alone], rel=1e-5)
+
+
+def test_some_utterances_keep_their_own_probabilities_and_the_weight():
+    whole = Recalled(0.3, answer_table([(0,), (1, 2)], CPU), torch.arange(6.0).view(3, 2))
+    part = whole.of(np.array([2, 0]))
+    assert part.share == 0.3
+    assert part.answers is whole.answers
+    assert part.log_probs.tolist() == [[4.0, 5.0], [0.0, 1.0]]

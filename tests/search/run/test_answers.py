@@ -1,5 +1,6 @@
 """What a search leaves: which states are candidates, who is chosen, and that the test split is read once by each."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,13 +12,14 @@ from sp_search.search.run.answers import (
     Together,
     greedy_answers,
     measured,
+    seed_runs_of,
     smallest_answer,
     trained_states,
 )
 from sp_search.search.run.finished import Finished
 from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
-from sp_search.search.study.trials import best_trials, record_run
+from sp_search.search.study.trials import PARAMS, TWIN_OF, best_trials, record_run
 from sp_search.types import Member
 from tests.search.run.answer_worker import EVENTS, Worker, leaning, slots_of
 from tests.search.searches import new_study, run_of, settings, study_of_three
@@ -63,6 +65,28 @@ def test_every_state_on_disk_is_a_candidate_as_it_was_trained(ended):
     assert by_number[2_000_002].request.budget == by_number[2_000_002].member.budget == 3200
     assert by_number[1].request.budget == 1600
     assert [by_number[number].value for number in (0, 1_001_001, 2_000_002)] == [0.9, 0.75, 0.9]
+    assert by_number[1].request == ended.config.request(1, {"lr": 0.8}, 71)
+    folder = ended.config.trial_folder(1)
+    assert by_number[1].member == Member(share=1.0, trial=1, seed=71, params={"lr": 0.8}, budget=1600, state=folder)
+
+
+def test_the_setting_is_reported_by_its_final_runs_or_where_there_are_none_its_confirm_runs(ended):
+    runs = {role: [run.key for run in seed_runs_of(ended.study, ended.winner, config)] for role, config in
+            {"final": ended.config, "confirm": replace(ended.config, final_seeds=0)}.items()}  # fmt: skip
+    assert runs == {"final": ["0:1", "0:2"], "confirm": ["0:1"]}
+    record_run(ended.study, "final", "0:3", run_of(0.9))  # of an earlier start that asked for more
+    assert [run.repeat for run in seed_runs_of(ended.study, ended.winner, ended.config)] == [1, 2]
+    record_run(ended.study, "final", "0:0", run_of(0.9))
+    assert [run.repeat for run in seed_runs_of(ended.study, ended.winner, ended.config)] == [1, 2]
+
+
+def test_a_twin_is_no_candidate_of_its_own(ended):
+    twin = ended.study.ask()
+    twin.set_user_attr(PARAMS, {"lr": 0.9})
+    twin.set_user_attr(TWIN_OF, 0)
+    ended.study.tell(twin, 0.9)
+    found = trained_states(ended.study, ended.winner, ended.config)
+    assert twin.number not in {state.request.number for state in found}
 
 
 def test_a_confirm_run_whose_state_was_lost_is_no_candidate(ended):
@@ -95,6 +119,16 @@ def rival(skill=1.5, *, recalls=False, method="ngram", seed=99):
     member = Member(share=1.0, trial=0, seed=0, params={"method": method}, budget=0, state="rival")
     facts = {"method": method, "trained_parameters": 100, "stored_bytes": 400}
     return RivalMember({"valid": scores, "test": scores}, recalls, member, facts)
+
+
+def test_what_states_come_to_on_test_is_told_with_its_cost(ended):
+    worker = Worker(RUNS)
+    form = Together(((ended.states[0], 1.0),))
+    found = measured({"one": form}, slots_of(worker))["one"]
+    (asked, _) = worker.answers([(ended.states[0].request, 1.0)], "test", ())
+    assert (found.train_s, found.utterances_per_s) == (2.0, 100.0)
+    np.testing.assert_array_equal(found.tally.found, asked["tally"].found)
+    assert [one.words for one in found.answers] == [("valid",)] * EVENTS
 
 
 def test_a_rival_may_be_among_them_and_is_exported_with_its_share(ended):
@@ -132,11 +166,11 @@ def test_a_rival_without_skill_is_left_out(ended):
 
 
 class Writer(Worker):
-    """New sentences get worse with the weight of who recalls, those heard before get better."""
+    """New sentences get worse with the weight of who recalls; all of them together are best at one weight."""
 
-    def __init__(self, skills, lost):
+    def __init__(self, skills, lost, best):
         super().__init__(skills)
-        self.lost = lost  # hits of 60 new sentences, by weight
+        self.lost, self.best = lost, best  # lost: misses among 60 new sentences, by weight
 
     def answers(self, members, split, given):
         told, facts = super().answers(members, split, given=())
@@ -144,19 +178,26 @@ class Writer(Worker):
         assert sum(own for _, own in members) + share == pytest.approx(1.0)
         hits = np.ones(EVENTS)
         hits[: self.lost[share]] = 0
-        return {**told, "tally": Tally(hits, np.ones(EVENTS)), "metrics": {"accuracy": 0.5 + share}}, facts
+        metrics = {"accuracy": 1 - abs(share - self.best), "accuracy_new": 1 - share}
+        return {**told, "tally": Tally(hits, np.ones(EVENTS)), "metrics": metrics}, facts
 
 
 @pytest.mark.parametrize(
-    ("lost", "share"),
+    ("lost", "best", "share"),
     [
-        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 5, 0.4: 5, 0.5: 5}, 0.5),
-        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 6, 0.4: 9, 0.5: 20}, 0.3),  # one of 60 is within one standard error
-        ({0.0: 5, 0.1: 9, 0.2: 9, 0.3: 9, 0.4: 9, 0.5: 20}, None),
+        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 5, 0.4: 5, 0.5: 5}, 0.5, 0.5),
+        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 5, 0.4: 5, 0.5: 5}, 0.2, 0.2),
+        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 6, 0.4: 8, 0.5: 20}, 0.5, 0.4),  # 3 of 60 more: 1.76 standard errors behind
+        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 6, 0.4: 9, 0.5: 20}, 0.5, 0.3),  # 4 of 60: 2.05
+        ({0.0: 5, 0.1: 9, 0.2: 9, 0.3: 9, 0.4: 9, 0.5: 20}, 0.5, None),
     ],
 )
-def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_valid_decides(ended, lost, share):
-    forms = chosen_answers(ended.states, [rival(recalls=True)], ended.config, slots_of(Writer(RUNS, lost)))
+@pytest.mark.parametrize("metric", ["valid_accuracy", "valid_accuracy_new"])
+def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_valid_decides(
+    ended, lost, best, share, metric
+):
+    config = replace(ended.config, metric=metric)
+    forms = chosen_answers(ended.states, [rival(recalls=True)], config, slots_of(Writer(RUNS, lost, best)))
     found = forms["all"]
     assert [weight for _, weight in found.rivals] == ([] if share is None else [share])
     assert [state for state, _ in found.states] == [state for state, _ in forms["prompts"].states]

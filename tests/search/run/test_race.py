@@ -9,10 +9,10 @@ from sp_search.errors import StudyError
 from sp_search.metrics.tally import Tally
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.run.race import race, survivors
-from sp_search.search.study.trials import PARAMS, SEED, recorded_runs
+from sp_search.search.study.trials import recorded_runs
 from sp_search.types import STATE_FILE
 from tests.search.run.test_seed_runs import FewSeats
-from tests.search.searches import lr_space, new_study, settings, study_of_three
+from tests.search.searches import lr_space, settings, study_of_three
 
 
 def hits(text):
@@ -42,6 +42,13 @@ def test_metrics_with_a_weight_an_utterance_are_compared_as_ratios():
     total = np.array([90.0, *[1.0] * 9])
     found = {0: [Tally(short, total)], 1: [Tally(long, total)]}
     assert survivors(found)[-1] == 1
+
+
+def test_the_standard_error_is_that_of_a_sample():
+    """2 of 3 led, no loss: 0.667 with a standard deviation of 0.577 by N - 1, so 2 standard errors of 0.333."""
+    found = {0: [hits("111")], 1: [hits("100")]}
+    assert survivors(found, 2.001) == [0, 1]
+    assert survivors(found, 1.999) == [0]
 
 
 def test_equal_settings_all_stay():
@@ -78,12 +85,7 @@ def raced(tmp_path, table, seats=None, **changes):
 
 def test_the_trial_of_the_search_counts_beside_the_fresh_run_where_its_state_is_there(tmp_path):
     """0 is behind by its fresh run, and ahead with the trial; the state of 1 is gone, that of 2 speaks against it."""
-    study = new_study(tmp_path)
-    for number, value in enumerate((0.9, 0.8, 0.7)):
-        trial = study.ask()
-        trial.set_user_attr(PARAMS, {"lr": value})
-        trial.set_user_attr(SEED, 70 + number)
-        study.tell(trial, value)
+    study = study_of_three(tmp_path)
     for number in (0, 2):
         folder = settings(tmp_path).trial_folder(number)
         folder.mkdir(parents=True)
@@ -93,6 +95,24 @@ def test_the_trial_of_the_search_counts_beside_the_fresh_run_where_its_state_is_
     config = settings(tmp_path, confirm_top=3, confirm_seeds=1, final_seeds=2)
     assert race(study, lr_space(), config, slots, Observers([])).number == 0
     assert workers.asked == [(0, "trial", 70), (2, "trial", 72), (0, 1), (1, 1), (2, 1)]
+
+
+def test_a_setting_leaves_more_than_one_and_a_half_standard_errors_behind(tmp_path):
+    """Of twelve utterances 1 has lost 2 to 0, and 2 has lost 3: 1.48 and 1.91 standard errors."""
+    table = {0: ["1" * 12] * 3, 1: ["00" + "1" * 10] * 3, 2: ["000" + "1" * 9]}
+    best, asked, _ = raced(tmp_path, table, final_seeds=1)
+    assert (best, asked[3:]) == (0, [(0, 2), (0, 3), (1, 2), (1, 3)])
+
+
+def test_a_setting_of_more_runs_has_no_better_a_mean_for_that(tmp_path):
+    study = study_of_three(tmp_path)
+    folder = settings(tmp_path).trial_folder(0)
+    folder.mkdir(parents=True)
+    (folder / STATE_FILE).touch()
+    slots = FewSeats()
+    slots.workers = [Workers({0: [FAIR, FAIR], 1: [ALL]})]
+    config = settings(tmp_path, confirm_top=2, confirm_seeds=1, final_seeds=1)
+    assert race(study, lr_space(), config, slots, Observers([])).number == 1
 
 
 ALL = "1111111111"

@@ -1,6 +1,7 @@
 """Runs under fresh seeds: which are made, where, and what is recorded of them."""
 
 import errno
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,10 +10,11 @@ import pytest
 from sp_search.errors import ConfigError, StudyError
 from sp_search.search.base.callbacks import Observers
 from sp_search.search.base.protocol import TrialReport
-from sp_search.search.run.seed_runs import confirm_run, final_run, train_runs
+from sp_search.search.run.seed_runs import confirm_run, final_run, final_runs, train_runs
 from sp_search.search.study.sampler import trial_seed
 from sp_search.search.study.trials import best_trials, record_run
-from sp_search.types import Report
+from sp_search.search.workers.setbacks import MOST_FULL
+from sp_search.types import Member, Report
 from tests.search.searches import lr_space, run_of, settings, study_of_three
 
 
@@ -38,6 +40,13 @@ class Heard:
 
     def trial_finished(self, number, state, reason, metrics):
         self.events.append(("finished", number, state, reason, dict(metrics)))
+
+
+@dataclass(frozen=True)
+class Interim:
+    """A value that is measured between two reports."""
+
+    value: float
 
 
 class FewSeats:
@@ -67,6 +76,8 @@ class FewSeats:
             found = found.pop(0) if found else 0.5
         if isinstance(found, Exception):
             return slot, found
+        if isinstance(found, Interim):
+            return slot, TrialReport(Report(after + 1, {"valid_accuracy": found.value}), {}, 5, interim=True)
         until = slot.request.next_point(after)
         if found == "diverged":
             return slot, TrialReport(Report(until, {"train_loss": 9.0}, "training loss is nan"), {}, 5)
@@ -79,6 +90,7 @@ class FewSeats:
         self.left.append(slot.request.number)
 
     def free(self, slot, *, is_wanted):
+        assert slot.request.number == self.left[-1]
         self.wanted.append(is_wanted)
         self.is_free = True
 
@@ -105,6 +117,61 @@ def test_runs_of_a_setting_have_seeds_and_numbers_of_their_own(study):
     )  # fmt: skip
     assert (final.key, final.number, final.params, final.budget) == ("0:2", 2_000_002, {"lr": 0.9}, 3200)
     assert len({make(trial, r, config).seed for make in (confirm_run, final_run) for r in range(1, 600)}) == 2 * 599
+
+
+@pytest.mark.parametrize("repeat", [1, 500, 501, 600])
+def test_seeds_follow_from_those_of_the_study_and_the_trial(study, repeat):
+    config = settings(Path("runs"), seed=3)
+    trial = best_trials(study, 2)[1]
+    place = repeat if repeat <= 500 else 1_000_000 + repeat
+    assert confirm_run(trial, repeat, config).seed == trial_seed(3, 1, place)
+    assert final_run(trial, repeat, config).seed == trial_seed(3, 1, 500 + repeat)
+    wanted = [final_run(trial, r, replace(config, final_seeds=2)) for r in (1, 2)]
+    assert final_runs(trial, replace(config, final_seeds=2)) == wanted
+
+
+def test_a_run_that_answers_alone_is_told_whole(study, tmp_path):
+    config = settings(tmp_path)
+    run = final_run(best_trials(study, 1)[0], 1, config)
+    assert run.member(config) == Member(
+        share=1.0,
+        trial=0,
+        seed=run.seed,
+        params={"lr": 0.9},
+        budget=3200,
+        state=config.trial_folder(2_000_001),
+    )
+    assert run.request(config) == config.request(2_000_001, {"lr": 0.9}, run.seed, 0, budget=3200)
+
+
+def test_a_run_begins_where_the_stream_of_batches_stands(study):
+    record_run(study, "confirm", "1:1", run_of(0.5, position=40))
+    slots = FewSeats()
+    train(study, slots)
+    assert [request.position for request in slots.taken] == [40]
+    assert slots.asked == []
+
+
+def test_what_is_measured_between_reports_is_told_apart_and_does_not_end_a_full_disks_count(study, tmp_path):
+    full = OSError(errno.ENOSPC, "No space")
+    (tmp_path / "s").mkdir(exist_ok=True)
+    events = train(study, FewSeats({number_of(0, 1): [Interim(0.4), 0.5]}), tmp_path)
+    assert [event[:3] for event in events[1:3]] == [
+        ("measured", number_of(0, 1), 1),
+        ("reported", number_of(0, 1), 100),
+    ]
+    again_and_again = [one for _ in range(MOST_FULL + 1) for one in (full, Interim(0.5))]
+    with pytest.raises(StudyError, match=r"^confirm run 1 of trial 1: expected room on the disk of "):
+        train_runs(
+            [confirm_run(best_trials(study, 2)[1], 1, settings(tmp_path))], study, lr_space(), settings(tmp_path),
+            FewSeats({number_of(1, 1): again_and_again}), Observers([]),
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_no_number_is_not_told(study, value):
+    events = train(study, FewSeats({number_of(0, 1): [value, 0.5]}))
+    assert [event[2] for event in events if event[0] == "reported"] == [400, 1600]
 
 
 def test_a_run_that_is_recorded_is_not_made_again(study):

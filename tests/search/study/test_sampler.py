@@ -40,9 +40,20 @@ def test_settings_go_to_optunas_sampler():
     assert made._group is True  # a default that stays
 
 
+def test_no_draws_first_and_whole_numbers_for_others_are_taken():
+    assert read_sampler({"name": "tpe", "n_startup_trials": 0}).settings["n_startup_trials"] == 0
+    assert read_sampler({"name": "cmaes", "sigma0": 1}).settings["sigma0"] == 1
+    assert read_sampler({"name": "cmaes", "sigma0": None}).settings["sigma0"] is None
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
+        ({"name": "cmaes", "sigma0": "wide"}, "schedule.sampler.sigma0: expected a number, got 'wide'"),
+        (
+            {"name": "qmc", "type": "halton"},
+            r"schedule.sampler.type: expected one of qmc_type, scramble, warn_\w+, warn_\w+ with qmc, got type",
+        ),
         (
             "bayes",
             "schedule.sampler: expected tpe, gp, cmaes, random, qmc, or a mapping with such a name, got 'bayes'",

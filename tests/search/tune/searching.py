@@ -1,7 +1,7 @@
 """A searcher on a study in a folder, for tests that play Tune's part."""
 
 from sp_search.search.base.callbacks import Observers
-from sp_search.search.base.protocol import METRIC, TIME
+from sp_search.search.base.protocol import INTERIM, METRIC, TIME
 from sp_search.search.study.trials import past_reports
 from sp_search.search.tune.optuna_searcher import StudySearcher
 from sp_search.search.tune.scheduler import ReplayedScheduler, ray_scheduler
@@ -13,6 +13,7 @@ class Heard:
 
     def __init__(self):
         self.events = []
+        self.last = {}  # by trial, what its end was told with
 
     def trial_started(self, number, params, tags):
         self.events.append(("started", number, dict(tags)))
@@ -31,6 +32,7 @@ class Heard:
 
     def trial_finished(self, number, state, reason, metrics):
         self.events.append(("finished", number, state, reason))
+        self.last[number] = metrics
 
 
 class Search:
@@ -54,6 +56,11 @@ class Search:
 
     def report(self, tune_id, seen, value, **more):
         self.searcher.on_trial_result(tune_id, {TIME: seen, METRIC: value, self.settings.metric: value, **more})
+
+    def measure(self, tune_id, seen, value):
+        self.searcher.on_trial_result(
+            tune_id, {TIME: seen, METRIC: value, self.settings.metric: value, INTERIM: True}
+        )
 
     def end(self, tune_id, seen=None, value=None, **more):
         result = None if seen is None else {TIME: seen, METRIC: value, self.settings.metric: value, **more}

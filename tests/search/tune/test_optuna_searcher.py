@@ -1,6 +1,7 @@
 """The searcher: the study is told the truth about every end, and a killed search goes on."""
 
 import errno
+import os
 
 import pytest
 from optuna.trial import TrialState
@@ -20,6 +21,7 @@ from sp_search.search.study.trials import (
     trials_to_confirm,
     was_cut_short,
 )
+from sp_search.search.tune import recorder
 from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
 from sp_search.search.tune.scheduler import NUMBER
 from sp_search.search.workers.setbacks import MOST_FULL
@@ -99,6 +101,12 @@ def test_a_trial_that_broke_has_failed_with_what_it_raised(search):
     search.fail("a")
     trial = search.study.trials[0]
     assert (trial.state, trial.user_attrs[REASON]) == (TrialState.FAIL, "RuntimeError: no memory")
+
+
+def test_a_long_reason_is_cut(search):
+    search.searcher.suggest("a")
+    search.fail("a", RuntimeError("no " * 400))
+    assert search.study.trials[0].user_attrs[REASON] == "RuntimeError: " + ("no " * 400)[:500]
 
 
 def test_where_the_traceback_of_a_failed_trial_lies_is_said(search):
@@ -184,6 +192,37 @@ def test_a_trial_of_full_budget_leaves_its_prompt_and_a_pruned_one_does_not(sear
         {"valid": {"accuracy": 0.6, "loss": 1.5}},
     )
     assert ("artifact", 0, kept.member.state / "prompt", "prompt") in search.heard.events
+
+
+def test_a_trial_that_never_reported_is_told_without_a_value(search):
+    search.searcher.suggest("a")
+    search.end("a")
+    search.run("b", 0.25)
+    assert search.heard.last == {0: {}, 1: {"valid_accuracy": 0.25}}
+    assert REASON not in search.study.trials[1].user_attrs
+
+
+def test_folders_that_cannot_be_deleted_end_no_search(tmp_path, monkeypatch):
+    """On NFS a file that is still open stays, as `.nfs0001`."""
+    search = Search(tmp_path, trials=20)
+    save_state(search, 0)
+    monkeypatch.setattr(os, "rmdir", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+    search.searcher.suggest("a")
+    search.report("a", 100, 0.1)
+    search.end("a")
+    assert state_of(search, 0) == TrialState.PRUNED
+
+
+def refuse(*args, **more):
+    raise OSError("busy")
+
+
+def test_the_room_of_a_prompt_is_that_of_the_studys_folder(search, monkeypatch):
+    asked = []
+    monkeypatch.setattr(recorder, "once_there_is_room", lambda folder, do: asked.append(folder) or do())
+    search.run("a")
+    assert asked == [search.settings.folder]
 
 
 def test_observers_hear_of_starts_reports_and_ends(search):

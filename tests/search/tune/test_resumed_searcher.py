@@ -5,7 +5,16 @@ import pytest
 from optuna.trial import TrialState
 
 from sp_search.search.study.sampler import trial_seed
-from sp_search.search.study.trials import REPORTS, past_reports
+from sp_search.search.study.trials import (
+    MEASURED,
+    METRICS,
+    PARAMS,
+    REASON,
+    REPORTS,
+    SEED,
+    STOPPED,
+    past_reports,
+)
 from sp_search.search.tune.optuna_searcher import REQUEST, SEEN, StudySearcher
 from sp_search.search.tune.scheduler import NUMBER
 from tests.search.tune.searching import Search, state_of
@@ -142,3 +151,43 @@ def test_a_continued_study_goes_up_to_its_total_and_no_further(tmp_path):
     assert again.run("c")[NUMBER] == 2
     assert again.searcher.suggest("d") == FINISHED
     assert isinstance(again.study, optuna.Study)
+
+
+def test_what_a_trial_had_told_is_kept_when_it_goes_on_and_tells_more_again_and_again(tmp_path):
+    """Ray's rungs are filled from it: a report without its place in the order would be none of them."""
+    for start, seen in enumerate((100, 200, 300)):
+        search = Search(tmp_path)
+        search.searcher.suggest("a")
+        search.report("a", seen, 0.3 + 0.1 * start, position=seen)
+        search.measure("a", seen + 50, 0.35)
+    frozen = Search(tmp_path).study.trials[0]
+    assert [(r.number, r.seen) for r in past_reports(search.study)] == [(0, 100), (0, 200), (0, 300)]
+    assert frozen.user_attrs[REPORTS] == {"100": [0, 100], "200": [1, 200], "300": [2, 300]}
+    assert list(frozen.user_attrs[METRICS]) == ["100", "200", "300"]
+    assert list(frozen.user_attrs[MEASURED]) == ["150", "250", "350"]
+
+
+def test_a_trial_stopped_between_its_values_and_its_seed_is_drawn_again(tmp_path, monkeypatch):
+    killed = Search(tmp_path)
+    trial = killed.study.ask()
+    trial.set_user_attr(PARAMS, {"lr": 0.5})
+    search = Search(tmp_path)
+    config = search.searcher.suggest("a")
+    assert (config[NUMBER], config[SEEN]) == (0, 0)
+    assert search.study.trials[0].user_attrs[SEED] == trial_seed(0, 0)
+
+
+def test_how_a_trial_ended_that_an_earlier_start_left_is_told_with_its_last_value(tmp_path):
+    killed = Search(tmp_path)
+    for name in "ab":
+        killed.searcher.suggest(name)
+    killed.report("a", 100, 0.5)
+    killed.report("a", 1600, 0.5)
+    killed.report("b", 100, 0.1)
+    search = Search(tmp_path)
+    assert [event for event in search.heard.events if event[0] == "finished"] == [
+        ("finished", 0, "COMPLETE", ""), ("finished", 1, "PRUNED", STOPPED),
+    ]  # fmt: skip
+    assert search.heard.last == {0: {"valid_accuracy": 0.5}, 1: {"valid_accuracy": 0.1}}
+    assert [trial.user_attrs.get(REASON) for trial in search.study.trials] == [None, STOPPED]
+    assert [dict(one.facts) for one in search.kept] == [{}]

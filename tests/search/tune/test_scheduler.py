@@ -145,3 +145,47 @@ def test_the_draw_of_a_bracket_leaves_numpys_generator_as_it_was():
     found = [np.random.random()]
     scheduler.on_trial_add(None, tune_trial(0))
     assert [*found, np.random.random()] == wanted
+
+
+class Inner:
+    """A scheduler that remembers whom it was told of."""
+
+    def __init__(self):
+        self.told = []
+
+    def on_trial_add(self, controller, trial):
+        self.told.append(("add", trial.number))
+
+    def on_trial_remove(self, controller, trial):
+        self.told.append(("remove", trial.number))
+
+
+@pytest.mark.parametrize("end", ["on_trial_remove", "on_trial_error"])
+def test_a_trial_that_ends_without_a_result_is_forgotten_once_and_may_come_again(end):
+    inner = Inner()
+    scheduler = ReplayedScheduler(inner, budget=1600)
+    scheduler.on_trial_add(None, tune_trial(3))
+    getattr(scheduler, end)(None, tune_trial(4))
+    for _ in range(2):
+        getattr(scheduler, end)(None, tune_trial(3))
+    scheduler.on_trial_add(None, tune_trial(3))
+    getattr(scheduler, end)(None, tune_trial(3))
+    assert inner.told == [("add", 3), ("remove", 3), ("add", 3), ("remove", 3)]
+
+
+def test_every_trial_stops_at_its_next_report_once_the_search_is_over():
+    over = []
+    none = ray_scheduler(read_pruner("none", **SIZES), **SIZES)
+    scheduler = ReplayedScheduler(none, budget=1600, is_over=lambda: over)
+    scheduler.on_trial_add(None, trial := tune_trial(0))
+    assert scheduler.on_trial_result(None, trial, {TIME: 100, METRIC: 0.5}) == CONTINUE
+    over.append("time")
+    assert scheduler.on_trial_result(None, trial, {TIME: 200, METRIC: 0.5}) == STOP
+
+
+def test_the_first_trial_that_waits_runs_next():
+    live = [SimpleNamespace(status=status, config={NUMBER: number}) for status, number in
+            (("RUNNING", 0), ("PENDING", 5), ("PENDING", 2), ("PAUSED", 1))]  # fmt: skip
+    scheduler = ReplayedScheduler(Inner(), budget=1600)
+    assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: live)) is live[2]
+    assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: live[:1])) is None

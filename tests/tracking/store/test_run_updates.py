@@ -82,3 +82,34 @@ def test_the_end_of_a_study_gives_trials_of_earlier_starts_their_names_too():
     data = {"metrics": {}, "step": 9, "tags": {}, "names": {"4": "#1 · trial 4"}}
     updates, _ = fold_events([Event("study_finished", 5, None, data)], {})
     assert updates[4] == RunUpdate(tags={"mlflow.runName": "#1 · trial 4"})
+    assert updates[None] == RunUpdate(tags={"sp_search.state": "FINISHED"}, status="FINISHED", end_ms=5)
+
+
+def test_the_end_of_a_study_adds_its_metrics_and_tags():
+    data = {"metrics": {"best": 0.5}, "step": 9, "tags": {"k": "v"}}
+    updates, _ = fold_events([Event("study_finished", 5, None, data)], {})
+    assert updates[None].metrics == [MetricPoint("best", 0.5, 5, 9)]
+    assert updates[None].tags == {"k": "v", "sp_search.state": "FINISHED"}
+
+
+def test_what_machines_are_at_becomes_points_of_the_study():
+    data = {"metrics": {"system/cpu": 12.5}, "step": 3}
+    updates, faults = fold_events([Event("sampled", 8, None, data), Event("sampled", 9, None, data)], {})
+    assert updates == {None: RunUpdate(metrics=[MetricPoint("system/cpu", 12.5, at, 3) for at in (8, 9)])}
+    assert faults == []
+
+
+def test_another_name_of_the_study_goes_to_its_run_and_to_every_trial():
+    statuses = {None: "FINISHED", 0: "FINISHED", 3: "KILLED"}
+    updates, _ = fold_events([Event("renamed", 8, None, {"name": "new"})], statuses)
+    assert updates == {
+        None: RunUpdate(tags={"sp_search.study": "new", "mlflow.runName": "new"}),
+        0: RunUpdate(tags={"sp_search.study": "new"}),
+        3: RunUpdate(tags={"sp_search.study": "new"}),
+    }
+
+
+def test_a_table_is_a_tag_of_the_study():
+    tables = [Event("tabled", at, None, {"tags": tags}) for at, tags in ((8, {"t": "1"}), (9, {"u": "2"}))]
+    updates, _ = fold_events(tables, {})
+    assert updates == {None: RunUpdate(tags={"t": "1", "u": "2"})}

@@ -145,6 +145,8 @@ def test_what_the_store_refuses_is_kept_and_stops_nothing_else(tmp_path, caplog)
     assert len(store.runs[other].points) == 3 * 2 + 2 + 1
     assert sender.rejected == 1
     assert caplog.text.count("Changing param values is not allowed") == 1
+    assert f"; kept in {spool.rejected}" in caplog.text
+    assert "MLflow: trial 0: " in caplog.text
 
 
 def test_a_trial_whose_start_was_torn_is_kept_aside_with_its_files(tmp_path):
@@ -184,3 +186,17 @@ def test_a_winner_whose_copy_is_gone_is_refused_with_its_reason_and_all_else_arr
     assert (sender.rejected, store.models) == (1, {})
     assert "its copy test_tally.json in the spool is gone" in spool.rejected.read_text()
     assert store.by_trial()[0].files == {"prompt/prompt.safetensors": gone.read_bytes()}
+
+
+def test_the_first_thing_that_is_refused_is_said_and_all_are_counted(tmp_path, caplog):
+    spool = spool_of(tmp_path)
+    sender = Sender(spool, StoreOffset(spool, URI), FakeStore())
+    caplog.clear()
+    for number in (None, 3):
+        sender._reject(number, "https://me:secret@host said no", {"a": "b"})
+    assert caplog.messages == [f"MLflow: the study: https://***@host said no; kept in {spool.rejected}"]
+    assert sender.rejected == 2
+    kept = [json.loads(line) for line in spool.rejected.read_text().splitlines()]
+    assert kept == [
+        {"number": number, "reason": "https://***@host said no", "content": {"a": "b"}} for number in (None, 3)
+    ]
