@@ -9,11 +9,15 @@ from sp_search.search.study.trials import (
     OVER,
     PARAMS,
     REASON,
+    REPORTS,
     STOPPED,
     best_trials,
     counts,
     failures,
     goes_on,
+    record_run,
+    stream_position,
+    trials_to_confirm,
     was_cut_short,
 )
 from tests.search.searches import new_study
@@ -96,3 +100,34 @@ def test_why_no_trial_reached_its_full_budget_is_said(study):
     told(study, TrialState.FAIL, reason="no disk")
     with pytest.raises(StudyError, match=expected + r"2 of 4 failed, trial 2 for: no memory$"):
         best_trials(study, 1)
+
+
+def test_a_value_of_none_right_is_the_worst_and_no_missing_one(study):
+    for value in (0.0, 0.5):
+        told(study, TrialState.COMPLETE, value)
+    assert [trial.number for trial in best_trials(study, 2)] == [1, 0]
+
+
+def test_those_that_were_stopped_last_are_raced_where_too_few_came_to_their_full_budget(study):
+    """By utterances, then by value, then the earlier one; what diverged or failed is never raced."""
+    ends = [(400, 0.3, STOPPED), (1600, 0.1, OVER), (400, 0.5, STOPPED), (400, 0.5, OVER), (1600, 0.9, "diverged")]
+    for number, (seen, value, reason) in enumerate(ends):
+        trial = study.ask()
+        trial.set_user_attr(PARAMS, {"lr": number})
+        trial.set_user_attr(REASON, reason)
+        trial.report(0.99, 100)
+        trial.report(value, seen)
+        study.tell(trial, None, state=TrialState.PRUNED)
+    assert [trial.number for trial in trials_to_confirm(study, 9)] == [1, 2, 3, 0]
+    told(study, TrialState.COMPLETE, 0.2)
+    assert [trial.number for trial in trials_to_confirm(study, 3)] == [5, 1, 2]
+
+
+def test_the_stream_stands_where_the_furthest_trial_or_run_has_reported(study):
+    assert stream_position(study) == 0
+    trial = study.ask()
+    trial.set_user_attr(REPORTS, {"100": [0, 30], "400": [1, 70]})
+    assert stream_position(study) == 70
+    record_run(study, "confirm", "0:1", {"seed": 1})
+    record_run(study, "final", "0:1", {"seed": 1, "position": 90})
+    assert stream_position(study) == 90

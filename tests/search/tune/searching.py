@@ -14,8 +14,10 @@ class Heard:
     def __init__(self):
         self.events = []
         self.last = {}  # by trial, what its end was told with
+        self.params = {}  # by trial
 
     def trial_started(self, number, params, tags):
+        self.params[number] = dict(params)
         self.events.append(("started", number, dict(tags)))
 
     def measured(self, number, report):

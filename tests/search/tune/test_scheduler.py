@@ -159,6 +159,10 @@ class Inner:
     def on_trial_remove(self, controller, trial):
         self.told.append(("remove", trial.number))
 
+    def on_trial_result(self, controller, trial, result):
+        self.told.append(("report", trial.number, result[TIME]))
+        return CONTINUE
+
 
 @pytest.mark.parametrize("end", ["on_trial_remove", "on_trial_error"])
 def test_a_trial_that_ends_without_a_result_is_forgotten_once_and_may_come_again(end):
@@ -189,3 +193,27 @@ def test_the_first_trial_that_waits_runs_next():
     scheduler = ReplayedScheduler(Inner(), budget=1600)
     assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: live)) is live[2]
     assert scheduler.choose_trial_to_run(SimpleNamespace(get_live_trials=lambda: live[:1])) is None
+
+
+@pytest.mark.parametrize(("factor", "decision"), [(2, CONTINUE), (4, STOP)])
+def test_the_share_that_goes_on_is_that_of_the_settings(factor, decision):
+    """0.22 is above the median of 0.1, 0.2 and 0.3, and below their third quartile, 0.25."""
+    sizes = SIZES | {"reduction_factor": factor}
+    scheduler = ReplayedScheduler(ray_scheduler(read_pruner("asha", **sizes), **sizes), budget=1600)
+    rows = [(number, 100, value, None) for number, value in enumerate((0.1, 0.2, 0.3, 0.22))]
+    assert play(scheduler, rows)[-1] == decision
+
+
+def test_settings_of_a_pruner_reach_rays_scheduler():
+    median = ray_scheduler(read_pruner({"name": "median", "min_samples_required": 7}, **SIZES), **SIZES)
+    assert median._min_samples_required == 7
+    hyperband = ray_scheduler(read_pruner({"name": "hyperband", "brackets": 2}, **SIZES), **SIZES)
+    assert len(hyperband._brackets) == 2
+
+
+def test_a_trial_of_several_past_reports_is_added_once_and_not_again_when_it_goes_on():
+    inner = Inner()
+    scheduler = ReplayedScheduler(inner, budget=1600, past=[PastReport(3, 100, 0.5), PastReport(3, 400, 0.6)])
+    assert inner.told == [("add", 3), ("report", 3, 100), ("report", 3, 400)]
+    scheduler.on_trial_remove(None, tune_trial(3))
+    assert inner.told[-1] == ("remove", 3)
