@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sp_search.engine.answer.generate import generate_answers
@@ -43,6 +43,7 @@ def test_what_comes_next_is_the_share_of_the_answers_that_go_on_so(answers, data
             lambda x: np.array(x) / sum(x)
         )
     )
+    assume(abs(max(probabilities) - SURE) > 1e-6)  # float32 and float64 may fall on either side of it
     written = data.draw(st.lists(st.integers(0, SYMBOLS - 1), max_size=6).map(tuple))
     log_probs = torch.tensor(probabilities).log()[None].float()
     rows = RecalledRows(Recalled(1.0, answer_table(answers, CPU), log_probs), SYMBOLS)
