@@ -153,8 +153,10 @@ def _say_all(summary: Mapping[str, Any], metric: str) -> None:
     ending(summary)
     for run in (summary["baseline"]["valid"], *(run["test"] for run in summary["setting"].get("runs", ()))):
         float(run[metric])
-    dict(summary["best"]["params"])
+    dict(summary["best"]["params"].items())
     float(summary["trial_s"] / (summary.get("engine_share") or 1.0))
+    for seconds in (summary.get("device_s") or {}).values():
+        float(seconds + 0.0)
 
 
 def comparison(summary: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Comparison:

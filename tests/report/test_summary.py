@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from sp_search.prices import OTHER, Prices
 from sp_search.report.answer import Made, finished_answer, study_facts
 from sp_search.report.comparison import comparison, read_summary
 from sp_search.search.study.records import study_record
@@ -52,4 +53,4 @@ def test_whatever_is_in_the_file_can_be_said_or_is_named(tmp_path, summary):
     assert compared.table()
     assert ending(found)
     assert finished_answer(found)
-    assert study_facts(RECORD, found, [], Made(), 2.5)
+    assert study_facts(RECORD, found, [], Made(), Prices({OTHER: 2.5, "A100": 4.0}))

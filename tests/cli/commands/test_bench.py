@@ -192,7 +192,7 @@ def test_curves_are_recorded_once_and_ways_to_search_compared_on_them(words, cap
     assert main([*compare, "schedule.confirm.top=2", "races=5", "utterances=2"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["way"] for line in lines if "way" in line] == ["random", "as set", "first trials"]
-    assert [line["behind"] for line in lines if "race" in line] == [0.5, 1.0, 1.5, 2.0, 3.0]
+    assert [line["behind"] for line in lines if "race" in line] == [None, 0.5, 1.0, 1.5, 2.0, 3.0]
     assert main([*compare[:-1], "schedule.grace=30"]) == 2
     refused = capsys.readouterr().err
     assert "schedule.grace: expected one of the points of" in refused

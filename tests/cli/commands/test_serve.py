@@ -85,8 +85,12 @@ def test_a_closed_terminal_or_slurm_ends_a_server_in_order_and_then_the_program(
             signal.raise_signal(number)
             seen.append(server.should_exit)
 
-    with pytest.raises(KeyboardInterrupt):
-        run()
+    before = signal.signal(number, signal.SIG_DFL)  # nohup, which the tests may run under, ignores SIGHUP
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    finally:
+        signal.signal(number, before)
     assert seen == [True]
 
 

@@ -190,3 +190,49 @@ def test_the_same_task_on_a_tuned_lm_has_its_weights_in_the_same_form_and_passes
     other = made.on(lm)
     assert asked == [(lm, weights.device, weights.dtype, weights.backend)]
     assert other._size is usual
+
+
+def test_metrics_are_also_of_sentences_heard_before_and_of_new_ones():
+    """The answer a b c was heard in training: both of its utterances are right, of the two others one."""
+    split = labelled([(0, 1, 2)] * 2 + [(3, 3, 3)] * 2)
+    words = [("a", "b", "c")] * 2 + [("d", "d", "d"), ("a", "a", "a")]
+    found = SplitAnswers(words, 0.5).metrics(TRIPLE, split, frozenset({("a", "b", "c")}))
+    assert found == {"accuracy": 0.75, "accuracy_heard": 1.0, "accuracy_new": 0.5, "loss": 0.5}
+    intervals = SplitAnswers(words, 0.5).intervals(TRIPLE, split, frozenset({("a", "b", "c")}))
+    assert list(intervals) == ["accuracy", "accuracy_heard", "accuracy_new"]
+
+
+@pytest.mark.parametrize(("tokens", "size"), [(None, None), (90, 90)])
+def test_answers_are_written_in_passes_as_large_as_told_with_all_who_know_some(lm, monkeypatch, tokens, size):
+    asked, weights, cache = [], fold_weights(lm, CPU, torch.float32), object()
+    monkeypatch.setattr(evaluator, "generate_answers", lambda *given, **more: asked.append((given, more)) or [])
+    task = get_task("asr", answer_format="characters", decoding="legal", max_answer=2)
+    made = AnswerModel(weights, space_of([(0, 1)]), task, MicrobatchSize(700), cache)
+    split, known = labelled([()]), [object()]
+    assert made.write(split, ["prompt"], [1.0], tokens, known) == []
+    (((folded, *given), more),) = asked
+    assert folded is weights
+    assert given == [split, ["prompt"], [1.0]]
+    assert (more["longest"], more["recalled"], more["source_cache"]) == (2, known, cache)
+    assert more["trie"] is made._trie
+    assert more["size"].tokens == (made._writing.tokens if size is None else size)
+
+
+def test_what_is_written_is_told_with_its_probability_and_measured_as_one_prompt_alone(lm, monkeypatch):
+    task = get_task("asr", answer_format="words", decoding="free", max_answer=2)
+    weights, cache, asked = fold_weights(lm, CPU, torch.float32), object(), []
+    made = AnswerModel(weights, space_of([(0, 1)]), task, usual := MicrobatchSize(700), cache)
+    write = evaluator.generate_answers
+    monkeypatch.setattr(evaluator, "generate_answers", lambda *a, **b: write(*a, **b | {"source_cache": None}))
+    monkeypatch.setattr(evaluator, "answer_nll", lambda *given: asked.append(given) or torch.tensor([[3.0, 6.0]]))
+    split, answers, one = labelled([(0, 1), (2,)]), np.array([[0, 1], [2, -1]]), candidate(lm, depth=2)
+    (found,) = made.evaluated(split, answers, [one])
+    written = made.write(split, [one], [1.0])
+    assert found.words == [answered.words for answered in written]
+    assert found.shares == [(next(iter(answered.scores.values())), None) for answered in written]
+    assert [next(iter(answered.scores)) for answered in written] == [" ".join(words) for words in found.words]
+    assert found.loss == pytest.approx(9 / 5), "three symbols, and the end of both"
+    ((folded, *given),) = asked
+    assert folded is weights
+    assert given[0] is split
+    assert given[-2:] == [usual, cache]

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from sp_search.metrics.tally import Tally
-from sp_search.types import Answered
+from sp_search.search.run.answers import RivalMember, greedy_answers
+from sp_search.types import Answered, Member
 
 EVENTS, CHOICES = 60, 4
 
@@ -53,3 +54,19 @@ class Worker:
             "utterances_per_s": 100.0,
         }
         return told, [{"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}] * len(members)
+
+
+RUNS = {0: 0.7, 1: 0.6, 1_000_001: 0.8, 1_001_001: 0.9, 2_000_001: 1.1, 2_000_002: 1.0}
+"""Skill by number: two trials, a confirm run of each, two final runs of trial 0."""
+
+
+def chosen_answers(*of):
+    """The end of every greedy choice."""
+    return {name: steps[-1] for name, steps in greedy_answers(*of).items()}
+
+
+def rival(skill=1.5, *, recalls=False, method="ngram", seed=99):
+    scores = leaning(seed, skill)
+    member = Member(share=1.0, trial=0, seed=0, params={"method": method}, budget=0, state="rival")
+    facts = {"method": method, "trained_parameters": 100, "stored_bytes": 400}
+    return RivalMember({"valid": scores, "test": scores}, recalls, member, facts)

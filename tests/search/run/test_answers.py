@@ -8,7 +8,6 @@ import pytest
 
 from sp_search.metrics.tally import Tally
 from sp_search.search.run.answers import (
-    RivalMember,
     Together,
     greedy_answers,
     measured,
@@ -21,33 +20,8 @@ from sp_search.search.run.search import FINISHED, finished_as, is_finished
 from sp_search.search.run.seed_runs import confirm_run, final_run
 from sp_search.search.study.trials import PARAMS, TWIN_OF, best_trials, record_run
 from sp_search.types import Member
-from tests.search.run.answer_worker import EVENTS, Worker, leaning, slots_of
-from tests.search.searches import new_study, run_of, settings, study_of_three
-
-
-def chosen_answers(*of):
-    """The end of every greedy choice."""
-    return {name: steps[-1] for name, steps in greedy_answers(*of).items()}
-
-
-RUNS = {0: 0.7, 1: 0.6, 1_000_001: 0.8, 1_001_001: 0.9, 2_000_001: 1.1, 2_000_002: 1.0}
-"""Skill by number: two trials, a confirm run of each, two final runs of trial 0."""
-
-
-@pytest.fixture
-def ended(tmp_path):
-    """A study at its end, with its settings, the winner and its states."""
-    study = study_of_three(tmp_path)
-    config = settings(tmp_path, confirm_seeds=1, final_seeds=2, most_members=4)
-    for key, value in {"0:1": 0.72, "1:1": 0.75}.items():
-        record_run(study, "confirm", key, run_of(value))
-    for key, value in {"0:1": 0.8, "0:2": 0.9}.items():
-        record_run(study, "final", key, run_of(value))
-    for number in RUNS:
-        (config.trial_folder(number)).mkdir(parents=True)
-        (config.trial_folder(number) / "state.pt").touch()
-    winner = best_trials(study, 1)[0]
-    return SimpleNamespace(study=study, config=config, winner=winner, states=trained_states(study, winner, config))
+from tests.search.run.answer_worker import EVENTS, RUNS, Worker, chosen_answers, leaning, rival, slots_of
+from tests.search.searches import new_study, run_of, settings
 
 
 def test_every_state_on_disk_is_a_candidate_as_it_was_trained(ended):
@@ -114,13 +88,6 @@ def test_one_member_at_most_is_the_best_state_by_the_metric_alone(ended):
     assert list(forms) == ["single"]
 
 
-def rival(skill=1.5, *, recalls=False, method="ngram", seed=99):
-    scores = leaning(seed, skill)
-    member = Member(share=1.0, trial=0, seed=0, params={"method": method}, budget=0, state="rival")
-    facts = {"method": method, "trained_parameters": 100, "stored_bytes": 400}
-    return RivalMember({"valid": scores, "test": scores}, recalls, member, facts)
-
-
 def test_what_states_come_to_on_test_is_told_with_its_cost(ended):
     worker = Worker(RUNS)
     form = Together(((ended.states[0], 1.0),))
@@ -163,45 +130,6 @@ def test_several_rivals_may_be_among_them_each_with_the_scores_that_are_its_own(
 def test_a_rival_without_skill_is_left_out(ended):
     forms = chosen_answers(ended.states, [rival(skill=-2.0)], ended.config, slots_of(Worker(RUNS)))
     assert not forms["all"].rivals
-
-
-class Writer(Worker):
-    """New sentences get worse with the weight of who recalls; all of them together are best at one weight."""
-
-    def __init__(self, skills, lost, best):
-        super().__init__(skills)
-        self.lost, self.best = lost, best  # lost: misses among 60 new sentences, by weight
-
-    def answers(self, members, split, given):
-        told, facts = super().answers(members, split, given=())
-        share = round(sum(weight for _, weight in given), 1)
-        assert sum(own for _, own in members) + share == pytest.approx(1.0)
-        hits = np.ones(EVENTS)
-        hits[: self.lost[share]] = 0
-        metrics = {"accuracy": 1 - abs(share - self.best), "accuracy_new": 1 - share}
-        return {**told, "tally": Tally(hits, np.ones(EVENTS)), "metrics": metrics}, facts
-
-
-@pytest.mark.parametrize(
-    ("lost", "best", "share"),
-    [
-        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 5, 0.4: 5, 0.5: 5}, 0.5, 0.5),
-        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 5, 0.4: 5, 0.5: 5}, 0.2, 0.2),
-        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 6, 0.4: 8, 0.5: 20}, 0.5, 0.4),  # 3 of 60 more: 1.76 standard errors behind
-        ({0.0: 5, 0.1: 5, 0.2: 5, 0.3: 6, 0.4: 9, 0.5: 20}, 0.5, 0.3),  # 4 of 60: 2.05
-        ({0.0: 5, 0.1: 9, 0.2: 9, 0.3: 9, 0.4: 9, 0.5: 20}, 0.5, None),
-    ],
-)
-@pytest.mark.parametrize("metric", ["valid_accuracy", "valid_accuracy_new"])
-def test_who_recalls_has_the_weight_that_is_best_on_all_and_costs_nothing_where_valid_decides(
-    ended, lost, best, share, metric
-):
-    config = replace(ended.config, metric=metric)
-    forms = chosen_answers(ended.states, [rival(recalls=True)], config, slots_of(Writer(RUNS, lost, best)))
-    found = forms["all"]
-    assert [weight for _, weight in found.rivals] == ([] if share is None else [share])
-    assert [state for state, _ in found.states] == [state for state, _ in forms["prompts"].states]
-    assert sum(member.share for member in found.members) == pytest.approx(1.0)
 
 
 def test_the_steps_of_the_choice_have_ever_more_members(ended):

@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def captured(phase: str, width: int, height: int, wanted: str) -> list[str]:
-    """The lines of a terminal of that size where the phase is played, once a text stands in it."""
+    """The lines of a terminal of that size where a phase is played, once a text stands in it and no more is drawn."""
     server = f"sp-search-test-{phase}-{width}"
     command = f"{sys.executable} -m tests.search.ui.played {phase}; sleep 60"
     tmux = [TMUX, "-L", server, "-f", "/dev/null"]
@@ -28,11 +28,13 @@ def captured(phase: str, width: int, height: int, wanted: str) -> list[str]:
     env = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}  # tmux has a size
     subprocess.run([*tmux, "new-session", "-d", *size, command], check=True, cwd=ROOT, env=env)
     try:
+        before = ""
         for _ in range(200):
             shown = subprocess.run([*tmux, "capture-pane", "-p"], check=True, capture_output=True, text=True).stdout
-            if wanted in shown:
+            if wanted in shown and shown == before:
                 break
-            time.sleep(0.1)
+            before = shown
+            time.sleep(0.3)
         SHOTS.mkdir(parents=True, exist_ok=True)
         (SHOTS / f"search-{phase}-{width}x{height}.txt").write_text(shown)
         assert wanted in shown, shown

@@ -113,3 +113,10 @@ def test_a_table_is_a_tag_of_the_study():
     tables = [Event("tabled", at, None, {"tags": tags}) for at, tags in ((8, {"t": "1"}), (9, {"u": "2"}))]
     updates, _ = fold_events(tables, {})
     assert updates == {None: RunUpdate(tags={"t": "1", "u": "2"})}
+
+
+def test_a_run_that_is_killed_keeps_its_other_tags():
+    updates, _ = fold_events([opened(1), started(2, 0), Event("abandoned", 3, None, {"reason": "SIGTERM"})], {})
+    assert updates[None].tags == {
+        "mlflow.runName": "demo", "sp_search.state": "KILLED", "sp_search.reason": "SIGTERM",
+    }  # fmt: skip
