@@ -90,7 +90,7 @@ def real(tmp_path):
         yield found
 
 
-@pytest.mark.long
+@pytest.mark.faults
 def test_a_real_slurm_takes_the_script_gives_it_two_nodes_and_queues_it_again(real, tmp_path):
     assert "to start at" in real.run("sbatch", "--test-only", SCRIPT, "task=intent")
     write_commands(tmp_path, {"sp-search": SEARCH})
