@@ -59,6 +59,7 @@ class FakeRun:
     name: str
     tags: dict[str, str]
     status: str = "RUNNING"
+    end_ms: int = 0
     params: dict[str, str] = field(default_factory=dict)
     points: list[MetricPoint] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
@@ -72,10 +73,12 @@ class FakeStore:
         self.runs: dict[str, FakeRun] = {}
         self.models: dict[tuple[str, str], tuple[WinnerModel, dict[str, bytes]]] = {}  # by run and digest
         self.requests: list[str] = []
+        self.experiment = ""
         self.disturb = disturb
 
     def find_runs(self, experiment: str, identity: Mapping[str, str]) -> dict[int | None, RunRef]:
         self._begin("find_runs")
+        self.experiment = experiment
         found = {}
         for run_id, run in self.runs.items():
             if identity.items() <= run.tags.items():
@@ -113,7 +116,8 @@ class FakeStore:
 
     def set_status(self, run_id: str, status: str, end_ms: int) -> None:
         self._begin("set_status")
-        self._run(run_id).status = status
+        run = self._run(run_id)
+        run.status, run.end_ms = status, end_ms
         self.disturb("after set_status")
 
     def publish(self, run_id: str, folder: Path, model: WinnerModel) -> str:

@@ -86,7 +86,7 @@ class Sender:
         self.answered += 1
         if None not in self._runs:
             self._offset.move(Offsets())
-            self._updates, self._end, self._statuses = {}, 0, {}
+            self._updates, self._statuses = {}, {}
             self._in_step.clear()
         self._kill_strangers()
         self._runs_known = True

@@ -1,5 +1,8 @@
+from dataclasses import fields
+
 from sp_search.tracking.spool.jsonl_log import Event
 from sp_search.tracking.store.run_updates import MetricPoint, RunUpdate, Start, fold_events
+from sp_search.tracking.store.schema import DatasetUse
 
 
 def opened(time_ms):
@@ -62,6 +65,31 @@ def test_trials_left_running_are_killed_unless_they_go_on():
     assert 2 not in updates
 
 
+def test_a_study_says_what_data_it_uses_and_a_trial_what_it_was_begun_with():
+    used = {field.name: f"its {field.name}" for field in fields(DatasetUse)}
+    opening = Event("study_opened", 1, None, {"name": "demo", "tags": {}, "datasets": [used]})
+    updates, faults = fold_events([opening, started(2, 0)], {})
+    assert faults == []
+    assert updates[None].datasets == [DatasetUse(**used)]
+    assert updates[0].start == Start("trial 0", 2, {})
+
+
+def test_what_a_trial_is_told_twice_adds_up():
+    again = Event("trial_started", 3, 0, {"name": "again", "params": {"depth": 2}, "tags": {}})
+    tells = [reported(4, 0, 32, 0.5), reported(5, 0, 64, 0.75)]
+    for event, name in zip(tells, "ab", strict=True):
+        event.data["tags"] = {name: "1"}
+    updates, _ = fold_events([started(2, 0), again, *tells], {})
+    assert updates[0].start == Start("trial 0", 2, {})
+    assert updates[0].params == {"lr": "0.5", "depth": "2"}
+    assert updates[0].tags.items() >= {("a", "1"), ("b", "1")}
+
+
+def test_a_trial_that_ended_in_a_state_of_another_version_is_closed():
+    updates, _ = fold_events([started(1, 0), finished(2, 0, "ABSORBED")], {})
+    assert (updates[0].status, updates[0].end_ms) == ("KILLED", 2)
+
+
 def test_an_abandoned_search_kills_what_runs_and_itself():
     statuses = {}
     fold_events([opened(1), started(2, 0), started(3, 1), finished(4, 1, "FAIL")], statuses)
@@ -86,8 +114,9 @@ def test_the_end_of_a_study_gives_trials_of_earlier_starts_their_names_too():
 
 
 def test_the_end_of_a_study_adds_its_metrics_and_tags():
-    data = {"metrics": {"best": 0.5}, "step": 9, "tags": {"k": "v"}}
-    updates, _ = fold_events([Event("study_finished", 5, None, data)], {})
+    data = {"metrics": {"best": 0.5}, "step": 9, "tags": {"k": "v"}}  # no names, as earlier versions wrote it
+    updates, faults = fold_events([Event("study_finished", 5, None, data)], {})
+    assert faults == []
     assert updates[None].metrics == [MetricPoint("best", 0.5, 5, 9)]
     assert updates[None].tags == {"k": "v", "sp_search.state": "FINISHED"}
 

@@ -1,45 +1,14 @@
-import json
-
 import pytest
 
-from sp_search.tracking.api.tracker import MlflowTracker
-from sp_search.tracking.spool.offsets import StoreOffset
+from sp_search.tracking.spool.jsonl_log import read_chunk
+from sp_search.tracking.spool.offsets import Offsets, StoreOffset
 from sp_search.tracking.spool.spool import Spool, open_writer
 from sp_search.tracking.store.run_store import RunMissingError
-from sp_search.tracking.store.run_updates import Start
+from sp_search.tracking.store.run_updates import RunUpdate, Start
+from sp_search.tracking.store.schema import PARENT_TAG
 from sp_search.tracking.upload.sender import Sender
-from tests.tiny import tiny_corpus
-from tests.tracking.fakes import INFO, FakeStore, report, tell_a_won_study
-
-URI = "http://user:secret@127.0.0.1:5000"
-
-
-class LostError(Exception):
-    pass
-
-
-class Unreachable(FakeStore):
-    def __init__(self, uri):
-        raise LostError
-
-
-def spool_of(tmp_path, tell=tell_a_won_study):
-    """The spool of a study whose MLflow was away from beginning to end."""
-    tracker = MlflowTracker(tmp_path / "demo", URI, connect=Unreachable, interval_s=60, corpus=tiny_corpus())
-    tell(tracker, tmp_path)
-    tracker.close(0)
-    return Spool(tmp_path / "demo" / "spool")
-
-
-def send(spool, store, uri=URI):
-    """All of it, from a process that knows only the cursor."""
-    return all_of(Sender(spool, StoreOffset(spool, uri), store))
-
-
-def all_of(sender):
-    while sender.step():
-        pass
-    return sender
+from tests.tracking.fakes import INFO, FakeStore, report
+from tests.tracking.sending import URI, LostError, all_of, send, spool_of
 
 
 def fails_once(at):
@@ -129,41 +98,31 @@ def test_a_store_emptied_under_a_live_search_gets_the_whole_study_again(tmp_path
     assert store.by_trial()[0].points == before
 
 
-def test_what_the_store_refuses_is_kept_and_stops_nothing_else(tmp_path, caplog):
+def test_a_run_is_told_of_its_status_when_it_changes_and_of_nothing_when_nothing_did(tmp_path):
     spool, store = spool_of(tmp_path), FakeStore()
     sender = Sender(spool, StoreOffset(spool, URI), store)
-    identity = {f"sp_search.{key}": spool.opened().data["tags"][f"sp_search.{key}"] for key in ("study", "study_id")}
-    identity["sp_search.data_fingerprint"] = INFO["data_fingerprint"]
-    other = store.create_run(Start("trial 0", 0, {**identity, "sp_search.trial": "0"}), None)
-    store.create_run(Start("demo", 0, identity), None)
-    store.runs[other].params["depth"] = "another"
-    all_of(sender)
-    refused = [json.loads(line) for line in spool.rejected.read_text().splitlines()]
-    assert [(r["number"], r["content"]) for r in refused] == [
-        (0, {"lr": "0.01", "depth": "6", "score_separator": "true"})
-    ]
-    assert len(store.runs[other].points) == 3 * 2 + 2 + 1
-    assert sender.rejected == 1
-    assert caplog.text.count("Changing param values is not allowed") == 1
-    assert f"; kept in {spool.rejected}" in caplog.text
-    assert "MLflow: trial 0: " in caplog.text
+    start = Start("trial 4", 0, {})
+    for update in (
+        RunUpdate(),
+        RunUpdate(start, status="RUNNING"),
+        RunUpdate(status="FINISHED", end_ms=7),
+        RunUpdate(status="FINISHED", end_ms=9),
+    ):
+        sender._send(4, update)
+    assert store.requests == ["create_run", "set_status"]
+    assert [(run.status, run.end_ms) for run in store.runs.values()] == [("FINISHED", 7)]
 
 
-def test_a_trial_whose_start_was_torn_is_kept_aside_with_its_files(tmp_path):
-    spool = spool_of(tmp_path)
-    lines = spool.events.read_bytes().splitlines(keepends=True)
-    at = next(i for i, line in enumerate(lines) if b'"trial_started"' in line and b'"number":0' in line)
-    lines[at] = lines[at][:40] + b"\n"
-    spool.events.write_bytes(b"".join(lines))
-    store = FakeStore()
+def test_all_runs_of_a_study_arrive_below_their_parent_with_their_ends(tmp_path):
+    spool, store = spool_of(tmp_path), FakeStore()
     sender = send(spool, store)
-    assert set(store.by_trial()) == {None, 1, 2}
-    assert sender.torn == 1
-    reasons = [json.loads(line)["reason"] for line in spool.rejected.read_text().splitlines()]
-    assert reasons == [
-        "its run is not in the store: deleted there, or its start was lost here",
-        "prompt.safetensors: its run is not in the store",
-    ]
+    ends = {event.number: event.time_ms for event in spool.all_events() if event.kind.endswith("_finished")}
+    assert {number: (run.status, run.end_ms) for number, run in store.by_trial().items()} == {
+        number: ("FINISHED", ends[number]) for number in (None, 0, 1, 2)
+    }
+    parents = {number: run.tags.get(PARENT_TAG) for number, run in store.by_trial().items()}
+    assert parents == {None: None, 0: sender.run_id, 1: sender.run_id, 2: sender.run_id}
+    assert store.runs[sender.run_id].name == "demo"
 
 
 def test_a_cursor_beyond_a_spool_that_lost_its_end_starts_anew(tmp_path):
@@ -177,26 +136,82 @@ def test_a_cursor_beyond_a_spool_that_lost_its_end_starts_anew(tmp_path):
     assert store.by_trial()[0].points == before
 
 
-def test_a_winner_whose_copy_is_gone_is_refused_with_its_reason_and_all_else_arrives(tmp_path):
+def test_only_trials_that_a_lost_spool_left_running_are_closed(tmp_path):
     spool, store = spool_of(tmp_path), FakeStore()
-    (gone,) = spool.files.glob("*/prompt.safetensors")
-    (other,) = spool.files.glob("*/test_tally.json")
-    other.unlink()
-    sender = send(spool, store)
-    assert (sender.rejected, store.models) == (1, {})
-    assert "its copy test_tally.json in the spool is gone" in spool.rejected.read_text()
-    assert store.by_trial()[0].files == {"prompt/prompt.safetensors": gone.read_bytes()}
+    tags = spool.opened().data["tags"]
+    identity = {name: tags[name] for name in ("sp_search.study", "sp_search.study_id", "sp_search.data_fingerprint")}
+    parent = store.create_run(Start("demo", 0, identity), None)
+    for number in (1, 7, 8, 9):
+        store.create_run(Start(f"trial {number}", 0, {**identity, "sp_search.trial": str(number)}), parent)
+    store.by_trial()[9].status = "FINISHED"
+    sender = Sender(spool, StoreOffset(spool, URI), store)
+    sender._look_up(spool.opened())
+    assert store.experiment == spool.opened().data["experiment"]
+    assert {number: run.status for number, run in store.by_trial().items()} == {
+        None: "RUNNING", 1: "RUNNING", 7: "KILLED", 8: "KILLED", 9: "FINISHED",
+    }  # fmt: skip
+    assert all(store.by_trial()[number].end_ms > spool.opened().time_ms - 1 for number in (7, 8))
+    all_of(sender)
+    assert store.by_trial()[1].status == "FINISHED"
+    assert [store.by_trial()[number].status for number in (7, 8, 9)] == ["KILLED", "KILLED", "FINISHED"]
 
 
-def test_the_first_thing_that_is_refused_is_said_and_all_are_counted(tmp_path, caplog):
+@pytest.mark.parametrize("step_bytes", [1, 1 << 20])
+def test_what_is_sent_and_answered_is_counted_once_whatever_a_step_holds(tmp_path, monkeypatch, step_bytes):
+    spool, store = spool_of(tmp_path), FakeStore()
+    monkeypatch.setattr("sp_search.tracking.upload.sender._STEP_BYTES", step_bytes)
+    events, files = (read_chunk(path, 0, 1 << 20).events for path in (spool.events, spool.artifacts))
+    sender = Sender(spool, StoreOffset(spool, URI), store)
+    steps = 1
+    while sender.step():
+        steps += 1
+    assert steps == (len(events) if step_bytes == 1 else 1)
+    assert (sender.sent, sender.rejected, sender.torn) == (len(events) + len(files), 0, 0)
+    assert store.requests.count("find_runs") == 1
+    datasets = store.requests.count("log_datasets")
+    assert sender.answered == len(store.requests) - datasets  # a set of data is a part of its run's update
+
+
+def test_a_sender_that_begins_in_the_middle_knows_which_runs_are_running_there(tmp_path):
     spool = spool_of(tmp_path)
-    sender = Sender(spool, StoreOffset(spool, URI), FakeStore())
-    caplog.clear()
-    for number in (None, 3):
-        sender._reject(number, "https://me:secret@host said no", {"a": "b"})
-    assert caplog.messages == [f"MLflow: the study: https://***@host said no; kept in {spool.rejected}"]
-    assert sender.rejected == 2
-    kept = [json.loads(line) for line in spool.rejected.read_text().splitlines()]
-    assert kept == [
-        {"number": number, "reason": "https://***@host said no", "content": {"a": "b"}} for number in (None, 3)
-    ]
+    middle = [event.kind for event in spool.all_events()].index("reported")
+    lines = spool.events.read_bytes().splitlines(keepends=True)
+    offset = StoreOffset(spool, URI)
+    offset.move(Offsets(sum(map(len, lines[:middle]))))
+    sender = Sender(spool, offset, FakeStore())
+    assert sender._statuses == {None: "RUNNING", 0: "RUNNING"}
+    assert sender.run_id is None  # of a store that nobody has asked yet
+
+
+def test_a_file_that_was_sent_is_not_sent_again_when_the_next_one_fails(tmp_path):
+    def tell(tracker, folder):
+        tracker.study_opened(INFO)
+        for name in ("a", "b", "c"):
+            (folder / name).write_text(name)
+            tracker.artifact(None, folder / name, "")
+
+    def disturb(moment):
+        if moment == "before upload" and store.requests.count("upload") == 2:
+            raise LostError(moment)
+
+    spool, store = spool_of(tmp_path, tell), FakeStore(disturb)
+    with pytest.raises(LostError):
+        send(spool, store)
+    send(spool, store)
+    assert store.requests.count("upload") == 4  # a, b that failed, b, c
+    assert store.by_trial()[None].files == {"a": b"a", "b": b"b", "c": b"c"}
+
+
+def test_a_spool_without_a_study_has_nothing_to_send(tmp_path):
+    spool, store = Spool(tmp_path), FakeStore()
+    assert Sender(spool, StoreOffset(spool, URI), store).step() is False
+    assert store.requests == []
+
+
+def test_the_winner_arrives_with_its_tally_and_what_became_of_it_is_said(tmp_path, caplog):
+    spool, store = spool_of(tmp_path), FakeStore()
+    send(spool, store)
+    ((winner, files),) = store.models.values()
+    assert set(files) == {"prompt.safetensors", "MLmodel", "test_tally.json"}
+    assert winner.standing.tally.found.tolist() == [0.0, 1.0, 1.0]
+    assert caplog.messages[-1] == "MLflow: sp-search-intent-tiny: published"
