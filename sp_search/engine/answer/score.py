@@ -105,14 +105,13 @@ def symbol_log_probs(
 
 
 def gold_choices(answers: npt.NDArray[np.int32], symbols: int) -> Tensor:
-    """The right column of `symbol_log_probs` at each row: (N, M + 1), int64; -1 behind the answer's end.
+    """The right column of `symbol_log_probs` at each row: (N, M + 1), int64; NOTHING behind the answer's end.
 
     Args:
         answers: (N, M) label symbols, NOTHING behind shorter ones.
         symbols: C.
     """
-    padded = np.pad(answers.astype(np.int64), ((0, 0), (0, 1)), constant_values=NOTHING)
-    gold = np.where(padded == NOTHING, -1, padded)
+    gold = np.pad(answers.astype(np.int64), ((0, 0), (0, 1)), constant_values=NOTHING)
     gold[np.arange(len(gold)), (answers != NOTHING).sum(axis=1)] = symbols
     return torch.from_numpy(gold)
 

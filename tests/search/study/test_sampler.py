@@ -1,10 +1,13 @@
 """Every sampler by its name: draws in the space, the same ones after a restart, and refusals in one line."""
 
+import hashlib
+import struct
+
 import optuna
 import pytest
 
 from sp_search.errors import ConfigError
-from sp_search.search.study.sampler import SAMPLERS, read_sampler, sampler
+from sp_search.search.study.sampler import DRAW, SAMPLERS, read_sampler, sampler, trial_seed
 
 
 def drawn(choice, seed, counts):
@@ -31,6 +34,33 @@ def test_a_sampler_draws_the_same_after_a_restart_and_other_settings_by_another_
     assert drawn(choice, 1, [14]) != whole
     assert len(set(whole)) > 7
     assert all(0.001 <= x <= 1 and 1 <= y <= 9 for x, _, y in whole)
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning", "ignore:Relative sampling:UserWarning")
+def test_qmc_draws_one_sequence_under_the_study_s_seed_as_optuna_does():
+    study = optuna.create_study(sampler=optuna.samplers.QMCSampler(seed=7, scramble=True))
+    wanted = [study.ask({"x": optuna.distributions.FloatDistribution(0, 1)}) for _ in range(6)]
+    ours = optuna.create_study()
+    found = []
+    for number in range(6):
+        ours.sampler = sampler(read_sampler("qmc"), 7, number)
+        found.append(ours.ask({"x": optuna.distributions.FloatDistribution(0, 1)}))
+    assert [trial.params for trial in found[1:]] == [trial.params for trial in wanted[1:]]  # the first is drawn alone
+
+
+def test_a_trial_is_drawn_under_a_seed_of_its_own_that_none_of_its_runs_has():
+    x = {"x": optuna.distributions.FloatDistribution(0, 1)}
+    alone = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=trial_seed(3, 5, DRAW)))
+    ours = optuna.create_study(sampler=sampler(read_sampler("random"), 3, 5))
+    assert ours.ask(x).params == alone.ask(x).params
+    assert len({trial_seed(3, 5, repeat) for repeat in (DRAW, 0, 1, 2)}) == 4
+
+
+@pytest.mark.parametrize(("study_seed", "number", "repeat"), [(0, 0, 0), (3, 12, 2), (5, 1, DRAW), (10**12, 7, 1)])
+def test_a_trial_s_seed_is_the_first_31_bits_of_a_hash_of_its_numbers(study_seed, number, repeat):
+    digest = hashlib.sha256(f"{study_seed} {number} {repeat}".encode()).digest()
+    assert trial_seed(study_seed, number, repeat) == struct.unpack("<I", digest[:4])[0] // 2
+    assert trial_seed(study_seed, number) == trial_seed(study_seed, number, 0)
 
 
 def test_settings_go_to_optunas_sampler():
