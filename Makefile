@@ -114,7 +114,7 @@ lint: $(STAMP) ## Formatter, linter and types
 	@$(RUN) mypy
 
 test: lint ## Lint, then the test suite but for what the two targets below run
-	@$(RUN) pytest
+	@$(RUN) pytest --durations=40
 
 test-faults: $(STAMP) ## Break searches on purpose, and compare them with one that nothing happened to; ten minutes
 	@$(RUN) pytest -m faults tests/faults tests/cluster

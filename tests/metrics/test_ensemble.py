@@ -129,6 +129,19 @@ def test_there_is_one_ensemble_for_each_number_of_members_and_each_is_better():
     assert all(sum(choice.shares.values()) == pytest.approx(1.0) for choice in way)
 
 
+def test_each_gain_and_its_error_are_those_of_utterances_in_pairs():
+    log_probs, gold = drawn(3, 60, 4, seed=2)
+    utterances = np.arange(60) // 2
+    way = greedy_ensembles(log_probs, gold, utterances, most=9)  # more than there are
+    assert [len(choice.shares) for choice in way] == [1, 2, 3]
+    assert (way[0].gain, way[0].error) == (0.0, 0.0)
+    for before, after in pairwise(way):
+        nats = [at_best_temperature(log_probs, choice.shares, gold, utterances) for choice in (before, after)]
+        gains = nats[0] - nats[1]
+        assert after.gain == pytest.approx(gains.mean(), abs=1e-4)
+        assert after.error == pytest.approx(gains.std(ddof=1) / np.sqrt(30), rel=2e-3)
+
+
 def test_offsets_at_each_event_change_nothing():
     log_probs, gold = drawn(4, 60, 3)
     shifted = [of_state + np.arange(60, dtype=np.float32)[:, None] for of_state in log_probs]
