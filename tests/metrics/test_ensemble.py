@@ -144,7 +144,8 @@ def test_each_gain_and_its_error_are_those_of_utterances_in_pairs():
 
 def test_offsets_at_each_event_change_nothing():
     log_probs, gold = drawn(4, 60, 3)
-    shifted = [of_state + np.arange(60, dtype=np.float32)[:, None] for of_state in log_probs]
+    offsets = np.where(np.arange(60) % 2, 500, -500).astype(np.float32)[:, None]  # exp(1000) is no number
+    shifted = [of_state + offsets for of_state in log_probs]
     found = [greedy_ensembles(given, gold, np.arange(60), most=4)[-1].shares for given in (log_probs, shifted)]
     assert found[0] == pytest.approx(found[1], abs=1e-4)
 
@@ -161,6 +162,14 @@ def test_a_state_that_gains_less_than_its_noise_is_left_out():
     helpful[0] = np.log([0.9, 0.1])
     way = greedy_ensembles([certain, helpful], np.zeros(100, dtype=np.int64), np.arange(100), most=2)
     assert [set(choice.shares) for choice in way] == [{1}], "it is better alone, and the other adds nothing"
+
+
+def test_a_state_that_is_worse_than_none_is_whole_when_it_is_all_there_is():
+    """Its weight comes to nothing, so that each choice is as likely as any."""
+    wrong = np.log(np.array([[0.9, 0.1]] * 40, dtype=np.float32))
+    (choice,) = greedy_ensembles([wrong], np.ones(40, dtype=np.int64), np.arange(40), most=1)
+    assert choice.shares == {0: 1.0}
+    assert choice.loss == pytest.approx(np.log(2), abs=1e-6)
 
 
 def test_what_one_state_rules_out_is_not_ruled_out_for_all():

@@ -34,6 +34,7 @@ def test_a_linear_verbalizer_expects_columns_of_its_head_and_feeds_units():
 
 def test_a_row_of_a_sequence_sees_itself_and_all_before_it():
     block = sequence_answers(ONE_AND_THREE[None])
+    assert block.predicts_separator
     assert block.depth.tolist() == [0, 1, 2, 3]
     assert block.visible.int().tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
 
