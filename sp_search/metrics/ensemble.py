@@ -135,7 +135,7 @@ class _Events:
         top = mixed.max(axis=-1)
         norm = top + np.log(np.exp(mixed - top[:, None]).sum(-1))
         nats = norm - mixed[np.arange(len(self._gold)), self._gold]
-        return np.bincount(self._utterances, weights=nats)
+        return np.bincount(self._utterances, weights=nats).astype(np.float64)
 
 
 def _choice(pool: _Pool, gain: float, error: float) -> Choice:

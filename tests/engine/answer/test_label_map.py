@@ -1,12 +1,14 @@
 """What is fed behind `<s>` and what is expected there, and which nodes of a tree see each other, all by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from sp_search.engine.answer.answer_tree import answer_tree, tree_answers
 from sp_search.engine.answer.label_map import UNSCORED, LabelMap, sequence_answers
 from sp_search.types import EOS, PAD, SEPARATOR
-from tests.tiny import CPU
+from tests.tiny import CPU, tiny_lm
 
 UNITS = (9, 4, 17, 12)
 ONE_AND_THREE = torch.tensor([[2, -1, -1], [0, 1, 3]])
@@ -30,6 +32,19 @@ def test_a_linear_verbalizer_expects_columns_of_its_head_and_feeds_units():
         [SEPARATOR, 4, 5, 7, EOS],
     ]
     assert mapped.fed(ONE_AND_THREE).tolist() == [[17, PAD, PAD], [9, 4, 12]]
+
+
+def test_an_lm_without_some_specials_has_its_columns_further_left():
+    """As a SlamKit LM: no token for `<s>` (0) nor for id 3. An answer is announced by its end's column."""
+    architecture = replace(tiny_lm().architecture, absent=(SEPARATOR, 3))
+    mapped = LabelMap.of(UNITS, linear=False, device=CPU, architecture=architecture)
+    assert mapped.targets(ONE_AND_THREE).tolist() == [
+        [EOS - 1, 15, EOS - 1, UNSCORED, UNSCORED],
+        [EOS - 1, 7, 2, 10, EOS - 1],
+    ]
+    assert mapped.fed(ONE_AND_THREE).tolist() == [[17, PAD, PAD], [9, 4, 12]]
+    whole = LabelMap.of(UNITS, linear=False, device=CPU, architecture=tiny_lm().architecture)
+    assert whole.choices.tolist() == [*UNITS, EOS]
 
 
 def test_a_row_of_a_sequence_sees_itself_and_all_before_it():
