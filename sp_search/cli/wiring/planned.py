@@ -39,6 +39,7 @@ class Planned:
     is_measured: bool
     expected: Expected | None  # seconds; None without a rate
     disk_bytes: int | None  # None where no state was measured
+    cache_bytes: int | None  # that a worker takes at most for states of the LM; None where no worker was timed
     price: float | None  # money an hour of one worker: the highest where it depends on the node
 
     @property
@@ -95,6 +96,7 @@ def planned_search(
         is_measured=timed is not None,
         expected=None if speed is None else expected(settings, speed, AROUND_S),
         disk_bytes=None if timed is None else stored_bytes(settings, timed.state_bytes),
+        cache_bytes=None if timed is None else timed.cache_bytes,
         price=None if prices is None else prices.highest,
     )
 
@@ -139,6 +141,8 @@ def first_lines(planned: Planned) -> Iterator[str]:
     yield f"plan: {planned.trials} trials, of which get there: {there} utterances{_assumption(planned)}"
     if planned.expected is not None:
         yield f"plan: {_duration(planned)}"
+    if planned.cache_bytes is not None:
+        yield f"plan: {_memory(planned.cache_bytes)}"
 
 
 def lines(planned: Planned) -> Iterator[str]:
@@ -168,6 +172,18 @@ def lines(planned: Planned) -> Iterator[str]:
         f"{plan.most_confirm_utterances:,}), {plan.final_utterances:,} for the winner's final training"
     )
     yield _duration(planned)
+    if planned.cache_bytes is not None:
+        yield _memory(planned.cache_bytes)
+
+
+def _memory(cache_bytes: int) -> str:
+    """What a worker keeps so that no trial computes it again."""
+    if not cache_bytes:
+        return "memory: none is kept for states of the LM that no prompt changes (engine.trunk_cache_gib)"
+    return (
+        f"memory: a worker keeps at most {decimal(cache_bytes)} of states of the LM that no prompt changes "
+        "(engine.trunk_cache_gib)"
+    )
 
 
 def _assumption(planned: Planned) -> str:

@@ -36,6 +36,7 @@ class Measured:
 
     speed: Speed
     state_bytes: int  # of a trial such as those that win, the mean
+    cache_bytes: int  # that a worker takes at most for states of the LM that no prompt changes
 
 
 def measured(recipe: TrainerSpec, parts: SharedParts, settings: SearchSettings, space: Space) -> Measured:
@@ -50,7 +51,10 @@ def measured(recipe: TrainerSpec, parts: SharedParts, settings: SearchSettings, 
     threads = torch.get_num_threads()
     try:
         device = pick_device(recipe.device)
-        drawn = _timed(recipe(parts), draws(space, settings.slots, settings.seed), device)
+        trainer = recipe(parts)
+        cache_bytes = trainer.sizes()["source_cache_bytes"]
+        drawn = _timed(trainer, draws(space, settings.slots, settings.seed), device)
+        del trainer  # and its cache, before the next one has its own
         racing = min(settings.confirm_top, settings.trials)
         first = settings.first_trials[:racing]
         won = draws(space, len(first), settings.seed, given=first)
@@ -60,7 +64,7 @@ def measured(recipe: TrainerSpec, parts: SharedParts, settings: SearchSettings, 
     epoch, stream = len(parts.data.train), amounts(settings).search / settings.in_flight
     is_new = min(1.0, epoch / stream)  # of the batches of the trials, that have sources not seen before
     pace = Pace(is_new * drawn.cold.fixed_s + (1 - is_new) * drawn.warm.fixed_s, drawn.warm.each_s)
-    return Measured(Speed(pace, best.warm, split_costs(parts.data, recipe)), best.state_bytes)
+    return Measured(Speed(pace, best.warm, split_costs(parts.data, recipe)), best.state_bytes, cache_bytes)
 
 
 def split_costs(data: TaskData, recipe: TrainerSpec) -> tuple[float, float, float]:

@@ -45,7 +45,21 @@ def test_a_plan_as_json_has_a_measured_rate_and_the_hours_that_follow(words, cap
     assert plan["rate"] > 0
     assert plan["hours"]["most"] > plan["hours"]["estimated"] > 0
     assert plan["disk_bytes"] > 10**7
+    assert plan["cache_bytes"] > 0
     assert plan["money"] is None
+
+
+@pytest.mark.parametrize(
+    ("gib", "said"),
+    [
+        ("0.5", "memory: a worker keeps at most 536.9 MB of states of the LM that no prompt changes"),
+        ("0", "memory: none is kept for states of the LM that no prompt changes"),
+    ],
+)
+def test_a_timed_plan_says_what_a_worker_keeps_in_memory(words, capsys, gib, said):
+    small = ["measure=true", "schedule.batch_size=4", "cluster.slots=2", f"engine.trunk_cache_gib={gib}"]
+    assert main(["plan", *words, *small]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"{said} (engine.trunk_cache_gib)"
 
 
 def test_a_rate_and_a_price_give_time_and_money(words, capsys):

@@ -81,6 +81,7 @@ def test_progress_goes_to_stderr_a_line_a_report(searched):
     assert "sp-search: rivals, valid accuracy: n" in before
     assert "sp-search: plan: 4 trials, of which get there: about 4 at 128, " in before
     assert re.search(r"sp-search: plan: time: about .*, at most .*timed on one worker\); disk: about \d", before)
+    assert re.search(r"sp-search: plan: memory: a worker keeps at most \d.*engine.trunk_cache_gib", before)
     assert "\nrivals, test accuracy: n" in behind
     assert "Traceback" not in done.stderr
 
