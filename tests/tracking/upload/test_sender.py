@@ -92,10 +92,12 @@ def test_a_store_emptied_under_a_live_search_gets_the_whole_study_again(tmp_path
     writer.append("abandoned", None, {"reason": "again"})
     writer.append("study_opened", None, spool.opened().data)
     writer.close()
+    answered = sender.answered
     with pytest.raises(RunMissingError):
         sender.step()
     all_of(sender)
     assert store.by_trial()[0].points == before
+    assert sender.answered > answered + 10
 
 
 def test_a_run_is_told_of_its_status_when_it_changes_and_of_nothing_when_nothing_did(tmp_path):
@@ -150,7 +152,10 @@ def test_only_trials_that_a_lost_spool_left_running_are_closed(tmp_path):
     assert {number: run.status for number, run in store.by_trial().items()} == {
         None: "RUNNING", 1: "RUNNING", 7: "KILLED", 8: "KILLED", 9: "FINISHED",
     }  # fmt: skip
-    assert all(store.by_trial()[number].end_ms > spool.opened().time_ms - 1 for number in (7, 8))
+    assert all(store.by_trial()[number].end_ms >= spool.opened().time_ms for number in (7, 8))
+    ids = {run_id: int(run.tags.get("sp_search.trial", -1)) for run_id, run in store.runs.items()}
+    closed = [run for run in sender._runs.values() if ids[run.run_id] in (7, 8)]
+    assert [run.status for run in closed] == ["KILLED", "KILLED"]
     all_of(sender)
     assert store.by_trial()[1].status == "FINISHED"
     assert [store.by_trial()[number].status for number in (7, 8, 9)] == ["KILLED", "KILLED", "FINISHED"]
@@ -170,6 +175,8 @@ def test_what_is_sent_and_answered_is_counted_once_whatever_a_step_holds(tmp_pat
     assert store.requests.count("find_runs") == 1
     datasets = store.requests.count("log_datasets")
     assert sender.answered == len(store.requests) - datasets  # a set of data is a part of its run's update
+    send(spool, store, uri="http://again")  # the runs are there, and none is made
+    assert store.requests.count("find_runs") == 2
 
 
 def test_a_sender_that_begins_in_the_middle_knows_which_runs_are_running_there(tmp_path):
