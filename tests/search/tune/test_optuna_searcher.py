@@ -29,11 +29,6 @@ from tests.search.tune.searching import Search, save_state, state_of
 FINISHED = StudySearcher.FINISHED
 
 
-@pytest.fixture
-def search(tmp_path):
-    return Search(tmp_path)
-
-
 def test_a_trial_is_given_all_it_needs(search):
     config = search.searcher.suggest("a")
     trial = search.study.trials[0]

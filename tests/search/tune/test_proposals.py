@@ -20,11 +20,6 @@ from tests.search.tune.searching import Search
 FINISHED = StudySearcher.FINISHED
 
 
-@pytest.fixture
-def search(tmp_path):
-    return Search(tmp_path)
-
-
 @pytest.mark.parametrize("seed", [0, 5])
 def test_a_trial_is_drawn_by_the_seed_of_the_study_and_its_number(tmp_path, seed):
     search = Search(tmp_path, seed=seed)

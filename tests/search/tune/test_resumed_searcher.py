@@ -22,11 +22,6 @@ from tests.search.tune.searching import Search, state_of
 FINISHED = StudySearcher.FINISHED
 
 
-@pytest.fixture
-def search(tmp_path):
-    return Search(tmp_path)
-
-
 def test_a_killed_search_goes_on_with_the_trials_it_had_before_new_ones(tmp_path):
     killed = Search(tmp_path)
     killed.run("done")
