@@ -37,7 +37,7 @@ class Sender:
         self._spool, self._offset, self._store = spool, offset, store
         self._opened: Event | None = None
         self._runs: dict[int | None, RunRef] = {}  # the runs in the store
-        self._runs_known = False
+        self._runs_known = self._looked_up = False
         self._statuses: Statuses = {}  # after the events before _end
         fold_events(spool.all_events(until=offset.position.events), self._statuses)
         self._updates: Updates = {}
@@ -83,7 +83,8 @@ class Sender:
         """Look up the runs in the store. If it has none of this study, start from the beginning."""
         identity = {f"{PREFIX}{key}": opened.data["tags"][f"{PREFIX}{key}"] for key in IDENTITY}
         self._runs = self._store.find_runs(opened.data["experiment"], identity)
-        self.answered += 1
+        self.answered += not self._looked_up  # a store that fails in all else is asked for its runs again and again
+        self._looked_up = True
         if None not in self._runs:
             self._offset.move(Offsets())
             self._updates, self._statuses = {}, {}

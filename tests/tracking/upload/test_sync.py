@@ -63,6 +63,7 @@ def test_a_server_that_answers_and_takes_nothing_is_sent_nothing(tmp_path):
     left, store = tell_offline(tmp_path), FakeStore(refuse)
     counts = sync(tmp_path / "runs", URI, stall_s=0.5, connect=lambda uri: store)
     assert (counts.sent, counts.left) == (0, left)
+    assert store.requests.count("find_runs") < 9, "that it finds its runs is no reason to go on for ever"
 
 
 def test_what_was_refused_for_good_was_not_sent(tmp_path):
