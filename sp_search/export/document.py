@@ -52,13 +52,12 @@ def load_export(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     _check(folder, document, ANSWERING, OF_A_RUN)
     _check(folder, document, {name: said for name, said in MAY_SAY.items() if name in document}, {})
-    space = document["label_space"]
-    symbols = len(space["symbols"])
-    if not all(0 <= symbol < symbols for answer in space["answers"] for symbol in answer):
-        raise CheckpointError(
-            f"{folder / DOCUMENT}: label_space.answers: expected numbers of the {symbols} symbols, got another one; "
-            f"export it again"
-        )
+    answers, symbols = document["label_space"]["answers"], len(document["label_space"]["symbols"])
+    fault = "" if answers else "answers of training, got none"
+    if not all(0 <= symbol < symbols for answer in answers for symbol in answer):
+        fault = f"numbers of the {symbols} symbols, got another one"
+    if fault:
+        raise CheckpointError(f"{folder / DOCUMENT}: label_space.answers: expected {fault}; export it again")
     return named, document
 
 

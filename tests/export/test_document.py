@@ -50,6 +50,14 @@ def test_a_document_that_lacks_something_is_refused_by_its_name(made, written, n
         ({"members": [{"share": "all", "params": {}}]}, "members.share: expected a number, got 'all'"),
         ({"members": [{"share": 1, "params": {"lr": 0.1}}]}, "members.verbalizer: expected a value, got none"),
         ({"dictionary_fingerprint": 7}, "dictionary_fingerprint: expected text, got 7"),
+        (
+            {"label_space": {"symbols": ["a"], "symbol_counts": [1], "answers": [], "answer_counts": []}},
+            "label_space.answers: expected answers of training, got none",
+        ),
+        (
+            {"label_space": {"symbols": ["a"], "symbol_counts": [1], "answers": [[1]], "answer_counts": [1]}},
+            "label_space.answers: expected numbers of the 1 symbols, got another one",
+        ),
     ],
 )
 def test_a_value_of_another_kind_is_refused_by_its_place(made, written, change, message):
