@@ -182,7 +182,12 @@ def baseline_trial(
 
 def medians(timed: Sequence[Timed], *names: str) -> dict[str, float]:
     """Of each named figure over the stretches."""
-    return {name: round(statistics.median(getattr(one, name) for one in timed), 3) for name in names}
+    return {name: _rounded(statistics.median(getattr(one, name) for one in timed)) for name in names}
+
+
+def _rounded(figure: float) -> float:
+    """To three decimals, or to three digits where that would leave fewer: a small share is not none."""
+    return round(figure, 3) if abs(figure) >= 0.1 else float(f"{figure:.3g}")
 
 
 def speed_ratio(ours: Sequence[Timed], theirs: Sequence[Timed], name: str = "utterances_per_s") -> float:
