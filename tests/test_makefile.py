@@ -194,7 +194,8 @@ def test_the_headline_trains_the_papers_setting_and_searches_a_new_study_on_the_
 def test_test_lints_then_runs_the_whole_suite(project):
     make(project, "test")
     assert log(project)[2:] == [
-        "<-m><ruff><format><--check><--quiet><.>", "<-m><ruff><check><--quiet><.>", "<-m><mypy>", "<-m><pytest>",
+        "<-m><ruff><format><--check><--quiet><.>", "<-m><ruff><check><--quiet><.>", "<-m><mypy>",
+        "<-m><pytest><--durations=40>",
     ]  # fmt: skip
 
 

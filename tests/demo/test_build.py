@@ -49,7 +49,7 @@ def records(path):
     return [json.loads(line) for line in gzip.open(path, "rt", encoding="utf-8")]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_build_from_nothing_gives_a_corpus_and_an_lm_that_load_together(tmp_path):
     told = []
     meta = build(tmp_path, TINY, processes=2, tell=told.append)

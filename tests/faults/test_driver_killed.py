@@ -19,7 +19,11 @@ def chunks(folder):
 
 
 @pytest.mark.parametrize(
-    "kills", [pytest.param([2, 4], id="twice"), pytest.param(KILLS, id="ten times", marks=pytest.mark.faults)]
+    "kills",
+    [
+        pytest.param([2, 4], id="twice", marks=pytest.mark.long),
+        pytest.param(KILLS, id="ten times", marks=pytest.mark.faults),
+    ],
 )
 def test_a_killed_search_comes_to_the_same_and_repeats_little(search, undisturbed_search, undisturbed, kills):
     for count in kills:

@@ -83,7 +83,7 @@ def manifest(folder, count):
     return folder / "m.csv"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_thousand_files_take_no_more_memory_than_a_hundred_and_less_than_a_minute(tmp_path):
     (tmp_path / "driver.py").write_text(DRIVER)
     told = {}

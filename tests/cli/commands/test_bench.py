@@ -117,7 +117,7 @@ def test_bench_peft_searches_beside_a_plain_tuner_around_peft(words, capsys):
     assert found["ratio"] == pytest.approx(found["plain"]["s"] / found["s"], abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bench_slots_searches_with_idle_trials_and_lets_a_plain_tuner_do_the_same(capsys):
     own = ["trials=6", "cluster.slots=2", "cluster.workers=1", "plain_trials=2"]
     sizes = [*own, "schedule.confirm.top=1", "schedule.confirm.seeds=2"]
@@ -174,7 +174,7 @@ def test_bench_gpu_refuses_a_pack_of_nothing(words, capsys):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_curves_are_recorded_once_and_ways_to_search_compared_on_them(words, capsys, tmp_path):
     """Four settings and the hand-set ones, then two of them under three seeds; the second start has nothing to do."""
     file = f"{tmp_path}/curves.jsonl"

@@ -95,7 +95,7 @@ def test_pieces_are_compiled_for_few_of_all_sizes():
     assert counting.graphs == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @needs_compiler
 def test_torchs_own_compiler_gives_the_same(tmp_path):
     check_layers(BACKEND)
