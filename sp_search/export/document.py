@@ -53,7 +53,8 @@ def load_export(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     _check(folder, document, ANSWERING, OF_A_RUN)
     _check(folder, document, {name: said for name, said in MAY_SAY.items() if name in document}, {})
     answers, symbols = document["label_space"]["answers"], len(document["label_space"]["symbols"])
-    fault = "" if answers else "answers of training, got none"
+    chooses = document["answers"]["decoding"] in ("best", "legal")
+    fault = "answers to choose from, got none" if chooses and not answers else ""
     if not all(0 <= symbol < symbols for answer in answers for symbol in answer):
         fault = f"numbers of the {symbols} symbols, got another one"
     if fault:

@@ -61,6 +61,7 @@ def path():
     return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
+@pytest.mark.long
 def test_a_job_is_a_cluster_of_its_nodes_and_queues_itself_again_when_its_time_is_over(tmp_path):
     write_commands(tmp_path, {"srun": SRUN, "scontrol": SCONTROL, "sp-search": SEARCH})
     number = str(os.getpid())

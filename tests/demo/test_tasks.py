@@ -20,7 +20,7 @@ def first_trial(settings, layers):
     return {name: value for name, value in given.items() if name in settings.space} | fixed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "task", [task for name, task in TASKS.items() if name != "label"], ids=lambda task: task.name
 )

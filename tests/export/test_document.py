@@ -52,7 +52,7 @@ def test_a_document_that_lacks_something_is_refused_by_its_name(made, written, n
         ({"dictionary_fingerprint": 7}, "dictionary_fingerprint: expected text, got 7"),
         (
             {"label_space": {"symbols": ["a"], "symbol_counts": [1], "answers": [], "answer_counts": []}},
-            "label_space.answers: expected answers of training, got none",
+            "label_space.answers: expected answers to choose from, got none",
         ),
         (
             {"label_space": {"symbols": ["a"], "symbol_counts": [1], "answers": [[1]], "answer_counts": [1]}},

@@ -79,7 +79,7 @@ def test_hubert_gives_the_frames_of_fairseqs_reader(tmp_path, normalize, seconds
     np.testing.assert_array_equal(found, wanted.numpy())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's, of a model of version 0.23
 def test_hubert_base_layer_6_and_the_published_clusters_give_fairseqs_units(tmp_path):
     """Real shapes and real speech; the weights are random, for the published ones can't be had here."""

@@ -75,6 +75,7 @@ def shot(page, name):
     page.screenshot(path=SHOTS / f"mlflow-{name}.png")
 
 
+@pytest.mark.long
 def test_list_study_report_trial_model_and_registry_are_reached_by_clicks(page):
     asked = []
     page.on("request", lambda request: asked.append(request.url))
