@@ -119,7 +119,7 @@ test: lint ## Lint, then the test suite but for what the two targets below run
 test-faults: $(STAMP) ## Break searches on purpose, and compare them with one that nothing happened to; ten minutes
 	@$(RUN) pytest -m faults tests/faults tests/cluster
 
-test-long: $(STAMP) ## The tests that take twenty seconds or more each
+test-long: $(STAMP) ## The slowest tests, ten seconds to a minute and a half each
 	@$(RUN) pytest -m long
 
 mutants: $(STAMP) ## Change the code where faults would be worst, and list what no test notices [FILES="sp_search/... ..."]
