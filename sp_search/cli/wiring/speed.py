@@ -23,7 +23,7 @@ from sp_search.search.estimate.played import Pace
 from sp_search.search.estimate.time_estimate import Speed
 from sp_search.types import Params
 
-UPDATES, SLOW_S = 3, 2.0
+UPDATES, SLOW_S = 8, 2.0
 """Updates that are timed, of each pack and of each of its trials alone; only one where one takes so long."""
 
 BUDGET = 1 << 40
@@ -64,7 +64,8 @@ def measured(recipe: TrainerSpec, parts: SharedParts, settings: SearchSettings, 
     epoch, stream = len(parts.data.train), amounts(settings).search / settings.in_flight
     is_new = min(1.0, epoch / stream)  # of the batches of the trials, that have sources not seen before
     pace = Pace(is_new * drawn.cold.fixed_s + (1 - is_new) * drawn.warm.fixed_s, drawn.warm.each_s)
-    return Measured(Speed(pace, best.warm, split_costs(parts.data, recipe)), best.state_bytes, cache_bytes)
+    speed = Speed(pace, best.warm, split_costs(parts.data, recipe), best.weights if won else ())
+    return Measured(speed, best.state_bytes, cache_bytes)
 
 
 def split_costs(data: TaskData, recipe: TrainerSpec) -> tuple[float, float, float]:
@@ -81,6 +82,7 @@ class _Timed:
 
     warm: Pace  # on utterances whose source states are kept
     cold: Pace  # on new ones
+    weights: tuple[float, ...]  # of each, `Speed.weights`
     state_bytes: int  # the mean over the trials
 
 
@@ -101,14 +103,17 @@ def _timed(trainer: MultiTrialTrainer, trials: Sequence[Params], device: torch.d
     first_s = seconds(everyone, 1, first=UPDATES) * trainer.seen(0)  # it also warms up, and is counted no further
     updates = 1 if first_s > SLOW_S else UPDATES
     new_s, known_s = seconds(everyone, updates), seconds(everyone, updates)
-    alone_s = sum(seconds([number], updates) for number in everyone)
+    alone_s = [seconds([number], updates) for number in everyone]
     fixed_s = 0.0
     if len(trials) > 1:
-        fixed_s = min(known_s, max(0.0, (alone_s - known_s) / (len(trials) - 1)))
+        fixed_s = min(known_s, *alone_s, max(0.0, (sum(alone_s) - known_s) / (len(trials) - 1)))
+    own_s = [one - fixed_s for one in alone_s]
+    mean_s = sum(own_s) / len(own_s)
+    weights = tuple(one / mean_s if mean_s else 1.0 for one in own_s)
     each_s = (known_s - fixed_s) / len(trials)
     with tempfile.TemporaryDirectory() as folder:
         for number in everyone:
             trainer.save(number, Path(folder, str(number)))
         sizes = [path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()]
     cold = Pace(fixed_s + max(0.0, new_s - known_s), each_s)
-    return _Timed(Pace(fixed_s, each_s), cold, sum(sizes) // len(trials))
+    return _Timed(Pace(fixed_s, each_s), cold, weights, sum(sizes) // len(trials))

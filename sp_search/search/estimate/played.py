@@ -18,8 +18,8 @@ class Pace:
     fixed_s: float  # what they share
     each_s: float  # what each costs
 
-    def step_s(self, runs: int) -> float:
-        """Seconds for an utterance of each run."""
+    def step_s(self, runs: float) -> float:
+        """Seconds for an utterance of each run; a run of another weight than 1 counts as so many."""
         return self.fixed_s + runs * self.each_s
 
     def packed_s(self, slots: int) -> float:
@@ -41,6 +41,7 @@ class Run:
 
     number: int
     stretches: Sequence[Stretch]
+    weight: float = 1.0  # what it costs of its own, as a multiple of the pace's `each_s`
     at: int = 0  # of the stretches, that it is in
     left: float = 0.0  # utterances of it
 
@@ -69,7 +70,7 @@ def play(runs: Sequence[Run], workers: int, slots: int, pace: Pace, goes_on: Goe
     now = 0.0
     while waiting or any(here):
         _fill(here, waiting, slots)
-        steps = [pace.step_s(len(on)) for on in here]
+        steps = [pace.step_s(sum(run.weight for run in on)) for on in here]
         ends = [
             still + min(run.left for run in on) * step
             for on, still, step in zip(here, still_s, steps, strict=True)

@@ -34,6 +34,7 @@ class Speed:
     drawn: Pace  # with trials drawn from the space
     best: Pace  # with settings such as those that win
     splits: tuple[float, float, float]  # what measuring a run on valid's sample, valid and test costs, in utterances
+    weights: tuple[float, ...] = ()  # of the settings that `best` is the mean of: what a run of each costs, in it
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Expected:
     """What a whole search takes."""
 
     seconds: float
-    most_s: float  # where no trial is stopped, and no setting leaves the race
+    most_s: float  # where no trial is stopped, no setting leaves the race, and the slowest one wins it
 
 
 def expected(settings: SearchSettings, speed: Speed, around_s: float) -> Expected:
@@ -58,8 +59,9 @@ def expected(settings: SearchSettings, speed: Speed, around_s: float) -> Expecte
     searched = sum(_search_s(settings, speed, draw, asha=asha) for _ in range(count)) / count
     longest = _search_s(settings, speed, draw, asha=False)
     likely, most = _race_s(settings, speed)
-    behind = around_s + _final_s(settings, speed) + _answers_s(settings, speed)
-    return Expected(searched + likely + behind, longest + most + behind)
+    final, slowest = _final_s(settings, speed)
+    behind = around_s + _answers_s(settings, speed)
+    return Expected(searched + likely + final + behind, longest + most + slowest + behind)
 
 
 def stored_bytes(settings: SearchSettings, state_bytes: int) -> int:
@@ -87,7 +89,8 @@ def _search_s(settings: SearchSettings, speed: Speed, draw: random.Random, *, as
         rung = at_rung.get(points[run.at])
         return rung is None or decided.goes_on(rung, values[run.number])
 
-    return _played(settings, speed.drawn, speed, settings.trials, settings.budget, goes_on if asha else _always)
+    weights = [1.0] * settings.trials
+    return _played(settings, speed.drawn, speed, weights, settings.budget, goes_on if asha else _always)
 
 
 def _race_s(settings: SearchSettings, speed: Speed) -> tuple[float, float]:
@@ -96,16 +99,27 @@ def _race_s(settings: SearchSettings, speed: Speed) -> tuple[float, float]:
     if racing == 1 and settings.final_seeds:
         return 0.0, 0.0
     whole = speed.splits[1] * speed.best.packed_s(settings.slots) / settings.workers
-    first, alone = (n * whole + _played(settings, speed.best, speed, n, settings.budget) for n in (racing, 1))
+    weights = (*speed.weights, *[1.0] * racing)[:racing]
+    first, alone = (
+        len(of_runs) * whole + _played(settings, speed.best, speed, of_runs, settings.budget)
+        for of_runs in (weights, (1.0,))
+    )
     most = first * settings.confirm_seeds
     least = first if settings.final_seeds else first + (settings.confirm_seeds - 1) * alone
     return (least + most) / 2, most
 
 
-def _final_s(settings: SearchSettings, speed: Speed) -> float:
+def _final_s(settings: SearchSettings, speed: Speed) -> tuple[float, float]:
+    """Seconds of the winner's final training: if it trains as fast as the mean of those that race, and if it is the
+    slowest of them.
+    """
     if not settings.final_seeds:
-        return 0.0
-    return _played(settings, speed.best, speed, settings.final_seeds, settings.final_budget)
+        return 0.0, 0.0
+    mean, slowest = (
+        _played(settings, speed.best, speed, [weight] * settings.final_seeds, settings.final_budget)
+        for weight in (1.0, max(speed.weights, default=1.0))
+    )
+    return mean, slowest
 
 
 def _answers_s(settings: SearchSettings, speed: Speed) -> float:
@@ -122,12 +136,12 @@ def _played(
     settings: SearchSettings,
     pace: Pace,
     speed: Speed,
-    runs: int,
+    weights: Sequence[float],
     budget: int,
     goes_on: Callable[[Run], bool] | None = None,
 ) -> float:
     stretches = _stretches(settings, speed, budget)
-    made = [Run(number, stretches) for number in range(runs)]
+    made = [Run(number, stretches, weight) for number, weight in enumerate(weights)]
     return play(made, settings.workers, settings.slots, pace, goes_on or _always)
 
 

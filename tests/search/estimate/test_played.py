@@ -28,6 +28,13 @@ def test_two_runs_of_ten_and_twenty_utterances(pace, workers, slots, seconds):
     assert play(runs([10], [20]), workers, slots, pace) == pytest.approx(seconds)
 
 
+def test_a_run_of_a_slow_setting_takes_longer_and_holds_up_those_beside_it():
+    slow, fast = Run(0, [Stretch(10, 0.0)], weight=3.0), Run(1, [Stretch(20, 0.0)])
+    assert play([slow, fast], 1, 2, EACH) == pytest.approx(10 * (3.0 + 1.0) + 10 * 1.0)
+    slow, fast = Run(0, [Stretch(10, 0.0)], weight=3.0), Run(1, [Stretch(20, 0.0)])
+    assert play([slow, fast], 2, 1, EACH) == pytest.approx(30.0)
+
+
 def test_a_worker_stands_still_while_it_measures():
     measured = [Run(0, [Stretch(10, 3.0), Stretch(10, 5.0)]), Run(1, [Stretch(20, 0.0)])]
     assert play(measured, 1, 2, EACH) == pytest.approx(40.0 + 3.0 + 5.0)

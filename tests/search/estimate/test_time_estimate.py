@@ -29,6 +29,17 @@ def test_the_race_is_half_way_between_one_round_and_all(tmp_path):
     assert raced.most_s - alone.most_s == pytest.approx(0.01 * 3 * 3 * 1600)
 
 
+def test_the_race_takes_what_its_settings_take_and_the_slowest_may_win_it(tmp_path):
+    pace, weights = Pace(0.0, 0.01), (0.5, 1.5, 4.0)
+    few = {"trials": 3, "confirm_top": 3, "confirm_seeds": 1, "final_seeds": 1}
+    even, uneven = (seconds(tmp_path, Speed(pace, pace, NOTHING, known), **few) for known in ((), weights))
+    race = 0.01 * 1600 * (sum(weights) - 3)
+    assert uneven.seconds - even.seconds == pytest.approx(race)
+    assert uneven.most_s - even.most_s == pytest.approx(race + 0.01 * 3200 * (4.0 - 1.0))
+    third_unknown = seconds(tmp_path, Speed(pace, pace, NOTHING, weights[:2]), **few)
+    assert third_unknown.seconds == pytest.approx(even.seconds)
+
+
 def test_measuring_counts(tmp_path):
     speed = Speed(Pace(0.0, 0.01), Pace(0.0, 0.01), (10.0, 40.0, 100.0))
     plain, found = (seconds(tmp_path, one, trials=1, final_seeds=1, interim_cost=10.0) for one in (None, speed))
