@@ -52,7 +52,7 @@ class TrialRequest:
 class TrialReport:
     """A report, the facts of the trial, and its worker's position in the batch stream.
 
-    An interim one is told and not saved: a trial that is cut off behind it measures again, or has told it already.
+    An interim one is saved only when the trial is saved next: one that is cut off before measures again.
     """
 
     report: Report
@@ -81,11 +81,19 @@ def is_of(note: Mapping[str, Any], request: TrialRequest) -> bool:
     return note.get("of") == request.identity
 
 
-def noted_report(note: Mapping[str, Any]) -> TrialReport | None:
-    """The report in a note; None if the trial was saved before its first report."""
-    if (told := note.get("told")) is None:
-        return None
-    return TrialReport(Report(**told["report"]), told["facts"], told["position"])
+def with_interim(note: Mapping[str, Any], report: TrialReport) -> dict[str, Any]:
+    """A note that also has an interim report behind the last one of its trial."""
+    return {**note, "interim": [*note.get("interim", ()), asdict(report)]}
+
+
+def noted_report(note: Mapping[str, Any], after: int) -> TrialReport | None:
+    """What a note has behind so many utterances: the trial's last report, or else the first interim one after it."""
+    told = [note["told"]] if note.get("told") is not None else []
+    for one in (*told, *note.get("interim", ())):
+        report = Report(**one["report"])
+        if report.utterances_seen > after:
+            return TrialReport(report, one["facts"], one["position"], bool(one.get("interim")))
+    return None
 
 
 @dataclass(frozen=True)

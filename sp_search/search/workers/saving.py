@@ -1,7 +1,7 @@
 """A trainer whose trials are saved for their requests: with every report, and by time in between.
 
-A state has a note: what it is the state of, and the last report of the trial. A request that comes again is answered
-from the note, or goes on from the state. Used by one thread.
+A state has a note: what it is the state of, the last report of the trial, and what was measured since. A request that
+comes again is answered from the note, or goes on from the state. Used by one thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, noted_report
+from sp_search.search.base.protocol import TrialReport, TrialRequest, is_of, with_interim
 from sp_search.search.workers.trainer import Note, Trainer
 from sp_search.types import Report
 
@@ -79,7 +79,10 @@ class SavingTrainer:
             due = [one.request.number for one in others if one.is_interim_due(before[one.request.number])]
             interim = self.trainer.interim(due) if due else {}
         position = self.trainer.position
-        return reports, {n: TrialReport(one, self.trainer.facts(n), position, True) for n, one in interim.items()}
+        told = {n: TrialReport(one, self.trainer.facts(n), position, True) for n, one in interim.items()}
+        for number, answer in told.items():
+            self._live[number].note = with_interim(self._live[number].note, answer)
+        return reports, told
 
     def saved_report(self, number: int, report: Report) -> TrialReport:
         """What the driver is told; the state is saved with it, unless the trial diverged."""
@@ -121,9 +124,3 @@ class SavingTrainer:
             yield
         finally:
             self.engine_s += time.monotonic() - began
-
-
-def report_behind(note: Note | None, after: int) -> TrialReport | None:
-    """The report in a note, if it is the one that was asked for: after more than `after` utterances."""
-    saved = None if note is None else noted_report(note)
-    return saved if saved is not None and saved.report.utterances_seen > after else None

@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from sp_search.search.base.protocol import TrialReport, TrialRequest
+from sp_search.search.base.protocol import TrialReport, TrialRequest, noted_report
 from sp_search.search.workers.failure_log import log_failure
 from sp_search.search.workers.pulse import Pulse, WorkClock
-from sp_search.search.workers.saving import SavingTrainer, report_behind
+from sp_search.search.workers.saving import SavingTrainer
 from sp_search.search.workers.trainer import Given, LogProbs, Numbers, Trainer
 
 PATIENCE_S = 0.1
@@ -225,7 +225,7 @@ class Worker:
         request = asked.request
         try:
             note = self._saving.own_note(request)
-            if (before := report_behind(note, asked.after)) is not None:
+            if note is not None and (before := noted_report(note, asked.after)) is not None:
                 self._tell(asked, before)
             elif request.next_point(asked.after) is None:
                 raise _nothing_to_come(asked)

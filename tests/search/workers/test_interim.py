@@ -1,4 +1,4 @@
-"""What a worker measures between two reports: told at once, never saved, and nothing of the training changes."""
+"""What a worker measures between two reports: told at once, saved later, and nothing of the training changes."""
 
 from sp_search.search.base.protocol import INTERIM, METRIC, TIME
 from sp_search.search.workers.worker import Worker
@@ -62,6 +62,21 @@ def test_a_trial_is_not_saved_with_it_before_the_driver_asks_on(trainer, wanted,
     saving.result(WAIT_S)
     assert '"seen": 500' not in state.read_text()
     assert seen(asked.result(WAIT_S)) == 1000
+
+
+def test_what_was_measured_before_a_later_save_is_told_again_to_a_driver_that_lost_it(trainer, wanted):
+    """As where the machine crashed, and the last record of the study was not on the disk yet."""
+    worker = Worker(lambda: trainer, save_every_s=0.0)
+    told = {after: worker.report(wanted(1, **BETWEEN), after) for after in (0, 400, 600)}
+    fresh_pack = Watched()
+    fresh = Worker(lambda: fresh_pack)
+    assert fresh.report(wanted(1, **BETWEEN), 400) == told[400]
+    assert fresh.report(wanted(1, **BETWEEN), 0) == told[0], "the last report comes first"
+    assert fresh_pack.chunks == [], "nothing was trained for it"
+    assert seen(fresh.report(wanted(1, **BETWEEN), 600)) == 1000
+    assert seen(fresh.report(wanted(1, **BETWEEN), 1000)) == 1600
+    last = Worker(lambda: Watched())
+    assert seen(last.report(wanted(1, **BETWEEN), 400)) == 1600, "a report replaces what was measured before it"
 
 
 def test_a_trial_handed_over_behind_it_takes_its_training_along(worker, trainer, wanted, calls):
