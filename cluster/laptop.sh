@@ -29,9 +29,16 @@ trap 'kill -TERM "${command:-}" 2>/dev/null || exit 143' TERM INT
 dashboard=(--include-dashboard=false)
 [ -z "${DASHBOARD:-}" ] || dashboard=(--include-dashboard=true --dashboard-host=127.0.0.1 --dashboard-port="$DASHBOARD")
 
+# One node after the other: several at once on few cores are slow to start, and Ray gives those up after 30 s.
 node() {
-  ray start --block --num-cpus="${CPUS:-1}" --disable-usage-stats --dashboard-agent-listen-port="$(free_port)" "$@" >>"$work/log" 2>&1 </dev/null &
+  local log=$work/node-${#running[@]}.log until=$((SECONDS + 120))
+  : >"$log"
+  ray start --block --num-cpus="${CPUS:-1}" --disable-usage-stats --dashboard-agent-listen-port="$(free_port)" "$@" >"$log" 2>&1 </dev/null &
   running+=($!)
+  until grep -q 'Ray runtime started' "$log"; do
+    [ $SECONDS -lt $until ] && kill -0 "${running[-1]}" 2>/dev/null || { cat "$log" >&2; echo "$0: node ${#running[@]} of ${NODES:-2} did not start" >&2; exit 1; }
+    sleep 0.2
+  done
 }
 
 node --head --node-ip-address="$head" --port="$port" --temp-dir="$work" \
@@ -39,7 +46,7 @@ node --head --node-ip-address="$head" --port="$port" --temp-dir="$work" \
 answers() {
   local until=$((SECONDS + 120))
   until (exec 3<>"/dev/tcp/$1") 2>/dev/null; do
-    [ $SECONDS -lt $until ] && kill -0 "${running[0]}" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
+    [ $SECONDS -lt $until ] && kill -0 "${running[0]}" 2>/dev/null || { cat "$work/node-0.log" >&2; exit 1; }
     sleep 0.2
   done
 }

@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from sp_search.durations import spoken
 from sp_search.errors import ConfigError
+from sp_search.message import say
 
 NODES_S = 600.0
 """How long to wait for nodes that have not joined yet."""
@@ -59,11 +61,14 @@ def nodes(at_least: int | None) -> list[Node]:
     Raises:
         ConfigError: there are fewer after ten minutes.
     """
-    deadline = time.monotonic() + NODES_S
+    deadline, told = time.monotonic() + NODES_S, -1
     while True:
         found = living()
         if len(found) >= (at_least or 1):
             return found
+        if len(found) != told:
+            told = len(found)
+            say(f"{told} of {at_least or 1} nodes have joined; waits {spoken(NODES_S)} at most for the others")
         if time.monotonic() > deadline:
             raise ConfigError(
                 f"cluster.nodes: expected {at_least} nodes within {NODES_S:.0f} s, got {len(found)}; start the "

@@ -48,7 +48,7 @@ def test_a_cluster_without_room_is_refused(asked, fault):
 
 
 @pytest.mark.slow
-def test_a_folder_is_checked_by_every_node_with_its_own_eyes(tmp_path, monkeypatch):
+def test_a_folder_is_checked_by_every_node_with_its_own_eyes(tmp_path, monkeypatch, capsys):
     with ray_session(None, 1):
         (there,) = nodes(None)
         assert there.cpus == 1
@@ -63,6 +63,8 @@ def test_a_folder_is_checked_by_every_node_with_its_own_eyes(tmp_path, monkeypat
         monkeypatch.setattr("sp_search.search.cluster.nodes.NODES_S", 0.0)
         with pytest.raises(ConfigError, match="expected 2 nodes within 0 s, got 1"):
             nodes(2)
+        said = "sp-search: 1 of 2 nodes have joined; waits 0 s at most for the others"
+        assert capsys.readouterr().err.splitlines() == [said]
 
 
 def test_another_folder_of_the_same_name_is_told_from_the_drivers(tmp_path):
