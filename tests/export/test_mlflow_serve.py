@@ -89,6 +89,7 @@ def asked(url: str, inputs: list[str], **more) -> list[dict]:
         return json.load(answer)["predictions"]
 
 
+@pytest.mark.long
 def test_a_thousand_utterances_are_answered_as_evaluate_counts_them(served, demo_prompt, tmp_path):
     folder, lines, wanted = demo_prompt
     found = [answer for at in range(0, len(lines), 250) for answer in asked(served, lines[at : at + 250])]

@@ -31,6 +31,7 @@ def weights(path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_train_to_the_weights_of_one_also_when_they_were_cut_off(tmp_path):
     trained(tmp_path, dropout=0.0, updates=30)
     train_on_two(tmp_path, updates=10)

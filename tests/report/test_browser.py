@@ -159,6 +159,7 @@ def test_a_running_study_shows_how_far_it_is(browser, tmp_path):
         assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.long
 def test_a_report_of_a_thousand_trials_is_below_eight_megabytes_and_draws_every_plot(browser, tmp_path):
     study = made_study(1000)
     write_folder(tmp_path, study)

@@ -105,6 +105,7 @@ def test_a_very_large_corpus_is_fitted_in_part_and_still_knows_every_answer(monk
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_real_corpus_has_its_known_rival():
     """0.89 on test: scikit-learn's TF-IDF of 1- to 3-grams with one SVM a class comes to 0.884."""
     folder = shared("data", "fluent_commands_hubert100")

@@ -103,6 +103,7 @@ def test_a_thousand_files_take_no_more_memory_than_a_hundred_and_less_than_a_min
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     (tmp_path / "driver.py").write_text(DRIVER)
     corpus = manifest(tmp_path / "wavs", 400)

@@ -12,6 +12,7 @@ from tests.pages.recordings import CLIP, SAID, write_recordings
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_of_the_tutorial_come_to_an_answer_for_a_recording(tmp_path, in_ray):
     write_recordings(tmp_path)
     shutil.copy(tmp_path / CLIP, tmp_path / "clip.wav")

@@ -42,6 +42,7 @@ def test_a_search_comes_to_the_same_with_and_without(in_ray, tmp_path):
     assert all(set(curve) <= {100, 400, 1600} for curve in curves(tmp_path / "without"))
 
 
+@pytest.mark.long
 def test_a_search_killed_between_two_reports_tells_nothing_twice_and_has_the_same_curves(in_ray, tmp_path):
     for name in ("killed", "undisturbed"):
         (tmp_path / name).mkdir()

@@ -70,6 +70,7 @@ def test_a_search_ends_with_a_confirmed_winner_and_every_trial_accounted_for(in_
     assert best.user_attrs["facts"] == {"method": "prompt", "trained_parameters": 7, "stored_bytes": 28}
 
 
+@pytest.mark.long
 def test_a_search_killed_at_its_height_goes_on_and_trains_nothing_twice(in_ray, tmp_path):
     killed = begin(tmp_path, trials=10, slots=3, pause_s=0.05)
     wait_for(lambda: len(events(tmp_path, "reported")) >= 8, killed)
@@ -145,6 +146,7 @@ def worker_pids(process):
     return found
 
 
+@pytest.mark.long
 def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports(tmp_path):
     process = begin(tmp_path, trials=4, pause_s=0.1)
     wait_for(lambda: len(events(tmp_path, "reported")) >= 3, process)
@@ -159,6 +161,7 @@ def test_a_killed_worker_comes_back_and_its_trials_go_on_from_their_last_reports
     assert len(reported) == len(set(reported))
 
 
+@pytest.mark.long
 def test_a_confirm_run_cut_off_goes_on_from_its_last_report(in_ray, tmp_path):
     def confirmed():
         return [seen for number, seen in events(tmp_path, "reported") if run_of(number) is not None]
