@@ -50,7 +50,6 @@ answers() {
     sleep 0.2
   done
 }
-answers "$head/$port"
 [ -z "${DASHBOARD:-}" ] || answers "127.0.0.1/$DASHBOARD"
 for ((others = 1; others < ${NODES:-2}; others++)); do node --address="$head:$port"; done
 
